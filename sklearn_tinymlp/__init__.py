@@ -1,0 +1,7 @@
+"""Small neural networks for scikit-learn: a faster, freer `MLPRegressor`."""
+
+from ._regressor import TinyMLPRegressor
+
+__version__ = "0.1.0"
+
+__all__ = ["TinyMLPRegressor", "__version__"]

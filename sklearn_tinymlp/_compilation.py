@@ -1,0 +1,120 @@
+"""How numba compiles this package: the options, the disk cache, calls through addresses.
+
+Numba compiles and optimises a kernel's callees over again with each of its callers. What several
+kernels share is therefore compiled once, by itself, as a C function (`c_function`), which kernels
+call by its address (`call`): a kernel takes any activation, and loops or BLAS, without being
+compiled anew for it.
+"""
+
+import ctypes
+
+from llvmlite import ir
+from numba import carray, cfunc, config, njit, types
+from numba.extending import intrinsic, overload
+
+# reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
+# meaning, so a diverging fit is seen as such.
+_OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+
+
+def _cached_if_possible(decorate):
+    """Keep the machine code on disk wherever a cache can be written."""
+    try:
+        return decorate(cache=True)
+    except RuntimeError:  # numba found no folder that it may write to
+        return decorate(cache=False)
+
+
+def kernel(function):
+    """Compile at the first call a function that Python calls; without the GIL."""
+    return _cached_if_possible(
+        lambda cache: njit(nogil=True, no_cfunc_wrapper=True, cache=cache, **_OPTIONS)(function)
+    )
+
+
+def part(function):
+    """Compile a function that only kernels call: without the wrappers that Python would need."""
+    return njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def inlined(function):
+    """Expand at every call, before compilation: cheaper than another level of calls."""
+    return njit(inline="always", nogil=True, **_OPTIONS)(function)
+
+
+_interpreted = {}  # address: (function, dtype), with NUMBA_DISABLE_JIT=1
+
+
+def c_function(function, n_arrays, n_sizes, dtype):
+    """Compile `function(*pointers, *sizes)` now; the result has an `address` for `call`.
+
+    Parameters
+    ----------
+    function : callable
+        Takes `n_arrays` pointers to numbers of `dtype`, then `n_sizes` unsigned integers.
+    n_arrays, n_sizes : int
+    dtype : {'float32', 'float64'}
+
+    Returns
+    -------
+    object with the attribute `address`; to be kept as long as the address is used.
+    """
+    if config.DISABLE_JIT:
+        return _Interpreted(function, dtype)
+    pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
+    signature = types.void(*[pointer] * n_arrays, *[types.uint64] * n_sizes)
+    return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function))
+
+
+class _Interpreted:
+    """Stands for a C function where compilation is switched off, so that it can be debugged."""
+
+    def __init__(self, function, dtype):
+        self.function = function
+        self.pointer = ctypes.POINTER(ctypes.c_float if dtype == "float32" else ctypes.c_double)
+        self.address = id(self)
+        _interpreted[self.address] = self
+
+    def __call__(self, addresses, sizes):
+        self.function(*(ctypes.cast(a, self.pointer) for a in addresses), *map(int, sizes))
+
+
+def call(address, arrays, starts, sizes):
+    """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
+    addresses = [
+        array.ctypes.data + int(start) * array.itemsize
+        for array, start in zip(arrays, starts, strict=True)
+    ]
+    _interpreted[int(address)](addresses, sizes)
+
+
+@overload(call)
+def _overload_call(address, arrays, starts, sizes):
+    return lambda address, arrays, starts, sizes: _emit_call(address, arrays, starts, sizes)
+
+
+@intrinsic
+def _emit_call(typing_context, address, arrays, starts, sizes):
+    """Emit `(*address)(&arrays[0][starts[0]], ..., sizes[0], ...)`."""
+
+    def codegen(context, builder, signature, arguments):
+        address, *tuples = arguments
+        array_values, start_values, size_values = (
+            [builder.extract_value(packed, i) for i in range(len(kind))]
+            for packed, kind in zip(tuples, signature.args[1:], strict=True)
+        )
+        pointers = [
+            builder.gep(context.make_array(kind)(context, builder, array).data, [start])
+            for kind, array, start in zip(
+                signature.args[1], array_values, start_values, strict=True
+            )
+        ]
+        passed = pointers + size_values
+        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+        builder.call(builder.inttoptr(address, function_type.as_pointer()), passed)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, arrays, starts, sizes), codegen
+
+
+__all__ = ["c_function", "call", "carray", "inlined", "kernel", "part"]

@@ -1,0 +1,552 @@
+"""The compiled engine: forward pass, loss and gradient, epochs of sgd and adam, shuffling.
+
+Every kernel that calls another lives in this file, because numba's disk cache notices an
+edited callee only when it shares the file of its caller.
+
+How the arrays lie
+------------------
+All parameters are one flat vector `theta`: the coefs of every layer, then the intercepts of
+every layer (without bias there are none).  Rows are worked on in blocks of at most
+`BLOCK_ROWS`.  Within a block a layer is a matrix of shape (units, rows): *samples are the last
+axis*, so that the innermost loop runs over contiguous samples.  It is as long as the block
+whatever the layer sizes, hence small layers vectorise as well as large ones::
+
+    z[j, r] = b[j] + sum_i W[i, j] a[i, r]              add_combinations
+    G[i, j] += sum_r a[i, r] delta[j, r]                add_products
+    delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     add_combinations
+
+The first line and the last are one function of `_products`, the second another; large layers go to
+BLAS.  Training by single rows has its own path (`sample_gradient`), with the units innermost.
+
+Activations give value and slope in one pass and are called by address (`_activations`); the
+backward pass only multiplies.  All kernels release the GIL and work on as many rows as they are told, so that the
+callers come back to Python often enough for Ctrl-C.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from ._compilation import call, inlined, kernel, part
+
+# Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
+# in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
+BLOCK_ROWS = 128
+
+# The Poisson deviance of an exponential output has a code of its own, for its simpler slope.
+SQUARED_ERROR, POISSON, POISSON_OF_EXP = range(3)
+
+SCHEDULE_CODES = {"constant": 0, "invscaling": 1, "adaptive": 2}
+CONSTANT, INVSCALING, ADAPTIVE = range(3)
+
+# What the last epoch ended with, in `progress["event"]`.
+RUNNING, STALLED, TARGET_REACHED = range(3)
+
+# Columns of the curves that `run_epochs` writes, one row an epoch.
+LOSS, RATE = range(2)
+
+PROGRESS_DTYPE = np.dtype(
+    [
+        ("learning_rate", "f8"),
+        ("best_loss", "f8"),
+        ("loss_sum", "f8"),  # of the epoch under way, each batch times its rows
+        ("row", "i8"),  # where in the epoch under way the next batch begins
+        ("epoch", "i8"),  # finished epochs of this fit
+        ("step", "i8"),  # updates so far, Adam's t
+        ("samples", "i8"),  # training samples seen since the first fit: `t_`
+        ("no_improvement", "i8"),  # epochs in a row without an improvement by tol
+        ("event", "i8"),
+    ]
+)
+"""The state of a stochastic fit beside its arrays; a record of one row that kernels change."""
+
+
+class Network(NamedTuple):
+    """What the kernels know of an architecture."""
+
+    layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
+    n_coefs: int  # of all layers, the leading part of theta
+    bias: bool
+    loss: int
+    loss_factor: float  # 1 / n_outputs for the squared error, 1 for the Poisson deviance
+
+
+# Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
+# in theta; how many units stand before these two in a block; addresses of the activation and of
+# the two products of `_products`.
+N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
+ACTIVATION, ADD_COMBINATIONS, ADD_PRODUCTS = range(6, 9)
+
+
+class Rows(NamedTuple):
+    """Samples: a dense matrix in `values`, or the three arrays of a CSR matrix.
+
+    Kernels are compiled for the one or the other: numba drops the branch that does not apply
+    where it is told by the number of dimensions of an argument.
+    """
+
+    values: np.ndarray
+    indices: np.ndarray | None
+    indptr: np.ndarray | None
+
+
+class Work(NamedTuple):
+    """Scratch space for a block of rows, see `Objective.work`."""
+
+    values: np.ndarray
+    slopes: np.ndarray
+    deltas: np.ndarray
+    gradient: np.ndarray  # as long as theta
+
+
+class StochasticOptions(NamedTuple):
+    """Hyperparameters of sgd and adam, constant during a fit."""
+
+    schedule: int
+    learning_rate_init: float
+    power_t: float
+    momentum: float
+    nesterovs_momentum: bool
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    alpha: float
+    tol: float
+    n_iter_no_change: float
+    loss_tol: float
+
+
+# ------------------------------------------------------------------- a block: forward, backward
+
+
+@part
+def load_inputs(x, indices, indptr, order, start, theta, net, values, n_rows):
+    """Bring rows order[start:start + n_rows] of x into the block.
+
+    Dense rows are gathered, transposed, as the inputs.  CSR rows are multiplied by the first
+    layer's coefs at once, and added to its sums.  An empty `order` means the rows as they stand.
+    """
+    n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
+    for r in range(n_rows):
+        row = order[start + r] if order.size > 0 else start + r
+        if x.ndim == 2:
+            for i in range(n_in):
+                values[i * n_rows + r] = x[row, i]
+        else:
+            z = net.layers[0, AFTER] * n_rows + r
+            for k in range(indptr[row], indptr[row + 1]):
+                coef = np.uint64(indices[k]) * n_out
+                for j in range(n_out):
+                    values[z + j * n_rows] += x[k] * theta[coef + j]
+
+
+@part
+def add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient):
+    """`add_products` of the first layer for CSR x; for dense x do nothing."""
+    if x.ndim == 1:
+        n_out = net.layers[0, N_OUT]
+        for r in range(n_rows):
+            row = order[start + r] if order.size > 0 else start + r
+            delta = net.layers[0, AFTER] * n_rows + r
+            for k in range(indptr[row], indptr[row + 1]):
+                coef = np.uint64(indices[k]) * n_out
+                for j in range(n_out):
+                    gradient[coef + j] += x[k] * deltas[delta + j * n_rows]
+
+
+@inlined
+def forward(theta, net, rows, order, start, n_rows, work):
+    """Fill values and slopes of every layer for rows order[start:start + n_rows]."""
+    values = work.values
+    for layer in range(net.layers.shape[0]):
+        n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+        coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+        before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
+        for j in range(n_out):
+            b = theta[intercept + j] if net.bias else theta.dtype.type(0)
+            for r in range(n_rows):
+                values[after + j * n_rows + r] = b
+        if layer == 0:
+            load_inputs(
+                rows.values, rows.indices, rows.indptr, order, start, theta, net, values, n_rows
+            )
+        if layer > 0 or rows.indptr is None:
+            call(
+                net.layers[layer, ADD_COMBINATIONS],
+                (theta, values, values),
+                (coef, before, after),
+                (n_in, n_out, n_rows, n_out, np.uint64(1)),
+            )
+        call(
+            net.layers[layer, ACTIVATION],
+            (values, work.slopes),
+            (after, after),
+            (n_out * n_rows,),
+        )
+
+
+@inlined
+def sample_loss(loss, value, target):
+    """Loss of one output of one sample: half the squared error or half the Poisson deviance."""
+    if loss == SQUARED_ERROR:
+        error = float(value) - target
+        result = 0.5 * error * error
+    else:
+        result = float(value) - target
+        if target > 0:
+            result += target * math.log(target / value)
+    return result
+
+
+@inlined
+def sample_delta(loss, value, slope, target):
+    """Differentiate `sample_loss` by z, the output before its activation."""
+    if loss == SQUARED_ERROR:
+        result = (value - target) * slope
+    elif loss == POISSON:
+        result = (1 - target / value) * slope
+    else:  # slope = value = exp(z): this form stays finite where exp(z) underflows
+        result = value - target
+    return result
+
+
+@part
+def output_delta(net, y, weight, order, start, n_rows, work):
+    """Write the output layer's deltas for a block of rows; return its summed, weighted loss."""
+    last = net.layers.shape[0] - 1
+    output = net.layers[last, AFTER] * n_rows
+    total = 0.0
+    for r in range(n_rows):
+        row = order[start + r] if order.size > 0 else start + r
+        w = weight[row] if weight.size > 0 else y.dtype.type(1)
+        for j in range(net.layers[last, N_OUT]):
+            k = output + j * n_rows + r
+            value, target = work.values[k], y[row, j]
+            total += w * sample_loss(net.loss, value, target)
+            work.deltas[k] = w * sample_delta(net.loss, value, work.slopes[k], target)
+    return total
+
+
+@inlined
+def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, gradient):
+    """Add the gradient of the summed loss of a block of rows; return that summed loss."""
+    forward(theta, net, rows, order, start, n_rows, work)
+    total = output_delta(net, y, weight, order, start, n_rows, work)
+    values, slopes, deltas = work.values, work.slopes, work.deltas
+    one = np.uint64(1)
+    for layer in range(net.layers.shape[0] - 1, -1, -1):
+        n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+        coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+        before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
+        if net.bias:
+            for j in range(n_out):
+                s = theta.dtype.type(0)
+                for r in range(n_rows):
+                    s += deltas[after + j * n_rows + r]
+                gradient[intercept + j] += s
+        if layer == 0 and rows.indptr is not None:
+            add_sparse_gradient(
+                rows.values, rows.indices, rows.indptr, order, start, net, deltas, n_rows, gradient
+            )
+        elif n_in > n_out:  # the longer side first: that one is taken four at a time
+            call(
+                net.layers[layer, ADD_PRODUCTS],
+                (values, deltas, gradient),
+                (before, after, coef),
+                (n_in, n_out, n_rows, n_out, one),
+            )
+        else:
+            call(
+                net.layers[layer, ADD_PRODUCTS],
+                (deltas, values, gradient),
+                (after, before, coef),
+                (n_out, n_in, n_rows, one, n_out),
+            )
+        if layer > 0:  # delta = f'(z) (coefs delta of the layer after)
+            for k in range(before, before + n_in * n_rows):
+                deltas[k] = theta.dtype.type(0)
+            call(
+                net.layers[layer, ADD_COMBINATIONS],
+                (theta, deltas, deltas),
+                (coef, after, before),
+                (n_out, n_in, n_rows, one, n_out),
+            )
+            for k in range(before, before + n_in * n_rows):
+                deltas[k] *= slopes[k]
+    return total
+
+
+@part
+def sample_gradient(x, theta, net, y, weight, row, work, gradient):
+    """Write the gradient of one sample's loss; return that loss.
+
+    What `add_block_gradient` does for one dense row, with the units as the innermost loop.
+    For CSR rows it is never called, and compiled to nothing.
+    """
+    total = 0.0
+    if x.ndim == 2:
+        values, slopes, deltas = work.values, work.slopes, work.deltas
+        last = net.layers.shape[0] - 1
+        for i in range(net.layers[0, N_IN]):
+            values[i] = x[row, i]
+        for layer in range(last + 1):
+            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
+            for j in range(n_out):
+                values[after + j] = theta[intercept + j] if net.bias else theta.dtype.type(0)
+            for i in range(n_in):
+                a = values[before + i]
+                for j in range(n_out):
+                    values[after + j] += a * theta[coef + j]
+                coef += n_out
+            call(net.layers[layer, ACTIVATION], (values, slopes), (after, after), (n_out,))
+
+        w = weight[row] if weight.size > 0 else y.dtype.type(1)
+        for j in range(net.layers[last, N_OUT]):
+            k = net.layers[last, AFTER] + j
+            value, target = values[k], y[row, j]
+            total += w * sample_loss(net.loss, value, target)
+            deltas[k] = w * sample_delta(net.loss, value, slopes[k], target)
+
+        for layer in range(last, -1, -1):
+            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
+            if net.bias:
+                for j in range(n_out):
+                    gradient[intercept + j] = deltas[after + j]
+            for i in range(n_in):
+                a = values[before + i]
+                back = theta.dtype.type(0)
+                for j in range(n_out):
+                    d = deltas[after + j]
+                    back += theta[coef + j] * d
+                    gradient[coef + j] = a * d
+                if layer > 0:
+                    deltas[before + i] = slopes[before + i] * back
+                coef += n_out
+    return total
+
+
+# ------------------------------------------------------------------ any number of rows at once
+
+
+@inlined
+def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, gradient):
+    """Gradient of the summed loss of rows order[start:stop], into `gradient`; return that loss."""
+    for k in range(gradient.size):
+        gradient[k] = theta.dtype.type(0)
+    total = 0.0
+    for first in range(start, stop, BLOCK_ROWS):
+        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        total += add_block_gradient(
+            theta, net, rows, y, weight, order, first, n_rows, work, gradient
+        )
+    return total
+
+
+@kernel
+def finish_gradient(theta, gradient, n_coefs, scale, penalty):
+    """Scale the gradient, add penalty * coefs; return sum(coefs^2)."""
+    scale, penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
+    squares = theta.dtype.type(0)
+    for k in range(n_coefs):
+        t = theta[k]
+        squares += t * t
+        gradient[k] = scale * gradient[k] + penalty * t
+    for k in range(n_coefs, theta.size):
+        gradient[k] *= scale
+    return squares
+
+
+@kernel
+def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work):
+    """Write the gradient of the summed loss of rows start to stop to `work`; return that loss."""
+    return gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, work.gradient)
+
+
+@kernel
+def predict_rows(theta, net, rows, order, start, stop, work, predictions):
+    """Write the network's outputs for rows start to stop, shape (n_samples, n_outputs)."""
+    for first in range(start, stop, BLOCK_ROWS):
+        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        forward(theta, net, rows, order, first, n_rows, work)
+        output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
+        for j in range(predictions.shape[1]):
+            for r in range(n_rows):
+                predictions[first + r, j] = work.values[output + r]
+            output += n_rows
+
+
+# ------------------------------------------------------------------------------- shuffling
+
+
+@part
+def next_uint32(twister):
+    """Next draw of the Mersenne twister MT19937 (Matsumoto & Nishimura 1998).
+
+    `twister` holds the 624 words of `RandomState.get_state()` and, last, the position in them.
+    """
+    n, m = 624, 397
+    position = twister[n]
+    if position >= n:
+        for k in range(n):
+            y = (twister[k] & 0x80000000) | (twister[(k + 1) % n] & 0x7FFFFFFF)
+            twister[k] = twister[(k + m) % n] ^ (y >> 1) ^ (0x9908B0DF if y & 1 else 0)
+        position = 0
+    y = twister[position]
+    twister[n] = position + 1
+    y ^= y >> 11
+    y ^= (y << 7) & 0x9D2C5680
+    y ^= (y << 15) & 0xEFC60000
+    return y ^ (y >> 18)
+
+
+@part
+def shuffle(order, twister):
+    """Shuffle in place, draw by draw as `RandomState.shuffle` does (masked rejection).
+
+    scikit-learn permutes the order of the epoch before; so does this.
+    """
+    for k in range(order.size - 1, 0, -1):
+        mask = k
+        for shift in (1, 2, 4, 8, 16):
+            mask |= mask >> shift
+        draw = next_uint32(twister) & mask
+        while draw > k:
+            draw = next_uint32(twister) & mask
+        order[k], order[draw] = order[draw], order[k]
+
+
+# ---------------------------------------------------------------------------- sgd and adam
+
+
+@inlined
+def sgd_step(theta, gradient, velocity, rate, options):
+    """Step by v = momentum v - rate g; with Nesterov's momentum by momentum v - rate g."""
+    rate, momentum = theta.dtype.type(rate), theta.dtype.type(options.momentum)
+    keep = momentum if options.nesterovs_momentum else theta.dtype.type(1)
+    push_again = rate if options.nesterovs_momentum else theta.dtype.type(0)
+    for k in range(theta.size):
+        v = momentum * velocity[k] - rate * gradient[k]
+        velocity[k] = v
+        theta[k] += keep * v - push_again * gradient[k]
+
+
+@inlined
+def adam_step(theta, gradient, mean, square, rate, options):
+    """Step by Adam (Kingma & Ba 2014, Algorithm 1 with the bias corrections in `rate`)."""
+    real = theta.dtype.type
+    rate, epsilon = real(rate), real(options.epsilon)
+    beta_1, beta_2 = real(options.beta_1), real(options.beta_2)
+    fresh_1, fresh_2 = real(1) - beta_1, real(1) - beta_2
+    for k in range(theta.size):
+        g = gradient[k]
+        m = beta_1 * mean[k] + fresh_1 * g
+        v = beta_2 * square[k] + fresh_2 * g * g
+        mean[k] = m
+        square[k] = v
+        theta[k] -= rate * m / (math.sqrt(v) + epsilon)
+
+
+@part
+def end_epoch(progress, options, loss):
+    """Decide at the end of an epoch, in scikit-learn's order, whether to go on and at what rate."""
+    p = progress[0]
+    improved = not loss > p["best_loss"] - options.tol  # a loss that is NaN counts as improved
+    p["no_improvement"] = 0 if improved else p["no_improvement"] + 1
+    if loss < p["best_loss"]:
+        p["best_loss"] = loss
+    if options.schedule == INVSCALING:
+        p["learning_rate"] = options.learning_rate_init / (p["samples"] + 1) ** options.power_t
+    if loss <= options.loss_tol:
+        p["event"] = TARGET_REACHED
+    elif p["no_improvement"] > options.n_iter_no_change:
+        p["event"] = STALLED
+    else:
+        p["event"] = RUNNING
+
+
+@kernel
+def run_epochs(
+    theta,
+    moment,
+    second_moment,
+    progress,
+    curves,
+    net,
+    options,
+    rows,
+    y,
+    weight,
+    order,
+    twister,
+    batch_size,
+    single_rows,
+    work,
+    budget,
+):
+    """Train until an event, until `curves` has no row left, or until `budget` rows are done.
+
+    Everything that outlives the call is in the arrays: `theta`, `moment` and `second_moment`,
+    `progress`, `order`, `twister`.  A call may end within an epoch, and the next one goes on
+    there.  What is None is compiled without: `second_moment` is for Adam, `twister` for shuffling,
+    and either `batch_size` or `single_rows` is None, the latter for batches.
+    """
+    p = progress[0]
+    n_samples = y.shape[0]
+    gradient = work.gradient
+    done = 0
+    while done < budget and p["epoch"] < curves.shape[0]:
+        if p["row"] == 0:
+            p["loss_sum"] = 0.0
+            if twister is not None:
+                shuffle(order, twister)
+        start = p["row"]
+        stop = start + 1
+        if batch_size is not None:
+            stop = min(start + batch_size, n_samples)
+        n_rows = stop - start
+        weight_sum = float(n_rows)
+        if weight.size > 0:
+            weight_sum = 0.0
+            for k in range(start, stop):
+                weight_sum += weight[order[k]]
+        if weight_sum != 0.0:  # a batch without weight has no say
+            total = 0.0
+            if single_rows is not None:
+                total = sample_gradient(
+                    rows.values, theta, net, y, weight, order[start], work, gradient
+                )
+            if batch_size is not None:
+                total = gradient_of_rows(
+                    theta, net, rows, y, weight, order, start, stop, work, gradient
+                )
+            penalty = options.alpha / weight_sum
+            squares = finish_gradient(theta, gradient, net.n_coefs, 1.0 / weight_sum, penalty)
+            loss = total * net.loss_factor / weight_sum + 0.5 * penalty * squares
+            p["loss_sum"] += loss * n_rows
+            if second_moment is not None:
+                p["step"] += 1
+                p["learning_rate"] = (
+                    options.learning_rate_init
+                    * math.sqrt(1.0 - options.beta_2 ** p["step"])
+                    / (1.0 - options.beta_1 ** p["step"])
+                )
+                adam_step(theta, gradient, moment, second_moment, p["learning_rate"], options)
+            else:
+                sgd_step(theta, gradient, moment, p["learning_rate"], options)
+        done += n_rows
+        p["row"] = stop
+        if stop == n_samples:
+            p["row"] = 0
+            p["samples"] += n_samples
+            loss = p["loss_sum"] / n_samples
+            curves[p["epoch"], LOSS] = loss
+            curves[p["epoch"], RATE] = p["learning_rate"]
+            p["epoch"] += 1
+            end_epoch(progress, options, loss)
+            if p["event"] != RUNNING:
+                break

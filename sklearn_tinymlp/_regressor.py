@@ -1,0 +1,885 @@
+"""`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
+
+import warnings
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from . import _kernels, _lbfgs, _stochastic
+from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
+from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
+from ._parameters import INITIALIZERS, Architecture, initial_parameters
+from ._training import Monitor, Record, Solution, StopReason
+
+STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+# solver="auto" takes lbfgs up to this many samples x parameters, where 200 of its iterations
+# take about a second, and adam beyond.
+LBFGS_LIMIT = 20_000_000
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator its attributes back when the block raises."""
+    before = vars(estimator).copy()
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+class TinyMLPRegressor(RegressorMixin, BaseEstimator):
+    """Small multi-layer perceptron regressor, compiled.
+
+    A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
+    (``TinyMLPRegressor(**MLPRegressor(...).get_params())`` gives the same weights, to rounding)
+    and allows what that one refuses: networks without bias, other activations, one for each
+    layer and for the output, start weights, a target loss, a validation set of one's own.
+
+    Parameters
+    ----------
+    loss : {'squared_error', 'poisson'}, default='squared_error'
+        Half the mean squared error, or half the mean Poisson deviance.
+
+    hidden_layer_sizes : int or array-like of int, default=(20,)
+        Units of each hidden layer. Empty for a network without hidden layers.
+
+    activation : str or list of str, default='tanh'
+        Activation of the hidden layers: one for all, or a list with one a layer.
+
+        - 'identity': z
+        - 'logistic': 1 / (1 + exp(-z))
+        - 'tanh': tanh(z)
+        - 'relu': max(0, z)
+        - 'leaky_relu': z for z > 0, else 0.01 z
+        - 'elu': z for z > 0, else exp(z) - 1
+        - 'softplus': log(1 + exp(z))
+        - 'silu': z / (1 + exp(-z))
+        - 'gelu': z Phi(z), with the standard normal distribution function Phi
+        - 'sin': sin(z)
+
+    bias : bool, default=True
+        Whether the layers have intercepts. With False `intercepts_` stay exactly zero.
+
+    output_activation : str, default='auto'
+        Activation of the output layer: 'auto' for 'identity', or 'exp' with the Poisson
+        deviance; or any name that `activation` knows, or 'exp'. The Poisson deviance needs one
+        that is always positive: 'exp', 'softplus' or 'logistic'.
+
+    solver : {'auto', 'lbfgs', 'adam', 'sgd'}, default='auto'
+        'auto' takes 'lbfgs' as long as samples times parameters are at most 20 million, else
+        'adam'; `solver_` says which. The others are those of MLPRegressor.
+
+    alpha : float or 'auto', default='auto'
+        Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
+        number (or total weight) of samples, is added to the loss. 'auto' means 1e-4.
+
+    init : str, default='glorot_uniform'
+        How start weights are drawn.
+
+        - 'glorot_uniform': MLPRegressor's rule, Glorot and Bengio (2010)
+        - 'he_uniform': He et al. (2015), for relu and its kin
+        - 'lecun_uniform': LeCun et al. (1998)
+        - 'nguyen_widrow': Nguyen and Widrow (1990), for inputs within [-1, 1]
+        - 'uniform': coefs and intercepts from [0, 1)
+
+    n_init : int, default=1
+        Number of random starts; the one with the least loss (with `early_stopping` the best
+        validation score) is kept. With 1 the draws are those of MLPRegressor.
+
+    loss_tol : float, default=None
+        Target for the training loss: training ends as soon as `loss_` is at most this.
+
+    batch_size : int or 'auto', default='auto'
+        Rows of a minibatch in 'sgd' and 'adam'. 'auto' is ``min(200, n_samples)``.
+
+    learning_rate : {'constant', 'invscaling', 'adaptive'} or float, default='constant'
+        The schedule of 'sgd', or a number: a constant rate of that size, for 'sgd' and 'adam'.
+
+        - 'constant': `learning_rate_init` throughout
+        - 'invscaling': ``learning_rate_init / (t + 1) ** power_t`` after t samples
+        - 'adaptive': `learning_rate_init`, divided by 5 each time that `n_iter_no_change` epochs
+          in a row brought no improvement by `tol`
+
+    learning_rate_init : float, default=None
+        Initial learning rate. None means 0.001. Not together with a number as `learning_rate`.
+
+    power_t : float, default=0.5
+        Exponent of 'invscaling'.
+
+    max_iter : int, default=200
+        Most epochs ('sgd', 'adam') or iterations ('lbfgs').
+
+    shuffle : bool, default=True
+        Whether 'sgd' and 'adam' draw a new order of the samples each epoch.
+
+    random_state : int, RandomState instance or None, default=None
+        Draws start weights, the split of early stopping and the order of samples, exactly as
+        MLPRegressor draws them. Pass an int for reproducible results.
+
+    tol : float, default=1e-4
+        Least improvement of the loss, or of the validation score, that counts ('sgd', 'adam');
+        for 'lbfgs' the largest entry of the gradient at which it is done.
+
+    verbose : bool or int, default=False
+        Whether to print progress.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the last `fit`.
+
+    momentum : float, default=0.9
+        Momentum of 'sgd', between 0 and 1.
+
+    nesterovs_momentum : bool, default=True
+        Whether 'sgd' uses Nesterov's momentum.
+
+    early_stopping : bool, default=False
+        Whether 'sgd' and 'adam' hold out a `validation_fraction` of the data and stop when its
+        R² does not improve by `tol` for `n_iter_no_change` epochs in a row. With `X_val` and
+        `y_val` in `fit` these are used instead, and 'lbfgs' stops early too.
+
+    validation_fraction : float, default=0.1
+        Share of the data that is held out.
+
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of Adam's first and second moment, in [0, 1).
+
+    epsilon : float, default=1e-8
+        Adam's guard against division by zero.
+
+    n_iter_no_change : int or inf, default=10
+        Epochs without improvement that are put up with.
+
+    max_fun : int, default=15000
+        Most evaluations of the loss by 'lbfgs'.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (units before, units after)
+        Weights of each layer.
+
+    intercepts_ : list of ndarray of shape (units after,)
+        Intercepts of each layer; zeros with ``bias=False``.
+
+    loss_ : float
+        Training loss of the last epoch or iteration, penalty included.
+
+    best_loss_ : float or None
+        Least training loss; None with `early_stopping`.
+
+    loss_curve_ : list of float
+        Loss after each epoch or iteration.
+
+    validation_scores_ : list of float or None
+        R² on the validation set after each epoch; None without `early_stopping`.
+
+    best_validation_score_ : float or None
+        The best of them.
+
+    history_ : dict of ndarray
+        One row an epoch or iteration: loss, learning_rate, and with a validation set
+        validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+
+    n_iter_ : int
+        Epochs or iterations of the last call.
+
+    t_ : int
+        Training samples seen by 'sgd' and 'adam'.
+
+    solver_ : str
+        The solver used.
+
+    alpha_ : float
+        The strength of the penalty used.
+
+    converged_ : bool
+        Whether training ended because the loss, the gradient or the validation score said so.
+
+    stop_reason_ : str
+        What ended training: 'loss_tol', 'tol', 'validation', 'gradient', 'line_search',
+        'max_iter', 'max_fun' or 'interrupted'; after `partial_fit` 'partial_fit'.
+
+    n_parameters_ : int
+        Number of weights that training may change.
+
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+
+    n_outputs_ : int
+        Number of outputs.
+
+    out_activation_ : str
+        Activation of the output layer.
+
+    n_features_in_ : int
+        Number of features seen during fit.
+
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where `X` has string column names.
+
+    See Also
+    --------
+    sklearn.neural_network.MLPRegressor : The estimator whose path 'sgd', 'adam' and 'lbfgs' follow.
+
+    Notes
+    -----
+    One difference from MLPRegressor is deliberate: with several outputs and the squared error
+    its 'lbfgs' is given a gradient that is not that of its loss (scikit-learn issue 8349). Here
+    it is.
+
+    References
+    ----------
+    Glorot, X. and Bengio, Y. "Understanding the difficulty of training deep feedforward neural
+    networks." AISTATS 2010.
+
+    Kingma, D. and Ba, J. "Adam: A method for stochastic optimization." :arxiv:`1412.6980`.
+
+    Nguyen, D. and Widrow, B. "Improving the learning speed of 2-layer neural networks by choosing
+    initial values of the adaptive weights." IJCNN 1990.
+
+    Examples
+    --------
+    Three points, and a network that finds them:
+
+    >>> from sklearn_tinymlp import TinyMLPRegressor
+    >>> X, y = [[1], [2], [3]], [5, 4, 3]
+    >>> net = TinyMLPRegressor(
+    ...     hidden_layer_sizes=(3,), activation="leaky_relu", solver="sgd", learning_rate=0.01,
+    ...     batch_size=1, loss_tol=1e-6, max_iter=100_000, tol=0, n_iter_no_change=100_000,
+    ...     alpha=0.0, random_state=0,
+    ... )
+    >>> net.fit(X, y).predict(X).round(2)
+    array([5., 4., 3.])
+    >>> net.stop_reason_
+    'loss_tol'
+    """
+
+    _parameter_constraints: dict = {
+        "loss": [StrOptions({"squared_error", "poisson"})],
+        "hidden_layer_sizes": [
+            "array-like",
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
+        "bias": ["boolean"],
+        "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS})],
+        "solver": [StrOptions({"auto", "lbfgs", "sgd", "adam"})],
+        "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "init": [StrOptions(set(INITIALIZERS))],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "loss_tol": [None, Interval(Real, 0, None, closed="left")],
+        "batch_size": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "learning_rate": [
+            StrOptions({"constant", "invscaling", "adaptive"}),
+            Interval(Real, 0, None, closed="neither"),
+        ],
+        "learning_rate_init": [None, Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            Interval(Integral, 1, None, closed="left"),
+            Options(Real, {np.inf}),
+        ],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(20,),
+        activation="tanh",
+        *,
+        bias=True,
+        output_activation="auto",
+        solver="auto",
+        alpha="auto",
+        init="glorot_uniform",
+        n_init=1,
+        loss_tol=None,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=None,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.bias = bias
+        self.output_activation = output_activation
+        self.solver = solver
+        self.alpha = alpha
+        self.init = init
+        self.n_init = n_init
+        self.loss_tol = loss_tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+
+    # ------------------------------------------------------------------ what the user calls
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X,
+        y,
+        sample_weight=None,
+        *,
+        X_val=None,
+        y_val=None,
+        sample_weight_val=None,
+        coefs_init=None,
+        intercepts_init=None,
+    ):
+        """Train the network on X and y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs. float32 stays float32; a sparse matrix is worked on as CSR, never densified.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        X_val, y_val, sample_weight_val : array-likes, default=None
+            A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
+            takes the place of the held-out fraction.
+
+        coefs_init : list of array-like of shape (units before, units after), default=None
+            Start weights of each layer, instead of drawn ones.
+
+        intercepts_init : list of array-like of shape (units after,), default=None
+            Start intercepts of each layer, instead of drawn ones.
+
+        Returns
+        -------
+        self : TinyMLPRegressor
+
+        Raises
+        ------
+        ValueError
+            When data or parameters are not of the kind asked for or contradict each other, and
+            when training ended in weights that are not finite. The estimator then stays as it
+            was before the call.
+        """
+        with unchanged_on_error(self):
+            validation = (X_val, y_val, sample_weight_val)
+            start = (coefs_init, intercepts_init)
+            return self._fit(X, y, sample_weight, validation, start)
+
+    def _check_solver(self):
+        if self.solver not in STOCHASTIC_SOLVERS:
+            raise AttributeError(
+                "partial_fit is only available for stochastic optimizers. "
+                f"{self.solver} is not stochastic."
+            )
+        return True
+
+    @available_if(lambda est: est._check_solver())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Do one epoch over the given data, with the solvers 'sgd' and 'adam'.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        self : TinyMLPRegressor
+
+        Raises
+        ------
+        ValueError
+            As `fit` does, and with ``early_stopping=True``.
+        """
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.n_init > 1:
+            raise ValueError(
+                f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
+            )
+        with unchanged_on_error(self):
+            return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Predict the targets of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions: float32 when both X and the network are, else float64.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
+        X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
+        architecture = Architecture((X.shape[1], *(len(b) for b in self.intercepts_)))
+        network = kernel_network(architecture, self._layer_activations, self._loss, dtype.name)
+        theta = architecture.pack(self.coefs_, self.intercepts_, dtype)
+        y = predict(network, kernel_rows(X), X.shape[0], theta)
+        return y.ravel() if y.shape[1] == 1 else y
+
+    @property
+    def history_(self):
+        """One row an epoch or iteration, as a dict of arrays."""
+        return self._record.arrays()
+
+    def __sklearn_tags__(self):
+        """Accept sparse inputs and several outputs."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    # ---------------------------------------------------------------------------- training
+
+    def _fit(
+        self,
+        X,
+        y,
+        sample_weight,
+        validation=(None,) * 3,
+        start=(None, None),
+        incremental=False,
+    ):
+        hidden = self._hidden_layer_sizes()
+        activations = self._activations(hidden)
+        self._check_consistency(start)
+        first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y, sample_weight = self._validate(X, y, sample_weight, reset=first_pass)
+        validation = self._validate_validation(validation, X, y)
+
+        architecture = Architecture((X.shape[1], *hidden, y.shape[1]), bool(self.bias))
+        solver = self._choose_solver(len(y), architecture.n_parameters)
+        alpha = 1e-4 if self.alpha == "auto" else float(self.alpha)
+        random_state = check_random_state(self.random_state)
+        starts = self._starts(architecture, activations, start, first_pass, random_state)
+
+        best = None
+        for theta, random_state in starts:
+            training, held_out = (X, y, sample_weight), validation
+            if self.early_stopping and held_out is None and solver in STOCHASTIC_SOLVERS:
+                training, held_out = self._hold_out(training, random_state)
+            # scikit-learn computes lbfgs in float64 whatever the inputs: its line search needs it.
+            dtype = np.dtype(np.float64) if solver == "lbfgs" else X.dtype
+            objective = Objective(
+                kernel_network(architecture, activations, self.loss, dtype.name),
+                _samples(training, dtype),
+                alpha,
+                None if held_out is None else _samples(held_out, dtype),
+            )
+            record = Record()
+            solution = self._solve(
+                solver,
+                objective,
+                theta.astype(dtype),
+                record,
+                random_state,
+                first_pass,
+                incremental,
+            )
+            if best is None or self._rank(solution) > self._rank(best[0]):
+                best = solution, record
+            if solution.reason is StopReason.INTERRUPTED:
+                break
+        solution, record = best
+
+        if not np.isfinite(solution.theta).all():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may"
+                " contain large values and need to be preprocessed."
+            )
+        if solution.reason is StopReason.INTERRUPTED:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+        elif solution.warning:
+            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=3)
+
+        if not first_pass:
+            self._record.extend(record)
+            record = self._record
+        self._keep(solution, record, architecture, activations, X.dtype)
+        self.solver_ = solver
+        self.alpha_ = alpha
+        return self
+
+    def _solve(
+        self, solver, objective, theta, record, random_state, first_pass, incremental
+    ) -> Solution:
+        early_stopping = self.early_stopping and objective.validation is not None
+        monitor = Monitor(
+            self.max_iter,
+            record,
+            loss_tol=-np.inf if self.loss_tol is None else self.loss_tol,
+            verbose=bool(self.verbose),
+            validate=objective.validation_scores if objective.validation is not None else None,
+            early_stopping=early_stopping,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+        )
+        earlier = None if first_pass else self._stochastic_state
+        if early_stopping and first_pass:
+            monitor.best_theta = theta
+        elif early_stopping and earlier is not None and self.best_validation_score_ is not None:
+            monitor.best_score = self.best_validation_score_
+            monitor.no_improvement = int(earlier.progress["no_improvement"][0])
+        if solver == "lbfgs":
+            return _lbfgs.solve(objective, theta, monitor, tol=self.tol, max_fun=self.max_fun)
+        options = self._stochastic_options(solver, objective.alpha)
+        if earlier is None:
+            state = _stochastic.StochasticState.fresh(solver, options, theta)
+        elif incremental:
+            state = earlier.resumed(options)
+        else:
+            state = earlier.restarted(solver, options, theta)
+        return _stochastic.solve(
+            objective,
+            theta,
+            monitor,
+            state=state,
+            random_state=random_state,
+            batch_size=self._batch_size(objective.training.n_samples),
+            shuffle=bool(self.shuffle),
+            single_epoch=incremental,
+        )
+
+    def _keep(self, solution, record, architecture, activations, dtype):
+        """Set the fitted attributes; nothing here can fail halfway."""
+        self.coefs_, self.intercepts_ = architecture.unpack(
+            solution.theta.astype(dtype, copy=False)
+        )
+        self.loss_ = solution.loss
+        self.n_iter_ = solution.n_iter
+        self.n_layers_ = len(architecture.units)
+        self.n_outputs_ = architecture.units[-1]
+        self.n_parameters_ = architecture.n_parameters
+        self.out_activation_ = activations[-1]
+        self.stop_reason_ = "partial_fit" if solution.reason is None else solution.reason.code
+        self.converged_ = solution.reason is not None and solution.reason.converged
+        self.loss_curve_ = record.columns.get("loss", [])
+        self.t_, self.best_loss_ = 0, min(self.loss_curve_, default=None)
+        self.validation_scores_ = self.best_validation_score_ = None
+        self._stochastic_state = solution.state
+        if solution.state is not None:
+            self.t_ = int(solution.state.progress["samples"][0])
+            self.best_loss_ = float(solution.state.progress["best_loss"][0])
+        if self.early_stopping and "validation_score" in record.columns:
+            self.best_loss_ = None
+            self.validation_scores_ = record.columns["validation_score"]
+            self.best_validation_score_ = solution.score
+        self._record = record
+        self._layer_activations = activations
+        self._loss = self.loss
+
+    def _rank(self, solution):
+        """Larger is better; not finite is worst."""
+        if not np.isfinite(solution.theta).all():
+            return -np.inf
+        value = solution.score if np.isfinite(solution.score) else -solution.loss
+        return value if np.isfinite(value) else -np.inf
+
+    # -------------------------------------------------------------- reading the parameters
+
+    def _hidden_layer_sizes(self) -> tuple[int, ...]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if any(not isinstance(size, Integral) for size in sizes):
+            raise InvalidParameterError(
+                f"The 'hidden_layer_sizes' parameter must hold ints, got {sizes!r}."
+            )
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return tuple(int(size) for size in sizes)
+
+    def _activations(self, hidden) -> tuple[str, ...]:
+        """One name a layer, the output's last."""
+        names = self.activation
+        names = [names] * len(hidden) if isinstance(names, str) else list(names)
+        for name in names:
+            if name not in HIDDEN_ACTIVATIONS:
+                raise InvalidParameterError(
+                    f"The 'activation' parameter must be one of {sorted(HIDDEN_ACTIVATIONS)} or "
+                    f"a list of them with one for each hidden layer. Got {self.activation!r}."
+                )
+        if len(names) != len(hidden):
+            raise ValueError(
+                f"activation has {len(names)} entries, {names}, but hidden_layer_sizes="
+                f"{self.hidden_layer_sizes!r} asks for {len(hidden)}, one for each hidden layer."
+            )
+        output = self.output_activation
+        if output == "auto":
+            output = "exp" if self.loss == "poisson" else "identity"
+        if self.loss == "poisson" and output not in POSITIVE_ACTIVATIONS:
+            raise ValueError(
+                f"loss='poisson' needs predictions above zero, which output_activation={output!r} "
+                f"does not give. Use 'auto' or one of {list(POSITIVE_ACTIVATIONS)}."
+            )
+        return (*names, output)
+
+    def _check_consistency(self, start):
+        """Refuse parameters that contradict each other."""
+        if not isinstance(self.learning_rate, str) and self.learning_rate_init is not None:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} is a constant rate and "
+                f"learning_rate_init={self.learning_rate_init!r} is another. Give one of the two: "
+                "a number as learning_rate, or a schedule's name and learning_rate_init."
+            )
+        if self.n_init > 1 and self.warm_start:
+            raise ValueError(
+                f"n_init={self.n_init} asks for several random starts, warm_start=True for the "
+                "weights of the last fit. Set n_init=1 or warm_start=False."
+            )
+        given = [
+            name
+            for name, part in zip(("coefs_init", "intercepts_init"), start, strict=True)
+            if part is not None
+        ]
+        if given and self.n_init > 1:
+            raise ValueError(
+                f"n_init={self.n_init} asks for several random starts, but {given[0]} fixes the "
+                f"start. Set n_init=1 or leave out {given[0]}."
+            )
+        if given and self.warm_start and hasattr(self, "coefs_"):
+            raise ValueError(
+                f"warm_start=True continues from the weights of the last fit, but {given[0]} asks "
+                f"for another start. Set warm_start=False or leave out {given[0]}."
+            )
+
+    def _choose_solver(self, n_samples, n_parameters) -> str:
+        if self.solver != "auto":
+            return self.solver
+        return "lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"
+
+    def _batch_size(self, n_samples) -> int:
+        if self.batch_size == "auto":
+            return min(200, n_samples)
+        if self.batch_size > n_samples:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than "
+                "sample size. It is going to be clipped",
+                stacklevel=6,
+            )
+        return int(min(self.batch_size, n_samples))
+
+    def _stochastic_options(self, solver, alpha):
+        by_name = isinstance(self.learning_rate, str)
+        rate = self.learning_rate_init if by_name else self.learning_rate
+        schedule = self.learning_rate if by_name and solver == "sgd" else "constant"
+        return _kernels.StochasticOptions(
+            schedule=_kernels.SCHEDULE_CODES[schedule],
+            learning_rate_init=0.001 if rate is None else float(rate),
+            power_t=float(self.power_t),
+            momentum=float(self.momentum),
+            nesterovs_momentum=bool(self.nesterovs_momentum),
+            beta_1=float(self.beta_1),
+            beta_2=float(self.beta_2),
+            epsilon=float(self.epsilon),
+            alpha=alpha,
+            tol=float(self.tol),
+            n_iter_no_change=float(self.n_iter_no_change),
+            loss_tol=-np.inf if self.loss_tol is None else float(self.loss_tol),
+        )
+
+    # --------------------------------------------------------------------- reading the data
+
+    def _validate(self, X, y, sample_weight, reset, sides=("sample_weight", "y")):
+        """Give validated X, y of shape (n_samples, n_outputs) in the dtype of X, and weights."""
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            order="C",
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        weight_name, y_name = sides
+        if self.loss == "poisson" and y.min() < 0:
+            raise ValueError(f"loss='poisson' needs {y_name} >= 0, got a least value of {y.min()}.")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+            if sample_weight.sum() == 0:
+                raise ValueError(f"{weight_name} must not sum to zero, got {sample_weight!r}.")
+        y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=X.dtype)
+        return X, y, sample_weight
+
+    def _validate_validation(self, validation, X, y):
+        X_val, y_val, sample_weight_val = validation
+        if X_val is None and y_val is None and sample_weight_val is None:
+            return None
+        if X_val is None or y_val is None:
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"A validation set needs both X_val and y_val; {missing} is missing.")
+        X_val, y_val, sample_weight_val = self._validate(
+            X_val,
+            y_val,
+            sample_weight_val,
+            reset=False,
+            sides=("sample_weight_val", "y_val"),
+        )
+        if y_val.shape[1] != y.shape[1]:
+            raise ValueError(f"y_val has {y_val.shape[1]} outputs, but y has {y.shape[1]}.")
+        return X_val.astype(X.dtype, copy=False), y_val, sample_weight_val
+
+    def _hold_out(self, training, random_state):
+        """Split off the validation fraction, with the draws of MLPRegressor."""
+        arrays = [array for array in training if array is not None]
+        parts = train_test_split(
+            *arrays, random_state=random_state, test_size=self.validation_fraction
+        )
+        if len(training) > len(arrays):
+            parts += [None, None]
+        if parts[1].shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        return parts[0::2], parts[1::2]
+
+    def _starts(self, architecture, activations, start, first_pass, random_state):
+        """Pairs of start parameters and the RandomState that the training from there draws from."""
+        if not first_pass:
+            theta = self._earlier_parameters(architecture)
+            return [(theta, random_state)]
+        if self.n_init == 1:
+            states = [random_state]
+        else:
+            seeds = random_state.randint(np.iinfo(np.int32).max, size=self.n_init)
+            states = [np.random.RandomState(seed) for seed in seeds]
+        coefs_init, intercepts_init = start
+        shapes = architecture.coef_shapes
+        coefs_init = _given_start("coefs_init", coefs_init, shapes, self.hidden_layer_sizes)
+        intercepts_init = _given_start(
+            "intercepts_init",
+            intercepts_init,
+            [s[1:] for s in shapes],
+            self.hidden_layer_sizes,
+        )
+        if not self.bias and intercepts_init is not None and any(map(np.any, intercepts_init)):
+            raise ValueError(
+                "bias=False keeps intercepts at zero, but intercepts_init is not zero. "
+                "Set bias=True or leave out intercepts_init."
+            )
+        pairs = []
+        for state in states:
+            coefs, intercepts = initial_parameters(architecture, self.init, activations[:-1], state)
+            theta = architecture.pack(
+                coefs if coefs_init is None else coefs_init,
+                intercepts if intercepts_init is None else intercepts_init,
+                np.float64,
+            )
+            pairs.append((theta, state))
+        return pairs
+
+    def _earlier_parameters(self, architecture):
+        shapes = [coef.shape for coef in self.coefs_]
+        if shapes != architecture.coef_shapes:
+            raise ValueError(
+                f"Training continues from coefs_ of the shapes {shapes}, but hidden_layer_sizes="
+                f"{self.hidden_layer_sizes!r} and the data need {architecture.coef_shapes}. "
+                "Set warm_start=False or fit a new estimator."
+            )
+        return architecture.pack(self.coefs_, self.intercepts_, np.float64)
+
+
+def _samples(arrays, dtype) -> Samples:
+    X, y, sample_weight = arrays
+    return Samples.of(X.astype(dtype, copy=False), y.astype(dtype, copy=False), sample_weight)
+
+
+def _given_start(name, arrays, shapes, hidden_layer_sizes):
+    """Check start weights of the user's own; None stays None."""
+    if arrays is None:
+        return None
+    arrays = [np.asarray(array, dtype=np.float64) for array in arrays]
+    if [array.shape for array in arrays] != shapes:
+        raise ValueError(
+            f"{name} has the shapes {[array.shape for array in arrays]}, but hidden_layer_sizes="
+            f"{hidden_layer_sizes!r} and the data need {shapes}."
+        )
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise ValueError(f"{name} holds values that are not finite.")
+    return arrays

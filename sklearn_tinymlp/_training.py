@@ -1,0 +1,156 @@
+"""What all solvers share: why training stops, what is recorded, and who watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class StopReason(Enum):
+    """Why training ended: the code kept in `stop_reason_` and the sentence that explains it."""
+
+    LOSS_TOL = "loss_tol", "The loss reached loss_tol."
+    TOL = "tol", "The training loss no longer improved by tol."
+    VALIDATION = "validation", "The validation score no longer improved by tol."
+    GRADIENT = "gradient", "The gradient is as good as zero."
+    LINE_SEARCH = (
+        "line_search",
+        "The line search found no lower loss along its direction.",
+    )
+    MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
+    MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
+    INTERRUPTED = "interrupted", "Training was interrupted."
+
+    def __init__(self, code: str, sentence: str):
+        self.code = code
+        self.sentence = sentence
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit ended because there was nothing more to gain, or all asked was gained."""
+        return self in (
+            StopReason.LOSS_TOL,
+            StopReason.TOL,
+            StopReason.VALIDATION,
+            StopReason.GRADIENT,
+        )
+
+
+@dataclass
+class Record:
+    """One row an iteration: a list a column, in the order in which columns first appeared."""
+
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+    def append(self, **row) -> None:
+        """Add one iteration, or several where the values are arrays."""
+        for name, value in row.items():
+            self.columns.setdefault(name, []).extend(np.atleast_1d(value).tolist())
+
+    def extend(self, later: "Record") -> None:
+        """Add the rows of a later record."""
+        self.append(**later.columns)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Columns as arrays, all of one length."""
+        return {name: np.array(values) for name, values in self.columns.items()}
+
+
+class Solution(NamedTuple):
+    """What a solver found."""
+
+    theta: np.ndarray
+    loss: float
+    n_iter: int
+    reason: StopReason | None  # None after the single epoch of a partial_fit
+    warning: str | None = None  # text of the ConvergenceWarning that is due
+    score: float = -np.inf  # best validation score, with early stopping
+    state: Any = None  # what a stochastic solver needs to go on
+
+
+@dataclass
+class Monitor:
+    """Stands between a solver and its watchers; solvers call `update` after each iteration.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations allowed.
+    record : Record
+        Grows by a row an iteration.
+    loss_tol : float, default=-inf
+        Target: training is done as soon as the loss is at most this.
+    verbose : bool, default=False
+        Print a line an iteration, worded as MLPRegressor's.
+    validate : callable, default=None
+        `validate(theta)` gives loss and R² on the validation set.
+    early_stopping : bool, default=False
+        Stop when the validation score has not improved by `tol` for more than
+        `n_iter_no_change` iterations in a row; `best_theta` keeps the best.
+    tol, n_iter_no_change : float
+        See `early_stopping`.
+    best_theta, best_score, no_improvement
+        Where early stopping stands; a warm start hands on what the fit before ended with.
+    """
+
+    max_iter: int
+    record: Record
+    loss_tol: float = -np.inf
+    verbose: bool = False
+    validate: Callable[[np.ndarray], tuple[float, float]] | None = None
+    early_stopping: bool = False
+    tol: float = 0.0
+    n_iter_no_change: float = np.inf
+    n_iter: int = 0
+    best_theta: np.ndarray | None = None
+    best_score: float = -np.inf
+    no_improvement: int = 0
+
+    def update(self, *, theta, loss, **row) -> StopReason | None:
+        """Take note of an iteration; say whether training is to stop, and why.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            The parameters after the iteration.
+        loss : float or array
+            The training loss; an array when several iterations are reported at once, which is
+            done without `validate` only. `theta` is then that of the last one.
+        **row : float or array
+            What else to keep in the record.
+        """
+        if self.validate is not None:
+            row["validation_loss"], row["validation_score"] = self.validate(theta)
+        losses = np.atleast_1d(loss)
+        self.record.append(loss=loss, **row)
+        self.n_iter += len(losses)
+        if self.verbose:
+            self._print(losses, row)
+        if losses[-1] <= self.loss_tol:
+            return StopReason.LOSS_TOL
+        if self.early_stopping and self._stalled(theta, row["validation_score"]):
+            return StopReason.VALIDATION
+        if self.n_iter >= self.max_iter:
+            return StopReason.MAX_ITER
+        return None
+
+    def _stalled(self, theta, score) -> bool:
+        improved = not score < self.best_score + self.tol  # NaN counts as improved
+        self.no_improvement = 0 if improved else self.no_improvement + 1
+        if score > self.best_score:
+            self.best_score, self.best_theta = score, theta.copy()
+        return self.no_improvement > self.n_iter_no_change
+
+    def _print(self, losses, row) -> None:
+        first = self.n_iter - len(losses) + 1
+        for n_iter, loss in enumerate(losses, first):
+            print(f"Iteration {n_iter}, loss = {loss:.8f}")
+        if self.validate is not None:
+            print(f"Validation score: {row['validation_score']:f}")
+
+    def say(self, message: str) -> None:
+        """Print what happened if verbose."""
+        if self.verbose:
+            print(message)
