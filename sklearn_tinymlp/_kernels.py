@@ -19,8 +19,8 @@ The first line and the last are one function of `_products`, the second another;
 BLAS.  Training by single rows has its own path (`sample_gradient`), with the units innermost.
 
 Activations give value and slope in one pass and are called by address (`_activations`); the
-backward pass only multiplies.  All kernels release the GIL and work on as many rows as they are told, so that the
-callers come back to Python often enough for Ctrl-C.
+backward pass only multiplies.  All kernels release the GIL and work on as many rows as they are
+told, so that the callers come back to Python often enough for Ctrl-C.
 """
 
 import math

@@ -11,9 +11,9 @@ import numpy as np
 
 from ._compilation import c_function, carray
 
-# A layer of this many coefs or more is multiplied by BLAS. Loops win by up to a factor of two at
-# 10 x 100 and lose one at 100 x 100: `python -m benchmarks.blas_threshold` measures both.
-BLAS_SIZE = 4096
+# A layer of this many coefs or more is multiplied by BLAS. `python -m benchmarks.blas_threshold`
+# measures both: loops win by up to 1.5 below 1,000 coefs, BLAS by 1.2 at 2,500 and by 2 at 10,000.
+BLAS_SIZE = 2048
 
 
 def add_combinations(coefs, source, result, n_in, n_out, n_rows, step_in, step_out):

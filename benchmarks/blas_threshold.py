@@ -1,0 +1,71 @@
+"""Measure loops against BLAS for the products of one layer: where `BLAS_SIZE` comes from.
+
+Usage: OPENBLAS_NUM_THREADS=1 python -m benchmarks.blas_threshold [--rows 128]
+
+For each layer shape the time of a forward product, a backward product and a gradient over a block
+of rows, by loops and by BLAS, the least of many runs, and their ratio.
+"""
+
+import argparse
+import time
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from sklearn_tinymlp import _products
+
+SHAPES = [(1, 10), (10, 1), (10, 10), (10, 100), (100, 1), (20, 20), (30, 30), (50, 50)]
+SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (500, 500)]
+
+
+def least_seconds(function, arguments, runs=200):
+    """Time the fastest of some runs."""
+    least = np.inf
+    for _ in range(runs):
+        start = time.perf_counter()
+        function(*arguments)
+        least = min(least, time.perf_counter() - start)
+    return least
+
+
+def layer_seconds(n_in, n_out, n_rows, blas):
+    """Time a layer's three products."""
+    combine, multiply = _products.compiled("float64", blas)
+    rng = np.random.default_rng(0)
+    coefs, gradient = rng.standard_normal((2, n_in * n_out))
+    before, after = rng.standard_normal(n_in * n_rows), rng.standard_normal(n_out * n_rows)
+
+    def pointers(*arrays):
+        return [array.ctypes.data_as(combine.ctypes.argtypes[0]) for array in arrays]
+
+    sizes = (n_in, n_out, n_rows)
+    forward = (*pointers(coefs, before, after), *sizes, n_out, 1)
+    backward = (*pointers(coefs, after, before), n_out, n_in, n_rows, 1, n_out)
+    products = (*pointers(before, after, gradient), *sizes, n_out, 1)
+    if n_in <= n_out:
+        products = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out)
+    return (
+        least_seconds(combine.ctypes, forward)
+        + least_seconds(combine.ctypes, backward)
+        + least_seconds(multiply.ctypes, products)
+    )
+
+
+def main():
+    """Print a line a layer shape."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=128)
+    arguments = parser.parse_args()
+    print("layer         coefs    loops      BLAS      loops / BLAS")
+    with threadpool_limits(1):
+        for n_in, n_out in sorted(SHAPES, key=lambda shape: shape[0] * shape[1]):
+            loops = layer_seconds(n_in, n_out, arguments.rows, blas=False)
+            blas = layer_seconds(n_in, n_out, arguments.rows, blas=True)
+            print(
+                f"{n_in:4d} x {n_out:<5d}{n_in * n_out:8d} {loops * 1e6:8.1f} us"
+                f" {blas * 1e6:8.1f} us  {loops / blas:8.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
