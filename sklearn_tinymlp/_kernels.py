@@ -550,3 +550,93 @@ def run_epochs(
             end_epoch(progress, options, loss)
             if p["event"] != RUNNING:
                 break
+
+
+# ------------------------------------------------------------------------------ the Jacobian
+
+
+@kernel
+def jacobian_rows(theta, net, rows, y, weight, order, start, stop, work, residuals, jacobian):
+    """Residuals r = sqrt(w) (f - y) of rows start to stop, and their derivatives by theta.
+
+    `residuals` has the shape (n_outputs, rows), `jacobian` (n_outputs, n_parameters, rows):
+    samples are the last axis, as in the blocks.
+    """
+    values, slopes, deltas = work.values, work.slopes, work.deltas
+    one = np.uint64(1)
+    last = net.layers.shape[0] - 1
+    n_outputs = net.layers[last, N_OUT]
+    for first in range(start, stop, BLOCK_ROWS):
+        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        column = first - start
+        forward(theta, net, rows, order, first, n_rows, work)
+        output = net.layers[last, AFTER] * n_rows
+        for k in range(n_outputs):
+            for j in range(n_outputs):
+                for r in range(n_rows):
+                    w = theta.dtype.type(1)
+                    if weight.size > 0:
+                        w = math.sqrt(weight[first + r])
+                    unit = output + j * n_rows + r
+                    if j == k:
+                        residuals[k, column + r] = w * (values[unit] - y[first + r, k])
+                        deltas[unit] = w * slopes[unit]
+                    else:
+                        deltas[unit] = theta.dtype.type(0)
+            for layer in range(last, -1, -1):
+                n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+                coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+                before = net.layers[layer, BEFORE] * n_rows
+                after = net.layers[layer, AFTER] * n_rows
+                for j in range(n_out):
+                    delta = after + j * n_rows
+                    if net.bias:
+                        for r in range(n_rows):
+                            jacobian[k, intercept + j, column + r] = deltas[delta + r]
+                    if layer > 0 or rows.indptr is None:
+                        for i in range(n_in):
+                            a = before + i * n_rows
+                            for r in range(n_rows):
+                                jacobian[k, coef + i * n_out + j, column + r] = (
+                                    values[a + r] * deltas[delta + r]
+                                )
+                if layer == 0 and rows.indptr is not None:
+                    fill_sparse_jacobian(
+                        rows.values,
+                        rows.indices,
+                        rows.indptr,
+                        order,
+                        first,
+                        net,
+                        deltas,
+                        n_rows,
+                        jacobian[k],
+                        column,
+                    )
+                if layer > 0:
+                    for unit in range(before, before + n_in * n_rows):
+                        deltas[unit] = theta.dtype.type(0)
+                    call(
+                        net.layers[layer, ADD_COMBINATIONS],
+                        (theta, deltas, deltas),
+                        (coef, after, before),
+                        (n_out, n_in, n_rows, one, n_out),
+                    )
+                    for unit in range(before, before + n_in * n_rows):
+                        deltas[unit] *= slopes[unit]
+
+
+@part
+def fill_sparse_jacobian(x, indices, indptr, order, start, net, deltas, n_rows, jacobian, column):
+    """Fill in the derivatives by the first layer's coefs for CSR x; for dense x do nothing."""
+    if x.ndim == 1:
+        n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
+        for p in range(n_in * n_out):
+            for r in range(n_rows):
+                jacobian[p, column + r] = 0.0
+        for r in range(n_rows):
+            delta = net.layers[0, AFTER] * n_rows + r
+            for k in range(indptr[start + r], indptr[start + r + 1]):
+                coef = np.uint64(indices[k]) * n_out
+                for j in range(n_out):
+                    jacobian[coef + j, column + r] += x[k] * deltas[delta + j * n_rows]

@@ -60,7 +60,7 @@ def solve(
             options=options,
         )
     except KeyboardInterrupt:
-        return Solution(*latest, monitor.n_iter, StopReason.INTERRUPTED)
+        return Solution(*latest, monitor.n_iter, StopReason.INTERRUPTED, monitor.record)
     if reason in (StopReason.LOSS_TOL, StopReason.VALIDATION):
         theta, loss = latest
         n_iter, warning = monitor.n_iter, None
@@ -71,7 +71,7 @@ def solve(
         warning = _warning(result, n_iter, monitor.max_iter)
     if monitor.early_stopping and monitor.best_theta is not None:
         theta = monitor.best_theta
-    return Solution(theta, loss, n_iter, reason, warning, monitor.best_score)
+    return Solution(theta, loss, n_iter, reason, monitor.record, warning, monitor.best_score)
 
 
 def _explain(result, max_iter) -> StopReason:

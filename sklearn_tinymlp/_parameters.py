@@ -63,6 +63,22 @@ class Architecture:
         return coefs, intercepts
 
 
+def weight_groups(architecture) -> np.ndarray:
+    """Give each parameter the number of the group it shares a penalty with.
+
+    0: the first layer's coefs; 1: its intercepts; and so on layer by layer. Weights that play
+    unlike parts have unlike sizes; relevance groups, one for each input, raised the evidence of
+    the sets tried but not their test error.
+    """
+    groups = np.empty(architecture.n_parameters, dtype=np.intp)
+    coefs, intercepts = architecture.unpack(groups)
+    n_kinds = 2 if architecture.bias else 1
+    for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
+        coef[:] = n_kinds * layer
+        intercept[:] = n_kinds * layer + 1
+    return groups
+
+
 def glorot_uniform(fan_in, fan_out, activation, random_state):
     """Glorot & Bengio (2010) with scikit-learn's factor 2 for logistic; intercepts likewise."""
     bound = np.sqrt((2.0 if activation == "logistic" else 6.0) / (fan_in + fan_out))
@@ -116,7 +132,7 @@ def initial_parameters(architecture, init, activations, random_state):
     init : str
         A key of `INITIALIZERS`.
     activations : sequence of str
-        One name a hidden layer. The output layer is drawn by the last of them, as in
+        One name a hidden layer, at least one. The output layer is drawn by the last of them, as in
         MLPRegressor, save with "nguyen_widrow", which is meant for hidden layers: there the
         output layer is drawn by "glorot_uniform".
     random_state : RandomState
@@ -132,7 +148,7 @@ def initial_parameters(architecture, init, activations, random_state):
         draw = INITIALIZERS[init]
         if init == "nguyen_widrow" and layer == last:
             draw = glorot_uniform
-        activation = activations[min(layer, last - 1)] if activations else "identity"
+        activation = activations[min(layer, len(activations) - 1)]
         coef, intercept = draw(fan_in, fan_out, activation, random_state)
         coefs.append(coef)
         intercepts.append(intercept)

@@ -22,10 +22,12 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _kernels, _lbfgs, _stochastic
+from . import _kernels, _lbfgs, _levenberg_marquardt, _stochastic
 from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
-from ._parameters import INITIALIZERS, Architecture, initial_parameters
+from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
+from ._posterior import Posterior
+from ._scaling import Scaling
 from ._training import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -33,6 +35,11 @@ STOCHASTIC_SOLVERS = ("sgd", "adam")
 # solver="auto" takes lbfgs up to this many samples x parameters, where 200 of its iterations
 # take about a second, and adam beyond.
 LBFGS_LIMIT = 20_000_000
+
+# ... but first lm, where P parameters take at most 8 MB for each output's P x P matrix, and an
+# iteration, some N P^2 multiply-adds, some 50 ms.
+LM_PARAMETERS = 1000
+LM_WORK = 1_000_000_000
 
 
 @contextmanager
@@ -85,13 +92,25 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         deviance; or any name that `activation` knows, or 'exp'. The Poisson deviance needs one
         that is always positive: 'exp', 'softplus' or 'logistic'.
 
-    solver : {'auto', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        'auto' takes 'lbfgs' as long as samples times parameters are at most 20 million, else
-        'adam'; `solver_` says which. The others are those of MLPRegressor.
+    solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
+        'lm' is Levenberg-Marquardt, for the squared error. 'auto' takes 'lm' where there are at
+        most 1,000 parameters P and samples times outputs times P^2 are at most 10^9, else 'lbfgs'
+        where samples times P are at most 20 million, else 'adam'; `solver_` says which. The
+        others are those of MLPRegressor.
 
     alpha : float or 'auto', default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
-        number (or total weight) of samples, is added to the loss. 'auto' means 1e-4.
+        number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
+        finds a penalty for each layer's coefs and each layer's intercepts by the evidence
+        (MacKay 1992), and the others take 1e-4.
+
+    standardize : bool or 'auto', default='auto'
+        Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
+        into `coefs_` and `intercepts_`: they and all predictions belong to raw X and y. 'auto' is
+        True with the solvers 'auto' and 'lm'. y is scaled with the identity as output activation
+        only; without bias, and for a sparse X, nothing is centred. `loss_` and `loss_tol` are in
+        the units of y with 'lm', and in those of the standardised y with the other solvers.
+        `warm_start` and `partial_fit` keep the first scaling.
 
     init : str, default='glorot_uniform'
         How start weights are drawn.
@@ -127,7 +146,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         Exponent of 'invscaling'.
 
     max_iter : int, default=200
-        Most epochs ('sgd', 'adam') or iterations ('lbfgs').
+        Most epochs ('sgd', 'adam') or iterations ('lbfgs', 'lm').
 
     shuffle : bool, default=True
         Whether 'sgd' and 'adam' draw a new order of the samples each epoch.
@@ -138,7 +157,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts ('sgd', 'adam');
-        for 'lbfgs' the largest entry of the gradient at which it is done.
+        for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the change of
+        the log evidence, in units of 100 nats or 3 nats a sample, below which it has converged, or
+        with a fixed alpha 10,000 times the least relative fall of the loss.
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -196,7 +217,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The best of them.
 
     history_ : dict of ndarray
-        One row an epoch or iteration: loss, learning_rate, and with a validation set
+        One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate; with 'lm'
+        gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
         validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
     n_iter_ : int
@@ -208,15 +230,29 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     solver_ : str
         The solver used.
 
-    alpha_ : float
-        The strength of the penalty used.
+    alpha_ : float or ndarray of shape (n_groups,)
+        The strength of the penalty used. By the evidence the precision of each group of weights,
+        on standardised data: the first layer's coefs, its intercepts, and so on.
+
+    noise_std_ : float or ndarray of shape (n_outputs,)
+        Standard deviation of the noise in the units of y. This and the next three are None where
+        the evidence was not asked.
+
+    n_effective_parameters_ : float
+        How many parameters the data determine, of `n_parameters_`.
+
+    log_evidence_ : float
+        Logarithm of the probability of y given the hyperparameters, in nats.
+
+    feature_relevance_ : ndarray of shape (n_features_in_,)
+        Root mean square of the first layer's coefs of each standardised input, summing to 1.
 
     converged_ : bool
         Whether training ended because the loss, the gradient or the validation score said so.
 
     stop_reason_ : str
-        What ended training: 'loss_tol', 'tol', 'validation', 'gradient', 'line_search',
-        'max_iter', 'max_fun' or 'interrupted'; after `partial_fit` 'partial_fit'.
+        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',
+        'line_search', 'max_iter', 'max_fun' or 'interrupted'; after `partial_fit` 'partial_fit'.
 
     n_parameters_ : int
         Number of weights that training may change.
@@ -253,6 +289,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     Kingma, D. and Ba, J. "Adam: A method for stochastic optimization." :arxiv:`1412.6980`.
 
+    MacKay, D. "A practical Bayesian framework for backpropagation networks." Neural Computation 4
+    (1992), 448-472.
+
     Nguyen, D. and Widrow, B. "Improving the learning speed of 2-layer neural networks by choosing
     initial values of the adaptive weights." IJCNN 1990.
 
@@ -282,8 +321,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
         "bias": ["boolean"],
         "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS})],
-        "solver": [StrOptions({"auto", "lbfgs", "sgd", "adam"})],
+        "solver": [StrOptions({"auto", "lm", "lbfgs", "sgd", "adam"})],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "standardize": [StrOptions({"auto"}), "boolean"],
         "init": [StrOptions(set(INITIALIZERS))],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "loss_tol": [None, Interval(Real, 0, None, closed="left")],
@@ -327,6 +367,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         output_activation="auto",
         solver="auto",
         alpha="auto",
+        standardize="auto",
         init="glorot_uniform",
         n_init=1,
         loss_tol=None,
@@ -357,6 +398,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         self.output_activation = output_activation
         self.solver = solver
         self.alpha = alpha
+        self.standardize = standardize
         self.init = init
         self.n_init = n_init
         self.loss_tol = loss_tol
@@ -467,6 +509,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         ValueError
             As `fit` does, and with ``early_stopping=True``.
         """
+        self._validate_params()  # scikit-learn's decorator leaves it out once fitted
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.n_init > 1:
@@ -476,7 +519,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         with unchanged_on_error(self):
             return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X):
+    def predict(self, X, return_std=False):
         """Predict the targets of X.
 
         Parameters
@@ -484,20 +527,88 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
+        return_std : bool, default=False
+            Whether to give the standard deviation of each prediction too: what the data leave open
+            about the function, and the noise. Needs solver 'lm' with ``alpha="auto"``.
+
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Predictions: float32 when both X and the network are, else float64.
+
+        y_std : ndarray of the shape of y
+            Their standard deviations, in the units of y; only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, when the network was not fitted by the evidence.
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
         dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
-        architecture = Architecture((X.shape[1], *(len(b) for b in self.intercepts_)))
+        architecture = self._architecture()
         network = kernel_network(architecture, self._layer_activations, self._loss, dtype.name)
         theta = architecture.pack(self.coefs_, self.intercepts_, dtype)
         y = predict(network, kernel_rows(X), X.shape[0], theta)
-        return y.ravel() if y.shape[1] == 1 else y
+        y = y.ravel() if y.shape[1] == 1 else y
+        if not return_std:
+            return y
+        network, inputs = self._posterior_inputs(X)
+        std = self._posterior.std(network, inputs)
+        return y, std.ravel() if std.shape[1] == 1 else std
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw targets from the posterior, noise included.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
+            Inputs.
+
+        n_samples : int, default=1
+            Number of draws. Within a draw the values at all X belong to one network.
+
+        random_state : int, RandomState instance or None, default=0
+            Draws weights and noise.
+
+        Returns
+        -------
+        y_samples : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+
+        Raises
+        ------
+        ValueError
+            When the network was not fitted by the evidence.
+        """
+        y = self.predict(X).astype(np.float64)
+        X = validate_data(self, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        network, inputs = self._posterior_inputs(X)
+        random_state = check_random_state(random_state)
+        deviations = self._posterior.draw(network, inputs, n_samples, random_state)
+        if y.ndim == 1:
+            deviations = deviations[:, 0]
+        return y[..., None] + deviations
+
+    def _architecture(self) -> Architecture:
+        units = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
+        return Architecture(units, self.n_parameters_ > sum(coef.size for coef in self.coefs_))
+
+    def _posterior_inputs(self, X):
+        """Give the network and the inputs in the units that the posterior was found in."""
+        if self._posterior is None:
+            raise ValueError(
+                "A standard deviation needs the evidence: fit with solver='lm' (or 'auto', on data "
+                "that lm can take), alpha='auto' and early_stopping=False. This network was fitted "
+                f"with solver_={self.solver_!r}, alpha={self.alpha!r} and early_stopping="
+                f"{self.early_stopping!r}."
+            )
+        X = X.astype(np.float64)
+        if self._scaling is not None:
+            X = self._scaling.transform_X(X)
+        activations = self._layer_activations
+        return kernel_network(self._architecture(), activations, self._loss, "float64"), X
 
     @property
     def history_(self):
@@ -530,65 +641,65 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         validation = self._validate_validation(validation, X, y)
 
         architecture = Architecture((X.shape[1], *hidden, y.shape[1]), bool(self.bias))
-        solver = self._choose_solver(len(y), architecture.n_parameters)
-        alpha = 1e-4 if self.alpha == "auto" else float(self.alpha)
+        solver = self._choose_solver(y, architecture.n_parameters)
+        scaling = self._measure(X, y, sample_weight, activations[-1], first_pass)
         random_state = check_random_state(self.random_state)
-        starts = self._starts(architecture, activations, start, first_pass, random_state)
+        starts = self._starts(architecture, activations, start, first_pass, scaling, random_state)
 
+        data = _standardized((X, y, sample_weight), scaling)
+        given_validation = _standardized(validation, scaling) if validation else None
         best = None
         for theta, random_state in starts:
-            training, held_out = (X, y, sample_weight), validation
-            if self.early_stopping and held_out is None and solver in STOCHASTIC_SOLVERS:
+            training, held_out = data, given_validation
+            if self.early_stopping and held_out is None and solver != "lbfgs":
                 training, held_out = self._hold_out(training, random_state)
-            # scikit-learn computes lbfgs in float64 whatever the inputs: its line search needs it.
-            dtype = np.dtype(np.float64) if solver == "lbfgs" else X.dtype
+            # Second-order steps need float64; scikit-learn's lbfgs too computes in it.
+            dtype = X.dtype if solver in STOCHASTIC_SOLVERS else np.dtype(np.float64)
             objective = Objective(
                 kernel_network(architecture, activations, self.loss, dtype.name),
                 _samples(training, dtype),
-                alpha,
+                self._alpha(solver),
                 None if held_out is None else _samples(held_out, dtype),
+                np.ones(1) if scaling is None else scaling.y_scale,
             )
-            record = Record()
             solution = self._solve(
                 solver,
                 objective,
+                architecture,
                 theta.astype(dtype),
-                record,
                 random_state,
                 first_pass,
                 incremental,
             )
-            if best is None or self._rank(solution) > self._rank(best[0]):
-                best = solution, record
+            if best is None or self._rank(solution) > self._rank(best):
+                best = solution
             if solution.reason is StopReason.INTERRUPTED:
                 break
-        solution, record = best
 
-        if not np.isfinite(solution.theta).all():
+        if not np.isfinite(best.theta).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
             )
-        if solution.reason is StopReason.INTERRUPTED:
+        if best.reason is StopReason.INTERRUPTED:
             warnings.warn("Training interrupted by user.", stacklevel=3)
-        elif solution.warning:
-            warnings.warn(solution.warning, ConvergenceWarning, stacklevel=3)
+        elif best.warning:
+            warnings.warn(best.warning, ConvergenceWarning, stacklevel=3)
 
+        record = best.record
         if not first_pass:
             self._record.extend(record)
             record = self._record
-        self._keep(solution, record, architecture, activations, X.dtype)
-        self.solver_ = solver
-        self.alpha_ = alpha
+        self._keep(best, solver, record, architecture, activations, scaling, X.dtype)
         return self
 
     def _solve(
-        self, solver, objective, theta, record, random_state, first_pass, incremental
+        self, solver, objective, architecture, theta, random_state, first_pass, incremental
     ) -> Solution:
         early_stopping = self.early_stopping and objective.validation is not None
         monitor = Monitor(
             self.max_iter,
-            record,
+            Record(),
             loss_tol=-np.inf if self.loss_tol is None else self.loss_tol,
             verbose=bool(self.verbose),
             validate=objective.validation_scores if objective.validation is not None else None,
@@ -604,6 +715,13 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             monitor.no_improvement = int(earlier.progress["no_improvement"][0])
         if solver == "lbfgs":
             return _lbfgs.solve(objective, theta, monitor, tol=self.tol, max_fun=self.max_fun)
+        if solver == "lm" and self.alpha == "auto":
+            groups = weight_groups(architecture)
+            return _levenberg_marquardt.solve_by_evidence(
+                objective, theta, monitor, groups=groups, tol=self.tol
+            )
+        if solver == "lm":
+            return _levenberg_marquardt.solve_penalised(objective, theta, monitor, tol=self.tol)
         options = self._stochastic_options(solver, objective.alpha)
         if earlier is None:
             state = _stochastic.StochasticState.fresh(solver, options, theta)
@@ -622,24 +740,27 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             single_epoch=incremental,
         )
 
-    def _keep(self, solution, record, architecture, activations, dtype):
+    def _keep(self, solution, solver, record, architecture, activations, scaling, dtype):
         """Set the fitted attributes; nothing here can fail halfway."""
-        self.coefs_, self.intercepts_ = architecture.unpack(
-            solution.theta.astype(dtype, copy=False)
-        )
+        theta = solution.theta
+        if scaling is not None:
+            theta = scaling.fold(architecture, theta)
+        self.coefs_, self.intercepts_ = architecture.unpack(theta.astype(dtype, copy=False))
         self.loss_ = solution.loss
         self.n_iter_ = solution.n_iter
         self.n_layers_ = len(architecture.units)
         self.n_outputs_ = architecture.units[-1]
         self.n_parameters_ = architecture.n_parameters
         self.out_activation_ = activations[-1]
+        self.solver_ = solver
+        self.alpha_ = self._alpha(solver)
         self.stop_reason_ = "partial_fit" if solution.reason is None else solution.reason.code
         self.converged_ = solution.reason is not None and solution.reason.converged
         self.loss_curve_ = record.columns.get("loss", [])
         self.t_, self.best_loss_ = 0, min(self.loss_curve_, default=None)
         self.validation_scores_ = self.best_validation_score_ = None
-        self._stochastic_state = solution.state
-        if solution.state is not None:
+        self._stochastic_state = solution.state if solver in STOCHASTIC_SOLVERS else None
+        if self._stochastic_state is not None:
             self.t_ = int(solution.state.progress["samples"][0])
             self.best_loss_ = float(solution.state.progress["best_loss"][0])
         if self.early_stopping and "validation_score" in record.columns:
@@ -649,11 +770,35 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         self._record = record
         self._layer_activations = activations
         self._loss = self.loss
+        self._scaling = scaling
+        self._posterior = None
+        self.noise_std_ = self.n_effective_parameters_ = self.log_evidence_ = None
+        self.feature_relevance_ = None
+        if solver == "lm" and solution.state is not None:
+            self._keep_posterior(solution, architecture, scaling)
+
+    def _keep_posterior(self, solution, architecture, scaling):
+        """Set what the evidence has to say."""
+        hyper, evidence, n_samples = solution.state
+        self.alpha_ = hyper.alpha
+        scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
+        noise = scaling.y_scale / np.sqrt(hyper.beta)
+        self.noise_std_ = float(noise[0]) if len(noise) == 1 else noise
+        self.n_effective_parameters_ = float(evidence.gamma.sum())
+        self.log_evidence_ = evidence.log_evidence - float(
+            n_samples * np.log(scaling.y_scale).sum()
+        )
+        relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
+        self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
+        if not self.early_stopping:  # else theta is not the one of the evidence
+            self._posterior = Posterior(solution.theta, evidence.cholesky, noise, scaling.y_scale)
 
     def _rank(self, solution):
         """Larger is better; not finite is worst."""
         if not np.isfinite(solution.theta).all():
             return -np.inf
+        if isinstance(solution.state, _levenberg_marquardt.State):
+            return solution.state.evidence.log_evidence
         value = solution.score if np.isfinite(solution.score) else -solution.loss
         return value if np.isfinite(value) else -np.inf
 
@@ -724,10 +869,34 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 f"for another start. Set warm_start=False or leave out {given[0]}."
             )
 
-    def _choose_solver(self, n_samples, n_parameters) -> str:
+    def _choose_solver(self, y, n_parameters) -> str:
+        n_samples, n_outputs = y.shape
+        if self.solver == "lm" and self.loss == "poisson":
+            raise ValueError(
+                "solver='lm' minimises squared residuals and cannot take loss='poisson'. "
+                "Use solver='lbfgs' with it."
+            )
         if self.solver != "auto":
             return self.solver
+        work = n_samples * n_outputs * n_parameters**2
+        if self.loss != "poisson" and n_parameters <= LM_PARAMETERS and work <= LM_WORK:
+            return "lm"
         return "lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"
+
+    def _alpha(self, solver) -> float:
+        if self.alpha == "auto":
+            return 0.0 if solver == "lm" else 1e-4
+        return float(self.alpha)
+
+    def _measure(self, X, y, sample_weight, out_activation, first_pass) -> Scaling | None:
+        """Decide on standardisation; training that continues keeps its first scaling."""
+        if not first_pass:
+            return self._scaling
+        wanted = self.solver in ("auto", "lm") if self.standardize == "auto" else self.standardize
+        if not wanted:
+            return None
+        scale_y = out_activation == "identity"
+        return Scaling.of(X, y, sample_weight, bias=bool(self.bias), scale_y=scale_y)
 
     def _batch_size(self, n_samples) -> int:
         if self.batch_size == "auto":
@@ -780,6 +949,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if self.loss == "poisson" and y.min() < 0:
             raise ValueError(f"loss='poisson' needs {y_name} >= 0, got a least value of {y.min()}.")
         if sample_weight is not None:
+            if not np.any(np.asarray(sample_weight)):
+                raise ValueError(f"{weight_name} must not sum to zero, got zeros only.")
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
             if sample_weight.sum() == 0:
                 raise ValueError(f"{weight_name} must not sum to zero, got {sample_weight!r}.")
@@ -819,10 +990,12 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             )
         return parts[0::2], parts[1::2]
 
-    def _starts(self, architecture, activations, start, first_pass, random_state):
+    def _starts(self, architecture, activations, start, first_pass, scaling, random_state):
         """Pairs of start parameters and the RandomState that the training from there draws from."""
         if not first_pass:
             theta = self._earlier_parameters(architecture)
+            if scaling is not None:
+                theta = scaling.unfold(architecture, theta)
             return [(theta, random_state)]
         if self.n_init == 1:
             states = [random_state]
@@ -843,14 +1016,19 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 "bias=False keeps intercepts at zero, but intercepts_init is not zero. "
                 "Set bias=True or leave out intercepts_init."
             )
+        # Without hidden layers MLPRegressor draws by the activation that it then does not use.
+        unused = self.activation if isinstance(self.activation, str) else "identity"
+        hidden = activations[:-1] or (unused,)
         pairs = []
         for state in states:
-            coefs, intercepts = initial_parameters(architecture, self.init, activations[:-1], state)
+            coefs, intercepts = initial_parameters(architecture, self.init, hidden, state)
             theta = architecture.pack(
                 coefs if coefs_init is None else coefs_init,
                 intercepts if intercepts_init is None else intercepts_init,
                 np.float64,
             )
+            if scaling is not None and coefs_init is not None:  # given for raw data
+                theta = scaling.unfold(architecture, theta)
             pairs.append((theta, state))
         return pairs
 
@@ -863,6 +1041,14 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 "Set warm_start=False or fit a new estimator."
             )
         return architecture.pack(self.coefs_, self.intercepts_, np.float64)
+
+
+def _standardized(arrays, scaling):
+    """Apply a scaling to X and y of (X, y, sample_weight)."""
+    if scaling is None:
+        return arrays
+    X, y, sample_weight = arrays
+    return scaling.transform_X(X), scaling.transform_y(y), sample_weight
 
 
 def _samples(arrays, dtype) -> Samples:

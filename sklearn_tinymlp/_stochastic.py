@@ -198,7 +198,9 @@ def solve(
     if monitor.early_stopping:
         progress["no_improvement"] = monitor.no_improvement
         theta = theta if monitor.best_theta is None else monitor.best_theta
-    return Solution(theta, loss, monitor.n_iter, reason, warning, monitor.best_score, state)
+    return Solution(
+        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score, state
+    )
 
 
 def next_budget(budget, seconds) -> int:

@@ -14,6 +14,8 @@ class StopReason(Enum):
     LOSS_TOL = "loss_tol", "The loss reached loss_tol."
     TOL = "tol", "The training loss no longer improved by tol."
     VALIDATION = "validation", "The validation score no longer improved by tol."
+    EVIDENCE = "evidence", "The evidence no longer changes."
+    EXACT = "exact", "The residuals are less than a ten-thousandth of the target's spread."
     GRADIENT = "gradient", "The gradient is as good as zero."
     LINE_SEARCH = (
         "line_search",
@@ -34,6 +36,8 @@ class StopReason(Enum):
             StopReason.LOSS_TOL,
             StopReason.TOL,
             StopReason.VALIDATION,
+            StopReason.EVIDENCE,
+            StopReason.EXACT,
             StopReason.GRADIENT,
         )
 
@@ -65,9 +69,10 @@ class Solution(NamedTuple):
     loss: float
     n_iter: int
     reason: StopReason | None  # None after the single epoch of a partial_fit
+    record: Record
     warning: str | None = None  # text of the ConvergenceWarning that is due
     score: float = -np.inf  # best validation score, with early stopping
-    state: Any = None  # what a stochastic solver needs to go on
+    state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
 
 
 @dataclass

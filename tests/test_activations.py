@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+from numba import config
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import special, stats
+
+from sklearn_tinymlp._activations import (
+    BUILT_IN,
+    HIDDEN_ACTIVATIONS,
+    OUTPUT_ACTIVATIONS,
+    POSITIVE_ACTIVATIONS,
+    compiled,
+)
+
+pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="calls the machine code")
+
+KINKED = ("relu", "leaky_relu")
+
+
+def softplus_slope(z):
+    return special.expit(z)
+
+
+def silu_slope(z):
+    s = special.expit(z)
+    return s + z * s * (1 - s)
+
+
+REFERENCES = {
+    "identity": (lambda z: z, np.ones_like),
+    "logistic": (special.expit, lambda z: special.expit(z) * special.expit(-z)),
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
+    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z: np.where(z > 0, 1, 0.01)),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda z: np.where(z > 0, 1, np.exp(np.minimum(z, 0))),
+    ),
+    "softplus": (lambda z: np.logaddexp(0, z), softplus_slope),
+    "silu": (lambda z: z * special.expit(z), silu_slope),
+    "gelu": (
+        lambda z: z * stats.norm.cdf(z),
+        lambda z: stats.norm.cdf(z) + z * stats.norm.pdf(z),
+    ),
+    "sin": (np.sin, np.cos),
+    "exp": (np.exp, np.exp),
+}
+
+# (value, slope) at -1000 and at 1000.
+AT_THE_EXTREMES = {
+    "identity": ((-1e3, 1), (1e3, 1)),
+    "logistic": ((0, 0), (1, 0)),
+    "tanh": ((-1, 0), (1, 0)),
+    "relu": ((0, 0), (1e3, 1)),
+    "leaky_relu": ((-10, 0.01), (1e3, 1)),
+    "elu": ((-1, 0), (1e3, 1)),
+    "softplus": ((0, 0), (1e3, 1)),
+    "silu": ((0, 0), (1e3, 1)),
+    "gelu": ((0, 0), (1e3, 1)),
+    "sin": ((np.sin(-1e3), np.cos(1e3)), (np.sin(1e3), np.cos(1e3))),
+    "exp": ((0, 0), (np.inf, np.inf)),
+}
+
+# (value at minus infinity, value at infinity), where there are limits that need no 0 * infinity.
+AT_INFINITY = {
+    "identity": (-np.inf, np.inf),
+    "logistic": (0, 1),
+    "tanh": (-1, 1),
+    "relu": (0, np.inf),
+    "leaky_relu": (-np.inf, np.inf),
+    "elu": (-1, np.inf),
+    "softplus": (0, np.inf),
+    "exp": (0, np.inf),
+}
+
+
+def value_and_slope(name, z, dtype="float64"):
+    values = np.array(z, dtype=dtype, ndmin=1)
+    slopes = np.full_like(values, 7)
+    function = compiled(name, dtype).ctypes
+    pointers = [
+        array.ctypes.data_as(kind)
+        for array, kind in zip((values, slopes), function.argtypes, strict=False)
+    ]
+    function(*pointers, values.size)
+    return values, slopes
+
+
+def inputs():
+    rng = np.random.RandomState(0)
+    return np.concatenate(
+        [np.linspace(-6, 6, 241), 3 * rng.standard_normal(200), [0.0, 1e-9, -1e-9]]
+    )
+
+
+def test_every_built_in_has_a_reference():
+    assert set(REFERENCES) == set(AT_THE_EXTREMES) == set(BUILT_IN) == set(OUTPUT_ACTIVATIONS)
+    assert set(HIDDEN_ACTIVATIONS) == set(BUILT_IN) - {"exp"}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_value_and_slope_are_those_of_the_formula(name):
+    z = inputs()
+    value, slope = REFERENCES[name]
+    actual_value, actual_slope = value_and_slope(name, z)
+    assert_allclose(actual_value, value(z), rtol=1e-13, atol=1e-15)
+    assert_allclose(actual_slope, slope(z), rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_slope_is_the_derivative_of_the_value(name):
+    z, step = inputs(), 1e-5
+    if name in KINKED:
+        z = z[np.abs(z) > 2 * step]
+    difference = value_and_slope(name, z + step)[0] - value_and_slope(name, z - step)[0]
+    # elu's slope is continuous at 0 but has a kink there.
+    assert_allclose(value_and_slope(name, z)[1], difference / (2 * step), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_float32_gives_the_formula_rounded(name):
+    z = inputs().astype(np.float32)
+    value, slope = REFERENCES[name]
+    actual_value, actual_slope = value_and_slope(name, z, "float32")
+    assert actual_value.dtype == actual_slope.dtype == np.float32
+    assert_allclose(actual_value, value(z.astype(float)), rtol=1e-5, atol=1e-6)
+    assert_allclose(actual_slope, slope(z.astype(float)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_large_inputs_saturate_without_nan(name, dtype):
+    values, slopes = value_and_slope(name, [-1e3, 1e3], dtype)
+    rtol = 1e-6 if dtype == "float32" else 1e-13
+    for k in range(2):
+        value, slope = AT_THE_EXTREMES[name][k]
+        assert_allclose(values[k], value, rtol=rtol, atol=1e-30)
+        assert_allclose(slopes[k], slope, rtol=rtol, atol=1e-30)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", AT_INFINITY)
+def test_infinite_inputs_give_the_limits(name, dtype):
+    values, _ = value_and_slope(name, [-np.inf, np.inf], dtype)
+    assert_array_equal(values, AT_INFINITY[name])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_nan_passes_through(name, dtype):
+    values, _ = value_and_slope(name, [np.nan, 1.0, np.nan], dtype)
+    assert_array_equal(np.isnan(values), [True, False, True])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_values_stay_within_the_stated_range(name, dtype):
+    _, least, greatest = BUILT_IN[name]
+    z = np.concatenate([np.linspace(-50, 50, 20_001), np.linspace(-2, 0, 20_001)])
+    values, _ = value_and_slope(name, z, dtype)
+    slack = 1e-7 if dtype == "float32" else 1e-15
+    assert values.min() >= least - slack
+    assert values.max() <= greatest + slack
+
+
+@pytest.mark.parametrize("name", ["silu", "gelu"])
+def test_stated_least_value_is_taken(name):
+    _, least, _ = BUILT_IN[name]
+    values, _ = value_and_slope(name, np.linspace(-2, 0, 20_001))
+    assert_allclose(values.min(), least, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", POSITIVE_ACTIVATIONS)
+def test_positive_activations_stay_above_zero(name):
+    values, _ = value_and_slope(name, np.linspace(-700, 30, 1001))
+    assert values.min() > 0
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu"])
+def test_slope_at_the_kink_is_the_left_one(name):
+    _, slope = value_and_slope(name, [0.0, -0.0])
+    assert_array_equal(slope, [0, 0] if name == "relu" else [0.01, 0.01])
+
+
+def test_only_the_given_numbers_are_touched():
+    values, slopes = np.full(5, 2.0), np.full(5, 7.0)
+    function = compiled("tanh", "float64").ctypes
+    pointers = [
+        array.ctypes.data_as(kind)
+        for array, kind in zip((values, slopes), function.argtypes, strict=False)
+    ]
+    function(*pointers, 3)
+    assert_array_equal(values[3:], 2.0)
+    assert_array_equal(slopes[3:], 7.0)
+
+
+def test_compilation_happens_once_a_process():
+    assert compiled("tanh", "float64") is compiled("tanh", "float64")
+    assert compiled("tanh", "float64") is not compiled("tanh", "float32")

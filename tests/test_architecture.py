@@ -1,0 +1,111 @@
+"""Which module may import which: read from the imports, held by these tests."""
+
+import ast
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+import sklearn_tinymlp
+
+FOLDER = Path(sklearn_tinymlp.__file__).parent
+SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
+
+# What of the package a module may import.
+ALLOWED = {
+    "_compilation": set(),
+    "_parameters": set(),
+    "_training": set(),
+    "_activations": {"_compilation"},
+    "_products": {"_compilation"},
+    "_kernels": {"_compilation"},
+    "_evidence": set(),
+    "_scaling": {"_parameters"},
+    "_objective": {"_activations", "_products", "_kernels", "_parameters", "_evidence"},
+    "_posterior": {"_objective", "_kernels"},
+    "_stochastic": {"_training", "_objective", "_kernels"},
+    "_lbfgs": {"_training", "_objective", "_kernels"},
+    "_levenberg_marquardt": {"_training", "_objective", "_evidence"},
+}
+
+KNOW_ESTIMATORS = {"_regressor", "_callbacks"}
+ESTIMATORS = ("sklearn.base", "sklearn.callback")
+
+
+def imports(source):
+    """Names of the package's own modules, and of all others, that a source imports anywhere."""
+    own, other = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"sklearn_tinymlp.{node.module}"]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"sklearn_tinymlp.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "sklearn_tinymlp":
+                own.add(rest.partition(".")[0] or "__init__")
+            else:
+                other.add(name)
+    return own, other
+
+
+def test_imports_of_every_form_are_found():
+    source = (
+        "import numpy as np\n"
+        "import sklearn_tinymlp\n"
+        "from sklearn.base import clone\n"
+        "from . import _kernels, _lbfgs\n"
+        "from ._training import Monitor\n"
+        "def f():\n"
+        "    from sklearn_tinymlp._objective import predict\n"
+    )
+    own, other = imports(source)
+    assert own == {"__init__", "_kernels", "_lbfgs", "_training", "_objective"}
+    assert other == {"numpy", "sklearn.base.clone"}
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_module_imports_only_what_it_may(module):
+    own, _ = imports(SOURCES[module])
+    assert own <= ALLOWED[module], f"{module} must not import {own - ALLOWED[module]}"
+
+
+@pytest.mark.parametrize("module", sorted(set(SOURCES) - KNOW_ESTIMATORS))
+def test_only_the_regressor_and_the_callbacks_know_estimators(module):
+    own, other = imports(SOURCES[module])
+    assert not [name for name in other if name.startswith(ESTIMATORS)]
+    if module != "__init__":
+        assert not own & {"_regressor", "__init__"}
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {module: imports(source)[0] for module, source in SOURCES.items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(order) == set(SOURCES)
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_plotting_and_tables_are_imported_within_functions_only(module):
+    tree = ast.parse(SOURCES[module])
+    at_import = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    _, other = imports(ast.unparse(ast.Module(body=at_import, type_ignores=[])))
+    assert not [name for name in other if name.split(".")[0] in ("matplotlib", "pandas", "polars")]
+
+
+def test_the_package_is_imported_without_matplotlib_pandas_and_polars():
+    # scikit-learn imports pandas where there is one, so looking at sys.modules would not do.
+    code = (
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "sys.modules.update(matplotlib=None, pandas=None, polars=None)\n"
+        "import sklearn_tinymlp\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(FOLDER.parent)], check=True)

@@ -1,0 +1,492 @@
+"""TinyMLPRegressor against MLPRegressor: the same parameters, the same data, step by step."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy import sparse
+from sklearn.neural_network import MLPRegressor
+
+from sklearn_tinymlp import TinyMLPRegressor
+
+repeatable = settings(deadline=None, derandomize=True, print_blob=True)
+
+STOCHASTIC_ATTRIBUTES = (
+    "loss_curve_",
+    "validation_scores_",
+    "best_validation_score_",
+    "best_loss_",
+    "loss_",
+)
+
+# Hypothesis prefers what stands first in these lists.
+SEQUENCES = (
+    ["fit", "fit"],
+    ["fit"],
+    ["partial_fit", "fit", "partial_fit"],
+    ["fit", "partial_fit", "partial_fit"],
+    ["partial_fit"] * 5,
+)
+
+
+@st.composite
+def hyperparameters(draw, solver):
+    """Parameters that both estimators share; modest rates, so that nothing amplifies rounding."""
+    n_hidden = draw(st.sampled_from([1, 2, 3, 0]))
+    hidden = [draw(st.sampled_from([5, 30, 1, 12, 17, 2])) for _ in range(n_hidden)]
+    momentum = draw(st.sampled_from([0.9, 0.5, 0.0, 0.99]))
+    rate = draw(st.sampled_from([5e-3, 1e-3, 1e-4]))
+    if solver == "sgd":
+        rate *= 4 * (1 - momentum)
+    # With fast decaying moments Adam goes by signs of gradients, and those of rounding errors too.
+    beta_1, beta_2 = draw(st.sampled_from([(0.9, 0.999), (0.5, 0.99), (0.0, 0.9), (0.8, 0.95)]))
+    return {
+        "solver": solver,
+        "loss": draw(st.sampled_from(["squared_error", "poisson"])),
+        "hidden_layer_sizes": draw(st.sampled_from([hidden, tuple(hidden), np.array(hidden, int)])),
+        "activation": draw(st.sampled_from(["relu", "tanh", "logistic", "identity"])),
+        "alpha": draw(st.sampled_from([1e-4, 0.1, 1.0, 0.0])),
+        "batch_size": draw(st.sampled_from(["auto", 7, 1, 2, 13, 32, 1000])),
+        "learning_rate": draw(st.sampled_from(["constant", "invscaling", "adaptive"])),
+        "learning_rate_init": rate,
+        "power_t": draw(st.sampled_from([0.5, 0.1, 1.0, 0.0])),
+        "max_iter": draw(st.sampled_from([20, 13, 7, 3, 1])),
+        "shuffle": draw(st.sampled_from([True, False])),
+        # lbfgs with tol=0 ends where rounding says so.
+        "tol": draw(st.sampled_from([1e-4, 1e-2, 0.1] + ([0.0] if solver != "lbfgs" else []))),
+        "n_iter_no_change": draw(st.sampled_from([5, 1, 2, np.inf])),
+        "warm_start": draw(st.booleans()),
+        "momentum": momentum,
+        "nesterovs_momentum": draw(st.booleans()),
+        "early_stopping": draw(st.booleans()),
+        "validation_fraction": draw(st.sampled_from([0.1, 0.25, 0.5])),
+        "beta_1": beta_1,
+        "beta_2": beta_2,
+        "epsilon": draw(st.sampled_from([1e-8, 1e-3])),
+        "max_fun": draw(st.sampled_from([15000, 15, 4, 1])),
+    }
+
+
+@st.composite
+def data_kinds(draw, params):
+    """How the data of a configuration look; the numbers themselves come from `seed`."""
+    several_outputs = params["solver"] != "lbfgs" or params["loss"] == "poisson"
+    roomy = params["solver"] == "lbfgs" or params["early_stopping"]
+    return {
+        "seed": draw(st.integers(0, 10_000)),
+        "n_samples": draw(st.sampled_from([30, 60, 23] + ([] if roomy else [12, 3]))),
+        "n_features": draw(st.sampled_from([3, 1, 6])),
+        "n_outputs": draw(st.sampled_from([1, 2, 3])) if several_outputs else 1,
+        "column": draw(st.booleans()),
+        "dtype": draw(st.sampled_from(["float64", "float64", "float32"])),
+        "layout": draw(st.sampled_from(["C", "F", "csr", "csc"])),
+        "weights": draw(st.sampled_from([None, "uneven", "one zero"])),
+    }
+
+
+@st.composite
+def configurations(draw, solver):
+    params = draw(hyperparameters(solver))
+    data = draw(data_kinds(params))
+    allowed = SEQUENCES
+    if solver == "lbfgs" or params["early_stopping"]:
+        allowed = SEQUENCES[:2]
+    methods = draw(st.sampled_from(allowed))
+    if params["batch_size"] not in ("auto", 1000) and data["weights"] == "one zero":
+        data["weights"] = "uneven"  # MLPRegressor divides by the weight of each batch
+    if data["dtype"] == "float32" and solver != "lbfgs":
+        # Differences of the loss near tol are too small for float32: stop surely or never.
+        params["tol"], params["n_iter_no_change"] = draw(
+            st.sampled_from([(10.0, 1), (10.0, 3), (1e-4, np.inf)])
+        )
+    return {
+        "params": params,
+        "data": data,
+        "methods": methods,
+        "second_max_iter": draw(st.sampled_from([10, 4, 1])),
+        "second_rate_factor": draw(st.sampled_from([1.0, 0.5])),
+        "random_state": draw(st.sampled_from(["RandomState", "global", "PCG64", "int"])),
+    }
+
+
+def make_data(kind, loss, step):
+    """X, y and sample weights of one step of a sequence."""
+    rng = np.random.RandomState([kind["seed"], step])
+    X = rng.standard_normal((kind["n_samples"], kind["n_features"]))
+    X[np.abs(X) < 0.3] = 0.0
+    signal = np.sin(X @ rng.standard_normal((kind["n_features"], kind["n_outputs"])))
+    if loss == "poisson":
+        y = rng.poisson(np.exp(signal)).astype(float)
+    else:
+        y = signal + 0.3 * rng.standard_normal(signal.shape)
+    if kind["n_outputs"] == 1 and not kind["column"]:
+        y = y.ravel()
+    X, y = X.astype(kind["dtype"]), y.astype(kind["dtype"])
+    if kind["layout"] in ("csr", "csc"):
+        X = sparse.csr_matrix(X).asformat(kind["layout"])
+    else:
+        X = np.asarray(X, order=kind["layout"])
+    weight = None
+    if kind["weights"] is not None:
+        weight = rng.uniform(0.3, 2.0, kind["n_samples"])
+        if kind["weights"] == "one zero":
+            weight[kind["n_samples"] // 2] = 0.0
+    return X, y, weight
+
+
+def make_random_state(kind, seed):
+    if kind == "int":
+        return seed
+    if kind == "RandomState":
+        return np.random.RandomState(seed)
+    if kind == "PCG64":
+        return np.random.RandomState(np.random.PCG64(seed))
+    np.random.seed(seed)
+    return None
+
+
+def position_of(random_state):
+    """Where a RandomState, or with None the global one, stands; for an int nothing to see."""
+    if isinstance(random_state, int):
+        return None
+    if random_state is None:
+        return np.random.get_state(legacy=False)
+    return random_state.get_state(legacy=False)
+
+
+def train(estimator, configuration):
+    """Do the steps of a configuration; describe the estimator after each of them."""
+    params, kind = configuration["params"], configuration["data"]
+    random_state = make_random_state(configuration["random_state"], kind["seed"])
+    estimator.set_params(**params, random_state=random_state)
+    snapshots = []
+    for step, method in enumerate(configuration["methods"]):
+        if step == 1:
+            rate = params["learning_rate_init"] * configuration["second_rate_factor"]
+            estimator.set_params(max_iter=configuration["second_max_iter"], learning_rate_init=rate)
+        X, y, weight = make_data(kind, params["loss"], step)
+        with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
+            warnings.simplefilter("always")
+            try:
+                getattr(estimator, method)(X, y, sample_weight=weight)
+            except ValueError as error:
+                snapshots.append({"error": (type(error), str(error))})
+                return snapshots
+            predictions = estimator.predict(X)
+        snapshots.append(
+            {
+                "coefs_": [coef.copy() for coef in estimator.coefs_],
+                "intercepts_": [intercept.copy() for intercept in estimator.intercepts_],
+                "predictions": predictions,
+                "position": position_of(random_state),
+                "warnings": {
+                    (warning.category, str(warning.message))
+                    for warning in caught
+                    if warning.category is not RuntimeWarning
+                },
+            }
+        )
+        for name in ("n_iter_", "t_", "n_outputs_", "n_layers_", "out_activation_", "loss_"):
+            snapshots[-1][name] = getattr(estimator, name)
+        if params["solver"] != "lbfgs":
+            for name in STOCHASTIC_ATTRIBUTES:
+                value = getattr(estimator, name)
+                snapshots[-1][name] = list(value) if isinstance(value, list) else value
+    return snapshots
+
+
+def train_both(configuration):
+    global_position = np.random.get_state()
+    try:
+        return train(TinyMLPRegressor(), configuration), train(MLPRegressor(), configuration)
+    finally:
+        np.random.set_state(global_position)
+
+
+def assert_close(actual, expected, rtol, what):
+    """Within rtol of the largest magnitude among the expected numbers."""
+    if expected is None:
+        assert actual is None, what
+        return
+    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
+    finite = np.abs(expected[np.isfinite(expected)])
+    magnitude = finite.max() if finite.size else 0.0
+    assert_allclose(actual, expected, rtol=rtol, atol=rtol * magnitude, err_msg=what)
+
+
+def assert_same_path(ours, theirs, rtol, exact_warnings):
+    assert len(ours) == len(theirs)
+    for step, (our, their) in enumerate(zip(ours, theirs, strict=True)):
+        assert our.keys() == their.keys(), step
+        for name, expected in their.items():
+            actual, what = our[name], f"{name} after step {step}"
+            if name == "position":
+                np.testing.assert_equal(actual, expected, err_msg=what)
+            elif name == "warnings" and not exact_warnings:
+                assert {kind for kind, _ in actual} == {kind for kind, _ in expected}, what
+            elif name in ("coefs_", "intercepts_"):
+                for layer, (one, other) in enumerate(zip(actual, expected, strict=True)):
+                    assert_close(one, other, rtol, f"{what}, layer {layer}")
+            elif isinstance(expected, (set, tuple, str, int)):
+                assert actual == expected, what
+            else:
+                assert_close(actual, expected, rtol, what)
+
+
+def tolerance(configuration):
+    if configuration["data"]["dtype"] == "float32":
+        return 1e-2
+    return 1e-4 if configuration["params"]["solver"] == "lbfgs" else 1e-7
+
+
+@settings(repeatable, max_examples=110)
+@given(configurations("sgd"))
+def test_sgd_follows_mlpregressor(configuration):
+    ours, theirs = train_both(configuration)
+    assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
+
+
+@settings(repeatable, max_examples=110)
+@given(configurations("adam"))
+def test_adam_follows_mlpregressor(configuration):
+    ours, theirs = train_both(configuration)
+    assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
+
+
+@settings(repeatable, max_examples=80)
+@given(configurations("lbfgs"))
+def test_lbfgs_follows_mlpregressor(configuration):
+    ours, theirs = train_both(configuration)
+    assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=False)
+
+
+def simple_configuration(random_state="int", methods=("fit",), data=None, **params):
+    defaults = {"hidden_layer_sizes": (4,), "activation": "tanh", "max_iter": 5}
+    kind = {
+        "seed": 5,
+        "n_samples": 30,
+        "n_features": 2,
+        "n_outputs": 1,
+        "column": False,
+        "dtype": "float64",
+        "layout": "C",
+        "weights": None,
+    }
+    return {
+        "params": {"loss": "squared_error", "learning_rate_init": 0.001} | defaults | params,
+        "data": kind | (data or {}),
+        "methods": methods,
+        "second_max_iter": 5,
+        "second_rate_factor": 1.0,
+        "random_state": random_state,
+    }
+
+
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 2)], ids=str)
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_first_iteration_is_that_of_mlpregressor(solver, hidden, activation):
+    configuration = simple_configuration(
+        solver=solver, hidden_layer_sizes=hidden, activation=activation, max_iter=1
+    )
+    ours, theirs = train_both(configuration)
+    assert_same_path(ours, theirs, 1e-10, exact_warnings=solver != "lbfgs")
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "sgd", "tol": 10.0, "n_iter_no_change": 2},
+        {"solver": "sgd", "tol": 10.0, "n_iter_no_change": 2, "learning_rate": "adaptive"},
+        {"solver": "sgd", "tol": 10.0, "n_iter_no_change": 1, "learning_rate": "adaptive"}
+        | {"learning_rate_init": 1e-5},
+        {"solver": "adam", "early_stopping": True, "tol": 10.0, "n_iter_no_change": 3},
+        {"solver": "adam"},
+    ],
+    ids=str,
+)
+def test_verbose_prints_what_mlpregressor_prints(params, capsys):
+    configuration = simple_configuration(verbose=True, **{"max_iter": 12} | params)
+    train(MLPRegressor(), configuration)
+    expected = capsys.readouterr().out
+    train(TinyMLPRegressor(), configuration)
+    assert capsys.readouterr().out == expected != ""
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_early_stopping_saves_the_weights_of_a_diverging_fit(solver):
+    rate = {"sgd": 1e10, "adam": 1e308}[solver]
+    configuration = simple_configuration(
+        solver=solver,
+        activation="identity",
+        early_stopping=True,
+        learning_rate_init=rate,
+        max_iter=30,
+        tol=0.0,
+        n_iter_no_change=5,
+    )
+    ours, theirs = train_both(configuration)
+    assert "error" not in theirs[0]
+    for name in ("n_iter_", "t_"):
+        assert ours[0][name] == theirs[0][name]
+    for one, other in zip(ours[0]["coefs_"], theirs[0]["coefs_"], strict=True):
+        assert_close(one, other, 1e-7, "coefs_")
+
+
+# -------------------------------------------------------------------- where a RandomState stands
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "lbfgs"},
+        {"solver": "adam"},
+        {"solver": "sgd", "shuffle": False},
+        {"solver": "sgd", "batch_size": 7},
+        {"solver": "adam", "early_stopping": True},
+        {"solver": "adam", "tol": 1e3, "n_iter_no_change": 2},  # ends before max_iter
+        {"solver": "sgd", "max_iter": 30, "batch_size": 1},  # needs more than 624 words
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("random_state", ["RandomState", "PCG64", "global"])
+def test_random_state_stands_where_mlpregressor_leaves_it(random_state, params):
+    methods = ["fit", "fit"]
+    if params["solver"] != "lbfgs" and not params.get("early_stopping"):
+        methods.append("partial_fit")
+    ours, theirs = train_both(simple_configuration(random_state, methods, **params))
+    start = make_random_state("PCG64" if random_state == "PCG64" else "RandomState", 5)
+    assert len(ours) == len(theirs) == len(methods)
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_equal(our["position"], their["position"])
+    with pytest.raises(AssertionError):  # some numbers were drawn
+        np.testing.assert_equal(ours[0]["position"], position_of(start))
+
+
+# ------------------------------------------------------------------------------ what both refuse
+
+
+@pytest.mark.parametrize("layout", ["C", "csr"])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "sgd", "learning_rate_init": 1e10},
+        {"solver": "sgd", "learning_rate_init": 1e10, "batch_size": 1},
+        {"solver": "adam", "learning_rate_init": 1e308},
+        {"solver": "sgd", "learning_rate_init": 1e10, "loss": "poisson"},
+    ],
+    ids=str,
+)
+def test_weights_that_are_not_finite_are_refused_alike(params, layout):
+    configuration = simple_configuration(
+        activation="identity", max_iter=30, data={"layout": layout}, **params
+    )
+    ours, theirs = train_both(configuration)
+    kind, text = ours[0]["error"]
+    assert ours == theirs
+    assert kind is ValueError
+    assert text.startswith("Solver produced non-finite parameter weights.")
+
+
+def refusal(estimator, method, X, y):
+    try:
+        getattr(estimator, method)(X, y)
+    except Exception as error:
+        return type(error), str(error).replace("TinyMLPRegressor", "MLPRegressor")
+    raise AssertionError("not refused")
+
+
+@pytest.mark.parametrize(
+    "method, params",
+    [
+        ("fit", {"hidden_layer_sizes": (3, 0)}),
+        ("fit", {"hidden_layer_sizes": (-1,)}),
+        ("fit", {"early_stopping": True, "solver": "sgd", "validation_fraction": 0.05}),
+        ("partial_fit", {"early_stopping": True, "solver": "sgd"}),
+        ("fit", {"batch_size": 0}),
+        ("fit", {"max_iter": -1}),
+        ("fit", {"momentum": 2}),
+        ("fit", {"beta_1": 1.0}),
+        ("fit", {"tol": -1}),
+    ],
+    ids=str,
+)
+def test_parameters_are_refused_alike(method, params):
+    X, y, _ = make_data(simple_configuration()["data"], "squared_error", 0)
+    X, y = X[:12], y[:12]
+    assert refusal(TinyMLPRegressor(**params), method, X, y) == refusal(
+        MLPRegressor(**params), method, X, y
+    )
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_data_that_are_not_finite_are_refused_alike(solver, bad):
+    X, y, _ = make_data(simple_configuration()["data"], "squared_error", 0)
+    bad_X, bad_y = X.copy(), y.copy()
+    bad_X[3, 1] = bad_y[3] = bad
+    ours, theirs = TinyMLPRegressor(solver=solver), MLPRegressor(solver=solver)
+    for data in ((bad_X, y), (X, bad_y), (X[:5], y), (X[:, 0], y)):
+        assert refusal(ours, "fit", *data) == refusal(theirs, "fit", *data)
+
+
+def test_lbfgs_has_no_partial_fit():
+    assert not hasattr(TinyMLPRegressor(solver="lbfgs"), "partial_fit")
+
+
+# ----------------------------------------------------------------------- the deliberate difference
+
+
+def lbfgs_problem(estimator, monkeypatch, n_outputs):
+    """The function that an estimator gives to scipy's L-BFGS, and a point to look at it."""
+    minimize = scipy.optimize.minimize
+    seen = []
+
+    def spy(fun, x0, args=(), **options):
+        seen.append((fun, x0.copy(), args))
+        return minimize(fun, x0, args=args, **options)
+
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((15, 3)), rng.standard_normal((15, n_outputs))
+    estimator.set_params(
+        solver="lbfgs",
+        hidden_layer_sizes=(4,),
+        activation="tanh",
+        alpha=0.1,
+        max_iter=1,
+        random_state=0,
+    )
+    with monkeypatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patch.setattr(scipy.optimize, "minimize", spy)
+        estimator.fit(X, y if n_outputs > 1 else y.ravel())
+    ((fun, x0, args),) = seen
+    return lambda theta: fun(theta, *args), x0
+
+
+def central_differences(loss, theta, step=1e-5):
+    steps = step * np.eye(theta.size)
+    return np.array([(loss(theta + e) - loss(theta - e)) / (2 * step) for e in steps])
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_lbfgs_follows_the_gradient_of_its_loss(n_outputs, monkeypatch):
+    problem, theta = lbfgs_problem(TinyMLPRegressor(), monkeypatch, n_outputs)
+    expected = central_differences(lambda t: problem(t)[0], theta)
+    assert_allclose(problem(theta)[1], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_mlpregressor_gives_lbfgs_another_gradient_with_several_outputs(monkeypatch):
+    ours, theta = lbfgs_problem(TinyMLPRegressor(), monkeypatch, 3)
+    theirs, their_theta = lbfgs_problem(MLPRegressor(), monkeypatch, 3)
+    assert_allclose(theta, their_theta, rtol=1e-14)
+    # One loss, two gradients; only ours is its derivative.
+    assert_allclose(ours(theta)[0], theirs(theta)[0], rtol=1e-12)
+    expected = central_differences(lambda t: theirs(t)[0], theta)
+    intercepts = slice(-3, None)  # without penalty: exactly n_outputs times too long
+    assert_allclose(theirs(theta)[1][intercepts], 3 * expected[intercepts], rtol=1e-6)
+    assert_allclose(ours(theta)[1], expected, rtol=1e-6, atol=1e-8)

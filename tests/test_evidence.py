@@ -1,0 +1,181 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.datasets import load_diabetes
+from sklearn.linear_model import BayesianRidge
+
+from sklearn_tinymlp import TinyMLPRegressor
+
+
+def fit(X, y, **params):
+    params = {"solver": "lm", "random_state": 0, **params}
+    return TinyMLPRegressor(**params).fit(X, y)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(20,), (3,)])
+def test_three_points_are_found_from_every_start(hidden_layer_sizes):
+    for seed in range(50):
+        net = fit(
+            [[1], [2], [3]],
+            [5, 4, 3],
+            hidden_layer_sizes=hidden_layer_sizes,
+            random_state=seed,
+        )
+        np.testing.assert_allclose(net.predict([[1], [2], [3]]), [5, 4, 3], atol=0.05)
+
+
+def test_linear_network_agrees_with_bayesian_ridge():
+    X, y = load_diabetes(return_X_y=True)
+    net = fit(X, y, hidden_layer_sizes=(), tol=1e-9, max_iter=1000)
+    ridge = BayesianRidge(
+        tol=1e-12, max_iter=10_000, alpha_1=0, alpha_2=0, lambda_1=0, lambda_2=0
+    ).fit((X - X.mean(0)) / X.std(0), y)
+    mean, std = net.predict(X[:50], return_std=True)
+    ridge_mean, ridge_std = ridge.predict(((X - X.mean(0)) / X.std(0))[:50], return_std=True)
+    np.testing.assert_allclose(mean, ridge_mean, rtol=2e-3)
+    np.testing.assert_allclose(std, ridge_std, rtol=5e-3)
+    assert net.noise_std_ == pytest.approx(ridge.alpha_**-0.5, rel=5e-3)
+
+
+def test_a_weight_of_two_is_the_row_twice():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((40, 2))
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(40)
+    weight = rng.integers(1, 3, 40)
+    weighted = TinyMLPRegressor(solver="lm", random_state=0, hidden_layer_sizes=(5,))
+    weighted.fit(X, y, sample_weight=weight)
+    repeated = fit(np.repeat(X, weight, 0), np.repeat(y, weight), hidden_layer_sizes=(5,))
+    assert weighted.log_evidence_ == pytest.approx(repeated.log_evidence_, rel=1e-6)
+    np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_rows_and_outputs_may_be_permuted():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    Y = np.column_stack([np.sin(X[:, 0]), X[:, 1] ** 2, X[:, 0] * X[:, 1]])
+    Y += 0.1 * rng.standard_normal(Y.shape)
+    net = fit(X, Y, hidden_layer_sizes=(6,))
+    order = rng.permutation(60)
+    again = fit(X[order], Y[order], hidden_layer_sizes=(6,))
+    np.testing.assert_allclose(again.predict(X), net.predict(X), rtol=1e-3, atol=1e-4)
+    _, std = net.predict(X, return_std=True)
+    assert std.shape == Y.shape
+    assert np.shape(net.noise_std_) == (3,)
+
+
+@pytest.mark.parametrize("factor", [1e-9, 1e6, 1e9])
+def test_units_do_not_matter(factor):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(60)
+    plain = fit(X, y, hidden_layer_sizes=(5,))
+    scaled = fit(X * factor, y * factor, hidden_layer_sizes=(5,))
+    np.testing.assert_allclose(
+        scaled.predict(X * factor) / factor, plain.predict(X), rtol=1e-6, atol=1e-8
+    )
+    assert scaled.noise_std_ / factor == pytest.approx(plain.noise_std_, rel=1e-5)
+
+
+def one_hot(n):
+    return np.eye(3)[np.arange(n) % 3]
+
+
+RNG = np.random.default_rng(0)
+LINE = np.linspace(-1, 1, 30)[:, None]
+BREAKERS = {
+    "noise-free": (LINE, np.sin(3 * LINE[:, 0])),
+    "constant y": (LINE, np.full(30, 7.0)),
+    "constant column": (np.c_[LINE, np.ones(30)], np.sin(3 * LINE[:, 0])),
+    "duplicated column": (np.c_[LINE, LINE], np.sin(3 * LINE[:, 0])),
+    "fewer rows than parameters": (RNG.standard_normal((10, 5)), RNG.standard_normal(10)),
+    "two rows": (np.array([[0.0], [1.0]]), np.array([1.0, 3.0])),
+    "outlier": (LINE, np.where(np.arange(30) == 7, 100.0, LINE[:, 0])),
+    "one-hot": (one_hot(30), one_hot(30) @ [1.0, 2.0, 5.0]),
+    "small y": (LINE, 1e-9 * np.sin(3 * LINE[:, 0])),
+    "large y": (LINE, 1e9 * np.sin(3 * LINE[:, 0])),
+    "large offset": (LINE + 1e6, 1e6 + np.sin(3 * LINE[:, 0])),
+}
+
+
+@pytest.mark.parametrize("name", BREAKERS)
+def test_data_that_break_naive_versions(name):
+    X, y = BREAKERS[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = fit(X, y)
+    mean, std = net.predict(X, return_std=True)
+    assert np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()
+    assert np.isfinite([net.log_evidence_, net.n_effective_parameters_, net.noise_std_]).all()
+    assert 0 <= net.n_effective_parameters_ <= net.n_parameters_
+    if name in ("noise-free", "constant column", "duplicated column", "one-hot"):
+        assert net.score(X, y) > 0.999
+    if name in ("small y", "large y"):
+        assert net.score(X, y) > 0.999
+    if name == "constant y":
+        np.testing.assert_allclose(mean, 7.0, atol=1e-4)
+
+
+def test_intervals_cover_what_they_say():
+    inside, total = 0, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-2, 2, (100, 1))
+        y = np.sin(2 * X[:, 0]) + 0.2 * rng.standard_normal(100)
+        X_new = rng.uniform(-2, 2, (100, 1))
+        y_new = np.sin(2 * X_new[:, 0]) + 0.2 * rng.standard_normal(100)
+        mean, std = fit(X, y, hidden_layer_sizes=(10,)).predict(X_new, return_std=True)
+        inside += (np.abs(y_new - mean) < 1.96 * std).sum()
+        total += 100
+    # Fits make the 2,000 trials dependent, so the bounds are those of a fifth as many.
+    low, high = stats.binom.ppf([0.001, 0.999], total // 5, 0.95) / (total // 5)
+    assert low <= inside / total <= high
+
+
+def test_sines_are_recovered():
+    X = np.linspace(-3, 3, 10)[:, None]
+    grid = np.linspace(-3, 3, 200)[:, None]
+    good, noise_right = 0, 0
+    for seed in range(50):
+        net = fit(X, np.sin(X[:, 0]), random_state=seed)
+        good += np.sqrt(np.mean((net.predict(grid) - np.sin(grid[:, 0])) ** 2)) < 0.1
+    assert good >= 45
+    rng = np.random.RandomState(0)
+    X = np.linspace(-3, 3, 30)[:, None]
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(30)
+    good = 0
+    for seed in range(50):
+        net = fit(X, y, random_state=seed)
+        good += np.sqrt(np.mean((net.predict(grid) - np.sin(grid[:, 0])) ** 2)) < 0.1
+        noise_right += abs(net.noise_std_ - 0.1) < 0.03
+    assert good >= 45
+    assert noise_right >= 45
+
+
+def test_samples_of_the_posterior_have_its_mean_and_spread():
+    X = np.linspace(-2, 2, 40)[:, None]
+    y = np.sin(X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(40)
+    net = fit(X, y)
+    mean, std = net.predict(X, return_std=True)
+    samples = net.sample_y(X, n_samples=4000, random_state=1)
+    assert samples.shape == (40, 4000)
+    np.testing.assert_allclose(samples.mean(axis=1), mean, atol=0.02)
+    np.testing.assert_allclose(samples.std(axis=1), std, rtol=0.1)
+    Y = np.c_[y, y]
+    assert fit(X, Y).sample_y(X, 5).shape == (40, 2, 5)
+
+
+def test_the_band_widens_where_data_are_missing():
+    X = np.r_[np.linspace(-3, -1, 30), np.linspace(1, 3, 30)][:, None]
+    y = np.sin(2 * X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(60)
+    _, std = fit(X, y).predict([[-2.0], [0.0], [2.0]], return_std=True)
+    assert std[1] > 2 * max(std[0], std[2])
+
+
+def test_without_the_evidence_a_standard_deviation_is_refused():
+    net = TinyMLPRegressor(solver="lm", alpha=0.1, random_state=0).fit([[1.0], [2.0]], [1.0, 2.0])
+    with pytest.raises(ValueError, match="alpha='auto'"):
+        net.predict([[1.0]], return_std=True)
+    with pytest.raises(ValueError, match="alpha='auto'"):
+        net.sample_y([[1.0]])
