@@ -8,6 +8,7 @@ compiled anew for it.
 
 import ctypes
 
+import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, config, njit, types
 from numba.extending import intrinsic, overload
@@ -15,6 +16,12 @@ from numba.extending import intrinsic, overload
 # reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
 # meaning, so a diverging fit is seen as such.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
+
+
+# The integers of sizes and places in flat arrays: unsigned when compiled, because a signed index
+# costs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum of an
+# unsigned and a signed integer into a float.
+unsigned = int if config.DISABLE_JIT else np.uint64
 
 
 def _cached_if_possible(decorate):
@@ -117,4 +124,4 @@ def _emit_call(typing_context, address, arrays, starts, sizes):
     return types.void(types.uint64, arrays, starts, sizes), codegen
 
 
-__all__ = ["c_function", "call", "carray", "inlined", "kernel", "part"]
+__all__ = ["c_function", "call", "carray", "inlined", "kernel", "part", "unsigned"]

@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._compilation import call, inlined, kernel, part
+from ._compilation import call, inlined, kernel, part, unsigned
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
@@ -136,7 +136,7 @@ def load_inputs(x, indices, indptr, order, start, theta, net, values, n_rows):
         else:
             z = net.layers[0, AFTER] * n_rows + r
             for k in range(indptr[row], indptr[row + 1]):
-                coef = np.uint64(indices[k]) * n_out
+                coef = unsigned(indices[k]) * n_out
                 for j in range(n_out):
                     values[z + j * n_rows] += x[k] * theta[coef + j]
 
@@ -150,7 +150,7 @@ def add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, g
             row = order[start + r] if order.size > 0 else start + r
             delta = net.layers[0, AFTER] * n_rows + r
             for k in range(indptr[row], indptr[row + 1]):
-                coef = np.uint64(indices[k]) * n_out
+                coef = unsigned(indices[k]) * n_out
                 for j in range(n_out):
                     gradient[coef + j] += x[k] * deltas[delta + j * n_rows]
 
@@ -176,7 +176,7 @@ def forward(theta, net, rows, order, start, n_rows, work):
                 net.layers[layer, ADD_COMBINATIONS],
                 (theta, values, values),
                 (coef, before, after),
-                (n_in, n_out, n_rows, n_out, np.uint64(1)),
+                (n_in, n_out, n_rows, n_out, unsigned(1)),
             )
         call(
             net.layers[layer, ACTIVATION],
@@ -234,7 +234,7 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
     forward(theta, net, rows, order, start, n_rows, work)
     total = output_delta(net, y, weight, order, start, n_rows, work)
     values, slopes, deltas = work.values, work.slopes, work.deltas
-    one = np.uint64(1)
+    one = unsigned(1)
     for layer in range(net.layers.shape[0] - 1, -1, -1):
         n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
         coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
@@ -340,7 +340,7 @@ def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, grad
         gradient[k] = theta.dtype.type(0)
     total = 0.0
     for first in range(start, stop, BLOCK_ROWS):
-        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
         total += add_block_gradient(
             theta, net, rows, y, weight, order, first, n_rows, work, gradient
         )
@@ -371,7 +371,7 @@ def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work):
 def predict_rows(theta, net, rows, order, start, stop, work, predictions):
     """Write the network's outputs for rows start to stop, shape (n_samples, n_outputs)."""
     for first in range(start, stop, BLOCK_ROWS):
-        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
         forward(theta, net, rows, order, first, n_rows, work)
         output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
         for j in range(predictions.shape[1]):
@@ -563,11 +563,11 @@ def jacobian_rows(theta, net, rows, y, weight, order, start, stop, work, residua
     samples are the last axis, as in the blocks.
     """
     values, slopes, deltas = work.values, work.slopes, work.deltas
-    one = np.uint64(1)
+    one = unsigned(1)
     last = net.layers.shape[0] - 1
     n_outputs = net.layers[last, N_OUT]
     for first in range(start, stop, BLOCK_ROWS):
-        n_rows = np.uint64(min(BLOCK_ROWS, stop - first))
+        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
         column = first - start
         forward(theta, net, rows, order, first, n_rows, work)
         output = net.layers[last, AFTER] * n_rows
@@ -637,6 +637,6 @@ def fill_sparse_jacobian(x, indices, indptr, order, start, net, deltas, n_rows, 
         for r in range(n_rows):
             delta = net.layers[0, AFTER] * n_rows + r
             for k in range(indptr[start + r], indptr[start + r + 1]):
-                coef = np.uint64(indices[k]) * n_out
+                coef = unsigned(indices[k]) * n_out
                 for j in range(n_out):
                     jacobian[coef + j, column + r] += x[k] * deltas[delta + j * n_rows]

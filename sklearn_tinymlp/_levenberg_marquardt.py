@@ -11,13 +11,13 @@ which needs fewer factorisations than factors of ten. Between accepted steps the
 re-estimates alpha and beta.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
-from ._evidence import Evidence, Hyperparameters, evidence, hessian
+from ._evidence import Evidence, GaussNewton, Hyperparameters, evidence, hessian
 from ._objective import Objective
 from ._training import Monitor, Record, Solution, StopReason
 
@@ -51,6 +51,67 @@ class State(NamedTuple):
     hyper: Hyperparameters
     evidence: Evidence
     n_samples: float
+
+
+class Step(NamedTuple):
+    """An accepted step, or where no step lowers S, the place it stands at and no fall."""
+
+    theta: np.ndarray
+    fall: float  # of S
+    value: float  # S before the step
+    gradient_norm: float  # largest entry of g before the step
+
+
+@dataclass
+class Damping:
+    """Nielsen's rule for mu, in units of the mean diagonal of A."""
+
+    mu: float = FIRST_DAMPING
+    growth: float = 2.0
+
+    def accept(self, ratio: float) -> None:
+        """Shrink by up to a third, or grow up to twofold, by the ratio of actual to predicted."""
+        self.mu *= max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3)
+        self.mu, self.growth = max(self.mu, LEAST_DAMPING), 2.0
+
+    def reject(self) -> None:
+        """Grow, faster each time."""
+        self.mu *= self.growth
+        self.growth *= 2.0
+
+
+def descend(
+    objective: Objective,
+    theta: np.ndarray,
+    picture: GaussNewton,
+    hyper: Hyperparameters,
+    groups: np.ndarray,
+    damping: Damping,
+) -> Step:
+    """Raise the damping until a step lowers S; `damping` is left for the next step."""
+    alpha = hyper.alpha[groups]
+    A = hessian(picture, hyper, groups)
+    gradient = hyper.beta @ picture.gradients + alpha * theta
+    value = hyper.beta @ picture.errors + 0.5 * alpha @ theta**2
+    norm = float(np.abs(gradient).max())
+    diagonal = np.diag_indices(theta.size)
+    scale = np.trace(A) / theta.size
+    while damping.mu <= MOST_DAMPING:
+        mu = damping.mu * scale
+        damped = A.copy(order="F")
+        damped[diagonal] += mu
+        factor, failed = lapack.dpotrf(damped, lower=1, overwrite_a=1)
+        if not failed:
+            step, _ = lapack.dpotrs(factor, -gradient, lower=1)
+            trial = theta + step
+            fall = value - (hyper.beta @ objective.errors(trial) + 0.5 * alpha @ trial**2)
+            if fall > 0.0:
+                # Predicted: -g step - 1/2 step A step, where A step = -g - mu step.
+                damping.accept(fall / (0.5 * (mu * step @ step - gradient @ step)))
+                return Step(trial, float(fall), value, norm)
+        damping.reject()
+    damping.mu, damping.growth = FIRST_DAMPING, 2.0
+    return Step(theta, 0.0, value, norm)
 
 
 def solve(
@@ -91,68 +152,43 @@ def solve(
     """
     n_samples = objective.training.weight_sum
     spread = objective.spread()
-    diagonal = np.diag_indices(theta.size)
     picture = objective.gauss_newton(theta)
-    best = None
-    damping, growth, calm, last_log = FIRST_DAMPING, 2.0, 0, -np.inf
-    reason, loss = None, objective.loss(theta, picture.errors)
+    loss = objective.loss(theta, picture.errors)
+    damping = Damping()
+    reason, best, calm, last_log = None, None, 0, -np.inf
     try:
         while reason is None:
-            alpha = hyper.alpha[groups]
-            A = hessian(picture, hyper, groups)
-            gradient = hyper.beta @ picture.gradients + alpha * theta
-            value = hyper.beta @ picture.errors + 0.5 * alpha @ theta**2
-            scale = np.trace(A) / theta.size
-            fall = 0.0
-            while damping <= MOST_DAMPING:
-                damped = A.copy(order="F")
-                damped[diagonal] += damping * scale
-                factor, failed = lapack.dpotrf(damped, lower=1, overwrite_a=1)
-                if not failed:
-                    step, _ = lapack.dpotrs(factor, -gradient, lower=1)
-                    trial = theta + step
-                    errors = objective.errors(trial)
-                    fall = value - (hyper.beta @ errors + 0.5 * alpha @ trial**2)
-                    # predicted = -g step - 1/2 step A step, with A step = -g - mu step
-                    predicted = 0.5 * (damping * scale * step @ step - gradient @ step)
-                    if fall > 0.0:
-                        ratio = fall / predicted
-                        shrink = max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3)
-                        damping, growth = max(damping * shrink, LEAST_DAMPING), 2.0
-                        break
-                fall = 0.0
-                damping *= growth
-                growth *= 2.0
-            if fall > 0.0:
-                theta = trial
+            step = descend(objective, theta, picture, hyper, groups, damping)
+            stuck = step.fall == 0.0
+            if not stuck:
+                theta = step.theta
                 picture = objective.gauss_newton(theta)
                 loss = objective.loss(theta, picture.errors)
-            stuck = fall == 0.0
-            row = {"gradient_norm": float(np.abs(gradient).max()), "damping": damping}
-            if estimate:
-                found = None
-                if monitor.n_iter >= warm_up or stuck:
-                    found = evidence(theta, picture, hyper, groups, n_samples)
-                row["log_evidence"] = found.log_evidence if found else np.nan
-                row["n_effective_parameters"] = found.gamma.sum() if found else np.nan
-            if stuck and damping > MOST_DAMPING:
-                damping, growth = FIRST_DAMPING, 2.0
-            reason = monitor.update(theta=theta, loss=loss, **row)
+            row = {"gradient_norm": step.gradient_norm, "damping": damping.mu}
             if not estimate:
-                if stuck or fall <= 1e-4 * tol * abs(value):
-                    reason = reason if reason is StopReason.LOSS_TOL else StopReason.TOL
+                reason = monitor.update(theta=theta, loss=loss, **row)
+                settled = stuck or step.fall <= 1e-4 * tol * abs(step.value)
+                if settled and reason in (None, StopReason.MAX_ITER):
+                    reason = StopReason.TOL
                 continue
+
+            found = None
+            if monitor.n_iter >= warm_up or stuck:
+                found = evidence(theta, picture, hyper, groups, n_samples)
+            row["log_evidence"] = found.log_evidence if found else np.nan
+            row["n_effective_parameters"] = found.gamma.sum() if found else np.nan
+            reason = monitor.update(theta=theta, loss=loss, **row)
             if found is None:
-                if stuck:
+                if stuck:  # A is singular to rounding, and no step helps
                     reason = reason or StopReason.TOL
                 continue
             if best is None or found.log_evidence > best[1].evidence.log_evidence:
                 best = theta, State(hyper, found, n_samples), loss
-            rest = abs(found.log_evidence - last_log) <= tol * max(NATS, NATS_A_SAMPLE * n_samples)
-            calm, last_log = calm + 1 if rest else 0, found.log_evidence
+            change = abs(found.log_evidence - last_log)
+            calm = calm + 1 if change <= tol * max(NATS, NATS_A_SAMPLE * n_samples) else 0
             if calm >= CALM_ITERATIONS and reason in (None, StopReason.MAX_ITER):
                 reason = StopReason.EVIDENCE
-            hyper = found.next
+            hyper, last_log = found.next, found.log_evidence
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
     posterior = None

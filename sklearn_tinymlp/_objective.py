@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.neural_network._base import poisson_loss, squared_loss
 
 from . import _activations, _kernels, _products
+from ._compilation import unsigned
 from ._evidence import GaussNewton
 from ._parameters import Architecture
 
@@ -72,7 +73,7 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         ]
     )
     return _kernels.Network(
-        layers=layers.astype(np.uint64),
+        layers=layers.astype(unsigned),
         n_coefs=architecture.n_coefs,
         bias=architecture.bias,
         loss=loss_code,

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from ._compilation import c_function, carray
+from ._compilation import c_function, carray, unsigned
 
 # A layer of this many coefs or more is multiplied by BLAS. `python -m benchmarks.blas_threshold`
 # measures both: loops win by up to 1.5 below 1,000 coefs, BLAS by 1.2 at 2,500 and by 2 at 10,000.
@@ -24,7 +24,7 @@ def add_combinations(coefs, source, result, n_in, n_out, n_rows, step_in, step_o
     """
     coefs = carray(coefs, n_in * n_out)
     source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
-    four, one = np.uint64(4), np.uint64(1)
+    four, one = unsigned(4), unsigned(1)
     for j in range(n_out):
         z = j * n_rows
         w = j * step_out
@@ -61,7 +61,7 @@ def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q):
     p, q = carray(p, n_p * n_rows), carray(q, n_q * n_rows)
     gradient = carray(gradient, n_p * n_q)
     zero = gradient.dtype.type(0)
-    four, one = np.uint64(4), np.uint64(1)
+    four, one = unsigned(4), unsigned(1)
     for j in range(n_q):
         v = j * n_rows
         g = j * step_q

@@ -666,7 +666,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 solver,
                 objective,
                 architecture,
-                theta.astype(dtype),
+                theta.astype(X.dtype).astype(dtype),
                 random_state,
                 first_pass,
                 incremental,
@@ -681,10 +681,10 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
             )
-        if best.reason is StopReason.INTERRUPTED:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
+        if solution.reason is StopReason.INTERRUPTED:  # of the last start, whichever is the best
+            warnings.warn("Training interrupted by user.", stacklevel=4)
         elif best.warning:
-            warnings.warn(best.warning, ConvergenceWarning, stacklevel=3)
+            warnings.warn(best.warning, ConvergenceWarning, stacklevel=4)
 
         record = best.record
         if not first_pass:
@@ -757,12 +757,14 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         self.stop_reason_ = "partial_fit" if solution.reason is None else solution.reason.code
         self.converged_ = solution.reason is not None and solution.reason.converged
         self.loss_curve_ = record.columns.get("loss", [])
-        self.t_, self.best_loss_ = 0, min(self.loss_curve_, default=None)
         self.validation_scores_ = self.best_validation_score_ = None
-        self._stochastic_state = solution.state if solver in STOCHASTIC_SOLVERS else None
-        if self._stochastic_state is not None:
+        if solver in STOCHASTIC_SOLVERS:
+            self._stochastic_state = solution.state
             self.t_ = int(solution.state.progress["samples"][0])
             self.best_loss_ = float(solution.state.progress["best_loss"][0])
+        else:
+            self._stochastic_state, self.t_ = None, 0
+            self.best_loss_ = min(self.loss_curve_, default=None)
         if self.early_stopping and "validation_score" in record.columns:
             self.best_loss_ = None
             self.validation_scores_ = record.columns["validation_score"]

@@ -49,9 +49,17 @@ class Record:
     columns: dict[str, list[float]] = field(default_factory=dict)
 
     def append(self, **row) -> None:
-        """Add one iteration, or several where the values are arrays."""
-        for name, value in row.items():
-            self.columns.setdefault(name, []).extend(np.atleast_1d(value).tolist())
+        """Add one iteration, or several where the values are arrays.
+
+        What a row or an earlier row lacks is NaN, so that all columns keep one length.
+        """
+        n_before = max((len(column) for column in self.columns.values()), default=0)
+        added = {name: np.atleast_1d(value).tolist() for name, value in row.items()}
+        n_added = max((len(values) for values in added.values()), default=0)
+        for name in added:
+            self.columns.setdefault(name, [np.nan] * n_before)
+        for name, column in self.columns.items():
+            column.extend(added.get(name, [np.nan] * n_added))
 
     def extend(self, later: "Record") -> None:
         """Add the rows of a later record."""
