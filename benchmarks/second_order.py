@@ -100,11 +100,13 @@ def compare(name, X, y, n_starts):
     lbfgs, lm, scipy = zip(*rows[1:], strict=True)
     reached = [int(np.isfinite(times).sum()) for times in (lbfgs, lm, scipy)]
     ratios = [a / b for a, b in zip(lbfgs, lm, strict=True)]
-    print(
-        f"{name:10s} lbfgs of MLPRegressor {1e3 * median(lbfgs):.1f} ms,"
-        f"  lm {1e3 * median(lm):.2f} ms,  scipy lm {1e3 * median(scipy):7.1f} ms;  lm is {median(ratios):.1f}x as fast as"
-        f" lbfgs; the loss was reached from {reached} of {n_starts} starts"
-    )
+    names = ("lbfgs of MLPRegressor", "lm", "scipy lm")
+    print(name)
+    for solver, times, n_reached in zip(names, (lbfgs, lm, scipy), reached, strict=True):
+        print(
+            f"  {solver:22s} {1e3 * median(times):8.2f} ms, from {n_reached} of {n_starts} starts"
+        )
+    print(f"  lm is {median(ratios):.1f}x as fast as lbfgs", flush=True)
 
 
 def main():
