@@ -188,7 +188,8 @@ def solve(
         reason = StopReason.INTERRUPTED
         progress["row"] = 0
     finally:
-        twister.put_back()
+        if shuffle:
+            twister.put_back()
     warning = None
     if reason is StopReason.MAX_ITER:
         warning = (
