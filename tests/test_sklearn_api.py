@@ -4,12 +4,14 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import PROBLEMS, SOLVERS
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import (
@@ -156,8 +158,13 @@ def test_column_names_are_kept_and_compared(solver, library):
     problem = PROBLEMS["outputs"]
     frame = frames.DataFrame({name: problem.X[:, i] for i, name in enumerate("abc")})
     net = make_net(solver).fit(frame, problem.y)
-    assert_array_equal(net.feature_names_in_, ["a", "b", "c"])
     assert_array_equal(net.predict(frame), fit(make_net(solver), problem).predict(problem.X))
+    # scikit-learn 1.7 cannot read the names of polars 2, for which it was not made.
+    if not hasattr(MLPRegressor(max_iter=1).fit(frame, problem.y), "feature_names_in_"):
+        assert (library, sklearn.__version__[:3]) == ("polars", "1.7")
+        assert not hasattr(net, "feature_names_in_")
+        return
+    assert_array_equal(net.feature_names_in_, ["a", "b", "c"])
     with pytest.raises(ValueError, match="feature names should match"):
         net.predict(frame[["b", "a", "c"]])
     with pytest.warns(UserWarning, match="X does not have valid feature names"):
