@@ -1,7 +1,7 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from numbers import Integral, Real
 
@@ -29,6 +29,7 @@ from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
 from ._scaling import Scaling
+from ._threads import single_threaded_blas
 from ._training import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -41,6 +42,11 @@ LBFGS_LIMIT = 20_000_000
 # iteration, some N P^2 multiply-adds, some 50 ms.
 LM_PARAMETERS = 1000
 LM_WORK = 1_000_000_000
+
+# Networks of at most this many parameters train on one BLAS thread, see `_threads`. The products of
+# a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second thread
+# costs as much as it does.
+ONE_THREAD = 100_000
 
 
 @contextmanager
@@ -218,7 +224,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The best of them.
 
     history_ : dict of ndarray
-        One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate; with 'lm'
+        One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
+        bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
         gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
         validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
@@ -656,6 +663,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         data = _standardized((X, y, sample_weight), scaling)
         given_validation = _standardized(validation, scaling) if validation else None
         best = None
+        few_threads = (
+            single_threaded_blas if architecture.n_parameters <= ONE_THREAD else nullcontext
+        )
         for theta, random_state in starts:
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
@@ -669,15 +679,16 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
             )
-            solution = self._solve(
-                solver,
-                objective,
-                architecture,
-                theta.astype(X.dtype).astype(dtype),
-                random_state,
-                first_pass,
-                incremental,
-            )
+            with few_threads():
+                solution = self._solve(
+                    solver,
+                    objective,
+                    architecture,
+                    theta.astype(X.dtype).astype(dtype),
+                    random_state,
+                    first_pass,
+                    incremental,
+                )
             if best is None or self._rank(solution) > self._rank(best):
                 best = solution
             if solution.reason is StopReason.INTERRUPTED:
@@ -697,7 +708,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if not first_pass:
             self._record.extend(record)
             record = self._record
-        self._keep(best, solver, record, architecture, activations, scaling, X.dtype)
+        self._keep(best, solver, record, architecture, activations, scaling, X.dtype, first_pass)
         return self
 
     def _solve(
@@ -747,7 +758,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             single_epoch=incremental,
         )
 
-    def _keep(self, solution, solver, record, architecture, activations, scaling, dtype):
+    def _keep(
+        self, solution, solver, record, architecture, activations, scaling, dtype, first_pass
+    ):
         """Set the fitted attributes; nothing here can fail halfway."""
         theta = solution.theta
         if scaling is not None:
@@ -770,7 +783,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             self.t_ = int(solution.state.progress["samples"][0])
             self.best_loss_ = float(solution.state.progress["best_loss"][0])
         else:
-            self._stochastic_state, self.t_ = None, 0
+            if first_pass:  # else a later warm start goes on from what sgd or adam had seen
+                self._stochastic_state, self.t_ = None, 0
             self.best_loss_ = min(self.loss_curve_, default=None)
         if self.early_stopping and "validation_score" in record.columns:
             self.best_loss_ = None
