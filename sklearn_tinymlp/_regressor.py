@@ -802,26 +802,28 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     def _keep_posterior(self, solution, architecture, scaling):
         """Set what the evidence has to say."""
-        hyper, evidence, n_samples = solution.state
+        state = solution.state
+        hyper = state.hyper
         self.alpha_ = hyper.alpha
         scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
         noise = scaling.y_scale / np.sqrt(hyper.beta)
         self.noise_std_ = float(noise[0]) if len(noise) == 1 else noise
-        self.n_effective_parameters_ = float(evidence.gamma.sum())
-        self.log_evidence_ = evidence.log_evidence - float(
-            n_samples * np.log(scaling.y_scale).sum()
+        self.n_effective_parameters_ = float(state.gamma.sum())
+        self.log_evidence_ = state.log_evidence - float(
+            state.n_samples * np.log(scaling.y_scale).sum()
         )
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
-        if not self.early_stopping:  # else theta is not the one of the evidence
-            self._posterior = Posterior(solution.theta, evidence.cholesky, noise, scaling.y_scale)
+        # With early stopping theta is not the one of the evidence.
+        if not self.early_stopping and state.cholesky is not None:
+            self._posterior = Posterior(solution.theta, state.cholesky, noise, scaling.y_scale)
 
     def _rank(self, solution):
         """Larger is better; not finite is worst."""
         if not np.isfinite(solution.theta).all():
             return -np.inf
         if isinstance(solution.state, _levenberg_marquardt.State):
-            return solution.state.evidence.log_evidence
+            return solution.state.log_evidence
         value = solution.score if np.isfinite(solution.score) else -solution.loss
         return value if np.isfinite(value) else -np.inf
 

@@ -7,11 +7,7 @@ import numpy as np
 
 from . import _kernels
 from ._objective import Objective, rows_per_call, work_arrays
-from ._training import Monitor, Solution, StopReason
-
-# A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
-# short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
-SECONDS_PER_CALL = 0.02
+from ._training import Monitor, Solution, StopReason, next_budget
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
@@ -202,11 +198,6 @@ def solve(
     return Solution(
         theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score, state
     )
-
-
-def next_budget(budget, seconds) -> int:
-    """Rows for the next call so that it takes SECONDS_PER_CALL; at most four times as many."""
-    return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
 def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:

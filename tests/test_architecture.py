@@ -21,21 +21,23 @@ ALLOWED = {
     "_threads": set(),
     "_activations": {"_compilation"},
     "_products": {"_compilation"},
-    "_kernels": {"_compilation"},
-    "_evidence": set(),
+    "_linear_algebra": {"_compilation"},
+    "_kernels": {"_compilation", "_linear_algebra"},
+    "_evidence": {"_compilation", "_linear_algebra"},
     "_scaling": {"_parameters"},
     "_objective": {
         "_activations",
         "_compilation",
         "_evidence",
         "_kernels",
+        "_linear_algebra",
         "_parameters",
         "_products",
     },
     "_posterior": {"_objective", "_kernels"},
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
-    "_levenberg_marquardt": {"_training", "_objective", "_evidence"},
+    "_levenberg_marquardt": {"_training", "_objective", "_evidence", "_kernels"},
 }
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks"}
