@@ -50,7 +50,6 @@ class State(NamedTuple):
     """What the evidence says of a solution."""
 
     hyper: Hyperparameters
-    log_evidence: float
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
     cholesky: np.ndarray | None  # lower factor of A, None where A is singular to rounding
     n_samples: float
@@ -116,12 +115,15 @@ def solve(
             done = curves[: progress["iteration"]]
             if len(done):
                 reason = monitor.update(theta=theta, **_columns(done, estimate))
+            elif monitor.is_interrupted():
+                reason = StopReason.INTERRUPTED
             if reason in (None, StopReason.MAX_ITER):
                 reason = _REASONS.get(int(progress["event"]), reason)
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
     loss, state = float(progress["loss"]), None
-    if progress["best_evidence"] > -np.inf:
+    log_evidence = float(progress["best_evidence"])
+    if log_evidence > -np.inf:
         exact = (so.errors <= EXACT * objective.spread()).all()
         reason = StopReason.EXACT if reason is StopReason.MAX_ITER and exact else reason
         theta, state = _best(objective, so, groups, len(hyper.alpha))
@@ -135,7 +137,15 @@ def solve(
             "fit converged. Increase max_iter."
         )
     return Solution(
-        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score, state
+        theta,
+        loss,
+        monitor.n_iter,
+        reason,
+        monitor.record,
+        warning,
+        monitor.best_score,
+        log_evidence,
+        state,
     )
 
 
@@ -162,8 +172,7 @@ def _best(objective, so, groups, n_groups) -> tuple[np.ndarray, State]:
     picture = objective.gauss_newton(theta)
     found = evidence(theta, picture, hyper, groups, n_samples)
     factor = cholesky_factor(picture, hyper, groups)
-    log_evidence = float(so.progress["best_evidence"][0])
-    return theta, State(hyper, log_evidence, found.gamma, factor, n_samples)
+    return theta, State(hyper, found.gamma, factor, n_samples)
 
 
 def solve_penalised(
@@ -203,12 +212,8 @@ def solve_by_evidence(
     if solution.reason in (StopReason.INTERRUPTED, StopReason.LOSS_TOL):
         return solution
     few = objective.training.weight_sum <= FEW_SAMPLES
-    if few or _log_evidence(solution) == -np.inf or solution.state.gamma.sum() < 2.0:
+    if few or solution.state is None or solution.state.gamma.sum() < 2.0:
         other = solve(objective, theta, second, warm_up=WARM_UP, **options)
-        if _log_evidence(other) > _log_evidence(solution):
+        if other.log_evidence > solution.log_evidence:
             return other
     return solution
-
-
-def _log_evidence(solution) -> float:
-    return -np.inf if solution.state is None else solution.state.log_evidence

@@ -169,6 +169,7 @@ def solve(
             budget = next_budget(budget, time.perf_counter() - begun)
             done = curves[: progress["epoch"][0]]
             if len(done) == 0:  # still within an epoch
+                reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
                 continue
             loss = float(done[-1, _kernels.LOSS])
             reason = monitor.update(
@@ -182,10 +183,11 @@ def solve(
             reason = None
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
-        progress["row"] = 0
     finally:
         if shuffle:
             twister.put_back()
+    if reason is StopReason.INTERRUPTED:
+        progress["row"] = 0
     warning = None
     if reason is StopReason.MAX_ITER:
         warning = (
@@ -196,7 +198,14 @@ def solve(
         progress["no_improvement"] = monitor.no_improvement
         theta = theta if monitor.best_theta is None else monitor.best_theta
     return Solution(
-        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score, state
+        theta,
+        loss,
+        monitor.n_iter,
+        reason,
+        monitor.record,
+        warning,
+        monitor.best_score,
+        state=state,
     )
 
 

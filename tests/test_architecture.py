@@ -19,6 +19,7 @@ ALLOWED = {
     "_parameters": set(),
     "_training": set(),
     "_threads": set(),
+    "_restarts": {"_training"},
     "_activations": {"_compilation"},
     "_products": {"_compilation"},
     "_linear_algebra": {"_compilation"},
