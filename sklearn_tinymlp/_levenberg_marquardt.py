@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _kernels
-from ._evidence import Hyperparameters, cholesky_factor, evidence
+from ._evidence import Hyperparameters, cholesky_factor
 from ._objective import Objective, second_order_arrays
 from ._training import Monitor, Record, Solution, StopReason, next_budget
 
@@ -51,7 +51,7 @@ class State(NamedTuple):
 
     hyper: Hyperparameters
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
-    cholesky: np.ndarray | None  # lower factor of A, None where A is singular to rounding
+    cholesky: np.ndarray  # lower factor of A
     n_samples: float
 
 
@@ -93,7 +93,9 @@ def solve(
     """
     theta = theta.copy()
     n_samples = objective.training.weight_sum
-    so = second_order_arrays(groups, hyper.alpha, hyper.beta, n_samples, REST)
+    n_residuals = objective.training.y.size
+    dual = n_residuals if n_residuals < theta.size else 0
+    so = second_order_arrays(groups, *hyper, n_samples, REST, dual)
     progress = so.progress[0]
     options = objective.second_order_options(
         estimate=estimate,
@@ -167,12 +169,12 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
 
 def _best(objective, so, groups, n_groups) -> tuple[np.ndarray, State]:
     """Parameters of the greatest evidence, and what it says of them."""
-    theta, alpha, beta = np.split(so.best, np.cumsum([groups.size, n_groups]))
-    hyper, n_samples = Hyperparameters(alpha, beta), objective.training.weight_sum
-    picture = objective.gauss_newton(theta)
-    found = evidence(theta, picture, hyper, groups, n_samples)
-    factor = cholesky_factor(picture, hyper, groups)
-    return theta, State(hyper, found.gamma, factor, n_samples)
+    n_outputs = so.errors.size
+    parts = np.split(so.best, np.cumsum([groups.size, n_groups, n_outputs]))
+    theta, alpha, beta, gamma = parts
+    hyper = Hyperparameters(alpha, beta)
+    factor = cholesky_factor(objective.gauss_newton(theta), hyper, groups)
+    return theta, State(hyper, gamma, factor, objective.training.weight_sum)
 
 
 def solve_penalised(

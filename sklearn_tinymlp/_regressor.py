@@ -830,8 +830,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         )
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
-        # With early stopping theta is not the one of the evidence.
-        if not self.early_stopping and state.cholesky is not None:
+        if not self.early_stopping:  # else theta is not the one of the evidence
             self._posterior = Posterior(solution.theta, state.cholesky, noise, scaling.y_scale)
 
     def _rank(self, solution):
