@@ -27,10 +27,17 @@ from ._training import Monitor, Record, Solution, StopReason
 # rounding; below 1e-12 it adds nothing to a positive definite A.
 FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 
-# The evidence has converged when the best seen rose by less than 10,000 tol nats, at the default
-# odds of 2.7 to 1, over REST iterations. A bound on nats means the same for any number of samples;
-# one on their change in a step would never hold where the evidence swings about its maximum.
+# The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
+# odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
+# samples: the rule before, 3e-4 nats a sample in each of three steps, ended 9,000 rows tens of
+# nats too early. And a bound on the change of each step is not met where the evidence swings about
+# its maximum or falls beyond it, as it often does. Resting for 10 iterations made the test errors
+# of two UCI sets 3 to 11% larger; 30 made none 3% smaller and took a quarter longer.
 REST, NATS = 20, 1e4
+
+# At max_iter a rise of less than 100 tol nats a sample in as many iterations is called converged
+# too: predictions are told apart by hundredths of a nat at best.
+NATS_A_SAMPLE = 100.0
 
 # Data without noise have no finite best beta, and the evidence rises for ever. A fit whose squared
 # residuals are this small against the targets has nothing left to find at max_iter.
@@ -184,8 +191,10 @@ def solve(
             if best is None or found.log_evidence > best[1].evidence.log_evidence:
                 best = theta, State(hyper, found, n_samples), loss
             peaks.append(best[1].evidence.log_evidence)
-            if len(peaks) > REST and peaks[-1] - peaks[0] <= NATS * tol:
-                reason = StopReason.EVIDENCE if reason in (None, StopReason.MAX_ITER) else reason
+            if len(peaks) > REST and reason in (None, StopReason.MAX_ITER):
+                rest = NATS if reason is None else max(NATS, NATS_A_SAMPLE * n_samples)
+                if peaks[-1] - peaks[0] <= tol * rest:
+                    reason = StopReason.EVIDENCE
             hyper = found.next
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED

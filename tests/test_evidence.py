@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge
 
 from sklearn_tinymlp import TinyMLPRegressor
@@ -194,6 +195,20 @@ def test_training_ends_where_the_evidence_has_stopped_to_rise(seed):
     assert rises[-1] <= 1.0
     assert not (rises[:-1] <= 1.0).any()
     assert net.log_evidence_ == pytest.approx(best[-1] - 200 * np.log(y.std()), rel=1e-12)
+
+
+def test_at_max_iter_a_rise_too_small_to_matter_is_forgiven():
+    X, y = make_friedman1(1000, noise=1.0, random_state=3)
+    params = {"hidden_layer_sizes": (10,), "max_iter": 1000}
+    best = np.fmax.accumulate(fit(X, y, **params).history_["log_evidence"])
+    rises = best[20:] - best[:-20]
+    small = 20 + 1 + np.flatnonzero((rises > 1.0) & (rises <= 0.01 * 1000))[0]
+    large = 20 + 1 + np.flatnonzero(rises > 0.01 * 1000)[-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit(X, y, **{**params, "max_iter": small}).converged_
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        assert not fit(X, y, **{**params, "max_iter": large}).converged_
 
 
 @pytest.mark.parametrize(("bias", "n_groups"), [(True, 2), (False, 1)])
