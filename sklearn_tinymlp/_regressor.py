@@ -529,7 +529,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
         return_std : bool, default=False
             Whether to give the standard deviation of each prediction too: what the data leave open
-            about the function, and the noise. Needs solver 'lm' with ``alpha="auto"``.
+            about the function, and the noise, widened where leaving out training rows shows them
+            too small. Needs solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
