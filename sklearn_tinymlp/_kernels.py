@@ -671,11 +671,17 @@ def fill_sparse_jacobian(x, indices, indptr, start, net, deltas, n_rows, jacobia
 
 
 @kernel
-def jacobian_of_block(theta, net, rows, weight, order, first, n_rows, work, jacobian, routines):
-    """Differentiate all outputs of a block of rows by theta, for Python."""
+def jacobian_of_block(
+    theta, net, rows, weight, order, first, n_rows, work, predictions, jacobian, routines
+):
+    """Predict, and differentiate all outputs by theta, for a block of rows and for Python."""
     n_rows = unsigned(n_rows)
     forward(theta, net, rows, order, first, n_rows, work)
-    for k in range(net.layers[net.layers.shape[0] - 1, N_OUT]):
+    last = net.layers.shape[0] - 1
+    output = net.layers[last, AFTER] * n_rows
+    for r in range(net.layers[last, N_OUT] * n_rows):
+        predictions[r] = work.values[output + r]
+    for k in range(net.layers[last, N_OUT]):
         output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
 
 
@@ -726,7 +732,7 @@ class SecondOrderOptions(NamedTuple):
     estimate: bool  # alpha and beta by the evidence
     warm_up: int  # iterations before they are re-estimated
     reduction: float  # without the evidence: least relative fall of S in an iteration
-    rise: float  # with it: least rise of the best log evidence in as many iterations as peaks
+    rise: float  # with it: least rise of the best log evidence, from the oldest of the peaks on
     loss_tol: float
     penalty: float  # of the coefs in the loss
     weight_sum: float
@@ -962,12 +968,11 @@ def end_iteration(theta, so, options, curves, evidence, la):
             so.best[theta.size + i] = so.hyper[i]
         for g in range(n_groups):
             so.best[theta.size + n_groups + n_outputs + g] = so.result[1 + g]
-    place = p["n_peaks"] % so.peaks.size
-    if p["n_peaks"] >= so.peaks.size and p["event"] == RUNNING:
-        if p["best_evidence"] - so.peaks[place] <= options.rise:
-            p["event"] = CONVERGED
-    so.peaks[place] = p["best_evidence"]
+    so.peaks[p["n_peaks"] % so.peaks.size] = p["best_evidence"]
     p["n_peaks"] += 1
+    if p["n_peaks"] >= so.peaks.size and p["event"] == RUNNING:
+        if p["best_evidence"] - so.peaks[p["n_peaks"] % so.peaks.size] <= options.rise:
+            p["event"] = CONVERGED
     for i in range(n_groups + n_outputs):
         so.hyper[i] = so.result[1 + n_groups + i]
 

@@ -110,8 +110,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     alpha : float or 'auto', default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds a penalty for each layer's coefs and each layer's intercepts by the evidence
-        (MacKay 1992), and the others take 1e-4.
+        finds the penalty of all weights, and that of the output layer's intercepts, by the
+        evidence (MacKay 1992), and the others take 1e-4.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -167,9 +167,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts ('sgd', 'adam');
-        for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the change of
-        the log evidence, in units of 100 nats or 3 nats a sample, below which it has converged, or
-        with a fixed alpha 10,000 times the least relative fall of the loss.
+        for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the least rise
+        of the log evidence in 20 iterations, in units of 10,000 nats, or with a fixed alpha 10,000
+        times the least relative fall of the loss.
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -246,8 +246,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The solver used.
 
     alpha_ : float or ndarray of shape (n_groups,)
-        The strength of the penalty used. By the evidence the precision of each group of weights,
-        on standardised data: the first layer's coefs, its intercepts, and so on.
+        The strength of the penalty used. By the evidence the precision of the weights, on
+        standardised data: that of all but the output layer's intercepts, and that of these.
 
     noise_std_ : float or ndarray of shape (n_outputs,)
         Standard deviation of the noise in the units of y. This and the next three are None where
@@ -550,7 +550,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
         return_std : bool, default=False
             Whether to give the standard deviation of each prediction too: what the data leave open
-            about the function, and the noise. Needs solver 'lm' with ``alpha="auto"``.
+            about the function, and the noise, widened where leaving out training rows shows them
+            too small. Needs solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
@@ -716,6 +717,11 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             record = self._record
         self._keep(best, solver, record, architecture, activations, scaling, X.dtype, first_pass)
         self.starts_ = summary(solutions)
+        if self._posterior is not None:
+            X, y, sample_weight = data
+            network = kernel_network(architecture, activations, self.loss, "float64")
+            X = X.astype(np.float64, copy=False)
+            self._posterior = self._posterior.calibrated(network, X, y, sample_weight)
         return self
 
     def _solve(
