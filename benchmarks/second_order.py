@@ -3,8 +3,8 @@
 Usage: OPENBLAS_NUM_THREADS=1 python -m benchmarks.second_order [--repeats 5]
 
 MLPRegressor(solver="lbfgs") is run with its own max_iter, and the loss that it ends with is the
-target of the others, from the same start weights, without penalty and without standardisation by the
-estimators. Medians over starts of runs paired in one process, one thread, warm cache.
+target of the others, from the same start weights, without penalty. Medians over starts of runs
+paired in one process, one thread, warm cache.
 """
 
 import argparse

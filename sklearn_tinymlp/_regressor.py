@@ -36,10 +36,10 @@ from ._training import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
-# solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs has
-# after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether the
-# parameters are few or the residuals. Its matrices then take at most 64 MB, (outputs + 3) of the
-# largest number of parameters squared.
+# solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs
+# has after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether
+# the parameters are few or the residuals. Its matrices, outputs + 3 of them with the number of
+# parameters squared, take at most 64 MB.
 LM_WORK = 300_000_000
 LM_PARAMETERS = 1000
 LM_NUMBERS = 8_000_000
