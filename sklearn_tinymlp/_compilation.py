@@ -12,6 +12,7 @@ import struct
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, config, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 # reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
@@ -122,15 +123,12 @@ def _emit_power_of_two(typing_context, shifted):
 
 def call(address, arrays, starts, sizes):
     """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
-    addresses = [
-        array.ctypes.data + int(start) * array.itemsize
-        for array, start in zip(arrays, starts, strict=True)
-    ]
-    if int(address) in _interpreted:
-        _interpreted[int(address)](addresses, sizes)
-    else:
-        kinds = [ctypes.c_void_p] * len(addresses) + [ctypes.c_uint64] * len(sizes)
-        ctypes.CFUNCTYPE(None, *kinds)(int(address))(*addresses, *map(int, sizes))
+    addresses = [_address_of(array, start) for array, start in zip(arrays, starts, strict=True)]
+    _interpreted[int(address)](addresses, sizes)
+
+
+def _address_of(array, start):
+    return array.ctypes.data + int(start) * array.itemsize
 
 
 @overload(call)
@@ -148,26 +146,77 @@ def _emit_call(typing_context, address, arrays, starts, sizes):
             [builder.extract_value(packed, i) for i in range(len(kind))]
             for packed, kind in zip(tuples, signature.args[1:], strict=True)
         )
-        # Taken out of the array's record: numba's own accessor copies the whole of it.
-        fields = [
-            context.data_model_manager[kind].get_field_position("data")
-            for kind in signature.args[1]
-        ]
         pointers = [
-            builder.gep(builder.extract_value(array, field), [start])
-            for field, array, start in zip(fields, array_values, start_values, strict=True)
+            _emit_pointer(context, builder, kind, array, start)
+            for kind, array, start in zip(
+                signature.args[1], array_values, start_values, strict=True
+            )
         ]
-        passed = pointers + size_values
-        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        builder.call(builder.inttoptr(address, function_type.as_pointer()), passed)
+        _emit_call_of(builder, address, pointers + size_values)
         return context.get_dummy_value()
 
     return types.void(types.uint64, arrays, starts, sizes), codegen
 
 
+def call_fortran(address, arguments):
+    """Call a Fortran routine by address: everything by reference.
+
+    Parameters
+    ----------
+    address : uint64
+    arguments : tuple
+        A pair (array, start) stands for a pointer to array[start], any other member is a scalar of
+        the type that the routine wants.
+    """
+    held = [x[0] if isinstance(x, tuple) else np.atleast_1d(np.asarray(x)) for x in arguments]
+    starts = [x[1] if isinstance(x, tuple) else 0 for x in arguments]
+    routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(held))(int(address))
+    routine(*(_address_of(array, start) for array, start in zip(held, starts, strict=True)))
+
+
+@overload(call_fortran)
+def _overload_call_fortran(address, arguments):
+    return lambda address, arguments: _emit_call_fortran(address, arguments)
+
+
+@intrinsic
+def _emit_call_fortran(typing_context, address, arguments):
+    """Emit `(*address)(&scalar, ..., &array[start], ...)`."""
+
+    def codegen(context, builder, signature, values):
+        address, packed = values
+        pointers = []
+        for i, kind in enumerate(signature.args[1]):
+            value = builder.extract_value(packed, i)
+            if isinstance(kind, types.BaseTuple):
+                array, start = (builder.extract_value(value, j) for j in range(2))
+                pointers.append(_emit_pointer(context, builder, kind[0], array, start))
+            else:
+                pointers.append(cgutils.alloca_once_value(builder, value))
+        _emit_call_of(builder, address, pointers)
+        return context.get_dummy_value()
+
+    return types.void(types.uint64, arguments), codegen
+
+
+def _emit_pointer(context, builder, kind, array, start):
+    """Emit `&array[start]`, the pointer taken out of the array's record.
+
+    numba's own accessor copies the whole record, which takes longer to compile.
+    """
+    field = context.data_model_manager[kind].get_field_position("data")
+    return builder.gep(builder.extract_value(array, field), [start])
+
+
+def _emit_call_of(builder, address, arguments):
+    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+    builder.call(builder.inttoptr(address, function_type.as_pointer()), arguments)
+
+
 __all__ = [
     "c_function",
     "call",
+    "call_fortran",
     "carray",
     "exact",
     "inlined",

@@ -74,6 +74,8 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         bias=architecture.bias,
         loss=loss_code,
         loss_factor=loss_factor,
+        gemm=_linear_algebra.gemm(dtype),
+        pass_back=unsigned(_products.compiled_pass_back(dtype).address),
     )
 
 
