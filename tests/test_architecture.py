@@ -35,6 +35,8 @@ ALLOWED = {
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
     "_levenberg_marquardt": {"_training", "_objective", "_evidence"},
+    "_diagnosis": {"_activations", "_parameters"},
+    "activations": {"_activations"},
 }
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks"}

@@ -184,7 +184,7 @@ def train(estimator, configuration):
                 "predictions": predictions,
                 "position": position_of(random_state),
                 "warnings": {
-                    (warning.category, str(warning.message))
+                    (warning.category, str(warning.message).partition("\n")[0])
                     for warning in caught
                     if warning.category is not RuntimeWarning
                 },
