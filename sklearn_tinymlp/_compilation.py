@@ -7,6 +7,7 @@ compiled anew for it.
 """
 
 import ctypes
+import struct
 from types import FunctionType
 
 import numpy as np
@@ -43,6 +44,17 @@ def kernel(function):
 def part(function):
     """Compile a function that only kernels call: without the wrappers that Python would need."""
     return njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+
+
+def exact(function):
+    """Compile a `part` whose sums must stay in the order in which they are written."""
+    return njit(
+        nogil=True,
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        error_model="numpy",
+        fastmath={"contract"},
+    )(function)
 
 
 def inlined(function):
@@ -128,6 +140,28 @@ class _Interpreted:
         self.function(*(ctypes.cast(a, self.pointer) for a in addresses), *map(int, sizes))
 
 
+def power_of_two(shifted):
+    """2^k for shifted = 1.5 * 2^52 + 1023 + k: the last bits of `shifted` become the exponent."""
+    bits = struct.unpack("<Q", struct.pack("<d", shifted))[0]
+    return struct.unpack("<d", struct.pack("<Q", (bits << 52) & (2**64 - 1)))[0]
+
+
+@overload(power_of_two)
+def _overload_power_of_two(shifted):
+    return lambda shifted: _emit_power_of_two(shifted)
+
+
+@intrinsic
+def _emit_power_of_two(typing_context, shifted):
+    """Emit the shift of a double's bits."""
+
+    def codegen(context, builder, signature, arguments):
+        bits = builder.bitcast(arguments[0], ir.IntType(64))
+        return builder.bitcast(builder.shl(bits, ir.Constant(ir.IntType(64), 52)), ir.DoubleType())
+
+    return types.float64(types.float64), codegen
+
+
 def call(address, arrays, starts, sizes):
     """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
     addresses = [
@@ -172,9 +206,11 @@ __all__ = [
     "call_from_python",
     "callback",
     "carray",
+    "exact",
     "inlined",
     "jitted",
     "kernel",
     "part",
+    "power_of_two",
     "unsigned",
 ]

@@ -217,7 +217,7 @@ class Look:
         y, f = self.y, predictions
         if self.fit.loss == "squared_error":
             return float((self.weight * (f - y) ** 2).sum() / (2 * y.shape[1]))
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             logs = np.where(y > 0, y * np.log(y / f), 0.0)
         return float((self.weight * (f - y + logs)).sum())
 
@@ -256,9 +256,14 @@ class Look:
     @cached_property
     def output_curvature(self) -> np.ndarray:
         """Second derivative of the loss by each prediction; its mean for the Poisson deviance."""
+        return self.weight * self.row_bend
+
+    @cached_property
+    def row_bend(self) -> np.ndarray:
+        """The same for a row that counts 1, shape (n_rows, n_outputs)."""
         if self.fit.loss == "squared_error":
-            return self.weight / self.y.shape[1]
-        return self.weight / np.maximum(self.predictions, np.finfo(float).tiny)
+            return np.full_like(self.y, 1.0 / self.y.shape[1])
+        return 1.0 / np.maximum(self.predictions, 1e-100)  # an exp may have underflown
 
     def push(self, direction) -> np.ndarray:
         """J direction: how predictions change, shape (n_rows, n_outputs)."""
@@ -311,7 +316,7 @@ class Look:
         inputs = [_square_norms(value) + 1.0 for value in self.values[:-1]]
         for k in range(self.y.shape[1]):
             by_output = np.zeros_like(self.y)
-            by_output[:, k] = np.sqrt(self.output_curvature[:, k] / self.weight[:, 0].clip(1e-300))
+            by_output[:, k] = np.sqrt(self.row_bend[:, k])
             for layer in range(len(self.coefs) - 1, -1, -1):
                 delta = by_output * self.slopes[layer]
                 squares += inputs[layer] * _square_norms(delta)

@@ -16,7 +16,7 @@ whatever the layer sizes, hence small layers vectorise as well as large ones::
     delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     add_combinations
 
 The first line and the last are one function of `_products`, the second another; large layers go to
-BLAS.  Training by single rows has its own path (`sample_gradient`), with the units innermost.
+BLAS.  Training by single rows has its own path (`train_on_sample`), with the units innermost.
 
 Activations give value and slope in one pass and are called by address (`_activations`); the
 backward pass only multiplies.  All kernels release the GIL and work on as many rows as they are
@@ -277,59 +277,6 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
     return total
 
 
-@part
-def sample_gradient(x, theta, net, y, weight, row, work, gradient):
-    """Write the gradient of one sample's loss; return that loss.
-
-    What `add_block_gradient` does for one dense row, with the units as the innermost loop.
-    For CSR rows it is never called, and compiled to nothing.
-    """
-    total = 0.0
-    if x.ndim == 2:
-        values, slopes, deltas = work.values, work.slopes, work.deltas
-        last = net.layers.shape[0] - 1
-        for i in range(net.layers[0, N_IN]):
-            values[i] = x[row, i]
-        for layer in range(last + 1):
-            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
-            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
-            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
-            for j in range(n_out):
-                values[after + j] = theta[intercept + j] if net.bias else theta.dtype.type(0)
-            for i in range(n_in):
-                a = values[before + i]
-                for j in range(n_out):
-                    values[after + j] += a * theta[coef + j]
-                coef += n_out
-            call(net.layers[layer, ACTIVATION], (values, slopes), (after, after), (n_out,))
-
-        w = weight[row] if weight.size > 0 else y.dtype.type(1)
-        for j in range(net.layers[last, N_OUT]):
-            k = net.layers[last, AFTER] + j
-            value, target = values[k], y[row, j]
-            total += w * sample_loss(net.loss, value, target)
-            deltas[k] = w * sample_delta(net.loss, value, slopes[k], target)
-
-        for layer in range(last, -1, -1):
-            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
-            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
-            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
-            if net.bias:
-                for j in range(n_out):
-                    gradient[intercept + j] = deltas[after + j]
-            for i in range(n_in):
-                a = values[before + i]
-                back = theta.dtype.type(0)
-                for j in range(n_out):
-                    d = deltas[after + j]
-                    back += theta[coef + j] * d
-                    gradient[coef + j] = a * d
-                if layer > 0:
-                    deltas[before + i] = slopes[before + i] * back
-                coef += n_out
-    return total
-
-
 # ------------------------------------------------------------------ any number of rows at once
 
 
@@ -423,32 +370,126 @@ def shuffle(order, twister):
 # ---------------------------------------------------------------------------- sgd and adam
 
 
-@inlined
-def sgd_step(theta, gradient, velocity, rate, options):
-    """Step by v = momentum v - rate g; with Nesterov's momentum by momentum v - rate g."""
-    rate, momentum = theta.dtype.type(rate), theta.dtype.type(options.momentum)
-    keep = momentum if options.nesterovs_momentum else theta.dtype.type(1)
-    push_again = rate if options.nesterovs_momentum else theta.dtype.type(0)
-    for k in range(theta.size):
-        v = momentum * velocity[k] - rate * gradient[k]
-        velocity[k] = v
-        theta[k] += keep * v - push_again * gradient[k]
+class Pace(NamedTuple):
+    """How far an update goes, in the dtype of theta; sgd reads the first four, Adam the others."""
+
+    rate: float
+    momentum: float
+    keep: float  # of the new velocity
+    push_again: float  # the rate, with Nesterov's momentum
+    epsilon: float
+    beta_1: float
+    fresh_1: float  # 1 - beta_1
+    beta_2: float
+    fresh_2: float
 
 
-@inlined
-def adam_step(theta, gradient, mean, square, rate, options):
-    """Step by Adam (Kingma & Ba 2014, Algorithm 1 with the bias corrections in `rate`)."""
+@part
+def pace_of(theta, rate, options):
+    """Convert the hyperparameters once an update, not once a weight."""
     real = theta.dtype.type
-    rate, epsilon = real(rate), real(options.epsilon)
     beta_1, beta_2 = real(options.beta_1), real(options.beta_2)
-    fresh_1, fresh_2 = real(1) - beta_1, real(1) - beta_2
-    for k in range(theta.size):
-        g = gradient[k]
-        m = beta_1 * mean[k] + fresh_1 * g
-        v = beta_2 * square[k] + fresh_2 * g * g
-        mean[k] = m
-        square[k] = v
-        theta[k] -= rate * m / (math.sqrt(v) + epsilon)
+    return Pace(
+        real(rate),
+        real(options.momentum),
+        real(options.momentum if options.nesterovs_momentum else 1.0),
+        real(rate if options.nesterovs_momentum else 0.0),
+        real(options.epsilon),
+        beta_1,
+        real(1) - beta_1,
+        beta_2,
+        real(1) - beta_2,
+    )
+
+
+@inlined
+def move(k, g, theta, moment, second_moment, pace):
+    """Update weight k by its gradient g, in `moment` and, of Adam, `second_moment`.
+
+    Adam is Kingma & Ba (2014), Algorithm 1 with the bias corrections in the rate; sgd steps by
+    v = momentum v - rate g, or with Nesterov's momentum by momentum v - rate g.
+    """
+    if second_moment is not None:
+        m = pace.beta_1 * moment[k] + pace.fresh_1 * g
+        v = pace.beta_2 * second_moment[k] + pace.fresh_2 * g * g
+        moment[k] = m
+        second_moment[k] = v
+        theta[k] -= pace.rate * m / (math.sqrt(v) + pace.epsilon)
+    else:
+        v = pace.momentum * moment[k] - pace.rate * g
+        moment[k] = v
+        theta[k] += pace.keep * v - pace.push_again * g
+
+
+@part
+def finish_update(theta, moment, second_moment, net, gradient, scale, penalty, pace):
+    """Update by scale * gradient + penalty * coefs; return sum(coefs^2) before the update."""
+    scale, penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
+    squares = theta.dtype.type(0)
+    for k in range(net.n_coefs):
+        t = theta[k]
+        squares += t * t
+        move(k, scale * gradient[k] + penalty * t, theta, moment, second_moment, pace)
+    for k in range(net.n_coefs, theta.size):
+        move(k, scale * gradient[k], theta, moment, second_moment, pace)
+    return squares
+
+
+@inlined
+def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty, pace):
+    """Update theta after one dense row; return the loss and sum(coefs^2) before the update.
+
+    What `add_block_gradient` and `finish_update` do for a block, with the units as the innermost
+    loop and each weight updated as soon as it has passed its delta back: writing the gradient out
+    and reading it again took a third of the time of a small network.
+    For CSR rows it is never called, and compiled to nothing.
+    """
+    total, squares = 0.0, theta.dtype.type(0)
+    if x.ndim == 2:
+        values, slopes, deltas = work.values, work.slopes, work.deltas
+        last = net.layers.shape[0] - 1
+        for i in range(net.layers[0, N_IN]):
+            values[i] = x[row, i]
+        for layer in range(last + 1):
+            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
+            for j in range(n_out):
+                values[after + j] = theta[intercept + j] if net.bias else theta.dtype.type(0)
+            for i in range(n_in):
+                a = values[before + i]
+                for j in range(n_out):
+                    values[after + j] += a * theta[coef + j]
+                coef += n_out
+            call(net.layers[layer, ACTIVATION], (values, slopes), (after, after), (n_out,))
+
+        for j in range(net.layers[last, N_OUT]):
+            k = net.layers[last, AFTER] + j
+            value, target = values[k], y[row, j]
+            total += sample_loss(net.loss, value, target)
+            deltas[k] = sample_delta(net.loss, value, slopes[k], target)
+
+        penalty = theta.dtype.type(penalty)
+        for layer in range(last, -1, -1):
+            n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+            coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
+            before, after = net.layers[layer, BEFORE], net.layers[layer, AFTER]
+            for i in range(n_in):
+                a = values[before + i]
+                back = theta.dtype.type(0)
+                for j in range(n_out):
+                    d, t = deltas[after + j], theta[coef + j]
+                    back += t * d
+                    squares += t * t
+                    move(coef + j, a * d + penalty * t, theta, moment, second_moment, pace)
+                if layer > 0:
+                    deltas[before + i] = slopes[before + i] * back
+                coef += n_out
+            if net.bias:
+                for j in range(n_out):
+                    d = deltas[after + j]
+                    move(intercept + j, d, theta, moment, second_moment, pace)
+    return total, squares
 
 
 @part
@@ -497,55 +538,57 @@ def run_epochs(
     """
     p = progress[0]
     n_samples = y.shape[0]
-    gradient = work.gradient
     done = 0
     while done < budget and p["epoch"] < curves.shape[0]:
         if p["row"] == 0:
             p["loss_sum"] = 0.0
             if twister is not None:
                 shuffle(order, twister)
-        start = p["row"]
-        stop = start + 1
-        if batch_size is not None:
-            stop = min(start + batch_size, n_samples)
-        n_rows = stop - start
-        weight_sum = float(n_rows)
-        if weight.size > 0:
-            weight_sum = 0.0
-            for k in range(start, stop):
-                weight_sum += weight[order[k]]
-        if weight_sum != 0.0:  # a batch without weight has no say
-            total = 0.0
-            if single_rows is not None:
-                total = sample_gradient(
-                    rows.values, theta, net, y, weight, order[start], work, gradient
-                )
+        start, step, rate, loss_sum = p["row"], p["step"], p["learning_rate"], p["loss_sum"]
+        while start < n_samples and done < budget:
+            stop = start + 1
             if batch_size is not None:
-                total = gradient_of_rows(
-                    theta, net, rows, y, weight, order, start, stop, work, gradient
-                )
-            penalty = options.alpha / weight_sum
-            squares = finish_gradient(theta, gradient, net.n_coefs, 1.0 / weight_sum, penalty)
-            loss = total * net.loss_factor / weight_sum + 0.5 * penalty * squares
-            p["loss_sum"] += loss * n_rows
-            if second_moment is not None:
-                p["step"] += 1
-                p["learning_rate"] = (
-                    options.learning_rate_init
-                    * math.sqrt(1.0 - options.beta_2 ** p["step"])
-                    / (1.0 - options.beta_1 ** p["step"])
-                )
-                adam_step(theta, gradient, moment, second_moment, p["learning_rate"], options)
-            else:
-                sgd_step(theta, gradient, moment, p["learning_rate"], options)
-        done += n_rows
-        p["row"] = stop
-        if stop == n_samples:
+                stop = min(start + batch_size, n_samples)
+            n_rows = stop - start
+            weight_sum = float(n_rows)
+            if weight.size > 0:
+                weight_sum = 0.0
+                for k in range(start, stop):
+                    weight_sum += weight[order[k]]
+            if weight_sum != 0.0:  # a batch without weight has no say
+                if second_moment is not None:
+                    step += 1
+                    rate = (
+                        options.learning_rate_init
+                        * math.sqrt(1.0 - options.beta_2**step)
+                        / (1.0 - options.beta_1**step)
+                    )
+                pace = pace_of(theta, rate, options)
+                penalty = options.alpha / weight_sum
+                total, squares = 0.0, theta.dtype.type(0)
+                if single_rows is not None:
+                    row = order[start]
+                    total, squares = train_on_sample(
+                        rows.values, theta, moment, second_moment, net, y, row, work, penalty, pace
+                    )
+                if batch_size is not None:
+                    summed = gradient_of_rows(
+                        theta, net, rows, y, weight, order, start, stop, work, work.gradient
+                    )
+                    total, scale = summed / weight_sum, 1.0 / weight_sum
+                    squares = finish_update(
+                        theta, moment, second_moment, net, work.gradient, scale, penalty, pace
+                    )
+                loss_sum += n_rows * (total * net.loss_factor + 0.5 * penalty * squares)
+            done += n_rows
+            start = stop
+        p["row"], p["step"], p["learning_rate"], p["loss_sum"] = start, step, rate, loss_sum
+        if start == n_samples:
             p["row"] = 0
             p["samples"] += n_samples
-            loss = p["loss_sum"] / n_samples
+            loss = loss_sum / n_samples
             curves[p["epoch"], LOSS] = loss
-            curves[p["epoch"], RATE] = p["learning_rate"]
+            curves[p["epoch"], RATE] = rate
             p["epoch"] += 1
             end_epoch(progress, options, loss)
             if p["event"] != RUNNING:

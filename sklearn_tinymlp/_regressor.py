@@ -1,8 +1,9 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import copy
+from functools import cache
 from numbers import Integral, Real
 
 import numpy as np
@@ -43,6 +44,7 @@ from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
 from ._scaling import Scaling
+from ._threads import single_threaded_blas
 from ._training import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -58,6 +60,11 @@ LBFGS_LIMIT = 20_000_000
 # iteration, some N P^2 multiply-adds, some 50 ms.
 LM_PARAMETERS = 1000
 LM_WORK = 1_000_000_000
+
+# Networks of at most this many parameters train on one BLAS thread, see `_threads`. The products of
+# a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second thread
+# costs as much as it does.
+ONE_THREAD = 100_000
 
 
 @contextmanager
@@ -236,7 +243,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The best of them.
 
     history_ : dict of ndarray
-        One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate; with 'lm'
+        One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
+        bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
         gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
         validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
@@ -442,6 +450,12 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+
+    @classmethod
+    @cache
+    def _get_param_names(cls):
+        """Read the signature once a class; scikit-learn reads it in each `fit`, for 0.1 ms."""
+        return super()._get_param_names()
 
     # ------------------------------------------------------------------ what the user calls
 
@@ -768,6 +782,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         best, restart_losses = None, []
+        few_threads = (
+            single_threaded_blas if architecture.n_parameters <= ONE_THREAD else nullcontext
+        )
         for theta, random_state in starts:
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
@@ -781,15 +798,16 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
             )
-            solution = self._solve(
-                solver,
-                objective,
-                architecture,
-                theta.astype(X.dtype).astype(dtype),
-                random_state,
-                first_pass,
-                incremental,
-            )
+            with few_threads():
+                solution = self._solve(
+                    solver,
+                    objective,
+                    architecture,
+                    theta.astype(X.dtype).astype(dtype),
+                    random_state,
+                    first_pass,
+                    incremental,
+                )
             raise_caught()
             restart_losses.append(solution.loss)
             if best is None or self._rank(solution) > self._rank(best):
@@ -804,20 +822,20 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 + self._rate_advice(solver, architecture, starts[0][0], activations, data)
             )
 
-        kept = (solver, architecture, activations, scaling, X.dtype, restart_losses)
+        kept = (architecture, activations, scaling, X.dtype, first_pass, restart_losses)
         if solution.reason is StopReason.INTERRUPTED:  # of the last start, whichever is the best
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
-            self._warn(best, kept, data)
+            self._warn(best, solver, kept, data)
 
         record = best.record
         if not first_pass:
             self._record.extend(record)
             record = self._record
-        self._keep(best, record, *kept)
+        self._keep(best, solver, record, *kept)
         return self
 
-    def _warn(self, solution, kept, data):
+    def _warn(self, solution, solver, kept, data):
         """Warn of a fit that did not converge: why it ended, how far it came, what mends it.
 
         The estimator is not touched before the warning is out, since it may be made an error.
@@ -831,8 +849,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         lines = [" ".join(message.split())]
         if not _is_ignored(ConvergenceWarning, lines[0]):
             fitted = copy(self)
-            fitted._keep(solution, solution.record, *kept)
-            fit = fitted._describe(kept[1], solution.theta.astype(np.float64), data)
+            fitted._keep(solution, solver, solution.record, *kept)
+            fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
             found = _diagnosis.diagnose(fit, _diagnosis.MOST_VALUES_IN_WARNING)
             asked = "no loss_tol" if self.loss_tol is None else f"loss_tol={self.loss_tol:g}"
             lines.append(
@@ -916,7 +934,16 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _keep(
-        self, solution, record, solver, architecture, activations, scaling, dtype, restart_losses
+        self,
+        solution,
+        solver,
+        record,
+        architecture,
+        activations,
+        scaling,
+        dtype,
+        first_pass,
+        restart_losses,
     ):
         """Set the fitted attributes; nothing here can fail halfway."""
         theta = solution.theta
@@ -942,7 +969,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             self.t_ = int(solution.state.progress["samples"][0])
             self.best_loss_ = float(solution.state.progress["best_loss"][0])
         else:
-            self._stochastic_state, self.t_ = None, 0
+            if first_pass:  # else a later warm start goes on from what sgd or adam had seen
+                self._stochastic_state, self.t_ = None, 0
             self.best_loss_ = min(self.loss_curve_, default=None)
         if self.early_stopping and "validation_score" in record.columns:
             self.best_loss_ = None

@@ -107,6 +107,28 @@ def test_value_and_slope_are_those_of_the_formula(name):
     assert_allclose(actual_slope, slope(z), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.parametrize(
+    "name, exact, low, high",
+    [
+        ("tanh", np.tanh, -25, 25),
+        ("logistic", lambda z: 1 / (1 + np.exp(-z)), -700, 40),
+        ("elu", np.expm1, -45, 0),
+        ("exp", np.exp, -707, 709),
+    ],
+)
+def test_exponentials_are_exact_to_three_units_in_the_last_place(name, exact, low, high):
+    rng = np.random.default_rng(0)
+    z = np.concatenate(
+        [rng.uniform(low, high, 100_000), rng.uniform(max(low, -2), min(high, 2), 50_000)]
+    )
+    if low < 0:
+        z = np.concatenate([z, -(10.0 ** rng.uniform(-300, 0, 10_000))])
+    values, _ = value_and_slope(name, z)
+    expected = exact(z.astype(np.longdouble))
+    units = np.abs((values - expected) / np.spacing(np.abs(expected.astype(float))))
+    assert units.max() < 3
+
+
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_slope_is_the_derivative_of_the_value(name):
     z, step = inputs(), 1e-5

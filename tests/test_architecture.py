@@ -18,6 +18,7 @@ ALLOWED = {
     "_compilation": set(),
     "_parameters": set(),
     "_training": set(),
+    "_threads": set(),
     "_activations": {"_compilation"},
     "_products": {"_compilation"},
     "_kernels": {"_compilation"},

@@ -255,6 +255,7 @@ def test_other_solvers_refuse_the_same(solver, case):
     [
         ({"n_init": 2}, "partial_fit .*n_init=2"),
         ({"early_stopping": True}, "partial_fit does not support early_stopping=True"),
+        ({"batch_size": 0}, "The 'batch_size' parameter of TinyMLPRegressor .* Got 0 instead"),
         ({"hidden_layer_sizes": (6,)}, r"\[\(3, 4\), \(4, 1\)\].*hidden_layer_sizes=\(6,\)"),
         ({"learning_rate": 0.1, "learning_rate_init": 0.01}, "learning_rate_init=0.01"),
     ],

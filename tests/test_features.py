@@ -17,6 +17,7 @@ from problems import PROBLEMS, SOLVERS
 from scipy.special import erf, expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import TinyMLPRegressor, _kernels
 from sklearn_tinymlp._training import Monitor
@@ -569,3 +570,14 @@ def test_verbose_prints_validation_scores(solver, capsys):
 def test_verbose_says_why_training_stops(params, text, capsys):
     make_net(tol=10.0, n_iter_no_change=2, verbose=True, **params).fit(X, y)
     assert text in capsys.readouterr().out
+
+
+def test_a_warm_start_by_lbfgs_keeps_what_adam_had_seen():
+    problem = PROBLEMS["sine"]
+    nets = []
+    for net in (make_net(solver="adam"), MLPRegressor(hidden_layer_sizes=(5,), random_state=0)):
+        net.set_params(warm_start=True, max_iter=3)
+        for solver in ("adam", "lbfgs", "adam"):
+            net.set_params(solver=solver).fit(problem.X, problem.y)
+        nets.append(net)
+    assert nets[0].t_ == nets[1].t_ == 6 * len(problem.y)
