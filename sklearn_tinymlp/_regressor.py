@@ -844,6 +844,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if message is None and reason not in (None, StopReason.VALIDATION):
             if not self._reached(solution):
                 message = f"loss_tol={self.loss_tol:g} was not reached. {reason.sentence}"
+            elif solver != "lm" and self._learned_nothing(solution, data):
+                message = f"{reason.sentence} But the predictions are no better than the mean of y."
         if message is None:
             return
         lines = [" ".join(message.split())]
@@ -858,6 +860,24 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             )
             lines.extend(f"{first.sentence} Try {first.remedy}." for first in found[:1])
         warnings.warn("\n".join(lines), ConvergenceWarning, stacklevel=5)
+
+    def _learned_nothing(self, solution, data) -> bool:
+        """Whether sgd, adam or lbfgs ended, by their own account well, at the loss of a constant.
+
+        lm is believed: the evidence may find that the data are noise.
+        """
+        if self.loss != "squared_error" or solution.reason is StopReason.LOSS_TOL:
+            return False
+        _, y, sample_weight = data
+        y = y.astype(np.float64, copy=False)
+        if sample_weight is None:
+            deviations = y - y.mean(axis=0)
+            half_variance = 0.5 * np.vdot(deviations, deviations) / y.size
+        else:
+            deviations = (y - np.average(y, axis=0, weights=sample_weight)) ** 2
+            half_variance = 0.5 * np.average(deviations, axis=0, weights=sample_weight).mean()
+        rounding = 1e-12 * np.abs(y).max() ** 2
+        return bool(solution.loss > 0.99 * half_variance > rounding)
 
     def _reached(self, solution) -> bool:
         return self.loss_tol is None or bool(solution.loss <= self.loss_tol)
