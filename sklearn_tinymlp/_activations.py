@@ -276,6 +276,9 @@ def value_and_slope(activation, z):
 # ------------------------------------------------------------------------- the user's own
 
 
+PARTS = ("value", "derivative", "name", "output_range")
+
+
 @dataclass(frozen=True, eq=False)
 class Activation:
     """An activation of your own, from its value and its derivative.
@@ -357,16 +360,28 @@ class Activation:
                 f"{self.output_range!r}."
             )
         object.__setattr__(self, "output_range", limits)
+        self._read_functions()
 
-    def _key(self):
+    def _read_functions(self):
+        """Keep what the functions compute now: a global that they use may change later."""
         functions = _signature(self.value), _signature(self.derivative)
-        return self.name, self.output_range, *functions
+        object.__setattr__(self, "_key", (self.name, self.output_range, *functions))
+
+    def __getstate__(self):
+        """Give the four parts; code does not pickle."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    def __setstate__(self, state):
+        """Take the four parts."""
+        for part in PARTS:
+            object.__setattr__(self, part, state[part])
+        self._read_functions()
 
     def __eq__(self, other):
         """Compare by what is computed."""
         if not isinstance(other, Activation):
             return NotImplemented
-        return self is other or self._key() == other._key()
+        return self is other or self._key == other._key
 
     def __hash__(self):
         """Hash by name and range; equality looks at the functions too."""
@@ -445,13 +460,19 @@ def _compiled_user(activation, dtype):
             function, reason = None, next(filter(None, lines), type(error).__name__)
         if function is not None and _agree(function, value, derivative, dtype):
             return function
-        warnings.warn(
-            f"numba cannot compile the activation {activation.name!r} ({reason}). It works "
-            "through NumPy instead, which is slower. Arithmetic, if, np.where, `math` and NumPy's "
-            "functions of single numbers can be compiled.",
-            stacklevel=2,
-        )
+        _warn_of_slowness(activation, reason)
     return callback(_for_python(value, derivative), 2, 1, dtype)
+
+
+@cache
+def _warn_of_slowness(activation, reason):
+    """Warn once a process."""
+    warnings.warn(
+        f"numba cannot compile the activation {activation.name!r} ({reason}). It works through "
+        "NumPy instead, which is slower. Arithmetic, if, np.where, `math` and NumPy's functions of "
+        "single numbers can be compiled.",
+        stacklevel=4,
+    )
 
 
 def _jitted(function):
