@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, partial
 from math import inf
+from types import CellType, FunctionType, ModuleType
 
 import numpy as np
 from numba import config
@@ -483,7 +484,53 @@ def _jitted(function):
         constants = tuple(float(value) for value in bound.args[1:])
         inner = _jitted(function.func)
         return jitted(lambda z: inner(z, *constants))
-    return jitted(getattr(function, "py_func", function))
+    function = getattr(function, "py_func", function)
+    if isinstance(function, FunctionType):
+        return jitted(_with_fast_functions(function))
+    return _fast(function)
+
+
+FAST_FUNCTIONS = {"exp": fast_exp, "tanh": fast_tanh}
+
+
+@cache
+def _fast_module(module):
+    """Copy `math` or `numpy` with the exponential functions of the built-ins in it."""
+    copy = ModuleType(module.__name__)
+    vars(copy).update({**vars(module), **FAST_FUNCTIONS})
+    return copy
+
+
+def _fast(thing):
+    """Give what stands for a global of the user's: mostly the thing itself."""
+    if thing is math or thing is np:
+        return _fast_module(thing)
+    for name, function in FAST_FUNCTIONS.items():
+        if thing is getattr(math, name) or thing is getattr(np, name):
+            return function
+    return thing
+
+
+def _with_fast_functions(function):
+    """Copy a function of the user's so that exp and tanh in it are those of the built-ins.
+
+    Those of the C library would make it three to five times slower than a built-in.
+    """
+    used = {
+        name: _fast(function.__globals__[name])
+        for name in function.__code__.co_names
+        if name in function.__globals__
+    }
+    cells = tuple(CellType(_fast(cell.cell_contents)) for cell in function.__closure__ or ())
+    copy = FunctionType(
+        function.__code__,
+        {**function.__globals__, **used},
+        function.__name__,
+        function.__defaults__,
+        cells or None,
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy
 
 
 def _for_numbers(value, derivative):
