@@ -22,6 +22,7 @@ lambda_row being the largest of a single row; for b = n it is lambda itself.
 
 import html
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -44,6 +45,8 @@ MOST_ENTRIES = 2_000_000
 # Lanczos steps: the largest eigenvalue is then exact for as many parameters, and within a percent
 # for all networks tried.
 LANCZOS_STEPS = 25
+
+WIDTH = 90  # of a line of text, in characters
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 
@@ -101,10 +104,11 @@ class Diagnosis(Sequence):
         return self._findings[index]
 
     def __str__(self):
-        """Give a line about the fit, then two lines a finding."""
-        lines = [self.summary]
+        """Give what is known of the fit, then each finding with its remedy."""
+        lines = [textwrap.fill(self.summary, WIDTH)]
         for number, finding in enumerate(self, 1):
-            lines.append(f"{number}. {finding.severity}: {finding.sentence} [{finding.code}]")
+            text = f"{number}. {finding.severity}: {finding.sentence} [{finding.code}]"
+            lines.append(textwrap.fill(text, WIDTH, subsequent_indent="   "))
             lines.append(f"   Try {finding.remedy}")
         if not self._findings:
             lines.append("Nothing found that would keep the network from learning.")
@@ -424,6 +428,11 @@ class Look:
         return float(1.0 - losses[-1] / losses[0]) if len(losses) > 1 and losses[0] > 0 else 0.0
 
 
+def _plain(r2) -> str:
+    """Show R² with three decimals, and 0.9999 not as 1."""
+    return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"
+
+
 def _square_norms(rows) -> np.ndarray:
     if sparse.issparse(rows):
         return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
@@ -713,7 +722,9 @@ def _rate_too_large(look):
         if rose:
             what = f"the loss rose from {losses[0]:.3g} to {losses.max():.3g}"
         elif rises == 0.0:
-            what = f"R² is {look.explained:.3f}, the loss was once as low as {losses.min():.3g},"
+            what = (
+                f"R² is {_plain(look.explained)}, the loss was once as low as {losses.min():.3g},"
+            )
         rate = 0.5 * limit if how else 0.1 * fit.rate
         yield fit.finding(
             "learning_rate_too_large",
@@ -912,8 +923,8 @@ def _stopped_by_tol(look):
         "stopped_by_tol",
         WARNING,
         f"tol={fit.params['tol']:g} ended training too early, after {fit.n_iter} iterations and at "
-        f"R² {look.explained:.3f}: the loss had {moved} in the last ten, and five "
-        f"conjugate-gradient steps lower it by another {look.gain:.0%}.",
+        f"R² {_plain(look.explained)}: the loss had {moved} in the last ten, and five "
+        f"conjugate-gradient steps lower it by another {look.gain:.1%}.",
         **remedy,
     )
 
@@ -960,8 +971,7 @@ def _no_better_than_mean(look):
     yield fit.finding(
         "no_better_than_mean",
         WARNING if fit.by_evidence else ERROR,
-        f"The network predicts no better than the mean of y: R² is "
-        f"{round(look.explained, 3) + 0.0:.3f}.",
+        f"The network predicts no better than the mean of y: R² is {_plain(look.explained)}.",
         **remedy,
     )
 
@@ -1017,10 +1027,10 @@ CAUSES = (
     _output_range,
     _no_bias,
     _identical_units,
-    _rate_too_large,
-    _dead_units,
     _unscaled_features,
     _unscaled_target,
+    _rate_too_large,
+    _dead_units,
     _saturated_units,
     _rate_too_small,
     _stopped_by_tol,
@@ -1061,7 +1071,7 @@ def diagnose(fit: Fit, most_values=MOST_VALUES) -> Diagnosis:
     seen = "" if look.n_rows == n_rows else f", {look.n_rows} of them looked at"
     summary = (
         f"solver {fit.solver!r}, stop_reason_ {fit.stop_reason!r} after {fit.n_iter} iterations: "
-        f"loss_ {fit.reached:.4g}, R² {look.explained:.4g} on {n_rows} rows{seen}."
+        f"loss_ {fit.reached:.4g}, R² {_plain(look.explained)} on {n_rows} rows{seen}."
     )
     return Diagnosis(summary, findings)
 
