@@ -484,9 +484,6 @@ def _conjugate_gradients(multiply, right, n_steps):
 
 # ------------------------------------------------------------ what is impossible from the start
 
-# Where these are all there is, f(c x) = c f(x) for c > 0; of a user's activation it is not known.
-HOMOGENEOUS = ("identity", "relu", "leaky_relu")
-
 # A share of the target's variance that is out of reach is worth a word; less may be noise.
 WORTH_A_WORD = 0.01
 
@@ -529,7 +526,7 @@ def needs_intercept(X, y, sample_weight, activations) -> Obstacle | None:
     """
     if any(_value_at_zero(activation) != 0.0 for activation in activations[:-1]):
         return None
-    homogeneous = all(name_of(activation) in HOMOGENEOUS for activation in activations)
+    homogeneous = all(map(_is_homogeneous, activations))
     norms = np.sqrt(_square_norms(X))
     at_zero = norms == 0.0
     if not homogeneous and not at_zero.any():
@@ -570,6 +567,15 @@ def needs_intercept(X, y, sample_weight, activations) -> Obstacle | None:
     if gained < WORTH_A_WORD * spread or fdtrc(n_constraints, n_free, statistic) > CHANCE:
         return None
     return Obstacle(through_origin / scale, through_origin / max(spread, 1e-300), n_rows)
+
+
+@cache
+def _is_homogeneous(activation) -> bool:
+    """Whether f(z) = |z| f(z / |z|), as of the identity and all kinds of relu."""
+    z = np.array([-1e3, -20.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 20.0, 1e3])
+    value, _ = value_and_slope(activation, z)
+    unit, _ = value_and_slope(activation, np.sign(z))
+    return np.allclose(value, np.abs(z) * unit, rtol=1e-9, atol=0.0)
 
 
 @cache
@@ -657,7 +663,7 @@ def _no_bias(look):
             ERROR,
             f"bias=False: the loss is {look.data * fit.loss_unit:.4g}, a Gauss-Newton step brings "
             f"it to {without * fit.loss_unit:.4g}, and one with intercepts to "
-            f"{within * fit.loss_unit:.4g}.",
+            f"{max(within, 1e-9 * look.null) * fit.loss_unit:.1g} or less.",
             bias=True,
         )
 
