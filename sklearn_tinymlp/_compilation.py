@@ -168,7 +168,11 @@ def call(address, arrays, starts, sizes):
         array.ctypes.data + int(start) * array.itemsize
         for array, start in zip(arrays, starts, strict=True)
     ]
-    _interpreted[int(address)](addresses, sizes)
+    if int(address) in _interpreted:
+        _interpreted[int(address)](addresses, sizes)
+    else:
+        kinds = [ctypes.c_void_p] * len(addresses) + [ctypes.c_uint64] * len(sizes)
+        ctypes.CFUNCTYPE(None, *kinds)(int(address))(*addresses, *map(int, sizes))
 
 
 @overload(call)

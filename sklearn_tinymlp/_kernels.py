@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compilation import call, inlined, kernel, part, unsigned
+from ._linear_algebra import add_self_product, cholesky, cholesky_solve
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
@@ -40,8 +41,8 @@ SQUARED_ERROR, POISSON, POISSON_OF_EXP = range(3)
 SCHEDULE_CODES = {"constant": 0, "invscaling": 1, "adaptive": 2}
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
 
-# What the last epoch ended with, in `progress["event"]`.
-RUNNING, STALLED, TARGET_REACHED = range(3)
+# What the last epoch or iteration ended with, in `progress["event"]`.
+RUNNING, STALLED, TARGET_REACHED, CONVERGED = range(4)
 
 # Columns of the curves that `run_epochs` writes, one row an epoch.
 LOSS, RATE = range(2)
@@ -598,88 +599,422 @@ def run_epochs(
 # ------------------------------------------------------------------------------ the Jacobian
 
 
-@kernel
-def jacobian_rows(theta, net, rows, y, weight, order, start, stop, work, residuals, jacobian):
-    """Residuals r = sqrt(w) (f - y) of rows start to stop, and their derivatives by theta.
+class JacobianRoutines(NamedTuple):
+    """Addresses of the two functions of `_products` that the Jacobian needs."""
 
-    `residuals` has the shape (n_outputs, rows), `jacobian` (n_outputs, n_parameters, rows):
-    samples are the last axis, as in the blocks.
+    outer_products: int
+    add_products: int
+
+
+@inlined
+def output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines):
+    """Differentiate sqrt(w) f_k of a block of rows by theta, after `forward`.
+
+    `jacobian` is flat, of the shape (n_outputs, n_parameters, n_rows); its part k is written.
+    Samples are the last axis, as in the block.
     """
     values, slopes, deltas = work.values, work.slopes, work.deltas
     one = unsigned(1)
     last = net.layers.shape[0] - 1
-    n_outputs = net.layers[last, N_OUT]
-    for first in range(start, stop, BLOCK_ROWS):
-        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
-        column = first - start
-        forward(theta, net, rows, order, first, n_rows, work)
-        output = net.layers[last, AFTER] * n_rows
-        for k in range(n_outputs):
-            for j in range(n_outputs):
-                for r in range(n_rows):
-                    w = theta.dtype.type(1)
-                    if weight.size > 0:
-                        w = math.sqrt(weight[first + r])
-                    unit = output + j * n_rows + r
-                    if j == k:
-                        residuals[k, column + r] = w * (values[unit] - y[first + r, k])
-                        deltas[unit] = w * slopes[unit]
-                    else:
-                        deltas[unit] = theta.dtype.type(0)
-            for layer in range(last, -1, -1):
-                n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
-                coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
-                before = net.layers[layer, BEFORE] * n_rows
-                after = net.layers[layer, AFTER] * n_rows
-                for j in range(n_out):
-                    delta = after + j * n_rows
-                    if net.bias:
-                        for r in range(n_rows):
-                            jacobian[k, intercept + j, column + r] = deltas[delta + r]
-                    if layer > 0 or rows.indptr is None:
-                        for i in range(n_in):
-                            a = before + i * n_rows
-                            for r in range(n_rows):
-                                jacobian[k, coef + i * n_out + j, column + r] = (
-                                    values[a + r] * deltas[delta + r]
-                                )
-                if layer == 0 and rows.indptr is not None:
-                    fill_sparse_jacobian(
-                        rows.values,
-                        rows.indices,
-                        rows.indptr,
-                        order,
-                        first,
-                        net,
-                        deltas,
-                        n_rows,
-                        jacobian[k],
-                        column,
-                    )
-                if layer > 0:
-                    for unit in range(before, before + n_in * n_rows):
-                        deltas[unit] = theta.dtype.type(0)
-                    call(
-                        net.layers[layer, ADD_COMBINATIONS],
-                        (theta, deltas, deltas),
-                        (coef, after, before),
-                        (n_out, n_in, n_rows, one, n_out),
-                    )
-                    for unit in range(before, before + n_in * n_rows):
-                        deltas[unit] *= slopes[unit]
+    output = net.layers[last, AFTER] * n_rows
+    part_k = k * unsigned(theta.size) * n_rows
+    for unit in range(output, output + net.layers[last, N_OUT] * n_rows):
+        deltas[unit] = 0.0
+    for r in range(n_rows):
+        unit = output + k * n_rows + r
+        deltas[unit] = (math.sqrt(weight[first + r]) if weight.size > 0 else 1.0) * slopes[unit]
+    for layer in range(last, -1, -1):
+        n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
+        coef = part_k + net.layers[layer, COEFS] * n_rows
+        intercept = part_k + net.layers[layer, INTERCEPTS] * n_rows
+        before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
+        if net.bias:
+            for r in range(n_out * n_rows):
+                jacobian[intercept + r] = deltas[after + r]
+        if layer == 0 and rows.indptr is not None:
+            fill_sparse_jacobian(
+                rows.values, rows.indices, rows.indptr, first, net, deltas, n_rows, jacobian, part_k
+            )
+        else:
+            call(
+                routines.outer_products,
+                (values, deltas, jacobian),
+                (before, after, coef),
+                (n_in, n_out, n_rows),
+            )
+        if layer > 0:
+            for unit in range(before, before + n_in * n_rows):
+                deltas[unit] = 0.0
+            call(
+                net.layers[layer, ADD_COMBINATIONS],
+                (theta, deltas, deltas),
+                (net.layers[layer, COEFS], after, before),
+                (n_out, n_in, n_rows, one, n_out),
+            )
+            for unit in range(before, before + n_in * n_rows):
+                deltas[unit] *= slopes[unit]
 
 
 @part
-def fill_sparse_jacobian(x, indices, indptr, order, start, net, deltas, n_rows, jacobian, column):
+def fill_sparse_jacobian(x, indices, indptr, start, net, deltas, n_rows, jacobian, begin):
     """Fill in the derivatives by the first layer's coefs for CSR x; for dense x do nothing."""
     if x.ndim == 1:
         n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
-        for p in range(n_in * n_out):
-            for r in range(n_rows):
-                jacobian[p, column + r] = 0.0
+        for p in range(begin, begin + n_in * n_out * n_rows):
+            jacobian[p] = 0.0
         for r in range(n_rows):
             delta = net.layers[0, AFTER] * n_rows + r
-            for k in range(indptr[start + r], indptr[start + r + 1]):
-                coef = unsigned(indices[k]) * n_out
+            for e in range(indptr[start + r], indptr[start + r + 1]):
+                place = begin + unsigned(indices[e]) * n_out * n_rows + r
                 for j in range(n_out):
-                    jacobian[coef + j, column + r] += x[k] * deltas[delta + j * n_rows]
+                    jacobian[place + j * n_rows] += x[e] * deltas[delta + j * n_rows]
+
+
+@kernel
+def jacobian_of_block(theta, net, rows, weight, order, first, n_rows, work, jacobian, routines):
+    """Differentiate all outputs of a block of rows by theta, for Python."""
+    n_rows = unsigned(n_rows)
+    forward(theta, net, rows, order, first, n_rows, work)
+    for k in range(net.layers[net.layers.shape[0] - 1, N_OUT]):
+        output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
+
+
+# --------------------------------------------------------------------- Levenberg-Marquardt
+
+
+class SecondOrder(NamedTuple):
+    """Arrays of Levenberg-Marquardt for P parameters, K outputs and G groups, all float64.
+
+    The state is in `theta` (an argument of its own), `hyper` and `progress`; `best` and `peaks`
+    belong to the evidence; the others are scratch.  Of the matrices the upper triangle counts.
+    """
+
+    progress: np.ndarray  # SECOND_ORDER_DTYPE, one row
+    groups: np.ndarray  # (P,) the group of each parameter
+    hyper: np.ndarray  # alpha (G), beta (K), the number of samples
+    result: np.ndarray  # of `_evidence.evaluate`
+    best: np.ndarray  # theta, alpha, beta of the greatest evidence
+    peaks: np.ndarray  # the greatest evidence so far at each of the last iterations, a ring
+    errors: np.ndarray  # (K,)
+    gradients: np.ndarray  # (K P,) J_k^T r_k
+    hessians: np.ndarray  # (K P P,) J_k^T J_k
+    gradient: np.ndarray  # (P + 2,) of S, then S and the gradient's largest entry
+    matrix: np.ndarray  # (P P,) A
+    factor: np.ndarray  # (P P,)
+    step: np.ndarray  # (P,)
+    trial: np.ndarray  # (P,) theta after the step
+    trial_errors: np.ndarray  # (K,)
+    residuals: np.ndarray  # (K BLOCK_ROWS,)
+    jacobian: np.ndarray  # (K P BLOCK_ROWS,)
+
+
+class EvidenceRoutines(NamedTuple):
+    """Addresses of the functions of `_evidence`."""
+
+    assemble: int
+    evaluate: int
+
+
+class SecondOrderOptions(NamedTuple):
+    """What is constant during a fit."""
+
+    estimate: bool  # alpha and beta by the evidence
+    warm_up: int  # iterations before they are re-estimated
+    reduction: float  # without the evidence: least relative fall of S in an iteration
+    rise: float  # with it: least rise of the best log evidence in as many iterations as peaks
+    loss_tol: float
+    penalty: float  # of the coefs in the loss
+    weight_sum: float
+    output_scale: np.ndarray  # (K,) from the targets to the units of y
+
+
+SECOND_ORDER_DTYPE = np.dtype(
+    [
+        ("phase", "i8"),
+        ("row", "i8"),  # where in the phase's pass over the data the next block begins
+        ("iteration", "i8"),  # rows of `curves` written in this call
+        ("n_iter", "i8"),  # iterations since the start
+        ("event", "i8"),
+        ("n_peaks", "i8"),
+        ("damping", "f8"),  # mu / mean diagonal of A
+        ("growth", "f8"),
+        ("value", "f8"),  # S at theta
+        ("fall", "f8"),  # of S by the last step; zero where no step lowers S
+        ("predicted", "f8"),  # what the quadratic picture says of the step
+        ("gradient_norm", "f8"),
+        ("loss", "f8"),
+        ("best_evidence", "f8"),
+        ("best_loss", "f8"),
+    ]
+)
+
+# The phases of an iteration, in this order; a step that is rejected goes back to STEP.
+PICTURE, ASSEMBLE, STEP, TRIAL = range(4)
+
+# Columns of the curves, beside LOSS.
+GRADIENT_NORM, DAMPING, LOG_EVIDENCE, N_EFFECTIVE = range(1, 5)
+N_SECOND_ORDER_COLUMNS = 5
+
+# mu is counted in units of the mean diagonal of A, so that it means the same after beta has grown
+# by orders of magnitude. 1e-2 begins close to Gauss-Newton; where mu reaches 1e12 a step is lost in
+# rounding; below 1e-12 it adds nothing to a positive definite A.
+FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
+
+
+@part
+def clear(array):
+    """Set a flat array to zero: a loop, because NumPy's way takes a second to compile."""
+    for k in range(array.size):
+        array[k] = 0.0
+
+
+@inlined
+def add_block(
+    theta, net, rows, y, weight, order, first, n_rows, work, so, errors, picture, routines, syrk
+):
+    """Add a block of rows to the errors, and for a picture to the gradients and matrices."""
+    residuals, jacobian = so.residuals, so.jacobian
+    n, one = unsigned(theta.size), unsigned(1)
+    forward(theta, net, rows, order, first, n_rows, work)
+    output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
+    for k in range(unsigned(errors.size)):
+        residual = k * n_rows
+        total = 0.0
+        for r in range(n_rows):
+            w = math.sqrt(weight[first + r]) if weight.size > 0 else 1.0
+            difference = w * (work.values[output + residual + r] - y[first + r, k])
+            residuals[residual + r] = difference
+            total += difference * difference
+        errors[k] += 0.5 * total
+        if picture:
+            output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
+            block = k * n * n_rows
+            call(
+                routines.add_products,
+                (jacobian, residuals, so.gradients),
+                (block, residual, k * n),
+                (n, one, n_rows, one, one),
+            )
+            add_self_product(syrk, jacobian, block, n, n_rows, so.hessians, k * n * n)
+
+
+@part
+def assemble(theta, so, evidence):
+    """S, its gradient and A at theta by the present alpha and beta."""
+    o = unsigned(0)
+    n_groups = so.hyper.size - so.errors.size - 1
+    call(
+        evidence.assemble,
+        (theta, so.groups, so.errors, so.gradients, so.hessians, so.hyper, so.gradient, so.matrix),
+        (o, o, o, o, o, o, o, o),
+        (unsigned(theta.size), unsigned(n_groups), unsigned(so.errors.size)),
+    )
+    p = so.progress[0]
+    p["value"] = so.gradient[theta.size]
+    p["gradient_norm"] = so.gradient[theta.size + 1]
+
+
+@part
+def take_step(theta, so, la):
+    """Solve (A + mu I) step = -gradient; return the fall that A predicts, or -1 without one."""
+    n = theta.size
+    trace = 0.0
+    for p in range(n):
+        trace += so.matrix[p * n + p]
+    mu = so.progress[0]["damping"] * trace / n
+    for ij in range(n * n):
+        so.factor[ij] = so.matrix[ij]
+    for p in range(n):
+        so.factor[p * n + p] += mu
+        so.step[p] = -so.gradient[p]
+    if not cholesky(la.potrf, so.factor, n):
+        return -1.0
+    cholesky_solve(la.potrs, so.factor, n, so.step)
+    predicted = 0.0  # -g step - 1/2 step A step, where A step = -g - mu step
+    for p in range(n):
+        so.trial[p] = theta[p] + so.step[p]
+        predicted += 0.5 * so.step[p] * (mu * so.step[p] - so.gradient[p])
+    return predicted
+
+
+@part
+def value_of_trial(so):
+    """S at the trial parameters, from their errors."""
+    n_outputs = so.errors.size
+    n_groups = so.hyper.size - n_outputs - 1
+    value = 0.0
+    for p in range(so.trial.size):
+        value += 0.5 * so.hyper[int(so.groups[p])] * so.trial[p] * so.trial[p]
+    for k in range(n_outputs):
+        value += so.hyper[n_groups + k] * so.trial_errors[k]
+    return value
+
+
+@part
+def mean_loss(theta, n_coefs, so, options):
+    """Mean loss and penalty in the units of y, at the picture."""
+    total, squares = 0.0, 0.0
+    for k in range(so.errors.size):
+        scale = options.output_scale[k]
+        total += so.errors[k] * scale * scale
+    for p in range(n_coefs):
+        squares += theta[p] * theta[p]
+    return (total / so.errors.size + 0.5 * options.penalty * squares) / options.weight_sum
+
+
+@part
+def end_iteration(theta, so, options, curves, evidence, la):
+    """Write a row of the curves, re-estimate alpha and beta, decide whether to go on."""
+    p = so.progress[0]
+    n_outputs = so.errors.size
+    n_groups = so.hyper.size - n_outputs - 1
+    row = p["iteration"]
+    curves[row, LOSS] = p["loss"]
+    curves[row, GRADIENT_NORM] = p["gradient_norm"]
+    curves[row, DAMPING] = p["damping"]
+    curves[row, LOG_EVIDENCE] = math.nan
+    curves[row, N_EFFECTIVE] = math.nan
+    p["iteration"] += 1
+    p["n_iter"] += 1
+    stuck = p["fall"] == 0.0
+    p["event"] = TARGET_REACHED if p["loss"] <= options.loss_tol else RUNNING
+    if not options.estimate:
+        if p["event"] == RUNNING and p["fall"] <= options.reduction * abs(p["value"]):
+            p["event"] = STALLED
+        return
+    if p["n_iter"] < options.warm_up and not stuck:
+        return
+    assemble(theta, so, evidence)
+    o = unsigned(0)
+    call(
+        evidence.evaluate,
+        (theta, so.groups, so.errors, so.hessians, so.hyper, so.matrix, so.result),
+        (o, o, o, o, o, o, o),
+        (unsigned(theta.size), unsigned(n_groups), unsigned(n_outputs), la.potrf, la.potri),
+    )
+    log_evidence = so.result[0]
+    if math.isnan(log_evidence):  # A is singular to rounding
+        if stuck and p["event"] == RUNNING:
+            p["event"] = STALLED
+        return
+    curves[row, LOG_EVIDENCE] = log_evidence
+    n_effective = 0.0
+    for g in range(n_groups):
+        n_effective += so.result[1 + g]
+    curves[row, N_EFFECTIVE] = n_effective
+    if log_evidence > p["best_evidence"]:
+        p["best_evidence"], p["best_loss"] = log_evidence, p["loss"]
+        for i in range(theta.size):
+            so.best[i] = theta[i]
+        for i in range(n_groups + n_outputs):
+            so.best[theta.size + i] = so.hyper[i]
+    place = p["n_peaks"] % so.peaks.size
+    if p["n_peaks"] >= so.peaks.size and p["event"] == RUNNING:
+        if p["best_evidence"] - so.peaks[place] <= options.rise:
+            p["event"] = CONVERGED
+    so.peaks[place] = p["best_evidence"]
+    p["n_peaks"] += 1
+    for i in range(n_groups + n_outputs):
+        so.hyper[i] = so.result[1 + n_groups + i]
+
+
+@kernel
+def run_levenberg_marquardt(
+    theta, so, curves, net, options, rows, y, weight, order, work, jacobian, evidence, la, budget
+):
+    """Iterate until an event, until `curves` has no row left, or until `budget` is used up.
+
+    Each iteration passes over the data twice: for the errors at the trial parameters of each step,
+    and for the Gauss-Newton picture at those accepted.  A call may end within a pass, and the next
+    one goes on there.  The budget is counted in multiply-adds.  With no row in `curves` the call
+    ends with the picture of the start.
+    """
+    p = so.progress[0]
+    n, n_samples, n_outputs = theta.size, y.shape[0], so.errors.size
+    done, n_rows_of_curves = 0, curves.shape[0]
+    while done < budget and (
+        p["iteration"] < n_rows_of_curves or (n_rows_of_curves == 0 and p["phase"] == PICTURE)
+    ):
+        ended = False
+        if p["phase"] == ASSEMBLE:
+            assemble(theta, so, evidence)
+            p["phase"] = STEP
+        elif p["phase"] == STEP:
+            p["predicted"] = take_step(theta, so, la)
+            done += n * n * n // 3
+            if p["predicted"] >= 0.0:
+                p["phase"] = TRIAL
+            else:
+                reject(p)
+        else:  # a pass over the data
+            picture = p["phase"] == PICTURE
+            parameters, errors = theta, so.errors
+            if not picture:
+                parameters, errors = so.trial, so.trial_errors
+            if p["row"] == 0:
+                clear(errors)
+                if picture:
+                    clear(so.gradients)
+                    clear(so.hessians)
+            first = p["row"]
+            n_rows = min(BLOCK_ROWS, n_samples - first)
+            add_block(
+                parameters,
+                net,
+                rows,
+                y,
+                weight,
+                order,
+                first,
+                unsigned(n_rows),
+                work,
+                so,
+                errors,
+                picture,
+                jacobian,
+                la.syrk,
+            )
+            done += n_rows * n * (n_outputs * n if picture else 1)
+            p["row"] += n_rows
+            if p["row"] == n_samples:
+                p["row"] = 0
+                if picture:
+                    p["loss"] = mean_loss(theta, net.n_coefs, so, options)
+                    p["phase"] = ASSEMBLE
+                    ended = p["fall"] > 0.0  # else it is the picture of the start
+                else:
+                    p["fall"] = p["value"] - value_of_trial(so)
+                    if p["fall"] > 0.0:
+                        for i in range(n):
+                            theta[i] = so.trial[i]
+                        accept(p)
+                        p["phase"] = PICTURE
+                    else:
+                        reject(p)
+                        p["phase"] = STEP
+        if p["damping"] > MOST_DAMPING:  # no step lowers S
+            p["damping"], p["growth"] = FIRST_DAMPING, 2.0
+            p["fall"] = 0.0
+            p["phase"] = ASSEMBLE
+            ended = True
+        if ended:
+            end_iteration(theta, so, options, curves, evidence, la)
+            done += n * n * n
+        if p["event"] != RUNNING:
+            break
+
+
+@part
+def accept(p):
+    """Shrink mu by up to a third, or grow it up to twofold, by the ratio of actual to predicted."""
+    ratio = p["fall"] / p["predicted"]
+    p["damping"] *= max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3)
+    p["damping"] = max(p["damping"], LEAST_DAMPING)
+    p["growth"] = 2.0
+
+
+@part
+def reject(p):
+    """Raise mu, faster each time."""
+    p["damping"] *= p["growth"]
+    p["growth"] *= 2.0

@@ -10,6 +10,9 @@ from ._training import Monitor, Solution, StopReason
 # scipy 1.15 deprecated the option `iprint`; before it, silence had to be asked for.
 _SILENT = {} if parse_version(scipy.__version__) >= parse_version("1.15") else {"iprint": -1}
 
+# Reasons of the monitor that end the solver; max_iter is left to scipy, which says why it stops.
+ENDS = (StopReason.LOSS_TOL, StopReason.VALIDATION, StopReason.INTERRUPTED)
+
 
 def solve(
     objective: Objective,
@@ -45,8 +48,7 @@ def solve(
         x, loss = intermediate_result.x, float(intermediate_result.fun)
         latest = x.copy(), loss
         reason = monitor.update(theta=x, loss=loss)
-        # max_iter is left to scipy, which then says why it stops.
-        if reason in (StopReason.LOSS_TOL, StopReason.VALIDATION):
+        if reason in ENDS:
             raise StopIteration
 
     options = {"maxfun": max_fun, "maxiter": monitor.max_iter, "gtol": tol, **_SILENT}
@@ -61,7 +63,7 @@ def solve(
         )
     except KeyboardInterrupt:
         return Solution(*latest, monitor.n_iter, StopReason.INTERRUPTED, monitor.record)
-    if reason in (StopReason.LOSS_TOL, StopReason.VALIDATION):
+    if reason in ENDS:
         theta, loss = latest
         n_iter, warning = monitor.n_iter, None
     else:

@@ -5,26 +5,21 @@ from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
-from scipy.linalg import blas
 from sklearn.metrics import r2_score
 from sklearn.neural_network._base import poisson_loss, squared_loss
 
-from . import _activations, _kernels, _products
+from . import _activations, _evidence, _kernels, _linear_algebra, _products
 from ._compilation import unsigned
 from ._evidence import GaussNewton
 from ._parameters import Architecture
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
+NO_CURVES = np.empty((0, _kernels.N_SECOND_ORDER_COLUMNS))
 
 # Rows a kernel call works on before it comes back to Python: 2e7 multiply-adds take 10 to 40 ms
 # on a current core, so that Ctrl-C is heard within 50 ms.
 OPERATIONS_PER_CALL = 2e7
-
-
-# Rows of the Jacobian that stand in memory at once: dsyrk has reached its full speed, and 200
-# parameters take 0.8 MB, which the second-level cache nearly holds.
-JACOBIAN_ROWS = 512
 
 
 def read_only(array):
@@ -86,6 +81,47 @@ def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
     n_units = int(network.layers[-1, _kernels.AFTER] + network.layers[-1, _kernels.N_OUT])
     blocks = (np.empty(n_units * _kernels.BLOCK_ROWS, dtype) for _ in range(3))
     return _kernels.Work(*blocks, np.empty(n_parameters, dtype))
+
+
+def jacobian_routines() -> _kernels.JacobianRoutines:
+    """Look up the products that the Jacobian needs."""
+    outer_products = _products.compiled_outer_products()
+    _, add_products = _products.compiled("float64", blas=False)
+    return _kernels.JacobianRoutines(
+        unsigned(outer_products.address), unsigned(add_products.address)
+    )
+
+
+def _evidence_routines() -> _kernels.EvidenceRoutines:
+    return _kernels.EvidenceRoutines(*(unsigned(f.address) for f in _evidence.compiled()))
+
+
+def second_order_arrays(groups, alpha, beta, n_samples, n_peaks) -> _kernels.SecondOrder:
+    """Arrays of Levenberg-Marquardt at its start; `groups` is the place in alpha of each weight."""
+    n_parameters, n_groups, n_outputs = len(groups), len(alpha), len(beta)
+    size = n_parameters * n_parameters
+    progress = np.zeros(1, _kernels.SECOND_ORDER_DTYPE)
+    progress["damping"], progress["growth"] = _kernels.FIRST_DAMPING, 2.0
+    progress["best_evidence"] = -np.inf
+    return _kernels.SecondOrder(
+        progress=progress,
+        groups=np.asarray(groups, dtype=np.float64),
+        hyper=np.concatenate([alpha, beta, [n_samples]]),
+        result=np.empty(1 + 2 * n_groups + n_outputs),
+        best=np.empty(n_parameters + n_groups + n_outputs),
+        peaks=np.empty(n_peaks),
+        errors=np.empty(n_outputs),
+        gradients=np.empty(n_outputs * n_parameters),
+        hessians=np.empty(n_outputs * size),
+        gradient=np.empty(n_parameters + 2),
+        matrix=np.empty(size),
+        factor=np.empty(size),
+        step=np.empty(n_parameters),
+        trial=np.empty(n_parameters),
+        trial_errors=np.empty(n_outputs),
+        residuals=np.empty(n_outputs * _kernels.BLOCK_ROWS),
+        jacobian=np.empty(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
+    )
 
 
 @dataclass(frozen=True)
@@ -167,49 +203,51 @@ class Objective:
             return 0.5 * self.training.weight @ squares
         return 0.5 * squares.sum(axis=0)
 
-    def loss(self, theta, errors) -> float:
-        """Mean loss and penalty in the units of y, from `errors` at theta."""
-        samples, scale = self.training, self.output_scale
-        mean = errors @ np.broadcast_to(scale * scale, errors.shape) / errors.size
-        coefs = theta[: self.network.n_coefs]
-        return float(mean + 0.5 * self.alpha * coefs @ coefs) / samples.weight_sum
-
     def gauss_newton(self, theta) -> GaussNewton:
         """Errors, gradients and Gauss-Newton matrices of each output, block by block of rows.
 
         Memory is O(n_outputs n_parameters (n_parameters + block)), whatever the number of rows.
         """
-        samples, network = self.training, self.network
-        n_outputs, n_parameters = samples.y.shape[1], theta.size
-        block = min(samples.n_samples, JACOBIAN_ROWS)
-        errors = np.zeros(n_outputs)
-        gradients = np.zeros((n_outputs, n_parameters))
-        hessians = np.zeros((n_outputs, n_parameters, n_parameters))
-        work = work_arrays(network, 0, theta.dtype)
-        for start in range(0, samples.n_samples, block):
-            stop = min(start + block, samples.n_samples)
-            residuals = np.empty((n_outputs, stop - start))
-            jacobian = np.empty((n_outputs, n_parameters, stop - start))
-            _kernels.jacobian_rows(
-                theta,
-                network,
-                samples.rows,
-                samples.y,
-                samples.weight,
-                NATURAL_ORDER,
-                start,
-                stop,
-                work,
-                residuals,
-                jacobian,
-            )
-            for k in range(n_outputs):
-                errors[k] += 0.5 * residuals[k] @ residuals[k]
-                gradients[k] += jacobian[k] @ residuals[k]
-                # The transposes are Fortran-ordered views, as BLAS wants them: the upper triangle
-                # of the one is the lower triangle of the other.
-                blas.dsyrk(1.0, jacobian[k].T, 1.0, hessians[k].T, trans=1, lower=0, overwrite_c=1)
-        return GaussNewton(errors, gradients, hessians)
+        n_outputs = self.training.y.shape[1]
+        so = second_order_arrays(np.zeros(theta.size), np.zeros(1), np.ones(n_outputs), 1.0, 1)
+        while so.progress["phase"] == _kernels.PICTURE:
+            self.iterate(theta.copy(), so, NO_CURVES, None, OPERATIONS_PER_CALL)
+        return GaussNewton(
+            so.errors,
+            so.gradients.reshape(n_outputs, -1),
+            so.hessians.reshape(n_outputs, theta.size, theta.size),
+        )
+
+    def iterate(self, theta, so, curves, options, budget) -> None:
+        """Call the compiled loop of Levenberg-Marquardt, see `_kernels.run_levenberg_marquardt`."""
+        samples = self.training
+        _kernels.run_levenberg_marquardt(
+            theta,
+            so,
+            curves,
+            self.network,
+            options or self.second_order_options(estimate=False),
+            samples.rows,
+            samples.y,
+            samples.weight,
+            NATURAL_ORDER,
+            work_arrays(self.network, 0, theta.dtype),
+            jacobian_routines(),
+            _evidence_routines(),
+            _linear_algebra.routines(),
+            int(budget),
+        )
+
+    def second_order_options(self, **options) -> _kernels.SecondOrderOptions:
+        """Complete the options of Levenberg-Marquardt by what the objective knows."""
+        defaults = {"warm_up": 0, "reduction": 0.0, "rise": 0.0, "loss_tol": -np.inf}
+        n_outputs = self.training.y.shape[1]
+        return _kernels.SecondOrderOptions(
+            **(defaults | options),
+            penalty=float(self.alpha),
+            weight_sum=self.training.weight_sum,
+            output_scale=np.broadcast_to(self.output_scale, n_outputs).copy(),
+        )
 
     def validation_scores(self, theta) -> tuple[float, float]:
         """Loss without penalty, and R² (as `r2_score`), on the validation set.

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.linalg import solve_triangular
 
 from . import _kernels
-from ._objective import JACOBIAN_ROWS, NATURAL_ORDER, kernel_rows, work_arrays
+from ._kernels import BLOCK_ROWS
+from ._objective import NATURAL_ORDER, jacobian_routines, kernel_rows, work_arrays
 
 
 @dataclass(frozen=True)
@@ -49,24 +50,23 @@ class Posterior:
         """Differentiate each output by the weights, block by block of rows."""
         n_outputs = len(self.noise_std)
         inputs = kernel_rows(X)
-        targets, weight = np.zeros((X.shape[0], n_outputs)), np.empty(0)
-        targets.flags.writeable = weight.flags.writeable = False
+        weight = np.empty(0)
+        weight.flags.writeable = False
         work = work_arrays(network, 0, self.theta.dtype)
-        for start in range(0, X.shape[0], JACOBIAN_ROWS):
-            stop = min(start + JACOBIAN_ROWS, X.shape[0])
-            residuals = np.empty((n_outputs, stop - start))
-            jacobian = np.empty((n_outputs, self.theta.size, stop - start))
-            _kernels.jacobian_rows(
+        jacobian = np.empty(n_outputs * self.theta.size * BLOCK_ROWS)
+        for start in range(0, X.shape[0], BLOCK_ROWS):
+            n_rows = min(BLOCK_ROWS, X.shape[0] - start)
+            _kernels.jacobian_of_block(
                 self.theta,
                 network,
                 inputs,
-                targets,
                 weight,
                 NATURAL_ORDER,
                 start,
-                stop,
+                n_rows,
                 work,
-                residuals,
                 jacobian,
+                jacobian_routines(),
             )
-            yield slice(start, stop), jacobian
+            block = jacobian[: n_outputs * self.theta.size * n_rows]
+            yield slice(start, start + n_rows), block.reshape(n_outputs, -1, n_rows)

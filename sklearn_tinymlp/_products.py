@@ -1,4 +1,4 @@
-"""The two matrix products of a layer over a block of rows, by loops and by BLAS.
+"""The matrix products of a layer over a block of rows, by loops and by BLAS.
 
 A block has the shape (units, rows): samples are contiguous. Arrays come as bare pointers with
 unsigned sizes: views would cost reference counts and signed indices wrap-around tests, both of
@@ -96,6 +96,18 @@ def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q):
             left -= one
 
 
+def outer_products(p, q, result, n_p, n_q, n_rows):
+    """result[i n_q + j, r] = p[i, r] q[j, r], p and q blocks of rows."""
+    p, q = carray(p, n_p * n_rows), carray(q, n_q * n_rows)
+    result = carray(result, n_p * n_q * n_rows)
+    for i in range(n_p):
+        a = i * n_rows
+        for j in range(n_q):
+            b, place = j * n_rows, (i * n_q + j) * n_rows
+            for r in range(n_rows):
+                result[place + r] = p[a + r] * q[b + r]
+
+
 def add_combinations_blas(coefs, source, result, n_in, n_out, n_rows, step_in, step_out):
     """`add_combinations` as a matrix product."""
     source = carray(source, (n_in, n_rows))
@@ -126,3 +138,9 @@ def compiled(dtype: str, blas: bool):
     else:
         functions = add_combinations, add_products
     return [c_function(function, 3, 5, dtype) for function in functions]
+
+
+@cache
+def compiled_outer_products():
+    """Compile `outer_products` in float64, once a process; keep it alive."""
+    return c_function(outer_products, 3, 3, "float64")

@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import cache
 from numbers import Integral, Real
+from threading import Event
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -43,6 +44,7 @@ from ._activations import (
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
+from ._restarts import summary, train_all
 from ._scaling import Scaling
 from ._threads import single_threaded_blas
 from ._training import Monitor, Record, Solution, StopReason
@@ -148,8 +150,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         - 'uniform': coefs and intercepts from [0, 1)
 
     n_init : int, default=1
-        Number of random starts; the one with the least loss (with `early_stopping` the best
-        validation score) is kept. With 1 the draws are those of MLPRegressor.
+        Number of random starts; the one with the greatest evidence, the best validation score with
+        `early_stopping`, or else the least loss is kept. They are trained in threads, and the
+        outcome does not depend on how many. With 1 the draws are those of MLPRegressor.
 
     loss_tol : float, default=None
         Target for the training loss: training ends as soon as `loss_` is at most this.
@@ -247,6 +250,10 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
         gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
         validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+
+    starts_ : dict of ndarray
+        One row a random start, `n_init` of them: loss, n_iter and stop_reason; by the evidence
+        log_evidence, with `early_stopping` validation_score.
 
     n_iter_ : int
         Epochs or iterations of the last call.
@@ -781,11 +788,17 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         for sentence in _diagnosis.impossible(*units, activations, self.bias, self.loss_tol):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
+<<<<<<< HEAD
         best, restart_losses = None, []
         few_threads = (
             single_threaded_blas if architecture.n_parameters <= ONE_THREAD else nullcontext
         )
         for theta, random_state in starts:
+=======
+        interrupted = Event()
+
+        def train(theta, random_state) -> Solution:
+>>>>>>> main
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
                 training, held_out = self._hold_out(training, random_state)
@@ -798,6 +811,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
             )
+<<<<<<< HEAD
             with few_threads():
                 solution = self._solve(
                     solver,
@@ -814,6 +828,23 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 best = solution
             if solution.reason is StopReason.INTERRUPTED:
                 break
+=======
+            return self._solve(
+                solver,
+                objective,
+                architecture,
+                theta.astype(X.dtype).astype(dtype),
+                random_state,
+                interrupted,
+                first_pass,
+                incremental,
+            )
+
+        small = architecture.n_parameters <= ONE_THREAD
+        with single_threaded_blas() if small else nullcontext():
+            solutions = train_all(train, starts, interrupted, in_threads=not self.verbose)
+        best = max(solutions, key=self._rank)
+>>>>>>> main
 
         if not np.isfinite(best.theta).all():
             raise ValueError(
@@ -821,9 +852,13 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 " contain large values and need to be preprocessed."
                 + self._rate_advice(solver, architecture, starts[0][0], activations, data)
             )
+<<<<<<< HEAD
 
         kept = (architecture, activations, scaling, X.dtype, first_pass, restart_losses)
         if solution.reason is StopReason.INTERRUPTED:  # of the last start, whichever is the best
+=======
+        if any(solution.reason is StopReason.INTERRUPTED for solution in solutions):
+>>>>>>> main
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
             self._warn(best, solver, kept, data)
@@ -832,7 +867,12 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if not first_pass:
             self._record.extend(record)
             record = self._record
+<<<<<<< HEAD
         self._keep(best, solver, record, *kept)
+=======
+        self._keep(best, solver, record, architecture, activations, scaling, X.dtype, first_pass)
+        self.starts_ = summary(solutions)
+>>>>>>> main
         return self
 
     def _warn(self, solution, solver, kept, data):
@@ -907,7 +947,15 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         )
 
     def _solve(
-        self, solver, objective, architecture, theta, random_state, first_pass, incremental
+        self,
+        solver,
+        objective,
+        architecture,
+        theta,
+        random_state,
+        interrupted,
+        first_pass,
+        incremental,
     ) -> Solution:
         early_stopping = self.early_stopping and objective.validation is not None
         monitor = Monitor(
@@ -919,6 +967,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             early_stopping=early_stopping,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
+            interrupted=interrupted,
         )
         earlier = None if first_pass else self._stochastic_state
         if early_stopping and first_pass:
@@ -1009,28 +1058,30 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     def _keep_posterior(self, solution, architecture, scaling):
         """Set what the evidence has to say."""
-        hyper, evidence, n_samples = solution.state
+        state = solution.state
+        hyper = state.hyper
         self.alpha_ = hyper.alpha
         scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
         noise = scaling.y_scale / np.sqrt(hyper.beta)
         self.noise_std_ = float(noise[0]) if len(noise) == 1 else noise
-        self.n_effective_parameters_ = float(evidence.gamma.sum())
-        self.log_evidence_ = evidence.log_evidence - float(
-            n_samples * np.log(scaling.y_scale).sum()
+        self.n_effective_parameters_ = float(state.gamma.sum())
+        self.log_evidence_ = solution.log_evidence - float(
+            state.n_samples * np.log(scaling.y_scale).sum()
         )
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
-        if not self.early_stopping:  # else theta is not the one of the evidence
-            self._posterior = Posterior(solution.theta, evidence.cholesky, noise, scaling.y_scale)
+        # With early stopping theta is not the one of the evidence.
+        if not self.early_stopping and state.cholesky is not None:
+            self._posterior = Posterior(solution.theta, state.cholesky, noise, scaling.y_scale)
 
     def _rank(self, solution):
         """Larger is better; not finite is worst."""
         if not np.isfinite(solution.theta).all():
             return -np.inf
-        if isinstance(solution.state, _levenberg_marquardt.State):
-            return solution.state.evidence.log_evidence
-        value = solution.score if np.isfinite(solution.score) else -solution.loss
-        return value if np.isfinite(value) else -np.inf
+        for value in (solution.score, solution.log_evidence, -solution.loss):
+            if np.isfinite(value):
+                return value
+        return -np.inf
 
     # -------------------------------------------------------------- reading the parameters
 

@@ -7,11 +7,7 @@ import numpy as np
 
 from . import _kernels
 from ._objective import Objective, rows_per_call, work_arrays
-from ._training import Monitor, Solution, StopReason
-
-# A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
-# short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
-SECONDS_PER_CALL = 0.02
+from ._training import Monitor, Solution, StopReason, next_budget
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
@@ -173,6 +169,7 @@ def solve(
             budget = next_budget(budget, time.perf_counter() - begun)
             done = curves[: progress["epoch"][0]]
             if len(done) == 0:  # still within an epoch
+                reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
                 continue
             loss = float(done[-1, _kernels.LOSS])
             reason = monitor.update(
@@ -186,10 +183,11 @@ def solve(
             reason = None
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
-        progress["row"] = 0
     finally:
         if shuffle:
             twister.put_back()
+    if reason is StopReason.INTERRUPTED:
+        progress["row"] = 0
     warning = None
     if reason is StopReason.MAX_ITER:
         warning = (
@@ -200,13 +198,15 @@ def solve(
         progress["no_improvement"] = monitor.no_improvement
         theta = theta if monitor.best_theta is None else monitor.best_theta
     return Solution(
-        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score, state
+        theta,
+        loss,
+        monitor.n_iter,
+        reason,
+        monitor.record,
+        warning,
+        monitor.best_score,
+        state=state,
     )
-
-
-def next_budget(budget, seconds) -> int:
-    """Rows for the next call so that it takes SECONDS_PER_CALL; at most four times as many."""
-    return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
 def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:

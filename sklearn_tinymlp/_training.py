@@ -3,9 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
+
+# A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
+# short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
+SECONDS_PER_CALL = 0.02
+
+
+def next_budget(budget, seconds) -> int:
+    """Work for the next kernel call, to take SECONDS_PER_CALL; at most four times as much."""
+    return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
 class StopReason(Enum):
@@ -80,6 +90,7 @@ class Solution(NamedTuple):
     record: Record
     warning: str | None = None  # text of the ConvergenceWarning that is due
     score: float = -np.inf  # best validation score, with early stopping
+    log_evidence: float = -np.inf  # on the data trained on
     state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
 
 
@@ -104,6 +115,8 @@ class Monitor:
         `n_iter_no_change` iterations in a row; `best_theta` keeps the best.
     tol, n_iter_no_change : float
         See `early_stopping`.
+    interrupted : Event, default=None
+        Training ends when another thread has set it.
     best_theta, best_score, no_improvement
         Where early stopping stands; a warm start hands on what the fit before ended with.
     """
@@ -116,6 +129,7 @@ class Monitor:
     early_stopping: bool = False
     tol: float = 0.0
     n_iter_no_change: float = np.inf
+    interrupted: Event | None = None
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
@@ -143,11 +157,17 @@ class Monitor:
             self._print(losses, row)
         if losses[-1] <= self.loss_tol:
             return StopReason.LOSS_TOL
+        if self.is_interrupted():
+            return StopReason.INTERRUPTED
         if self.early_stopping and self._stalled(theta, row["validation_score"]):
             return StopReason.VALIDATION
         if self.n_iter >= self.max_iter:
             return StopReason.MAX_ITER
         return None
+
+    def is_interrupted(self) -> bool:
+        """Whether another thread asks to end the training."""
+        return self.interrupted is not None and self.interrupted.is_set()
 
     def _stalled(self, theta, score) -> bool:
         improved = not score < self.best_score + self.tol  # NaN counts as improved

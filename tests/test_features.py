@@ -488,7 +488,8 @@ from sklearn_tinymlp import TinyMLPRegressor
 rng = np.random.RandomState(0)
 X, y = rng.standard_normal((20_000, 50)), rng.standard_normal(20_000)
 net = TinyMLPRegressor(
-    hidden_layer_sizes=(100,), solver=sys.argv[1], tol=0.0, n_iter_no_change=np.inf, random_state=0
+    hidden_layer_sizes=(100,), solver=sys.argv[1], n_init=int(sys.argv[2]), tol=0.0,
+    n_iter_no_change=np.inf, random_state=0,
 )
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -507,9 +508,9 @@ print("usable", flush=True)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
-@each_solver
-def test_a_real_ctrl_c_is_heard_at_once(solver):
-    command = [sys.executable, "-c", LONG_FIT, solver]
+@pytest.mark.parametrize("solver, n_init", [*((s, 1) for s in (*SOLVERS, "lm")), ("adam", 4)])
+def test_a_real_ctrl_c_is_heard_at_once(solver, n_init):
+    command = [sys.executable, "-c", LONG_FIT, solver, str(n_init)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout.readline() == "begun\n"

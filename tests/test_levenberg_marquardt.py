@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPRegressor, _kernels
 from sklearn_tinymlp import _levenberg_marquardt as lm
 from sklearn_tinymlp._evidence import Hyperparameters
-from sklearn_tinymlp._objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._objective import (
+    Objective,
+    Samples,
+    kernel_network,
+    second_order_arrays,
+)
 from sklearn_tinymlp._parameters import Architecture
 from sklearn_tinymlp._training import Monitor, Record
 
@@ -69,17 +74,36 @@ def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
     )
     picture = objective.gauss_newton(theta)
     for k in range(3):
-        expected = np.tril(jacobian[:, :, k] @ jacobian[:, :, k].T)
-        np.testing.assert_allclose(np.tril(picture.hessians[k]), expected, rtol=1e-6, atol=1e-6)
+        expected = np.triu(jacobian[:, :, k] @ jacobian[:, :, k].T)
+        np.testing.assert_allclose(np.triu(picture.hessians[k]), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_blocks_of_rows_add_up(monkeypatch):
+def test_blocks_of_rows_add_up():
     objective, theta = make_objective((2, 4, 2), ("tanh", "identity"), n_samples=300)
+    assert 300 > 2 * _kernels.BLOCK_ROWS
     whole = objective.gauss_newton(theta)
-    monkeypatch.setattr("sklearn_tinymlp._objective.JACOBIAN_ROWS", 7)
-    parts = objective.gauss_newton(theta)
-    for a, b in zip(whole, parts, strict=True):
-        np.testing.assert_allclose(np.tril(a), np.tril(b), rtol=1e-10, atol=1e-12)
+    samples = objective.training
+    parts = [
+        replace(objective, training=Samples.of(samples.rows.values[rows], samples.y[rows]))
+        for rows in (slice(0, 100), slice(100, 300))
+    ]
+    for sums, *terms in zip(whole, *(part.gauss_newton(theta) for part in parts), strict=True):
+        np.testing.assert_allclose(sum(terms), sums, rtol=1e-10, atol=1e-12)
+
+
+def test_tiny_slices_of_time_change_nothing():
+    objective, theta = make_objective((2, 4, 2), ("tanh", "identity"), n_samples=300)
+    hyper = Hyperparameters(np.array([0.01]), np.array([100.0, 100.0]))
+    results = []
+    for budget in (1, 10**9):
+        so = second_order_arrays(np.zeros(theta.size), *hyper, 300.0, 20)
+        options = objective.second_order_options(estimate=True)
+        curves, parameters = np.empty((7, _kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
+        while so.progress["iteration"] < 7:
+            objective.iterate(parameters, so, curves, options, budget)
+        results.append((parameters, curves, so.hyper))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_first_step_solves_the_damped_normal_equations():
@@ -90,9 +114,9 @@ def test_first_step_solves_the_damped_normal_equations():
         objective, theta, Monitor(1, Record()), groups=groups, hyper=hyper, tol=0.0, estimate=False
     )
     picture = objective.gauss_newton(theta)
-    lower = np.tril(picture.hessians[0])
-    A = 2.0 * (lower + np.tril(lower, -1).T) + 0.3 * np.eye(theta.size)
-    damped = A + lm.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
+    upper = np.triu(picture.hessians[0])
+    A = 2.0 * (upper + np.triu(upper, 1).T) + 0.3 * np.eye(theta.size)
+    damped = A + _kernels.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
     step = np.linalg.solve(damped, -(2.0 * picture.gradients[0] + 0.3 * theta))
     np.testing.assert_allclose(solution.theta - theta, step, rtol=1e-9)
 

@@ -6,7 +6,7 @@ from sklearn_tinymlp import _kernels, _stochastic
 from sklearn_tinymlp._objective import Objective, Samples, kernel_network
 from sklearn_tinymlp._parameters import Architecture
 from sklearn_tinymlp._stochastic import StochasticState, Twister, next_budget, solve
-from sklearn_tinymlp._training import Monitor, Record, StopReason
+from sklearn_tinymlp._training import SECONDS_PER_CALL, Monitor, Record, StopReason
 
 N_SAMPLES = 12
 
@@ -61,8 +61,8 @@ def test_budget_grows_at_most_fourfold():
 
 
 def test_budget_aims_at_the_time_of_a_call():
-    assert next_budget(1000, 2 * _stochastic.SECONDS_PER_CALL) == 500
-    assert next_budget(1000, 0.5 * _stochastic.SECONDS_PER_CALL) == 2000
+    assert next_budget(1000, 2 * SECONDS_PER_CALL) == 500
+    assert next_budget(1000, 0.5 * SECONDS_PER_CALL) == 2000
 
 
 def test_budget_is_never_without_a_row_and_never_beyond_its_type():

@@ -1,0 +1,78 @@
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from problems import PROBLEMS, SOLVERS
+
+from sklearn_tinymlp import TinyMLPRegressor, _restarts
+from sklearn_tinymlp._restarts import train_all
+from sklearn_tinymlp._training import Record, Solution, StopReason
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+X, y = PROBLEMS["sine"].X, PROBLEMS["sine"].y
+
+
+def solution(number, reason=StopReason.TOL):
+    return Solution(np.zeros(1), float(number), 1, reason, Record())
+
+
+@pytest.fixture(params=[1, 2, 5])
+def n_threads(request, monkeypatch):
+    monkeypatch.setattr(_restarts, "_openmp_effective_n_threads", lambda: request.param)
+    return request.param
+
+
+def test_solutions_come_in_the_order_of_the_starts(n_threads):
+    starts = [(number,) for number in range(7)]
+    solutions = train_all(solution, starts, threading.Event(), in_threads=True)
+    assert [s.loss for s in solutions] == list(range(7))
+
+
+def test_an_interrupted_start_is_the_last(n_threads):
+    def train(number):
+        return solution(number, StopReason.INTERRUPTED)
+
+    event = threading.Event()
+    solutions = train_all(train, [(number,) for number in range(50)], event, in_threads=True)
+    assert event.is_set()
+    assert 1 <= len(solutions) <= n_threads + 1
+
+
+def test_starts_are_trained_at_the_same_time(monkeypatch):
+    monkeypatch.setattr(_restarts, "_openmp_effective_n_threads", lambda: 2)
+    both = threading.Barrier(2, timeout=10)
+
+    def train(number):
+        both.wait()
+        return solution(number)
+
+    assert len(train_all(train, [(0,), (1,)], threading.Event(), in_threads=True)) == 2
+
+
+@pytest.mark.parametrize("solver", [*SOLVERS, "lm"])
+def test_the_number_of_threads_changes_nothing(monkeypatch, solver):
+    nets = []
+    for number in (1, 3):
+        monkeypatch.setattr(_restarts, "_openmp_effective_n_threads", lambda n=number: n)
+        net = TinyMLPRegressor(
+            hidden_layer_sizes=(4,), solver=solver, n_init=6, max_iter=30, random_state=0
+        )
+        nets.append(net.fit(X, y))
+    one, other = nets
+    for ours, theirs in zip(one.coefs_, other.coefs_, strict=True):
+        assert_array_equal(ours, theirs)
+    pd.testing.assert_frame_equal(pd.DataFrame(one.starts_), pd.DataFrame(other.starts_))
+
+
+def test_the_table_of_starts_shows_which_was_kept():
+    net = TinyMLPRegressor(hidden_layer_sizes=(3,), n_init=5, random_state=0).fit(X, y)
+    table = pd.DataFrame(net.starts_)
+    assert list(table) == ["loss", "n_iter", "stop_reason", "log_evidence"]
+    assert len(table) == 5
+    best = table.log_evidence.argmax()
+    assert (table.loss[best], table.n_iter[best]) == (net.loss_, net.n_iter_)
+    assert table.stop_reason[best] == net.stop_reason_
+    assert len(TinyMLPRegressor(solver="adam", max_iter=3).fit(X, y).starts_["loss"]) == 1
