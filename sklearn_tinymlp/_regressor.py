@@ -723,7 +723,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             reached=float(self.loss_),
             loss_unit=float(np.mean(self._scaling.y_scale**2)) if in_units_of_y else 1.0,
             history=self._record.columns,
-            restart_losses=self._restart_losses,
+            restart_losses=self.starts_["loss"],
         )
 
     def _architecture(self) -> Architecture:
@@ -788,17 +788,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         for sentence in _diagnosis.impossible(*units, activations, self.bias, self.loss_tol):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
-<<<<<<< HEAD
-        best, restart_losses = None, []
-        few_threads = (
-            single_threaded_blas if architecture.n_parameters <= ONE_THREAD else nullcontext
-        )
-        for theta, random_state in starts:
-=======
         interrupted = Event()
 
         def train(theta, random_state) -> Solution:
->>>>>>> main
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
                 training, held_out = self._hold_out(training, random_state)
@@ -811,25 +803,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
             )
-<<<<<<< HEAD
-            with few_threads():
-                solution = self._solve(
-                    solver,
-                    objective,
-                    architecture,
-                    theta.astype(X.dtype).astype(dtype),
-                    random_state,
-                    first_pass,
-                    incremental,
-                )
-            raise_caught()
-            restart_losses.append(solution.loss)
-            if best is None or self._rank(solution) > self._rank(best):
-                best = solution
-            if solution.reason is StopReason.INTERRUPTED:
-                break
-=======
-            return self._solve(
+            solution = self._solve(
                 solver,
                 objective,
                 architecture,
@@ -839,12 +813,13 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 first_pass,
                 incremental,
             )
+            raise_caught()
+            return solution
 
         small = architecture.n_parameters <= ONE_THREAD
         with single_threaded_blas() if small else nullcontext():
             solutions = train_all(train, starts, interrupted, in_threads=not self.verbose)
         best = max(solutions, key=self._rank)
->>>>>>> main
 
         if not np.isfinite(best.theta).all():
             raise ValueError(
@@ -852,13 +827,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 " contain large values and need to be preprocessed."
                 + self._rate_advice(solver, architecture, starts[0][0], activations, data)
             )
-<<<<<<< HEAD
-
-        kept = (architecture, activations, scaling, X.dtype, first_pass, restart_losses)
-        if solution.reason is StopReason.INTERRUPTED:  # of the last start, whichever is the best
-=======
+        kept = (architecture, activations, scaling, X.dtype, first_pass, summary(solutions))
         if any(solution.reason is StopReason.INTERRUPTED for solution in solutions):
->>>>>>> main
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
             self._warn(best, solver, kept, data)
@@ -867,12 +837,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if not first_pass:
             self._record.extend(record)
             record = self._record
-<<<<<<< HEAD
         self._keep(best, solver, record, *kept)
-=======
-        self._keep(best, solver, record, architecture, activations, scaling, X.dtype, first_pass)
-        self.starts_ = summary(solutions)
->>>>>>> main
         return self
 
     def _warn(self, solution, solver, kept, data):
@@ -1012,7 +977,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         scaling,
         dtype,
         first_pass,
-        restart_losses,
+        starts,
     ):
         """Set the fitted attributes; nothing here can fail halfway."""
         theta = solution.theta
@@ -1049,7 +1014,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         self._layer_activations = activations
         self._loss = self.loss
         self._scaling = scaling
-        self._restart_losses = restart_losses
+        self.starts_ = starts
         self._posterior = None
         self.noise_std_ = self.n_effective_parameters_ = self.log_evidence_ = None
         self.feature_relevance_ = None
