@@ -283,8 +283,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     converged_ : bool
         Whether training ended because the loss, the gradient or the validation score said so, and
-        reached `loss_tol` if one was asked for. Where it is False, a ConvergenceWarning says
-        what `diagnose` finds first.
+        reached `loss_tol` if one was asked for. Where it is False a ConvergenceWarning says
+        what `diagnose` finds first, and so it does where 'sgd', 'adam' or 'lbfgs' ended no better
+        than the mean of y.
 
     stop_reason_ : str
         What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',

@@ -194,9 +194,9 @@ CASES = {
     "too few iterations of lm": Case(
         "max_iter",
         wave(noise=0.1),
-        {"solver": "lm", "alpha": "auto", "max_iter": 4},
+        {"solver": "lm", "alpha": "auto", "max_iter": 10},
         "warning",
-        number="max_iter=4",
+        number="max_iter=10",
         goal=0.9,
     ),
     "a linear network": Case(
