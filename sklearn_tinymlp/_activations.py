@@ -550,7 +550,7 @@ _caught = threading.local()  # .error: what a Python function raised where C cou
 
 def _for_python(value, derivative):
     def activation(z, slope, n):
-        z, slope = carray(z, n), carray(slope, n)
+        z, slope = (np.ctypeslib.as_array(pointer, (n,)) for pointer in (z, slope))
         try:
             if getattr(_caught, "error", None) is None:
                 slope[:] = derivative(z)

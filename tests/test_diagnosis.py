@@ -265,7 +265,10 @@ def test_learning_by_heart_is_a_warning_where_the_validation_loss_shows_it():
 def test_a_diverged_fit_is_told_the_limit_and_a_rate_that_works():
     X, y = wave()
     net = make_net(**{**FULL_BATCH, "learning_rate": 3.0, "max_iter": 3000, "batch_size": 40})
-    with pytest.raises(ValueError, match=r"rate of 3 is above 0.518.*Try learning_rate=0.3\."):
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(ValueError, match=r"rate of 3 is above 0.518.*Try learning_rate=0.3\."),
+    ):
         net.fit(X, y)
     fit_quietly(net.set_params(learning_rate=0.3), X, y)
     assert net.score(X, y) > 0.99
