@@ -43,8 +43,8 @@ MOST_VALUES, MOST_VALUES_IN_WARNING = 4_000_000, 40_000
 MOST_ENTRIES = 2_000_000
 
 # Lanczos steps: the largest eigenvalue is then exact for as many parameters, and within a percent
-# for all networks tried.
-LANCZOS_STEPS = 25
+# for all networks tried. Their basis stays within LANCZOS_ENTRIES numbers, but for 8 steps.
+LANCZOS_STEPS, LANCZOS_ENTRIES = 25, 4_000_000
 
 WIDTH = 90  # of a line of text, in characters
 
@@ -447,7 +447,7 @@ def largest_eigenvalue(multiply, size) -> float:
     vector = np.random.RandomState(0).standard_normal(size)
     basis = [vector / np.linalg.norm(vector)]
     diagonal, off_diagonal = [], []
-    for _ in range(min(size, LANCZOS_STEPS)):
+    for _ in range(min(size, LANCZOS_STEPS, max(8, LANCZOS_ENTRIES // size))):
         image = multiply(basis[-1])
         diagonal.append(image @ basis[-1])
         span = np.array(basis)
@@ -731,7 +731,7 @@ def _rate_too_large(look):
             what = (
                 f"R² is {_plain(look.explained)}, the loss was once as low as {losses.min():.3g},"
             )
-        rate = 0.5 * limit if how else 0.1 * fit.rate
+        rate = 0.5 * limit if how else min(0.1 * fit.rate, 0.01)
         yield fit.finding(
             "learning_rate_too_large",
             ERROR,
@@ -741,13 +741,17 @@ def _rate_too_large(look):
         )
 
 
+# Where sgd would be stable at this rate the loss is flat, and a larger rate is no remedy.
+FLAT = 1e3
+
+
 def _rate_too_small(look):
     fit = look.fit
     if not fit.stochastic or not look.unfinished:
         return
     if fit.solver == "sgd":
         limit = look.stable_rate
-        if fit.rate < 0.05 * limit:
+        if fit.rate < 0.05 * limit and limit < FLAT:
             yield fit.finding(
                 "learning_rate_too_small",
                 WARNING,
@@ -822,7 +826,7 @@ def _saturated_units(look):
             if fit.params.get("init", "glorot_uniform") != "glorot_uniform":
                 remedy = {"init": "glorot_uniform"}
             elif fit.stochastic:
-                remedy = fit.at_rate(0.1 * fit.rate)
+                remedy = fit.at_rate(min(0.1 * fit.rate, 0.01))
         median = np.median(np.abs(slopes)) / _steepest(activation)
         yield fit.finding(
             "saturated_units",

@@ -1,5 +1,6 @@
 """The programs in documentation and examples run and print what is printed there."""
 
+import doctest
 import importlib.util
 import re
 import runpy
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from numpy.testing import assert_allclose
+
+from sklearn_tinymlp import _activations, _diagnosis, _regressor, activations
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("docs/why_doesnt_my_network_converge.md",)
@@ -72,6 +75,14 @@ def test_a_picture_is_drawn(tmp_path):
     _, variables = run_page.run(program.code)
     run_page.draw(tmp_path / "no_bias.png", variables)
     assert (tmp_path / "no_bias.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("module", [activations, _activations, _diagnosis, _regressor], ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_examples_in_docstrings(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
 
 
 @pytest.mark.filterwarnings("default")  # set aside by the script
