@@ -405,14 +405,18 @@ class Look:
         reason = self.fit.stop_reason
         if reason in ("max_iter", "max_fun") and self.late[1] > 0.01:
             return True
-        if reason not in ("max_iter", "max_fun", "tol") or self.explained > 0.99:
+        if reason not in ("max_iter", "max_fun", "tol"):
             return False
+        if self.explained > 0.95 and not self.missed:
+            return False  # not far from fitted
         if reason == "tol" and self.explained < 0.9 and self.last_fall > 0.05:
             return True
         if reason == "tol" and self.explained < 0.1 and self.fit.stochastic and self.hasty:
             return True
-        # Noise that the network may yet learn by heart allows a fall of some percent; the worse
-        # the fit, the less of what is left will be noise.
+        # Noise that the network may yet learn by heart allows a fall of some percent, and with more
+        # weights than targets any fall; the worse the fit, the less of what is left will be noise.
+        if self.explained > 0.5 and self.fit.theta.size > self.fit.y.size and not self.missed:
+            return False
         enough = 0.3 if self.explained > 0.5 else 0.1 if self.explained > 0.01 else 0.02
         return self.gain > enough
 
@@ -653,7 +657,7 @@ def _no_bias(look):
     if fit.loss != "squared_error" or look.explained > 0.99:
         return
     without, within, n_more, n_free = _with_intercepts(look)
-    chance = 0.0
+    chance = 1.0  # as many weights as rows fit anything
     if n_free > 0:
         statistic = (without - within) / max(n_more, 1) / max(within / n_free, 1e-300)
         chance = fdtrc(max(n_more, 1), n_free, statistic)

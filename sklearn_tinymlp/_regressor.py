@@ -1393,6 +1393,9 @@ def _diagnose_theirs(mlp, X, y, sample_weight):
         )
     architecture = Architecture(units)
     n_hidden = len(units) - 2
+    stop_reason = "validation" if mlp.early_stopping else "tol"
+    if mlp.n_iter_ >= mlp.max_iter:
+        stop_reason = "max_iter"
     history = {"loss": getattr(mlp, "loss_curve_", [])}
     fit = _diagnosis.Fit(
         architecture,
@@ -1408,7 +1411,7 @@ def _diagnose_theirs(mlp, X, y, sample_weight):
         penalty=float(mlp.alpha),
         by_evidence=False,
         rate=float(mlp.learning_rate_init),
-        stop_reason="max_iter" if mlp.n_iter_ >= mlp.max_iter else "tol",
+        stop_reason=stop_reason,
         n_iter=int(mlp.n_iter_),
         reached=float(mlp.loss_),
         loss_unit=1.0,

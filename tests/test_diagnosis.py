@@ -326,6 +326,14 @@ HEALTHY = [
 ]
 
 
+@pytest.mark.parametrize("params", [{"n_iter_no_change": 50}, {"early_stopping": True}], ids=str)
+def test_healthy_fits_of_mlp_regressor_are_left_alone(params):
+    for name, X, y in healthy_data():
+        mlp = MLPRegressor(max_iter=3000, learning_rate_init=0.01, random_state=0, **params)
+        found = diagnose(mlp.fit(X, y), X, y)
+        assert not [finding for finding in found if finding.severity != "info"], (name, found)
+
+
 def test_healthy_fits_are_left_alone():
     alarms = []
     for name, X, y in healthy_data():
