@@ -190,11 +190,14 @@ def _emit_call(typing_context, address, arrays, starts, sizes):
             [builder.extract_value(packed, i) for i in range(len(kind))]
             for packed, kind in zip(tuples, signature.args[1:], strict=True)
         )
+        # Taken out of the array's record: numba's own accessor copies the whole of it.
+        fields = [
+            context.data_model_manager[kind].get_field_position("data")
+            for kind in signature.args[1]
+        ]
         pointers = [
-            builder.gep(context.make_array(kind)(context, builder, array).data, [start])
-            for kind, array, start in zip(
-                signature.args[1], array_values, start_values, strict=True
-            )
+            builder.gep(builder.extract_value(array, field), [start])
+            for field, array, start in zip(fields, array_values, start_values, strict=True)
         ]
         passed = pointers + size_values
         function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])

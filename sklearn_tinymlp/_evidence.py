@@ -12,8 +12,7 @@ the evidence p(y | alpha, beta), the integral over theta by Laplace's method, gi
     alpha_g = gamma_g / (2 W_g)                        MacKay 1992, eq. 2.22
     beta_k  = (N_k - gamma_k) / (2 E_k)                with gamma_k = beta_k tr(J_k^T J_k A^-1)
 
-Pure functions; nothing here knows networks. `assemble` and `evaluate` are compiled by themselves,
-and called by their addresses from the loop of `_kernels`.
+Pure functions; nothing here knows networks.
 
 References: D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural
 Computation 4 (1992) 448-472; F. Foresee and M. Hagan, "Gauss-Newton approximation to Bayesian
@@ -27,8 +26,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
-from ._compilation import c_function, call, carray, unsigned
-from ._linear_algebra import cholesky, cholesky_inverse, routines
+from ._compilation import c_function, call, carray, part, unsigned
+from ._linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
 # weights vanish (alpha to infinity), data without noise (beta to infinity). On standardised
@@ -40,6 +39,8 @@ LEAST_BETA, MOST_BETA = 1e-6, 1e8
 
 # Degrees of freedom that are left for the noise at least, where the weights take all.
 LEAST_FREEDOM = 1e-3
+
+one, two, three = unsigned(1), unsigned(2), unsigned(3)
 
 
 class Hyperparameters(NamedTuple):
@@ -65,130 +66,191 @@ class Evidence(NamedTuple):
     next: Hyperparameters  # re-estimated
 
 
+# The functions below are compiled by themselves and called by address, with the same arguments as
+# their counterparts in `_dual`: bare pointers to numbers of one kind, then sizes and addresses.
+# `hyper` holds alpha, beta and the number of samples; `picture` J_k^T J_k of each output, of the
+# shape (n_outputs, n_parameters, n_parameters). Of matrices the upper triangle counts.
+
+
 def assemble(
     theta,
     groups,
     errors,
     gradients,
-    hessians,
+    picture,
     hyper,
     gradient,
     matrix,
     n_parameters,
     n_groups,
     n_outputs,
+    n_residuals,
 ):
-    """Write A to `matrix`, upper triangle, and the gradient of S, S and the largest entry of it.
-
-    `hyper` holds alpha, beta and the number of samples. All numbers are of one kind, those of the
-    groups too, because the arrays come as bare pointers.
-    """
+    """Write A to `matrix`; to `gradient` that of S, S, the largest entry and the trace of A."""
     size = n_parameters * n_parameters
     theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
     errors, gradients = carray(errors, n_outputs), carray(gradients, n_outputs * n_parameters)
-    hessians, matrix = carray(hessians, n_outputs * size), carray(matrix, size)
-    hyper = carray(hyper, n_groups + n_outputs)
-    gradient = carray(gradient, n_parameters + unsigned(2))
-    value = 0.0
+    picture, matrix = carray(picture, n_outputs * size), carray(matrix, size)
+    hyper, gradient = carray(hyper, n_groups + n_outputs), carray(gradient, n_parameters + three)
+    value, largest, trace = 0.0, 0.0, 0.0
+    for ij in range(size):
+        matrix[ij] = 0.0
     for i in range(n_parameters):
         alpha = hyper[unsigned(groups[i])]
         gradient[i] = alpha * theta[i]
         value += 0.5 * alpha * theta[i] * theta[i]
-    for ij in range(size):
-        matrix[ij] = 0.0
+        matrix[i * n_parameters + i] = alpha
     for k in range(n_outputs):
         beta, row, part = hyper[n_groups + k], k * n_parameters, k * size
         value += beta * errors[k]
         for i in range(n_parameters):
             gradient[i] += beta * gradients[row + i]
         for ij in range(size):
-            matrix[ij] += beta * hessians[part + ij]
-    largest = 0.0
+            matrix[ij] += beta * picture[part + ij]
     for i in range(n_parameters):
-        matrix[i * n_parameters + i] += hyper[unsigned(groups[i])]
         largest = max(largest, abs(gradient[i]))
-    gradient[n_parameters], gradient[n_parameters + unsigned(1)] = value, largest
+        trace += matrix[i * n_parameters + i]
+    gradient[n_parameters], gradient[n_parameters + one] = value, largest
+    gradient[n_parameters + two] = trace
+
+
+def solve(
+    theta,
+    groups,
+    picture,
+    residuals,
+    hyper,
+    gradient,
+    matrix,
+    factor,
+    step,
+    numbers,
+    n_parameters,
+    n_groups,
+    n_outputs,
+    n_residuals,
+    syrk,
+    potrf,
+    potrs,
+    potri,
+):
+    """Solve (A + mu I) step = -gradient for mu = numbers[0]; write there the fall predicted.
+
+    The fall that A predicts is -g step - 1/2 step A step, where A step = -g - mu step. It is -1
+    where A + mu I is not positive definite to rounding.
+    """
+    size = n_parameters * n_parameters
+    matrix, factor = carray(matrix, size), carray(factor, size)
+    gradient, step = carray(gradient, n_parameters), carray(step, n_parameters)
+    numbers = carray(numbers, one)
+    mu = numbers[0]
+    for ij in range(size):
+        factor[ij] = matrix[ij]
+    for i in range(n_parameters):
+        factor[i * n_parameters + i] += mu
+        step[i] = -gradient[i]
+    numbers[0] = -1.0
+    if cholesky(potrf, factor, n_parameters):
+        cholesky_solve(potrs, factor, n_parameters, step)
+        predicted = 0.0
+        for i in range(n_parameters):
+            predicted += 0.5 * step[i] * (mu * step[i] - gradient[i])
+        numbers[0] = predicted
 
 
 def evaluate(
     theta,
     groups,
     errors,
-    hessians,
+    picture,
     hyper,
     matrix,
+    factor,
     result,
     n_parameters,
     n_groups,
     n_outputs,
+    n_residuals,
+    syrk,
     potrf,
+    potrs,
     potri,
 ):
     """Write to `result` the log evidence, gamma, and alpha and beta re-estimated; see `evidence`.
 
-    `matrix` is A of `assemble`, and is lost.
+    `matrix` is A of `assemble`.
     """
-    one = unsigned(1)
-    theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
-    errors = carray(errors, n_outputs)
     size = n_parameters * n_parameters
-    hessians, matrix = carray(hessians, n_outputs * size), carray(matrix, size)
+    theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
+    errors, picture = carray(errors, n_outputs), carray(picture, n_outputs * size)
+    matrix, factor = carray(matrix, size), carray(factor, size)
     hyper = carray(hyper, n_groups + n_outputs + one)
     result = carray(result, one + n_groups + n_groups + n_outputs)
-    n_samples = hyper[n_groups + n_outputs]
     gamma, next_alpha = one, one + n_groups  # where they begin in the result
     next_beta = next_alpha + n_groups
     for i in range(one + n_groups + n_groups + n_outputs):
         result[i] = 0.0
-    if not cholesky(potrf, matrix, n_parameters):
+    for ij in range(size):
+        factor[ij] = matrix[ij]
+    if not cholesky(potrf, factor, n_parameters):
         result[0] = math.nan
         return
 
     total = 0.0
-    for i in range(n_parameters):  # next_alpha holds W_g for now
-        g = unsigned(groups[i])
-        total += 0.5 * math.log(hyper[g]) - math.log(matrix[i * n_parameters + i])
-        result[next_alpha + g] += 0.5 * theta[i] * theta[i]
-    for g in range(n_groups):
-        total -= hyper[g] * result[next_alpha + g]
-    for k in range(n_outputs):
-        beta = hyper[n_groups + k]
-        total += 0.5 * n_samples * math.log(beta / (2.0 * math.pi)) - beta * errors[k]
+    for i in range(n_parameters):
+        total += 0.5 * math.log(hyper[unsigned(groups[i])])
+        total -= math.log(factor[i * n_parameters + i])
     result[0] = total
-
-    cholesky_inverse(potri, matrix, n_parameters)
+    cholesky_inverse(potri, factor, n_parameters)
     for i in range(n_parameters):
         g = unsigned(groups[i])
-        determined = 1.0 - hyper[g] * matrix[i * n_parameters + i]
+        determined = 1.0 - hyper[g] * factor[i * n_parameters + i]
         result[gamma + g] += min(max(determined, 0.0), 1.0)
-    sum_of_gamma = 0.0
+    for k in range(n_outputs):
+        determined = 0.0
+        if n_outputs == one:
+            for g in range(n_groups):
+                determined += result[gamma + g]
+        else:
+            for i in range(n_parameters):
+                row = i * n_parameters
+                here = k * size + row
+                determined += picture[here + i] * factor[row + i]
+                for j in range(i + one, n_parameters):
+                    determined += 2.0 * picture[here + j] * factor[row + j]
+            determined *= hyper[n_groups + k]
+        result[next_beta + k] = determined
+    re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_outputs)
+
+
+@part
+def re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_outputs):
+    """Finish the result, which holds the determinants, gamma and in the place of beta gamma_k."""
+    gamma, next_alpha = one, one + n_groups
+    next_beta = next_alpha + n_groups
+    n_samples = hyper[n_groups + n_outputs]
+    for i in range(n_parameters):  # next_alpha holds W_g for now
+        result[next_alpha + unsigned(groups[i])] += 0.5 * theta[i] * theta[i]
     for g in range(n_groups):
-        sum_of_gamma += result[gamma + g]
         weights = result[next_alpha + g]
+        result[0] -= hyper[g] * weights
         alpha = MOST_ALPHA if result[gamma + g] > 0.0 else 1.0
         if weights > 0.0:
             alpha = result[gamma + g] / (2.0 * weights)
         result[next_alpha + g] = min(max(alpha, LEAST_ALPHA), MOST_ALPHA)
     for k in range(n_outputs):
-        gamma_k = sum_of_gamma
-        if n_outputs > one:
-            gamma_k = 0.0
-            for i in range(n_parameters):
-                row = i * n_parameters
-                here = k * size + row
-                gamma_k += hessians[here + i] * matrix[row + i]
-                for j in range(i + one, n_parameters):
-                    gamma_k += 2.0 * hessians[here + j] * matrix[row + j]
-            gamma_k *= hyper[n_groups + k]
-        free = max(n_samples - gamma_k, LEAST_FREEDOM)
+        beta = hyper[n_groups + k]
+        result[0] += 0.5 * n_samples * math.log(beta / (2.0 * math.pi)) - beta * errors[k]
+        free = max(n_samples - result[next_beta + k], LEAST_FREEDOM)
         beta = free / (2.0 * errors[k]) if errors[k] > 0.0 else MOST_BETA
         result[next_beta + k] = min(max(beta, LEAST_BETA), MOST_BETA)
 
 
 @cache
 def compiled():
-    """Compile `assemble` and `evaluate`, once a process; keep them alive."""
-    return c_function(assemble, 8, 3, "float64"), c_function(evaluate, 7, 5, "float64")
+    """Compile `assemble`, `solve` and `evaluate`, once a process; keep them alive."""
+    shapes = ((assemble, 8, 4), (solve, 10, 8), (evaluate, 8, 8))
+    return [c_function(*shape, "float64") for shape in shapes]
 
 
 def hessian(picture: GaussNewton, hyper: Hyperparameters, groups: np.ndarray) -> np.ndarray:
@@ -198,10 +260,21 @@ def hessian(picture: GaussNewton, hyper: Hyperparameters, groups: np.ndarray) ->
     return A
 
 
-def cholesky_factor(picture, hyper, groups) -> np.ndarray | None:
-    """Give the lower factor L of A = L L^T, or None where A is not positive definite."""
-    factor, failed = lapack.dpotrf(hessian(picture, hyper, groups).T, lower=1, clean=1)
-    return None if failed else factor
+def cholesky_factor(picture, hyper, groups) -> np.ndarray:
+    """Give the lower factor L of A = L L^T.
+
+    Where rounding hides that A is positive definite, as much as rounding may have taken is added to
+    its diagonal, and ten times as much until it shows.
+    """
+    A = hessian(picture, hyper, groups)
+    diagonal = np.diag_indices_from(A)
+    rounding = np.finfo(float).eps * A[diagonal].max()
+    while True:
+        factor, failed = lapack.dpotrf(A.T, lower=1, clean=1)
+        if not failed:
+            return factor
+        A[diagonal] += rounding
+        rounding *= 10.0
 
 
 def evidence(
@@ -233,10 +306,10 @@ def evidence(
         gauss_newton.hessians,
         np.concatenate([hyper.alpha, hyper.beta, [n_samples]]),
         hessian(gauss_newton, hyper, groups),
+        np.empty((n_parameters, n_parameters)),
         result,
     )
-    la = routines()
-    sizes = (n_parameters, n_groups, n_outputs, la.potrf, la.potri)
-    call(compiled()[1].address, arrays, (0,) * len(arrays), sizes)
+    sizes = (n_parameters, n_groups, n_outputs, 0, *routines())
+    call(compiled()[2].address, arrays, (0,) * len(arrays), sizes)
     gamma, alpha, beta = np.split(result[1:], [n_groups, 2 * n_groups])
     return Evidence(float(result[0]), gamma, Hyperparameters(alpha, beta))

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._compilation import call, inlined, kernel, part, unsigned
-from ._linear_algebra import add_self_product, cholesky, cholesky_solve
+from ._linear_algebra import add_self_product
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
@@ -671,11 +671,17 @@ def fill_sparse_jacobian(x, indices, indptr, start, net, deltas, n_rows, jacobia
 
 
 @kernel
-def jacobian_of_block(theta, net, rows, weight, order, first, n_rows, work, jacobian, routines):
-    """Differentiate all outputs of a block of rows by theta, for Python."""
+def jacobian_of_block(
+    theta, net, rows, weight, order, first, n_rows, work, predictions, jacobian, routines
+):
+    """Predict, and differentiate all outputs by theta, for a block of rows and for Python."""
     n_rows = unsigned(n_rows)
     forward(theta, net, rows, order, first, n_rows, work)
-    for k in range(net.layers[net.layers.shape[0] - 1, N_OUT]):
+    last = net.layers.shape[0] - 1
+    output = net.layers[last, AFTER] * n_rows
+    for r in range(net.layers[last, N_OUT] * n_rows):
+        predictions[r] = work.values[output + r]
+    for k in range(net.layers[last, N_OUT]):
         output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
 
 
@@ -686,32 +692,37 @@ class SecondOrder(NamedTuple):
     """Arrays of Levenberg-Marquardt for P parameters, K outputs and G groups, all float64.
 
     The state is in `theta` (an argument of its own), `hyper` and `progress`; `best` and `peaks`
-    belong to the evidence; the others are scratch.  Of the matrices the upper triangle counts.
+    belong to the evidence; the others are scratch.  Where the residuals, R of them, are fewer than
+    the parameters the functions of `_dual` stand in for those of `_evidence`: then `picture` is
+    the transposed Jacobian, (P, R), and `residuals` holds what goes with it, else it is empty.
     """
 
     progress: np.ndarray  # SECOND_ORDER_DTYPE, one row
     groups: np.ndarray  # (P,) the group of each parameter
     hyper: np.ndarray  # alpha (G), beta (K), the number of samples
     result: np.ndarray  # of `_evidence.evaluate`
-    best: np.ndarray  # theta, alpha, beta of the greatest evidence
+    best: np.ndarray  # theta, alpha, beta, gamma of the greatest evidence
     peaks: np.ndarray  # the greatest evidence so far at each of the last iterations, a ring
     errors: np.ndarray  # (K,)
     gradients: np.ndarray  # (K P,) J_k^T r_k
-    hessians: np.ndarray  # (K P P,) J_k^T J_k
-    gradient: np.ndarray  # (P + 2,) of S, then S and the gradient's largest entry
+    picture: np.ndarray  # (K P P,) J_k^T J_k, upper triangles
+    residuals: np.ndarray  # empty
+    gradient: np.ndarray  # (P + 3,) of S, then S, the gradient's largest entry, the trace of A
     matrix: np.ndarray  # (P P,) A
     factor: np.ndarray  # (P P,)
     step: np.ndarray  # (P,)
+    numbers: np.ndarray  # (1,) mu, then the predicted fall
     trial: np.ndarray  # (P,) theta after the step
     trial_errors: np.ndarray  # (K,)
-    residuals: np.ndarray  # (K BLOCK_ROWS,)
-    jacobian: np.ndarray  # (K P BLOCK_ROWS,)
+    block_residuals: np.ndarray  # (K BLOCK_ROWS,)
+    block_jacobian: np.ndarray  # (K P BLOCK_ROWS,)
 
 
 class EvidenceRoutines(NamedTuple):
-    """Addresses of the functions of `_evidence`."""
+    """Addresses of the functions of `_evidence` or `_dual`."""
 
     assemble: int
+    solve: int
     evaluate: int
 
 
@@ -721,7 +732,7 @@ class SecondOrderOptions(NamedTuple):
     estimate: bool  # alpha and beta by the evidence
     warm_up: int  # iterations before they are re-estimated
     reduction: float  # without the evidence: least relative fall of S in an iteration
-    rise: float  # with it: least rise of the best log evidence in as many iterations as peaks
+    rise: float  # with it: least rise of the best log evidence, from the oldest of the peaks on
     loss_tol: float
     penalty: float  # of the coefs in the loss
     weight_sum: float
@@ -773,7 +784,7 @@ def add_block(
     theta, net, rows, y, weight, order, first, n_rows, work, so, errors, picture, routines, syrk
 ):
     """Add a block of rows to the errors, and for a picture to the gradients and matrices."""
-    residuals, jacobian = so.residuals, so.jacobian
+    residuals, jacobian = so.block_residuals, so.block_jacobian
     n, one = unsigned(theta.size), unsigned(1)
     forward(theta, net, rows, order, first, n_rows, work)
     output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
@@ -795,7 +806,17 @@ def add_block(
                 (block, residual, k * n),
                 (n, one, n_rows, one, one),
             )
-            add_self_product(syrk, jacobian, block, n, n_rows, so.hessians, k * n * n)
+            if so.residuals.size == 0:
+                add_self_product(syrk, jacobian, block, n, n_rows, so.picture, k * n * n)
+            else:
+                place = k * unsigned(y.shape[0]) + first
+                for r in range(n_rows):
+                    so.residuals[place + r] = residuals[residual + r]
+                for _ in range(n):
+                    for r in range(n_rows):
+                        so.picture[place + r] = jacobian[block + r]
+                    place += unsigned(so.residuals.size)
+                    block += n_rows
 
 
 @part
@@ -805,9 +826,14 @@ def assemble(theta, so, evidence):
     n_groups = so.hyper.size - so.errors.size - 1
     call(
         evidence.assemble,
-        (theta, so.groups, so.errors, so.gradients, so.hessians, so.hyper, so.gradient, so.matrix),
+        (theta, so.groups, so.errors, so.gradients, so.picture, so.hyper, so.gradient, so.matrix),
         (o, o, o, o, o, o, o, o),
-        (unsigned(theta.size), unsigned(n_groups), unsigned(so.errors.size)),
+        (
+            unsigned(theta.size),
+            unsigned(n_groups),
+            unsigned(so.errors.size),
+            unsigned(so.residuals.size),
+        ),
     )
     p = so.progress[0]
     p["value"] = so.gradient[theta.size]
@@ -815,26 +841,40 @@ def assemble(theta, so, evidence):
 
 
 @part
-def take_step(theta, so, la):
-    """Solve (A + mu I) step = -gradient; return the fall that A predicts, or -1 without one."""
-    n = theta.size
-    trace = 0.0
-    for p in range(n):
-        trace += so.matrix[p * n + p]
-    mu = so.progress[0]["damping"] * trace / n
-    for ij in range(n * n):
-        so.factor[ij] = so.matrix[ij]
-    for p in range(n):
-        so.factor[p * n + p] += mu
-        so.step[p] = -so.gradient[p]
-    if not cholesky(la.potrf, so.factor, n):
-        return -1.0
-    cholesky_solve(la.potrs, so.factor, n, so.step)
-    predicted = 0.0  # -g step - 1/2 step A step, where A step = -g - mu step
-    for p in range(n):
-        so.trial[p] = theta[p] + so.step[p]
-        predicted += 0.5 * so.step[p] * (mu * so.step[p] - so.gradient[p])
-    return predicted
+def take_step(theta, so, evidence, la):
+    """Solve for the step, set the trial parameters; return the fall predicted, or -1."""
+    o = unsigned(0)
+    n_groups = so.hyper.size - so.errors.size - 1
+    so.numbers[0] = so.progress[0]["damping"] * so.gradient[theta.size + 2] / theta.size
+    call(
+        evidence.solve,
+        (
+            theta,
+            so.groups,
+            so.picture,
+            so.residuals,
+            so.hyper,
+            so.gradient,
+            so.matrix,
+            so.factor,
+            so.step,
+            so.numbers,
+        ),
+        (o, o, o, o, o, o, o, o, o, o),
+        (
+            unsigned(theta.size),
+            unsigned(n_groups),
+            unsigned(so.errors.size),
+            unsigned(so.residuals.size),
+            la.syrk,
+            la.potrf,
+            la.potrs,
+            la.potri,
+        ),
+    )
+    for i in range(theta.size):
+        so.trial[i] = theta[i] + so.step[i]
+    return so.numbers[0]
 
 
 @part
@@ -888,9 +928,27 @@ def end_iteration(theta, so, options, curves, evidence, la):
     o = unsigned(0)
     call(
         evidence.evaluate,
-        (theta, so.groups, so.errors, so.hessians, so.hyper, so.matrix, so.result),
-        (o, o, o, o, o, o, o),
-        (unsigned(theta.size), unsigned(n_groups), unsigned(n_outputs), la.potrf, la.potri),
+        (
+            theta,
+            so.groups,
+            so.errors,
+            so.picture,
+            so.hyper,
+            so.matrix,
+            so.factor,
+            so.result,
+        ),
+        (o, o, o, o, o, o, o, o),
+        (
+            unsigned(theta.size),
+            unsigned(n_groups),
+            unsigned(n_outputs),
+            unsigned(so.residuals.size),
+            la.syrk,
+            la.potrf,
+            la.potrs,
+            la.potri,
+        ),
     )
     log_evidence = so.result[0]
     if math.isnan(log_evidence):  # A is singular to rounding
@@ -908,12 +966,13 @@ def end_iteration(theta, so, options, curves, evidence, la):
             so.best[i] = theta[i]
         for i in range(n_groups + n_outputs):
             so.best[theta.size + i] = so.hyper[i]
-    place = p["n_peaks"] % so.peaks.size
-    if p["n_peaks"] >= so.peaks.size and p["event"] == RUNNING:
-        if p["best_evidence"] - so.peaks[place] <= options.rise:
-            p["event"] = CONVERGED
-    so.peaks[place] = p["best_evidence"]
+        for g in range(n_groups):
+            so.best[theta.size + n_groups + n_outputs + g] = so.result[1 + g]
+    so.peaks[p["n_peaks"] % so.peaks.size] = p["best_evidence"]
     p["n_peaks"] += 1
+    if p["n_peaks"] >= so.peaks.size and p["event"] == RUNNING:
+        if p["best_evidence"] - so.peaks[p["n_peaks"] % so.peaks.size] <= options.rise:
+            p["event"] = CONVERGED
     for i in range(n_groups + n_outputs):
         so.hyper[i] = so.result[1 + n_groups + i]
 
@@ -940,7 +999,7 @@ def run_levenberg_marquardt(
             assemble(theta, so, evidence)
             p["phase"] = STEP
         elif p["phase"] == STEP:
-            p["predicted"] = take_step(theta, so, la)
+            p["predicted"] = take_step(theta, so, evidence, la)
             done += n * n * n // 3
             if p["predicted"] >= 0.0:
                 p["phase"] = TRIAL
@@ -955,7 +1014,7 @@ def run_levenberg_marquardt(
                 clear(errors)
                 if picture:
                     clear(so.gradients)
-                    clear(so.hessians)
+                    clear(so.picture)
             first = p["row"]
             n_rows = min(BLOCK_ROWS, n_samples - first)
             add_block(

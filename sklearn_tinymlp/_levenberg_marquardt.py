@@ -19,14 +19,21 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _kernels
-from ._evidence import Hyperparameters, cholesky_factor, evidence
+from ._evidence import Hyperparameters, cholesky_factor
 from ._objective import Objective, second_order_arrays
 from ._training import Monitor, Record, Solution, StopReason, next_budget
 
-# The evidence has converged when the best seen rose by less than 10,000 tol nats, at the default
-# odds of 2.7 to 1, over REST iterations. A bound on nats means the same for any number of samples;
-# one on their change in a step would never hold where the evidence swings about its maximum.
+# The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
+# odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
+# samples: the rule before, 3e-4 nats a sample in each of three steps, ended 9,000 rows tens of
+# nats too early. And a bound on the change of each step is not met where the evidence swings about
+# its maximum or falls beyond it, as it often does. Resting for 10 iterations made the test errors
+# of two UCI sets 3 to 11% larger; 30 made none 3% smaller and took a quarter longer.
 REST, NATS = 20, 1e4
+
+# At max_iter a rise of less than 100 tol nats a sample in as many iterations is called converged
+# too: predictions are told apart by hundredths of a nat at best.
+NATS_A_SAMPLE = 100.0
 
 # Data without noise have no finite best beta, and the evidence rises for ever. A fit whose squared
 # residuals are this small against the targets has nothing left to find at max_iter.
@@ -51,7 +58,7 @@ class State(NamedTuple):
 
     hyper: Hyperparameters
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
-    cholesky: np.ndarray | None  # lower factor of A, None where A is singular to rounding
+    cholesky: np.ndarray  # lower factor of A
     n_samples: float
 
 
@@ -93,7 +100,9 @@ def solve(
     """
     theta = theta.copy()
     n_samples = objective.training.weight_sum
-    so = second_order_arrays(groups, hyper.alpha, hyper.beta, n_samples, REST)
+    n_residuals = objective.training.y.size
+    dual = n_residuals if n_residuals < theta.size else 0
+    so = second_order_arrays(groups, *hyper, n_samples, REST + 1, dual)
     progress = so.progress[0]
     options = objective.second_order_options(
         estimate=estimate,
@@ -124,8 +133,8 @@ def solve(
     loss, state = float(progress["loss"]), None
     log_evidence = float(progress["best_evidence"])
     if log_evidence > -np.inf:
-        exact = (so.errors <= EXACT * objective.spread()).all()
-        reason = StopReason.EXACT if reason is StopReason.MAX_ITER and exact else reason
+        if reason is StopReason.MAX_ITER:
+            reason = _forgive(reason, so, objective, tol)
         theta, state = _best(objective, so, groups, len(hyper.alpha))
         loss = float(progress["best_loss"])
     if monitor.early_stopping and monitor.best_theta is not None:
@@ -152,6 +161,18 @@ def solve(
 _REASONS = {_kernels.STALLED: StopReason.TOL, _kernels.CONVERGED: StopReason.EVIDENCE}
 
 
+def _forgive(reason, so, objective, tol) -> StopReason:
+    """Look whether a fit that has come to max_iter is good enough all the same."""
+    if (so.errors <= EXACT * objective.spread()).all():
+        return StopReason.EXACT
+    n_peaks = int(so.progress["n_peaks"][0])
+    if n_peaks >= so.peaks.size:
+        rise = so.progress["best_evidence"][0] - so.peaks[n_peaks % so.peaks.size]
+        if rise <= tol * max(NATS, NATS_A_SAMPLE * objective.training.weight_sum):
+            return StopReason.EVIDENCE
+    return reason
+
+
 def _columns(curves, estimate) -> dict[str, np.ndarray]:
     """Name the columns of the curves for the record."""
     columns = {
@@ -167,12 +188,12 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
 
 def _best(objective, so, groups, n_groups) -> tuple[np.ndarray, State]:
     """Parameters of the greatest evidence, and what it says of them."""
-    theta, alpha, beta = np.split(so.best, np.cumsum([groups.size, n_groups]))
-    hyper, n_samples = Hyperparameters(alpha, beta), objective.training.weight_sum
-    picture = objective.gauss_newton(theta)
-    found = evidence(theta, picture, hyper, groups, n_samples)
-    factor = cholesky_factor(picture, hyper, groups)
-    return theta, State(hyper, found.gamma, factor, n_samples)
+    n_outputs = so.errors.size
+    parts = np.split(so.best, np.cumsum([groups.size, n_groups, n_outputs]))
+    theta, alpha, beta, gamma = parts
+    hyper = Hyperparameters(alpha, beta)
+    factor = cholesky_factor(objective.gauss_newton(theta), hyper, groups)
+    return theta, State(hyper, gamma, factor, objective.training.weight_sum)
 
 
 def solve_penalised(

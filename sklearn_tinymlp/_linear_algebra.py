@@ -50,6 +50,22 @@ def add_self_product(syrk, block, start, n, n_rows, result, result_start):
 
 
 @part
+def add_gram_matrix(syrk, block, n_rows, n, result):
+    """Upper triangle of result += B^T B for a block B of shape (n_rows, n)."""
+    letters, integers, reals = np.empty(2, np.uint8), np.empty(2, np.int32), np.empty(1)
+    letters[0], letters[1] = LOWER, PLAIN
+    integers[0], integers[1] = n, n_rows
+    reals[0] = 1.0
+    o, i = unsigned(0), unsigned(1)
+    call(
+        syrk,
+        (letters, letters, integers, integers, reals, block, integers, reals, result, integers),
+        (o, i, o, i, o, o, o, o, o, o),
+        (),
+    )
+
+
+@part
 def cholesky(potrf, matrix, n):
     """Replace the upper triangle of A by U; return whether A was positive definite."""
     letters, integers = np.empty(1, np.uint8), np.empty(2, np.int32)

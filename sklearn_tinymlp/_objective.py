@@ -8,13 +8,14 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 from sklearn.neural_network._base import poisson_loss, squared_loss
 
-from . import _activations, _evidence, _kernels, _linear_algebra, _products
+from . import _activations, _dual, _evidence, _kernels, _linear_algebra, _products
 from ._compilation import unsigned
 from ._evidence import GaussNewton
 from ._parameters import Architecture
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
+NO_ROUTINES = _kernels.EvidenceRoutines(*[unsigned(0)] * 3)
 NO_CURVES = np.empty((0, _kernels.N_SECOND_ORDER_COLUMNS))
 
 # Rows a kernel call works on before it comes back to Python: 2e7 multiply-adds take 10 to 40 ms
@@ -92,35 +93,48 @@ def jacobian_routines() -> _kernels.JacobianRoutines:
     )
 
 
-def _evidence_routines() -> _kernels.EvidenceRoutines:
-    return _kernels.EvidenceRoutines(*(unsigned(f.address) for f in _evidence.compiled()))
+def _evidence_routines(dual: bool) -> _kernels.EvidenceRoutines:
+    functions = _dual.compiled() if dual else _evidence.compiled()
+    return _kernels.EvidenceRoutines(*(unsigned(function.address) for function in functions))
 
 
-def second_order_arrays(groups, alpha, beta, n_samples, n_peaks) -> _kernels.SecondOrder:
-    """Arrays of Levenberg-Marquardt at its start; `groups` is the place in alpha of each weight."""
+def second_order_arrays(
+    groups, alpha, beta, weight_sum, n_peaks, n_residuals=0
+) -> _kernels.SecondOrder:
+    """Arrays of Levenberg-Marquardt at its start; `groups` is the place in alpha of each weight.
+
+    With `n_residuals` they are those of `_dual`.
+    """
     n_parameters, n_groups, n_outputs = len(groups), len(alpha), len(beta)
-    size = n_parameters * n_parameters
     progress = np.zeros(1, _kernels.SECOND_ORDER_DTYPE)
     progress["damping"], progress["growth"] = _kernels.FIRST_DAMPING, 2.0
     progress["best_evidence"] = -np.inf
+    if n_residuals:
+        picture = matrix = n_parameters * n_residuals
+        factor = n_residuals * (n_residuals + 1)
+    else:
+        matrix = factor = n_parameters * n_parameters
+        picture = n_outputs * matrix
     return _kernels.SecondOrder(
         progress=progress,
         groups=np.asarray(groups, dtype=np.float64),
-        hyper=np.concatenate([alpha, beta, [n_samples]]),
+        hyper=np.concatenate([alpha, beta, [weight_sum]]),
         result=np.empty(1 + 2 * n_groups + n_outputs),
-        best=np.empty(n_parameters + n_groups + n_outputs),
+        best=np.empty(n_parameters + 2 * n_groups + n_outputs),
         peaks=np.empty(n_peaks),
         errors=np.empty(n_outputs),
         gradients=np.empty(n_outputs * n_parameters),
-        hessians=np.empty(n_outputs * size),
-        gradient=np.empty(n_parameters + 2),
-        matrix=np.empty(size),
-        factor=np.empty(size),
+        picture=np.empty(picture),
+        residuals=np.empty(n_residuals),
+        gradient=np.empty(n_parameters + 3),
+        matrix=np.empty(matrix),
+        factor=np.empty(factor),
         step=np.empty(n_parameters),
+        numbers=np.empty(1),
         trial=np.empty(n_parameters),
         trial_errors=np.empty(n_outputs),
-        residuals=np.empty(n_outputs * _kernels.BLOCK_ROWS),
-        jacobian=np.empty(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
+        block_residuals=np.empty(n_outputs * _kernels.BLOCK_ROWS),
+        block_jacobian=np.empty(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
     )
 
 
@@ -215,7 +229,7 @@ class Objective:
         return GaussNewton(
             so.errors,
             so.gradients.reshape(n_outputs, -1),
-            so.hessians.reshape(n_outputs, theta.size, theta.size),
+            so.picture.reshape(n_outputs, theta.size, theta.size),
         )
 
     def iterate(self, theta, so, curves, options, budget) -> None:
@@ -233,7 +247,7 @@ class Objective:
             NATURAL_ORDER,
             work_arrays(self.network, 0, theta.dtype),
             jacobian_routines(),
-            _evidence_routines(),
+            NO_ROUTINES if len(curves) == 0 else _evidence_routines(dual=so.residuals.size > 0),
             _linear_algebra.routines(),
             int(budget),
         )

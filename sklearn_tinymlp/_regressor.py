@@ -129,8 +129,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     alpha : float or 'auto', default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds a penalty for each layer's coefs and each layer's intercepts by the evidence
-        (MacKay 1992), and the others take 1e-4.
+        finds the penalty of all weights, and that of the output layer's intercepts, by the
+        evidence (MacKay 1992), and the others take 1e-4.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -186,9 +186,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts ('sgd', 'adam');
-        for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the change of
-        the log evidence, in units of 100 nats or 3 nats a sample, below which it has converged, or
-        with a fixed alpha 10,000 times the least relative fall of the loss.
+        for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the least rise
+        of the log evidence in 20 iterations, in units of 10,000 nats, or with a fixed alpha 10,000
+        times the least relative fall of the loss.
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -265,8 +265,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The solver used.
 
     alpha_ : float or ndarray of shape (n_groups,)
-        The strength of the penalty used. By the evidence the precision of each group of weights,
-        on standardised data: the first layer's coefs, its intercepts, and so on.
+        The strength of the penalty used. By the evidence the precision of the weights, on
+        standardised data: that of all but the output layer's intercepts, and that of these.
 
     noise_std_ : float or ndarray of shape (n_outputs,)
         Standard deviation of the noise in the units of y. This and the next three are None where
@@ -580,7 +580,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
         return_std : bool, default=False
             Whether to give the standard deviation of each prediction too: what the data leave open
-            about the function, and the noise. Needs solver 'lm' with ``alpha="auto"``.
+            about the function, and the noise, widened where leaving out training rows shows them
+            too small. Needs solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
@@ -705,8 +706,6 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     def _describe(self, architecture, theta, data) -> _diagnosis.Fit:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
         in_units_of_y = self.solver_ == "lm" and self._scaling is not None
-        by_name = isinstance(self.learning_rate, str)
-        rate = self.learning_rate_init if by_name else self.learning_rate
         return _diagnosis.Fit(
             architecture,
             theta,
@@ -718,7 +717,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             standardized=self._scaling is not None,
             penalty=0.0 if self.log_evidence_ is not None else float(self.alpha_),
             by_evidence=self.log_evidence_ is not None,
-            rate=0.001 if rate is None else float(rate),
+            rate=self._first_rate(),
             stop_reason=self.stop_reason_,
             n_iter=self.n_iter_,
             reached=float(self.loss_),
@@ -839,6 +838,11 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             self._record.extend(record)
             record = self._record
         self._keep(best, solver, record, *kept)
+        if self._posterior is not None:
+            X, y, sample_weight = data
+            network = kernel_network(architecture, activations, self.loss, "float64")
+            X = X.astype(np.float64, copy=False)
+            self._posterior = self._posterior.calibrated(network, X, y, sample_weight)
         return self
 
     def _warn(self, solution, solver, kept, data):
@@ -892,9 +896,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         """Name the stable learning rate at the start weights, after sgd has diverged."""
         if solver != "sgd":
             return ""
-        by_name = isinstance(self.learning_rate, str)
-        rate = self.learning_rate_init if by_name else self.learning_rate
-        rate = 0.001 if rate is None else float(rate)
+        rate = self._first_rate()
         limit = _diagnosis.stable_rate_of(
             architecture,
             theta,
@@ -906,6 +908,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         )
         if not rate > limit:
             return ""
+        by_name = self.learning_rate_init is not None
         name = "learning_rate_init" if by_name else "learning_rate"
         return (
             f" The learning rate of {rate:.3g} is above {limit:.3g}, where sgd becomes unstable at "
@@ -1036,8 +1039,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         )
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
-        # With early stopping theta is not the one of the evidence.
-        if not self.early_stopping and state.cholesky is not None:
+        if not self.early_stopping:  # else theta is not the one of the evidence
             self._posterior = Posterior(solution.theta, state.cholesky, noise, scaling.y_scale)
 
     def _rank(self, solution):
@@ -1158,13 +1160,17 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             )
         return int(min(self.batch_size, n_samples))
 
-    def _stochastic_options(self, solver, alpha):
+    def _first_rate(self) -> float:
         by_name = isinstance(self.learning_rate, str)
         rate = self.learning_rate_init if by_name else self.learning_rate
+        return 0.001 if rate is None else float(rate)
+
+    def _stochastic_options(self, solver, alpha):
+        by_name = isinstance(self.learning_rate, str)
         schedule = self.learning_rate if by_name and solver == "sgd" else "constant"
         return _kernels.StochasticOptions(
             schedule=_kernels.SCHEDULE_CODES[schedule],
-            learning_rate_init=0.001 if rate is None else float(rate),
+            learning_rate_init=self._first_rate(),
             power_t=float(self.power_t),
             momentum=float(self.momentum),
             nesterovs_momentum=bool(self.nesterovs_momentum),

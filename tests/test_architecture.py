@@ -25,10 +25,12 @@ ALLOWED = {
     "_linear_algebra": {"_compilation"},
     "_kernels": {"_compilation", "_linear_algebra"},
     "_evidence": {"_compilation", "_linear_algebra"},
+    "_dual": {"_compilation", "_evidence", "_linear_algebra"},
     "_scaling": {"_parameters"},
     "_objective": {
         "_activations",
         "_compilation",
+        "_dual",
         "_evidence",
         "_kernels",
         "_linear_algebra",

@@ -3,7 +3,8 @@ import warnings
 import numpy as np
 import pytest
 from scipy import stats
-from sklearn.datasets import load_diabetes
+from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge
 
 from sklearn_tinymlp import TinyMLPRegressor
@@ -179,3 +180,110 @@ def test_without_the_evidence_a_standard_deviation_is_refused():
         net.predict([[1.0]], return_std=True)
     with pytest.raises(ValueError, match="alpha='auto'"):
         net.sample_y([[1.0]])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_training_ends_where_the_evidence_has_stopped_to_rise(seed):
+    X, y = make_friedman1(200, noise=1.0, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = fit(X, y, random_state=seed)
+    assert net.stop_reason_ == "evidence"
+    found = net.history_["log_evidence"]
+    best = np.fmax.accumulate(found)
+    rises = best[20:] - best[:-20]
+    assert rises[-1] <= 1.0
+    assert not (rises[:-1] <= 1.0).any()
+    assert net.log_evidence_ == pytest.approx(best[-1] - 200 * np.log(y.std()), rel=1e-12)
+
+
+def test_at_max_iter_a_rise_too_small_to_matter_is_forgiven():
+    X, y = make_friedman1(1000, noise=1.0, random_state=3)
+    params = {"hidden_layer_sizes": (10,), "max_iter": 1000}
+    best = np.fmax.accumulate(fit(X, y, **params).history_["log_evidence"])
+    rises = best[20:] - best[:-20]
+    small = 20 + 1 + np.flatnonzero((rises > 1.0) & (rises <= 0.01 * 1000))[0]
+    large = 20 + 1 + np.flatnonzero(rises > 0.01 * 1000)[-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fit(X, y, **{**params, "max_iter": small}).converged_
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        assert not fit(X, y, **{**params, "max_iter": large}).converged_
+
+
+@pytest.mark.parametrize(("bias", "n_groups"), [(True, 2), (False, 1)])
+def test_one_precision_for_all_weights_and_one_for_the_last_intercepts(bias, n_groups):
+    X, y = make_friedman1(60, random_state=0)
+    net = fit(X, y, bias=bias, hidden_layer_sizes=(4, 3))
+    assert net.alpha_.shape == (n_groups,)
+
+
+def without_hidden_layers(n, noise, **params):
+    """A linear fit, whose posterior and whose fits without a row have closed forms."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 3))
+    y = X @ [1.0, -2.0, 0.5] + noise(rng, n)
+    net = fit(X, y, hidden_layer_sizes=(), **params)
+    Z = np.c_[(X - X.mean(0)) / X.std(0), np.ones(n)]
+    beta = (y.std() / net.noise_std_) ** 2
+    penalty = np.diag(np.r_[np.full(3, net.alpha_[0]), net.alpha_[1]])
+    return net, X, Z, (y - y.mean()) / y.std(), beta, penalty
+
+
+def long_tailed(rng, n):
+    return rng.standard_t(2, n)
+
+
+def test_the_band_is_widened_to_what_leaving_out_a_row_shows():
+    net, X, Z, t, beta, penalty = without_hidden_layers(39, long_tailed)
+    z = []
+    for i in range(39):
+        rest = np.arange(39) != i
+        A = beta * Z[rest].T @ Z[rest] + penalty
+        residual = t[i] - Z[i] @ np.linalg.solve(A, beta * Z[rest].T @ t[rest])
+        z.append(abs(residual) / np.sqrt(1 / beta + Z[i] @ np.linalg.solve(A, Z[i])))
+    widening = np.sort(z)[37] / 1.959964  # 38 of 40 are 95%
+    assert widening > 1.05
+    variance = 1 / beta + np.einsum("ij,ji->i", Z, np.linalg.solve(beta * Z.T @ Z + penalty, Z.T))
+    _, std = net.predict(X, return_std=True)
+    noise = net.noise_std_ * np.sqrt(beta * variance)
+    np.testing.assert_allclose(std, widening * noise, rtol=1e-4)
+    draws = net.sample_y(X, 4000, random_state=0).std(axis=1)
+    np.testing.assert_allclose(draws, std, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("n", "noise"),
+    [(18, long_tailed), (200, lambda rng, n: rng.uniform(-1, 1, n))],
+    ids=["too few rows to tell", "short tails"],
+)
+def test_the_band_is_left_alone(n, noise):
+    net, X, Z, _, beta, penalty = without_hidden_layers(n, noise)
+    variance = 1 / beta + np.einsum("ij,ji->i", Z, np.linalg.solve(beta * Z.T @ Z + penalty, Z.T))
+    _, std = net.predict(X, return_std=True)
+    np.testing.assert_allclose(std, net.noise_std_ * np.sqrt(beta * variance), rtol=1e-6)
+
+
+def test_weights_count_in_the_width_of_the_band():
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 2))
+    y = np.sin(X[:, 0]) + 0.1 * long_tailed(rng, 40)
+    weight = rng.integers(0, 3, 40)
+    weighted = TinyMLPRegressor(solver="lm", random_state=0, hidden_layer_sizes=(3,))
+    weighted.fit(X, y, sample_weight=weight)
+    repeated = fit(np.repeat(X, weight, 0), np.repeat(y, weight), hidden_layer_sizes=(3,))
+    _, std = weighted.predict(X, return_std=True)
+    assert std.min() > 1.01 * weighted.noise_std_
+    np.testing.assert_allclose(std, repeated.predict(X, return_std=True)[1], rtol=1e-3)
+
+
+def test_intervals_hold_with_noise_of_unequal_size():
+    inside = []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        X = rng.uniform(-2, 2, (600, 1))
+        y = np.sin(2 * X[:, 0]) + np.where(X[:, 0] > 1.2, 0.6, 0.1) * rng.standard_normal(600)
+        net = fit(X[:300], y[:300], hidden_layer_sizes=(10,))
+        mean, std = net.predict(X[300:], return_std=True)
+        inside.append(np.mean(np.abs(y[300:] - mean) < 1.96 * std))
+    assert 0.93 <= np.mean(inside) <= 0.97

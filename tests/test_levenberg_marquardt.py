@@ -199,3 +199,27 @@ def test_early_stopping_returns_the_best_validation_score():
     ).fit(X, y, X_val=X_val, y_val=y_val)
     assert net.stop_reason_ == "validation"
     assert net.score(X_val, y_val) == pytest.approx(max(net.validation_scores_))
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_small_matrix_and_the_large_one_give_the_same_step_and_evidence(n_outputs, weighted):
+    units = (2, 6, n_outputs)
+    objective, theta = make_objective(
+        units, ("tanh", "identity"), weighted=weighted, n_samples=150 if n_outputs == 1 else 50
+    )
+    rng = np.random.default_rng(1)
+    groups = np.arange(theta.size) % 3
+    alpha, beta = rng.uniform(0.1, 2.0, 3), rng.uniform(1.0, 5.0, n_outputs)
+    results = []
+    for n_residuals in (0, objective.training.y.size):
+        so = second_order_arrays(
+            groups, alpha, beta, objective.training.weight_sum, 20, n_residuals
+        )
+        curves, parameters = np.empty((5, _kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
+        options = objective.second_order_options(estimate=True)
+        objective.iterate(parameters, so, curves, options, 10**9)
+        assert so.progress["iteration"] == 5
+        results.append((parameters, curves, so.hyper, so.best))
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-8)
