@@ -9,11 +9,9 @@ from threading import Event
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import (
     Interval,
@@ -1366,12 +1364,13 @@ def diagnose(estimator, X, y, sample_weight=None) -> _diagnosis.Diagnosis:
     >>> diagnose(mlp, X, y)[0].code
     'unscaled_features'
     """
+    # Told by their attributes: sklearn.compose takes long to import.
     if hasattr(estimator, "best_estimator_"):
         return diagnose(estimator.best_estimator_, X, y, sample_weight)
-    if isinstance(estimator, Pipeline):
+    if hasattr(estimator, "named_steps"):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         return diagnose(estimator[-1], X, y, sample_weight)
-    if isinstance(estimator, TransformedTargetRegressor):
+    if hasattr(estimator, "transformer_") and hasattr(estimator, "regressor_"):
         y = np.asarray(y)
         y = estimator.transformer_.transform(y.reshape(len(y), -1))
         return diagnose(estimator.regressor_, X, y.squeeze(), sample_weight)
