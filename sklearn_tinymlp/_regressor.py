@@ -27,7 +27,15 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _diagnosis, _kernels, _lbfgs, _levenberg_marquardt, _stochastic
+from . import (
+    _diagnosis,
+    _feasibility,
+    _kernels,
+    _lbfgs,
+    _levenberg_marquardt,
+    _look,
+    _stochastic,
+)
 from ._activations import (
     HIDDEN_ACTIVATIONS,
     OUTPUT_ACTIVATIONS,
@@ -701,10 +709,10 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         data = _standardized((X, y, sample_weight), self._scaling)
         return _diagnosis.diagnose(self._describe(architecture, theta, data))
 
-    def _describe(self, architecture, theta, data) -> _diagnosis.Fit:
+    def _describe(self, architecture, theta, data) -> _look.Fit:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
         in_units_of_y = self.solver_ == "lm" and self._scaling is not None
-        return _diagnosis.Fit(
+        return _look.Fit(
             architecture,
             theta,
             self._layer_activations,
@@ -783,7 +791,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if any(isinstance(activation, Activation) for activation in activations):
             _check_derivatives(architecture, activations, starts[0][0], data[0])
         units = (X, y, sample_weight) if solver == "lm" else data  # those of `loss_`
-        for sentence in _diagnosis.impossible(*units, activations, self.bias, self.loss_tol):
+        for sentence in _feasibility.impossible(*units, activations, self.bias, self.loss_tol):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Event()
@@ -861,7 +869,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             fitted = copy(self)
             fitted._keep(solution, solver, solution.record, *kept)
             fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
-            found = _diagnosis.diagnose(fit, _diagnosis.MOST_VALUES_IN_WARNING)
+            found = _diagnosis.diagnose(fit, _look.MOST_VALUES_IN_WARNING)
             asked = "no loss_tol" if self.loss_tol is None else f"loss_tol={self.loss_tol:g}"
             lines.append(
                 f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}, {asked} was asked."
@@ -895,7 +903,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         if solver != "sgd":
             return ""
         rate = self._first_rate()
-        limit = _diagnosis.stable_rate_of(
+        limit = _look.stable_rate_of(
             architecture,
             theta,
             activations,
@@ -1402,7 +1410,7 @@ def _diagnose_theirs(mlp, X, y, sample_weight):
     if mlp.n_iter_ >= mlp.max_iter:
         stop_reason = "max_iter"
     history = {"loss": getattr(mlp, "loss_curve_", [])}
-    fit = _diagnosis.Fit(
+    fit = _look.Fit(
         architecture,
         architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
         (*[mlp.activation] * n_hidden, mlp.out_activation_),

@@ -18,7 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, _diagnosis, diagnose
-from sklearn_tinymlp._diagnosis import largest_eigenvalue, needs_intercept, targets_out_of_range
+from sklearn_tinymlp._feasibility import needs_intercept, targets_out_of_range
+from sklearn_tinymlp._look import Look, largest_eigenvalue
 
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -421,7 +422,7 @@ def limit_of(net, X, y, sample_weight=None):
     data = (X, np.asarray(y, float).reshape(len(y), -1), sample_weight)
     architecture = net._architecture()
     theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    return _diagnosis.Look(net._describe(architecture, theta, data)).stable_rate
+    return Look(net._describe(architecture, theta, data)).stable_rate
 
 
 @pytest.mark.parametrize("name", QUADRATICS)
@@ -463,7 +464,7 @@ def test_the_largest_eigenvalue_is_that_of_the_gauss_newton_matrix():
     )
     architecture = net._architecture()
     theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    look = _diagnosis.Look(net._describe(architecture, theta, (X, y[:, None], None)))
+    look = Look(net._describe(architecture, theta, (X, y[:, None], None)))
     matrix = np.array([look.curve(e) for e in np.eye(theta.size)])
     assert_allclose(matrix, matrix.T, atol=1e-12)
     assert_allclose(look.steepest_curvature, np.linalg.eigvalsh(matrix)[-1], rtol=1e-6)
