@@ -24,6 +24,7 @@ class Obstacle(NamedTuple):
     floor: float  # least loss that any weights can reach
     share: float  # of it in the loss of predicting the mean
     number: int  # rows outside the range, or on the rays
+    at_zero: float | None = None  # what the network gives at x = 0, where only that is fixed
 
 
 def targets_out_of_range(y, sample_weight, activation, loss_tol=None) -> Obstacle | None:
@@ -93,7 +94,9 @@ def needs_intercept(X, y, sample_weight, activations) -> Obstacle | None:
     statistic = (gained / n_constraints) / (noise / n_free)
     if gained < WORTH_A_WORD * spread or fdtrc(n_constraints, n_free, statistic) > CHANCE:
         return None
-    return Obstacle(through_origin / scale, through_origin / max(spread, 1e-300), n_rows)
+    at_zero = None if homogeneous else _value_at_zero(activations[-1])
+    share = through_origin / max(spread, 1e-300)
+    return Obstacle(through_origin / scale, share, n_rows, at_zero)
 
 
 @cache
@@ -149,8 +152,11 @@ def range_sentence(obstacle, y, activation) -> str:
 
 def intercept_sentence(obstacle) -> str:
     """Say that the data need an intercept."""
+    why = "is a line through the origin along every ray of inputs"
+    if obstacle.at_zero is not None:
+        why = f"gives {obstacle.at_zero:g} at x = 0, whatever its weights"
     return (
-        "bias=False, but the data need an intercept: without one the network is a line through "
-        "the origin along every ray of inputs, and no weights bring the loss of these "
-        f"{obstacle.number} rows below {obstacle.floor:.4g}."
+        f"bias=False, but the data need an intercept: without one the network {why}, and no "
+        f"weights bring the squared-error loss of these {obstacle.number} rows below "
+        f"{obstacle.floor:.4g}."
     )

@@ -18,7 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
 from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, _diagnosis, diagnose
-from sklearn_tinymlp._feasibility import needs_intercept, targets_out_of_range
+from sklearn_tinymlp._feasibility import intercept_sentence, needs_intercept, targets_out_of_range
 from sklearn_tinymlp._look import Look, largest_eigenvalue
 
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -361,6 +361,7 @@ def test_an_intercept_is_needed_at_zero_where_the_network_is_fixed():
     y = np.array([[3.0], [3.1], [3.0], [3.1], [4.0], [-4.0]])
     obstacle = needs_intercept(x, y, None, ("tanh", "identity"))
     assert_allclose(obstacle.floor, (3.0**2 + 3.1**2) / 6)
+    assert "gives 0 at x = 0, whatever its weights" in intercept_sentence(obstacle)
     assert needs_intercept(x, y, None, ("logistic", "identity")) is None
     assert needs_intercept(x, y, None, ("tanh", "logistic")).number == 4
 
