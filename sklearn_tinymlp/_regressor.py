@@ -60,14 +60,17 @@ STOCHASTIC_SOLVERS = ("sgd", "adam")
 # The range of z, over which a user's derivative is checked, is as good as known after these.
 CHECKED_ROWS = 1000
 
-# solver="auto" takes lbfgs up to this many samples x parameters, where 200 of its iterations
-# take about a second, and adam beyond.
-LBFGS_LIMIT = 20_000_000
-
-# ... but first lm, where P parameters take at most 8 MB for each output's P x P matrix, and an
-# iteration, some N P^2 multiply-adds, some 50 ms.
+# solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs
+# has after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether
+# the parameters are few or the residuals. Its matrices, outputs + 3 of them with the number of
+# parameters squared, take at most 64 MB.
+LM_WORK = 300_000_000
 LM_PARAMETERS = 1000
-LM_WORK = 1_000_000_000
+LM_NUMBERS = 8_000_000
+
+# ... then lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long
+# that adam's many steps in each are worth more.
+LBFGS_LIMIT = 3_000_000
 
 # Networks of at most this many parameters train on one BLAS thread, see `_threads`. The products of
 # a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second thread
@@ -127,10 +130,10 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         that is always positive: 'exp', 'softplus', 'logistic' or such a one of your own.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        'lm' is Levenberg-Marquardt, for the squared error. 'auto' takes 'lm' where there are at
-        most 1,000 parameters P and samples times outputs times P^2 are at most 10^9, else 'lbfgs'
-        where samples times P are at most 20 million, else 'adam'; `solver_` says which. The
-        others are those of MLPRegressor.
+        'lm' is Levenberg-Marquardt, for the squared error. With P parameters, K outputs and
+        R = samples times K, 'auto' takes 'lm' where P <= 1000, (K + 3) P^2 <= 8 million (64 MB)
+        and R P min(R, P) <= 300 million, else 'lbfgs' where samples times P are at most 3
+        million, else 'adam'; `solver_` says which. The others are those of MLPRegressor.
 
     alpha : float or 'auto', default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
@@ -1135,8 +1138,11 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             )
         if self.solver != "auto":
             return self.solver
-        work = n_samples * n_outputs * n_parameters**2
-        if self.loss != "poisson" and n_parameters <= LM_PARAMETERS and work <= LM_WORK:
+        n_residuals = n_samples * n_outputs
+        work = n_residuals * n_parameters * min(n_residuals, n_parameters)
+        numbers = (n_outputs + 3) * n_parameters**2
+        small = n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
+        if self.loss != "poisson" and small:
             return "lm"
         return "lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"
 
