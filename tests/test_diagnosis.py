@@ -287,7 +287,8 @@ def healthy_data():
     X, y = make_friedman1(200, noise=0.3, random_state=0)
     yield "friedman", scale(X), scale(y)
     X = np.random.RandomState(0).standard_normal((150, 3))
-    yield "two outputs", X, np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
+    y = np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
+    yield "two outputs", X, y + 0.1 * np.random.RandomState(1).standard_normal(y.shape)
 
 
 HEALTHY = [
