@@ -235,9 +235,21 @@ OUTPUT_ACTIVATIONS = tuple(BUILT_IN)
 POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")
 
 
-@cache
+_compiling = threading.Lock()
+
+
 def compiled(activation, dtype: str):
-    """Compile an activation for 'float32' or 'float64', once a process; keep it alive."""
+    """Compile an activation for 'float32' or 'float64', once a process; keep it alive.
+
+    Two threads must not compile the same one: the cache would keep one of the two, and the address
+    of the other would point to nothing.
+    """
+    with _compiling:
+        return _compiled(activation, dtype)
+
+
+@cache
+def _compiled(activation, dtype):
     if isinstance(activation, Activation):
         return _compiled_user(activation, dtype)
     function, _, _ = BUILT_IN[activation]

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,13 @@ from sklearn.model_selection import GridSearchCV
 
 import sklearn_tinymlp
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
-from sklearn_tinymlp._activations import BUILT_IN, by_numpy, check_derivative, value_and_slope
+from sklearn_tinymlp._activations import (
+    BUILT_IN,
+    by_numpy,
+    check_derivative,
+    compiled,
+    value_and_slope,
+)
 
 compiles = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="looks at the machine code")
 
@@ -374,6 +381,13 @@ def test_a_second_fit_compiles_nothing(monkeypatch):
     monkeypatch.setattr("sklearn_tinymlp._activations._check_derivative", lambda *_: None)
     again = Activation(own_tanh, own_tanh_slope, name="compiled once")
     assert_array_equal(fitted(again).predict(X), fitted(own).predict(X))
+
+
+def test_threads_compile_once():
+    own = Activation(own_tanh, own_tanh_slope, name="compiled by one of many threads")
+    with ThreadPoolExecutor(8) as pool:
+        functions = list(pool.map(lambda _: compiled(own, "float64"), range(8)))
+    assert all(function is functions[0] for function in functions)
 
 
 SECOND_PROCESS = """
