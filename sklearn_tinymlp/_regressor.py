@@ -1,5 +1,6 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
+import re
 import warnings
 from contextlib import contextmanager, nullcontext
 from copy import copy
@@ -1321,7 +1322,7 @@ def _standardized(arrays, scaling):
 def _is_ignored(category, text) -> bool:
     """Whether a filter for all modules ignores a warning, whose diagnosis can then be spared."""
     for action, message, kind, module, line in warnings.filters:
-        if issubclass(category, kind) and (message is None or message.match(text)):
+        if issubclass(category, kind) and (message is None or re.match(message, text)):
             if module is None and line == 0:
                 return action == "ignore"
             return False
