@@ -8,6 +8,9 @@ compiled anew for it.
 
 import ctypes
 import struct
+import threading
+from functools import cache, wraps
+from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
@@ -62,10 +65,26 @@ def inlined(function):
     return njit(inline="always", nogil=True, **_OPTIONS)(function)
 
 
+def once(function):
+    """Compile once a process and keep the result alive, because its address is used.
+
+    Two threads must not compile the same thing: the cache would keep one of the two, and the
+    address of the other would point to nothing.
+    """
+    cached, lock = cache(function), threading.Lock()
+
+    @wraps(function)
+    def locked(*arguments):
+        with lock:
+            return cached(*arguments)
+
+    return locked
+
+
 _interpreted = {}  # address: (function, dtype), with NUMBA_DISABLE_JIT=1
 
 
-def c_function(function, n_arrays, n_sizes, dtype):
+def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True):
     """Compile `function(*pointers, *sizes)` now; the result has an `address` for `call`.
 
     Parameters
@@ -74,6 +93,9 @@ def c_function(function, n_arrays, n_sizes, dtype):
         Takes `n_arrays` pointers to numbers of `dtype`, then `n_sizes` unsigned integers.
     n_arrays, n_sizes : int
     dtype : {'float32', 'float64'}
+    on_disk : bool, default=True
+        Whether numba keeps the machine code. What a closure calls is new to numba in every
+        process: there it would never find it again, only fill the folder.
 
     Returns
     -------
@@ -83,7 +105,45 @@ def c_function(function, n_arrays, n_sizes, dtype):
         return _Interpreted(function, dtype)
     pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
     signature = types.void(*[pointer] * n_arrays, *[types.uint64] * n_sizes)
+    if not on_disk:
+        return cfunc(signature, **_OPTIONS)(function)
     return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function))
+
+
+def callback(function, n_arrays, n_sizes, dtype):
+    """Give `function(*pointers, *sizes)` an `address` for `call` without compiling it.
+
+    Kernels run without the GIL; ctypes takes it for the call. `function` must not raise: a C
+    function has nowhere to raise to.
+    """
+    if config.DISABLE_JIT:
+        return _Interpreted(function, dtype)
+    return _Callback(function, n_arrays, n_sizes, dtype)
+
+
+class _Callback:
+    """A Python function that C can call."""
+
+    def __init__(self, function, n_arrays, n_sizes, dtype):
+        pointer = ctypes.POINTER(ctypes.c_float if dtype == "float32" else ctypes.c_double)
+        kind = ctypes.CFUNCTYPE(None, *[pointer] * n_arrays, *[ctypes.c_uint64] * n_sizes)
+        self.function = kind(function)
+        self.address = ctypes.cast(self.function, ctypes.c_void_p).value
+
+
+def call_from_python(compiled, arrays, sizes):
+    """Call what `c_function` or `callback` gave, with C-contiguous arrays."""
+    addresses = [array.ctypes.data for array in arrays]
+    if config.DISABLE_JIT:
+        compiled(addresses, sizes)
+        return
+    kinds = [ctypes.c_void_p] * len(arrays) + [ctypes.c_uint64] * len(sizes)
+    ctypes.CFUNCTYPE(None, *kinds)(compiled.address)(*addresses, *sizes)
+
+
+def jitted(function):
+    """Compile a function of the user's own for `c_function` to call; others stay as they are."""
+    return njit(**_OPTIONS)(function) if isinstance(function, FunctionType) else function
 
 
 class _Interpreted:
@@ -217,10 +277,14 @@ __all__ = [
     "c_function",
     "call",
     "call_fortran",
+    "call_from_python",
+    "callback",
     "carray",
     "exact",
     "inlined",
+    "jitted",
     "kernel",
+    "once",
     "part",
     "power_of_two",
     "unsigned",

@@ -89,7 +89,7 @@ def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
 def jacobian_routines() -> _kernels.JacobianRoutines:
     """Look up the products that the Jacobian needs."""
     outer_products = _products.compiled_outer_products()
-    _, add_products = _products.compiled("float64", blas=False)
+    _, add_products = _products.compiled("float64", False)
     return _kernels.JacobianRoutines(
         unsigned(outer_products.address), unsigned(add_products.address)
     )

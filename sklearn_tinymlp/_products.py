@@ -5,9 +5,7 @@ unsigned sizes: views would cost reference counts and signed indices wrap-around
 which keep the inner loops from vectorising and triple the time that numba needs to compile them.
 """
 
-from functools import cache
-
-from ._compilation import c_function, carray, unsigned
+from ._compilation import c_function, carray, once, unsigned
 from ._linear_algebra import matrix_product
 
 # A layer of at most this many outputs is passed back through by `pass_back`.
@@ -200,21 +198,21 @@ def add_products_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
     )
 
 
-@cache
+@once
 def compiled(dtype: str, blas: bool):
-    """Compile `combine` and `add_products` for 'float32' or 'float64', once a process."""
+    """Compile `combine` and `add_products` for 'float32' or 'float64'."""
     if blas:
         return c_function(combine_blas, 3, 7, dtype), c_function(add_products_blas, 3, 6, dtype)
     return c_function(combine, 3, 7, dtype), c_function(add_products, 3, 6, dtype)
 
 
-@cache
+@once
 def compiled_pass_back(dtype: str):
-    """Compile `pass_back`, once a process; keep it alive."""
+    """Compile `pass_back`."""
     return c_function(pass_back, 7, 4, dtype)
 
 
-@cache
+@once
 def compiled_outer_products():
-    """Compile `outer_products` in float64, once a process; keep it alive."""
+    """Compile `outer_products` in float64."""
     return c_function(outer_products, 3, 3, "float64")

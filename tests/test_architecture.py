@@ -41,6 +41,10 @@ ALLOWED = {
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
     "_levenberg_marquardt": {"_training", "_objective", "_evidence", "_kernels"},
+    "_look": {"_activations", "_parameters"},
+    "_feasibility": {"_activations", "_look"},
+    "_diagnosis": {"_activations", "_look", "_feasibility"},
+    "activations": {"_activations"},
 }
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks"}
