@@ -1,7 +1,7 @@
 """The objective of a fit: data, network and penalty; its loss and gradient at any parameters."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -182,12 +182,14 @@ class Objective:
         error, is n_outputs times larger in its first term (scikit-learn issue 8349).
         """
         samples, network = self.training, self.network
-        total = 0.0
-        theta, gradient = aligned_copy(theta), np.zeros_like(theta)
-        work = work_arrays(network, theta.size, theta.dtype)
-        for start, stop in slices(samples.n_samples, theta.size):
-            total += _kernels.loss_and_gradient(
-                theta,
+        parameters, work, ranges = self._scratch
+        parameters[:] = theta
+        scale = network.loss_factor / samples.weight_sum
+        penalty = self.alpha / samples.weight_sum
+        loss = 0.0
+        for start, stop in ranges:
+            loss = _kernels.loss_and_gradient(
+                parameters,
                 network,
                 samples.rows,
                 samples.y,
@@ -196,12 +198,22 @@ class Objective:
                 start,
                 stop,
                 work,
+                loss,
+                scale,
+                penalty,
             )
-            gradient += work.gradient
-        scale = network.loss_factor / samples.weight_sum
-        penalty = self.alpha / samples.weight_sum
-        squares = _kernels.finish_gradient(theta, gradient, network.n_coefs, scale, penalty)
-        return total * scale + 0.5 * penalty * squares, gradient
+        return loss, work.gradient.copy()
+
+    @cached_property
+    def _scratch(self):
+        """What `loss_gradient` works with, allocated once: it is called thousands of times."""
+        network, dtype = self.network, self.training.y.dtype
+        n_parameters = network.n_coefs
+        if network.bias:
+            n_parameters += int(network.layers[:, _kernels.N_OUT].sum())
+        work = work_arrays(network, n_parameters, dtype)
+        ranges = list(slices(self.training.n_samples, n_parameters))
+        return aligned(n_parameters, dtype), work, ranges
 
     def errors(self, theta) -> np.ndarray:
         """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
