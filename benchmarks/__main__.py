@@ -43,6 +43,7 @@ def write_docs(results):
     about = describe(results["machine"]) + "."
     report.write_between_markers("docs/speed.md", "machine", about)
     report.write_between_markers("docs/speed.md", "works", report.markdown(results["works"]))
+    report.write_between_markers("docs/speed.md", "losses", report.losses(results["works"]))
     for name, module in OTHERS.items():
         report.write_between_markers("docs/speed.md", name, module.markdown(results[name]))
     report.chart(results["works"], report.ROOT / "docs" / "speed.svg")

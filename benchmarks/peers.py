@@ -96,7 +96,7 @@ def scipy_time_to_error(X, y, starts, mse):
 
     def run(index):
         try:
-            least_squares(residuals, starts[index], jacobian, method="lm", max_nfev=2000)
+            least_squares(residuals, starts[index], jacobian, method="lm", max_nfev=500)
         except ReachedError:
             return np.array([mse])
         return None
