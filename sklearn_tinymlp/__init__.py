@@ -1,7 +1,18 @@
 """Small neural networks for scikit-learn: a faster, freer `MLPRegressor`."""
 
-from ._regressor import TinyMLPRegressor
+from . import activations
+from ._activations import Activation
+from ._diagnosis import Diagnosis, Finding
+from ._regressor import TinyMLPRegressor, diagnose
 
 __version__ = "0.1.0"
 
-__all__ = ["TinyMLPRegressor", "__version__"]
+__all__ = [
+    "Activation",
+    "Diagnosis",
+    "Finding",
+    "TinyMLPRegressor",
+    "__version__",
+    "activations",
+    "diagnose",
+]
