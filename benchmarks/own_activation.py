@@ -8,7 +8,6 @@ is the cost of the diagnosis in it.
 """
 
 import argparse
-import time
 import warnings
 from statistics import median
 
@@ -18,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor
 
+from .timing import in_turn, median_ratio
 from .works import ENDLESS, smooth, three_points
 
 
@@ -61,40 +61,33 @@ CASES = {
 }
 
 
-def seconds(net, X, y):
-    """Time one fit."""
-    start = time.perf_counter()
-    net.fit(X, y)
-    return time.perf_counter() - start
-
-
 def compare(name, nets, repeats):
     """Print the median times of each and the median ratio of the second to the first."""
     (X, y), params = CASES[name]
     one, other = nets(params)
-    one.fit(X, y)
-    other.fit(X, y)
-    times = [(seconds(one, X, y), seconds(other, X, y)) for _ in range(repeats)]
-    ratio = median(b / a for a, b in times)
-    first, second = (1e3 * median(column) for column in zip(*times, strict=True))
-    print(f"{name:55s} {first:8.3f} ms {second:8.3f} ms {ratio:6.2f}x", flush=True)
+    runs = in_turn({"one": lambda _: one.fit(X, y), "other": lambda _: other.fit(X, y)}, repeats)
+    one, other = runs["one"], runs["other"]
+    print(
+        f"{name:55s} {1e3 * one.median:8.3f} ms {1e3 * other.median:8.3f} ms "
+        f"{median_ratio(other, one):6.2f}x",
+        flush=True,
+    )
 
 
 def shown_and_ignored(name, repeats):
     """Print what showing the warning adds to a fit."""
     (X, y), params = CASES[name]
     net = TinyMLPRegressor(activation="tanh", **ENDLESS, **params)
-    times = []
-    for _ in range(repeats):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            ignored = seconds(net, X, y)
+
+    def fit(action):
         with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")
-            shown = seconds(net, X, y)
-        times.append((ignored, shown))
-    added = 1e3 * median(b - a for a, b in times)
-    print(f"{name:55s} {1e3 * median(a for a, _ in times):8.3f} ms, a warning adds {added:.3f} ms")
+            warnings.simplefilter(action, ConvergenceWarning)
+            return net.fit(X, y)
+
+    runs = in_turn({action: lambda _, a=action: fit(a) for action in ("ignore", "always")}, repeats)
+    ignored, shown = runs["ignore"], runs["always"]
+    added = 1e3 * median(b - a for a, b in zip(ignored.seconds, shown.seconds, strict=True))
+    print(f"{name:55s} {1e3 * ignored.median:8.3f} ms, a warning adds {added:.3f} ms")
 
 
 def main():
