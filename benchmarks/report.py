@@ -146,11 +146,7 @@ def losses(rows):
         for row in rows
         if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G")
     ]
-    missed = [
-        f"{row.work} ({digits(row.our_ms)} ms against {row.peer}'s {digits(row.peer_ms)}; goal {row.goal})"
-        for row in rows
-        if row.met is False
-    ]
+    missed = dict.fromkeys(row.work for row in rows if row.met is False)
     lines = lines or ["Against the peers of this run, nowhere."]
     return "\n".join(lines + ([f"\nGoals missed: {', '.join(missed)}."] if missed else []))
 
