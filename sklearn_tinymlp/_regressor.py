@@ -24,7 +24,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _kernels, _lbfgs, _levenberg_marquardt, _stochastic
+from . import _kernels, _lbfgs, _levenberg_marquardt, _persistence, _stochastic
 from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
@@ -639,6 +639,14 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     def history_(self):
         """One row an epoch or iteration, as a dict of arrays."""
         return self._record.arrays()
+
+    def __getstate__(self):
+        """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
+        return _persistence.plain(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Take what `__getstate__` gave."""
+        super().__setstate__(_persistence.restored(state))
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""

@@ -40,6 +40,7 @@ ALLOWED = {
     "_posterior": {"_objective", "_kernels"},
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
+    "_persistence": {"_kernels", "_posterior", "_scaling", "_stochastic", "_training"},
     "_levenberg_marquardt": {"_training", "_objective", "_evidence", "_kernels"},
 }
 
