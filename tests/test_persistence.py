@@ -176,4 +176,4 @@ def test_a_skops_file_does_not_grow_by_an_entry_an_epoch():
         hidden_layer_sizes=2, solver="sgd", max_iter=5000, tol=0, n_iter_no_change=5000
     ).fit(X, Y)
     assert net.n_iter_ == 5000
-    assert len(skops.dumps(net)) < 40_000 + 2 * 8 * 5000
+    assert len(skops.dumps(net)) < 150_000  # two columns of 40,000 bytes and a dictionary
