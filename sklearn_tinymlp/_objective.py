@@ -74,6 +74,8 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         bias=architecture.bias,
         loss=loss_code,
         loss_factor=loss_factor,
+        gemm=_linear_algebra.gemm(dtype),
+        pass_back=unsigned(_products.compiled_pass_back(dtype).address),
     )
 
 
@@ -87,7 +89,7 @@ def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
 def jacobian_routines() -> _kernels.JacobianRoutines:
     """Look up the products that the Jacobian needs."""
     outer_products = _products.compiled_outer_products()
-    _, add_products = _products.compiled("float64", blas=False)
+    _, add_products = _products.compiled("float64", False)
     return _kernels.JacobianRoutines(
         unsigned(outer_products.address), unsigned(add_products.address)
     )

@@ -21,9 +21,9 @@ ALLOWED = {
     "_threads": set(),
     "_restarts": {"_training"},
     "_activations": {"_compilation"},
-    "_products": {"_compilation"},
+    "_products": {"_compilation", "_linear_algebra"},
     "_linear_algebra": {"_compilation"},
-    "_kernels": {"_compilation", "_linear_algebra"},
+    "_kernels": {"_compilation", "_linear_algebra", "_products"},
     "_evidence": {"_compilation", "_linear_algebra"},
     "_dual": {"_compilation", "_evidence", "_linear_algebra"},
     "_scaling": {"_parameters"},
@@ -42,6 +42,10 @@ ALLOWED = {
     "_lbfgs": {"_training", "_objective", "_kernels"},
     "_persistence": {"_kernels", "_posterior", "_scaling", "_stochastic", "_training"},
     "_levenberg_marquardt": {"_training", "_objective", "_evidence", "_kernels"},
+    "_look": {"_activations", "_parameters"},
+    "_feasibility": {"_activations", "_look"},
+    "_diagnosis": {"_activations", "_look", "_feasibility"},
+    "activations": {"_activations"},
 }
 
 # `_export` and `onnx` stand above the estimator: they read what it found.

@@ -14,7 +14,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor, to_c, to_python
+from sklearn_tinymlp import Activation, TinyMLPRegressor, activations, to_c, to_python
 from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 RNG = np.random.RandomState(0)
@@ -249,15 +249,11 @@ def test_errors(export):
         export(network)
 
 
-class Own:
-    name = "bump"
-
-
-def test_an_activation_of_the_users_own_is_refused():
-    network = net().fit(X, Y)
-    network._layer_activations = (Own(), "identity")
+@pytest.mark.parametrize("own", [Activation(np.sin, np.cos, name="bump"), activations.elu(0.5)])
+def test_an_activation_of_the_users_own_is_refused(own):
+    network = net(activation=own).fit(Z, Y)
     for export in (to_c, to_python):
-        with pytest.raises(ValueError, match="'bump' is a function of your own"):
+        with pytest.raises(ValueError, match=r"'(bump|elu\(0\.5\))' is a function of your own"):
             export(network)
 
 

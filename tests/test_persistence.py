@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor, _persistence
+from sklearn_tinymlp import TinyMLPRegressor, _persistence, activations
 
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((60, 3))
@@ -177,3 +177,19 @@ def test_a_skops_file_does_not_grow_by_an_entry_an_epoch():
     ).fit(X, Y)
     assert net.n_iter_ == 5000
     assert len(skops.dumps(net)) < 150_000  # two columns of 40,000 bytes and a dictionary
+
+
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_an_activation_of_the_users_own_goes_on_too(way):
+    net = TinyMLPRegressor(solver="adam", activation=activations.swish(1.5), random_state=0)
+    net.partial_fit(X, Y)
+    if way == "skops":  # asks about the activation and its functions as well
+        skops = pytest.importorskip("skops.io", reason="skops is not installed")
+        data = skops.dumps(net)
+        untrusted = skops.get_untrusted_types(data=data)
+        assert set(untrusted) > set(OWN_CLASS)
+        assert all("sklearn_tinymlp" in name or "partial" in name for name in untrusted)
+        loaded = skops.loads(data, trusted=untrusted)
+    else:
+        loaded = ROUND_TRIPS[way](net)
+    assert_same(loaded.partial_fit(X, Y), net.partial_fit(X, Y))
