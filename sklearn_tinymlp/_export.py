@@ -12,15 +12,13 @@ from ._regressor import TinyMLPRegressor
 
 # ---------------------------------------------------------------------------------- Python
 
-PYTHON_LOGISTIC = """\
+# Functions of an array z. float32 stays float32: Python's numbers do not widen it.
+PYTHON_ACTIVATIONS = {
+    "logistic": """\
 def {name}(z):
     e = np.exp(-np.abs(z))  # at most 1: never overflows
     return np.where(z > 0, 1, e) / (1 + e)
-"""
-
-# Functions of an array z. float32 stays float32: Python's numbers do not widen it.
-PYTHON_ACTIVATIONS = {
-    "logistic": PYTHON_LOGISTIC,
+""",
     "tanh": """\
 def {name}(z):
     return np.tanh(z)

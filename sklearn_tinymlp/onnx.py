@@ -6,12 +6,16 @@ deviations of ``return_std=True`` are left out.
 Examples
 --------
 >>> import numpy as np
->>> from skl2onnx import to_onnx  # doctest: +SKIP
->>> import sklearn_tinymlp.onnx  # doctest: +SKIP
+>>> import onnxruntime
+>>> from skl2onnx import to_onnx
+>>> import sklearn_tinymlp.onnx
 >>> from sklearn_tinymlp import TinyMLPRegressor
 >>> X = np.array([[1.0], [2.0], [3.0]])
 >>> net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X, [5.0, 4.0, 3.0])
->>> model = to_onnx(net, X)  # doctest: +SKIP
+>>> model = to_onnx(net, X[:1]).SerializeToString()
+>>> session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+>>> session.run(None, {"X": X})[0].ravel().round(2)
+array([5., 4., 3.])
 """
 
 import math
@@ -151,7 +155,7 @@ def _output_type(input_type):
 
 
 def calculate_output_shapes(operator):
-    """Tell skl2onnx the type and shape of the output, (n_samples, n_outputs)."""
+    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs)."""
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
     variable = operator.inputs[0]
     n_samples = variable.get_first_dimension()
@@ -161,6 +165,8 @@ def calculate_output_shapes(operator):
 
 def convert(scope, operator, container):
     """Write the nodes of a fitted `TinyMLPRegressor` into a skl2onnx container.
+
+    skl2onnx calls it, with the arguments that it gives all converters.
 
     Raises
     ------

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -215,6 +216,17 @@ def test_the_exported_module_needs_numpy_alone(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert_allclose(np.load(tmp_path / "out.npy"), network.predict(X), rtol=1e-10)
+
+
+@needs_compiler
+def test_the_example_runs(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "network_in_c.py"
+    result = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    difference = float(result.stdout.splitlines()[-1].partition("predict: ")[2])
+    assert difference < 1e-11
+    assert "void resistance(const double x[6], double y[1]);" in (tmp_path / "yacht.c").read_text()
 
 
 def test_the_exported_function_checks_the_shape():

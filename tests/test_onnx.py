@@ -1,5 +1,7 @@
 """The ONNX converter: onnxruntime gives what `predict` gives, to 1e-6."""
 
+import doctest
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -129,3 +131,9 @@ def test_an_activation_of_the_users_own_is_refused():
     network = net(activation=Activation(np.sin, np.cos, name="bump")).fit(Z, Y)
     with pytest.raises(NotImplementedError, match="'bump' is a function of your own"):
         to_onnx(network, Z[:1])
+
+
+def test_examples_in_docstrings():
+    failed, attempted = doctest.testmod(tinymlp_onnx)
+    assert attempted > 0
+    assert failed == 0

@@ -1,5 +1,10 @@
 """scikit-learn's grid search on Dask and Ray, and Dask's chunked arrays through `partial_fit`."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import joblib
 import numpy as np
 import pytest
@@ -11,6 +16,8 @@ from sklearn_tinymlp import TinyMLPRegressor
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((240, 3))
 Y = np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
@@ -45,8 +52,6 @@ def assert_same_search(found):
 
 
 def test_the_cluster_has_two_processes_of_its_own(cluster):
-    import os
-
     processes = set(cluster.run(os.getpid).values())
     assert len(processes) == 2 and os.getpid() not in processes
 
@@ -119,3 +124,25 @@ def test_grid_search_on_ray(monkeypatch):
     finally:
         ray.shutdown()
     assert_same_search(found)
+
+
+@pytest.mark.parametrize(
+    "script, package, options, said",
+    [
+        ("grid_search_on_dask.py", "dask.distributed", [], "R² 0.99"),
+        ("grid_search_on_ray.py", "ray", [], "R² 0.99"),
+        ("incremental_on_dask.py", "dask_ml", ["--rows", "100000"], "pass 2 over 100,000 rows"),
+    ],
+)
+def test_examples_run(script, package, options, said, tmp_path):
+    pytest.importorskip(package, reason=f"{package} is missing")
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / script, *options],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONIOENCODING": "utf-8", "RAY_AUTH_MODE": "disabled"},
+    )
+    assert said in result.stdout
