@@ -226,12 +226,18 @@ def call_fortran(address, arguments):
     address : uint64
     arguments : tuple
         A pair (array, start) stands for a pointer to array[start], any other member is a scalar of
-        the type that the routine wants.
+        the type that the routine wants. The last is a scalar.
+
+    Returns
+    -------
+    last : scalar
+        The last argument as the routine left it: of LAPACK the word on success, 0.
     """
     held = [x[0] if isinstance(x, tuple) else np.atleast_1d(np.asarray(x)) for x in arguments]
     starts = [x[1] if isinstance(x, tuple) else 0 for x in arguments]
     routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(held))(int(address))
     routine(*(_address_of(array, start) for array, start in zip(held, starts, strict=True)))
+    return held[-1][0]
 
 
 @overload(call_fortran)
@@ -254,9 +260,9 @@ def _emit_call_fortran(typing_context, address, arguments):
             else:
                 pointers.append(cgutils.alloca_once_value(builder, value))
         _emit_call_of(builder, address, pointers)
-        return context.get_dummy_value()
+        return builder.load(pointers[-1])
 
-    return types.void(types.uint64, arguments), codegen
+    return arguments[-1](types.uint64, arguments), codegen
 
 
 def _emit_pointer(context, builder, kind, array, start):

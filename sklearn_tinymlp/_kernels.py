@@ -677,21 +677,6 @@ def fill_sparse_jacobian(x, indices, indptr, start, net, deltas, n_rows, jacobia
                     jacobian[place + j * n_rows] += x[e] * deltas[delta + j * n_rows]
 
 
-@kernel
-def jacobian_of_block(
-    theta, net, rows, weight, order, first, n_rows, work, predictions, jacobian, routines
-):
-    """Predict, and differentiate all outputs by theta, for a block of rows and for Python."""
-    n_rows = unsigned(n_rows)
-    forward(theta, net, rows, order, first, n_rows, work)
-    last = net.layers.shape[0] - 1
-    output = net.layers[last, AFTER] * n_rows
-    for r in range(net.layers[last, N_OUT] * n_rows):
-        predictions[r] = work.values[output + r]
-    for k in range(net.layers[last, N_OUT]):
-        output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
-
-
 # --------------------------------------------------------------------- Levenberg-Marquardt
 
 

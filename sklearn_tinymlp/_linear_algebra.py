@@ -88,9 +88,7 @@ def add_gram_matrix(syrk, block, n_rows, n, result):
 def cholesky(potrf, matrix, n):
     """Replace the upper triangle of A by U; return whether A was positive definite."""
     n, o = np.int32(n), unsigned(0)
-    info = np.empty(1, np.int32)
-    call_fortran(potrf, (LOWER, n, (matrix, o), n, (info, o)))
-    return info[0] == 0
+    return call_fortran(potrf, (LOWER, n, (matrix, o), n, np.int32(0))) == 0
 
 
 @part

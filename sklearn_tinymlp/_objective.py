@@ -234,6 +234,20 @@ class Objective:
             so.picture.reshape(n_outputs, theta.size, theta.size),
         )
 
+    def residual_jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals of shape (n_outputs, n_samples) and their derivatives by theta.
+
+        The latter have the shape (n_outputs, n_parameters, n_samples); weights of samples are in
+        both by their square roots.
+        """
+        n_samples, n_outputs = self.training.y.shape
+        groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
+        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs)
+        while so.progress["phase"] == _kernels.PICTURE:
+            self.iterate(theta.copy(), so, NO_CURVES, None, OPERATIONS_PER_CALL)
+        jacobian = so.picture.reshape(theta.size, n_outputs, n_samples).transpose(1, 0, 2)
+        return so.residuals.reshape(n_outputs, n_samples), jacobian
+
     def iterate(self, theta, so, curves, options, budget) -> None:
         """Call the compiled loop of Levenberg-Marquardt, see `_kernels.run_levenberg_marquardt`."""
         samples = self.training

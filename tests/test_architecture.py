@@ -37,7 +37,7 @@ ALLOWED = {
         "_parameters",
         "_products",
     },
-    "_posterior": {"_objective", "_kernels"},
+    "_posterior": {"_objective"},
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
     "_persistence": {"_kernels", "_posterior", "_scaling", "_stochastic", "_training"},
