@@ -8,7 +8,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_tinymlp import TinyMLPRegressor
@@ -18,6 +18,10 @@ X = RNG.standard_normal((240, 3))
 Y = np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+# A process that has just compiled a kernel and one that took it from the disk cache have been seen
+# to differ in the last bit (adam).
+ROUNDING = {"rtol": 1e-9, "atol": 1e-12}
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
@@ -46,9 +50,13 @@ def search():
 def assert_same_search(found):
     expected = search().fit(X, Y)
     assert found.best_params_ == expected.best_params_
-    for column in ("mean_test_score", "std_test_score", "rank_test_score"):
-        assert_array_equal(found.cv_results_[column], expected.cv_results_[column])
-    assert_array_equal(found.predict(X), expected.predict(X))
+    assert_array_equal(
+        found.cv_results_["rank_test_score"], expected.cv_results_["rank_test_score"]
+    )
+    for column in ("mean_test_score", "std_test_score"):
+        # lbfgs amplifies rounding.
+        assert_allclose(found.cv_results_[column], expected.cv_results_[column], rtol=1e-4)
+    assert_allclose(found.predict(X), expected.predict(X), **ROUNDING)
 
 
 def test_the_cluster_has_two_processes_of_its_own(cluster):
@@ -66,8 +74,8 @@ def test_a_fitted_network_travels_to_the_workers(cluster):
     net = TinyMLPRegressor(random_state=0, max_iter=30).fit(X, Y)
     (mean, std) = cluster.submit(net.predict, X, return_std=True).result()
     expected = net.predict(X, return_std=True)
-    assert_array_equal(mean, expected[0])
-    assert_array_equal(std, expected[1])
+    assert_allclose(mean, expected[0], **ROUNDING)
+    assert_allclose(std, expected[1], **ROUNDING)
 
 
 def by_blocks(net, y):
@@ -91,10 +99,10 @@ def test_incremental_is_partial_fit_block_by_block(cluster, solver):
 
     expected = by_blocks(net, Y[:, 0])
     assert incremental.estimator_.t_ == expected.t_ == 3 * len(X)
-    assert_array_equal(incremental.estimator_.loss_curve_, expected.loss_curve_)
+    assert_allclose(incremental.estimator_.loss_curve_, expected.loss_curve_, **ROUNDING)
     predictions = incremental.predict(rows)
     assert predictions.chunks == targets.chunks
-    assert_array_equal(predictions.compute(), expected.predict(X))
+    assert_allclose(predictions.compute(), expected.predict(X), **ROUNDING)
 
 
 def test_several_outputs_by_a_loop_over_the_blocks(cluster):
