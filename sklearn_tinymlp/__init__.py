@@ -3,6 +3,7 @@
 from . import activations
 from ._activations import Activation
 from ._diagnosis import Diagnosis, Finding
+from ._export import to_c, to_python
 from ._regressor import TinyMLPRegressor, diagnose
 
 __version__ = "0.1.0"
@@ -15,4 +16,6 @@ __all__ = [
     "__version__",
     "activations",
     "diagnose",
+    "to_c",
+    "to_python",
 ]

@@ -35,6 +35,7 @@ from . import (
     _lbfgs,
     _levenberg_marquardt,
     _look,
+    _persistence,
     _stochastic,
 )
 from ._activations import (
@@ -759,6 +760,14 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     def history_(self):
         """One row an epoch or iteration, as a dict of arrays."""
         return self._record.arrays()
+
+    def __getstate__(self):
+        """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
+        return _persistence.plain(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Take what `__getstate__` gave."""
+        super().__setstate__(_persistence.restored(state))
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""

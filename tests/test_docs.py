@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_tinymlp import _activations, _diagnosis, _regressor, activations
+from sklearn_tinymlp import _activations, _diagnosis, _export, _regressor, activations
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("docs/why_doesnt_my_network_converge.md",)
@@ -77,7 +77,9 @@ def test_a_picture_is_drawn(tmp_path):
     assert (tmp_path / "no_bias.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("module", [activations, _activations, _diagnosis, _regressor], ids=str)
+@pytest.mark.parametrize(
+    "module", [activations, _activations, _diagnosis, _export, _regressor], ids=str
+)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(module)
