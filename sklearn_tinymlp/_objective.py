@@ -82,8 +82,11 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
 def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
     """Scratch space for blocks of rows, and for a gradient."""
     n_units = int(network.layers[-1, _kernels.AFTER] + network.layers[-1, _kernels.N_OUT])
-    blocks = (aligned(n_units * _kernels.BLOCK_ROWS, dtype) for _ in range(3))
-    return _kernels.Work(*blocks, aligned(n_parameters, dtype))
+    size = n_units * _kernels.BLOCK_ROWS  # a multiple of a cache line
+    memory = aligned(3 * size + n_parameters, dtype)
+    return _kernels.Work(
+        memory[:size], memory[size : 2 * size], memory[2 * size : 3 * size], memory[3 * size :]
+    )
 
 
 def jacobian_routines() -> _kernels.JacobianRoutines:
@@ -218,6 +221,7 @@ class Objective:
     def errors(self, theta) -> np.ndarray:
         """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
         samples = self.training
+        theta = aligned_copy(theta)
         residuals = predict(self.network, samples.rows, samples.n_samples, theta) - samples.y
         squares = residuals * residuals
         if samples.weight.size:
@@ -321,8 +325,10 @@ def rows_per_call(n_parameters) -> int:
 
 
 def predict(network, rows, n_samples, theta) -> np.ndarray:
-    """Compute the network's outputs, shape (n_samples, n_outputs), in the dtype of theta."""
-    theta = aligned_copy(theta)
+    """Compute the network's outputs, shape (n_samples, n_outputs), in the dtype of theta.
+
+    `theta` begins with a cache line.
+    """
     predictions = np.empty((n_samples, int(network.layers[-1, _kernels.N_OUT])), theta.dtype)
     work = work_arrays(network, 0, theta.dtype)
     for start, stop in slices(n_samples, theta.size):

@@ -16,7 +16,7 @@ def aligned(size: int, dtype=np.float64) -> np.ndarray:
     """
     dtype = np.dtype(dtype)
     memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
-    start = -memory.ctypes.data % CACHE_LINE
+    start = -memory.__array_interface__["data"][0] % CACHE_LINE
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
@@ -65,9 +65,10 @@ class Architecture:
         return self.n_coefs + np.cumsum([0, *self.units[1:-1]])
 
     def pack(self, coefs, intercepts, dtype) -> np.ndarray:
-        """Join coefs and intercepts into a new flat vector."""
+        """Join coefs and intercepts into a new flat vector that begins with a cache line."""
         parts = [*coefs, *intercepts] if self.bias else coefs
-        return np.concatenate([np.ravel(part) for part in parts]).astype(dtype, copy=False)
+        theta = aligned(self.n_parameters, dtype)
+        return np.concatenate([np.ravel(part) for part in parts], out=theta, casting="same_kind")
 
     def unpack(self, theta) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Split a flat vector into views: coefs and intercepts, zeros where there is no bias."""
