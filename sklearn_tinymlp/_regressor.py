@@ -26,6 +26,7 @@ from sklearn.utils.validation import (
 
 from . import _kernels, _lbfgs, _levenberg_marquardt, _stochastic
 from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
+from ._callbacks import CallbackSupportMixin, FitTasks, managed
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
@@ -66,7 +67,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-class TinyMLPRegressor(RegressorMixin, BaseEstimator):
+class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Small multi-layer perceptron regressor, compiled.
 
     A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
@@ -270,7 +271,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     stop_reason_ : str
         What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',
-        'line_search', 'max_iter', 'max_fun' or 'interrupted'; after `partial_fit` 'partial_fit'.
+        'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after `partial_fit`
+        'partial_fit'. 'callback' is a callback's wish: `converged_` is then False, but the user
+        knows, and there is no ConvergenceWarning.
 
     n_parameters_ : int
         Number of weights that training may change.
@@ -495,7 +498,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             when training ended in weights that are not finite. The estimator then stays as it
             was before the call.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
             start = (coefs_init, intercepts_init)
             return self._fit(X, y, sample_weight, validation, start)
@@ -540,7 +543,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
             )
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), managed(self):
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X, return_std=False):
@@ -658,6 +661,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         start=(None, None),
         incremental=False,
     ):
+        given = (X, y, sample_weight)
         hidden = self._hidden_layer_sizes()
         activations = self._activations(hidden)
         self._check_consistency(start)
@@ -674,8 +678,13 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         data = _standardized((X, y, sample_weight), scaling)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Event()
+        tasks = self._tasks(given, solver, len(starts), incremental)
+
+        def predictor(theta) -> dict:
+            return self._predictor(theta, architecture, activations, scaling, X.dtype)
 
         def train(theta, random_state) -> Solution:
+            watcher = None if tasks is None else tasks.begin_start(predictor)
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
                 training, held_out = self._hold_out(training, random_state)
@@ -688,20 +697,26 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
             )
-            return self._solve(
+            solution = self._solve(
                 solver,
                 objective,
                 architecture,
                 theta.astype(X.dtype).astype(dtype),
                 random_state,
                 interrupted,
+                watcher,
                 first_pass,
                 incremental,
             )
+            if watcher is not None and watcher.end_start(solution.theta):
+                interrupted.set()  # the starts to come are left out
+            return solution
 
         small = architecture.n_parameters <= ONE_THREAD
         with single_threaded_blas() if small else nullcontext():
-            solutions = train_all(train, starts, interrupted, in_threads=not self.verbose)
+            # Neither lines of text nor callbacks are to come from several threads.
+            in_threads = not self.verbose and tasks is None
+            solutions = train_all(train, starts, interrupted, in_threads)
         best = max(solutions, key=self._rank)
 
         if not np.isfinite(best.theta).all():
@@ -725,7 +740,39 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             network = kernel_network(architecture, activations, self.loss, "float64")
             X = X.astype(np.float64, copy=False)
             self._posterior = self._posterior.calibrated(network, X, y, sample_weight)
+        if tasks is not None:
+            tasks.end()
         return self
+
+    def _tasks(self, given, solver, n_starts, incremental) -> FitTasks | None:
+        """Tell the callbacks, if there are any, that the fit begins."""
+        if not getattr(self, "_skl_callbacks", None):
+            return None
+        # By the evidence a start may have two beginnings, see `solve_by_evidence`.
+        beginnings = 2 if solver == "lm" and self.alpha == "auto" else 1
+        return FitTasks(
+            self,
+            *given,
+            name="partial_fit" if incremental else "fit",
+            step="epoch" if solver in STOCHASTIC_SOLVERS else "iteration",
+            n_starts=n_starts,
+            n_steps=1 if incremental else beginnings * self.max_iter,
+        )
+
+    def _predictor(self, theta, architecture, activations, scaling, dtype) -> dict:
+        """Give the attributes that `predict` reads, for parameters in the units of training."""
+        theta = theta.copy() if scaling is None else scaling.fold(architecture, theta)
+        coefs, intercepts = architecture.unpack(theta.astype(dtype, copy=False))
+        return {
+            "coefs_": coefs,
+            "intercepts_": intercepts,
+            "n_parameters_": architecture.n_parameters,
+            "n_outputs_": architecture.units[-1],
+            "_layer_activations": activations,
+            "_loss": self.loss,
+            "_scaling": scaling,
+            "_posterior": None,
+        }
 
     def _solve(
         self,
@@ -735,6 +782,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         theta,
         random_state,
         interrupted,
+        watcher,
         first_pass,
         incremental,
     ) -> Solution:
@@ -749,6 +797,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             interrupted=interrupted,
+            watcher=watcher,
         )
         earlier = None if first_pass else self._stochastic_state
         if early_stopping and first_pass:

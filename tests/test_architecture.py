@@ -18,6 +18,7 @@ ALLOWED = {
     "_compilation": set(),
     "_parameters": set(),
     "_training": set(),
+    "_callbacks": set(),
     "_threads": set(),
     "_restarts": {"_training"},
     "_activations": {"_compilation"},
