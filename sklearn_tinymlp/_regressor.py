@@ -24,9 +24,10 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from . import _kernels, _lbfgs, _levenberg_marquardt, _stochastic
+from . import _html, _kernels, _lbfgs, _levenberg_marquardt, _stochastic
 from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from ._callbacks import CallbackSupportMixin, FitTasks, managed
+from ._diagram import diagram_of
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
@@ -637,6 +638,16 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             X = self._scaling.transform_X(X)
         activations = self._layer_activations
         return kernel_network(self._architecture(), activations, self._loss, "float64"), X
+
+    _doc_link_module = "sklearn_tinymlp"
+    _doc_link_template = _html.DOCUMENTATION
+
+    def _html_repr(self):
+        """Show scikit-learn's block, and below it the network once there is one."""
+        block = super()._html_repr()
+        if not hasattr(self, "coefs_"):
+            return block
+        return block + _html.trained_network(self, diagram_of(self))
 
     @property
     def history_(self):
