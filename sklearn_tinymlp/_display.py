@@ -529,6 +529,7 @@ class NetworkDisplay:
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
         from matplotlib.collections import LineCollection
+        from matplotlib.colors import to_rgba
 
         ax = _axes(ax)
         nodes, links, captions, most = self.diagram
@@ -541,9 +542,8 @@ class NetworkDisplay:
             strength = np.array([abs(link.weight) for link in chosen])
             lines = LineCollection(
                 [(link.start, link.end) for link in chosen],
-                colors=colour,
+                colors=[to_rgba(colour, 0.25 + 0.65 * share**1.5) for share in strength],
                 linewidths=0.3 + widest * strength,
-                alpha=0.25 + 0.65 * strength**1.5,
                 linestyles=[dashes],
                 capstyle="butt",
                 zorder=1,

@@ -1,5 +1,9 @@
 """scikit-learn's callbacks and the user's own, with every solver."""
 
+import os
+import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -306,3 +310,53 @@ def test_pipeline_and_grid_search(solver, n_jobs, capsys):
     shown = capsys.readouterr().out
     assert "GridSearchCV - fit" in shown and "TinyMLPRegressor - fit" in shown
     assert clone(search.best_estimator_[-1])._skl_callbacks
+
+
+IN_A_TERMINAL = """
+import warnings
+import numpy as np
+from sklearn.callback import ProgressBar
+from sklearn.model_selection import GridSearchCV
+from sklearn_tinymlp import TinyMLPRegressor
+
+warnings.simplefilter("ignore")
+X = np.random.default_rng(0).standard_normal((100, 3))
+y = np.sin(X[:, 0])
+net = TinyMLPRegressor(solver="sgd", max_iter=5000, tol=0, n_iter_no_change=5000, random_state=0)
+net.set_callbacks(ProgressBar()).fit(X, y)
+grid = {"alpha": [0.1, 1, 2, 3], "activation": ["tanh", "sin", "relu"], "bias": [True, False]}
+search = GridSearchCV(TinyMLPRegressor(solver="adam", max_iter=5), grid, cv=2)
+search.set_callbacks(ProgressBar()).fit(X, y)
+"""
+
+
+@needs_callbacks
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_progress_bar_grows_in_a_terminal():
+    pytest.importorskip("rich", reason="the progress bar needs rich")
+    import pty
+
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm", "COLUMNS": "120", "LINES": "80"}
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL], stdout=theirs, stderr=theirs, env=environment
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        while True:
+            try:
+                read = os.read(ours, 65536)
+            except OSError:  # Linux says so when the other end is closed
+                break
+            if not read:
+                break
+            shown += read
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
+    assert process.returncode == 0, text
+    bars = re.findall(r"^TinyMLPRegressor - fit \S+\s+(\d+)%", text.replace("\r", "\n"), re.M)
+    percents = [int(percent) for percent in bars]
+    assert percents == sorted(percents) and percents[-1] == 100
+    assert any(0 < percent < 100 for percent in percents)
+    candidates = set(re.findall(r"TinyMLPRegressor - fit #(\d+)", text))
+    assert len(candidates) == 24 * 2
