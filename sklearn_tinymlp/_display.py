@@ -57,16 +57,13 @@ class LossCurveDisplay:
         Figure containing the curves.
 
     line_ : matplotlib Line2D
-        Training loss.
+        Training loss, with a marker where it ended.
 
     validation_line_ : matplotlib Line2D or None
         Validation loss.
 
     loss_tol_line_ : matplotlib Line2D or None
         The loss asked for.
-
-    end_ : matplotlib Line2D
-        The last point.
 
     Examples
     --------
@@ -202,7 +199,17 @@ class LossCurveDisplay:
         n_iter = len(self.loss)
         steps = np.arange(1, n_iter + 1)
         label = "training" if self.name is None else f"{self.name}, training"
-        (self.line_,) = ax.plot(steps, self.loss, **(style | {"label": label}))
+        if self.stop_reason is not None:
+            label += f" (ended by {self.stop_reason})"
+        first = {
+            "label": label,
+            "marker": MARKERS[number % len(MARKERS)],
+            "markevery": [n_iter - 1] if n_iter else None,
+            "markersize": 7,
+            "markeredgewidth": 1.5,
+            "markerfacecolor": "white" if self.converged is False else style["color"],
+        }
+        (self.line_,) = ax.plot(steps, self.loss, **(first | style))
         self.line_.set_gid("training loss")
         style["color"] = self.line_.get_color()
 
@@ -221,20 +228,6 @@ class LossCurveDisplay:
                 linestyle=":",
                 label=f"loss_tol = {self.loss_tol:g}",
             )
-        label = None if self.stop_reason is None else f"ended by {self.stop_reason}"
-        (self.end_,) = ax.plot(
-            steps[-1:],
-            self.loss[-1:],
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=7,
-            linestyle="none",
-            color=style["color"],
-            markerfacecolor="white" if self.converged is False else style["color"],
-            markeredgewidth=1.5,
-            label=label,
-            clip_on=False,
-            zorder=3,
-        )
         curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
         if all(np.nanmin(curve, initial=np.inf) > 0 for curve in curves):
             ax.set_yscale("log")
@@ -633,6 +626,8 @@ class NetworkDisplay:
             ncols=len(handles),
             frameon=False,
             fontsize="small",
+            columnspacing=1.2,
+            handlelength=1.8,
         )
 
 

@@ -304,9 +304,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     its 'lbfgs' is given a gradient that is not that of its loss (scikit-learn issue 8349). Here
     it is.
 
-    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own: each epoch
-    or iteration is a task, after which a callback may stop the training; with `n_init` above 1 each
-    start is a task that holds them, and the starts are trained one after the other.
+    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own: each
+    epoch or iteration is a task, after which a callback may stop the training; with `n_init` above
+    1 each start is a task that holds them, and the starts are trained one after the other.
 
     References
     ----------

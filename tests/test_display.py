@@ -143,10 +143,9 @@ def test_loss_curve_has_both_curves_the_tolerance_and_the_reason():
     )
     assert set(display.loss_tol_line_.get_ydata()) == {1e-3}
     assert labels(display) == [
-        "net, training",
+        f"net, training (ended by {est.stop_reason_})",
         "net, validation",
         "loss_tol = 0.001",
-        f"ended by {est.stop_reason_}",
     ]
     assert display.ax_.get_yscale() == "log"
 
@@ -156,11 +155,11 @@ def test_several_estimators_on_one_axis_have_colours_and_markers_of_their_own(ne
     first = LossCurveDisplay.from_estimator(net)
     second = drawn(LossCurveDisplay.from_estimator(adam, ax=first.ax_))
     assert first.line_.get_color() != second.line_.get_color()
-    assert first.end_.get_marker() != second.end_.get_marker()
-    assert len(labels(second)) == 4
+    assert first.line_.get_marker() != second.line_.get_marker()
+    assert len(labels(second)) == 2
     # Full where it converged, hollow where it did not.
-    assert net.converged_ is (first.end_.get_markerfacecolor() != "white")
-    assert not adam.converged_ and second.end_.get_markerfacecolor() == "white"
+    assert net.converged_ is (first.line_.get_markerfacecolor() != "white")
+    assert not adam.converged_ and second.line_.get_markerfacecolor() == "white"
 
 
 def test_loss_curve_of_mlp_regressor_and_of_a_kept_history(net):
