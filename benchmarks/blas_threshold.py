@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sklearn_tinymlp import _products
+from sklearn_tinymlp._linear_algebra import gemm
 
 SHAPES = [(1, 10), (10, 1), (10, 10), (10, 100), (100, 1), (20, 20), (30, 30), (50, 50)]
 SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (500, 500)]
@@ -39,11 +40,12 @@ def layer_seconds(n_in, n_out, n_rows, blas):
         return [array.ctypes.data_as(combine.ctypes.argtypes[0]) for array in arrays]
 
     sizes = (n_in, n_out, n_rows)
-    forward = (*pointers(coefs, before, after), *sizes, n_out, 1)
-    backward = (*pointers(coefs, after, before), n_out, n_in, n_rows, 1, n_out)
-    products = (*pointers(before, after, gradient), *sizes, n_out, 1)
+    address = gemm("float64")
+    forward = (*pointers(coefs, before, after), *sizes, n_out, 1, 1, address)
+    backward = (*pointers(coefs, after, before), n_out, n_in, n_rows, 1, n_out, 0, address)
+    products = (*pointers(before, after, gradient), *sizes, n_out, 1, address)
     if n_in <= n_out:
-        products = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out)
+        products = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out, address)
     return (
         least_seconds(combine.ctypes, forward)
         + least_seconds(combine.ctypes, backward)

@@ -1,5 +1,8 @@
 """Small neural networks for scikit-learn: a faster, freer `MLPRegressor`."""
 
+from . import activations
+from ._activations import Activation
+from ._diagnosis import Diagnosis, Finding
 from ._display import (
     LossCurveDisplay,
     NetworkDisplay,
@@ -7,11 +10,14 @@ from ._display import (
     RelevanceDisplay,
     TrainingStateDisplay,
 )
-from ._regressor import TinyMLPRegressor
+from ._regressor import TinyMLPRegressor, diagnose
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Activation",
+    "Diagnosis",
+    "Finding",
     "LossCurveDisplay",
     "NetworkDisplay",
     "PredictionBandDisplay",
@@ -19,4 +25,6 @@ __all__ = [
     "TinyMLPRegressor",
     "TrainingStateDisplay",
     "__version__",
+    "activations",
+    "diagnose",
 ]

@@ -8,10 +8,14 @@ compiled anew for it.
 
 import ctypes
 import struct
+import threading
+from functools import cache, wraps
+from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, config, njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 # reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
@@ -61,10 +65,26 @@ def inlined(function):
     return njit(inline="always", nogil=True, **_OPTIONS)(function)
 
 
+def once(function):
+    """Compile once a process and keep the result alive, because its address is used.
+
+    Two threads must not compile the same thing: the cache would keep one of the two, and the
+    address of the other would point to nothing.
+    """
+    cached, lock = cache(function), threading.Lock()
+
+    @wraps(function)
+    def locked(*arguments):
+        with lock:
+            return cached(*arguments)
+
+    return locked
+
+
 _interpreted = {}  # address: (function, dtype), with NUMBA_DISABLE_JIT=1
 
 
-def c_function(function, n_arrays, n_sizes, dtype):
+def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True):
     """Compile `function(*pointers, *sizes)` now; the result has an `address` for `call`.
 
     Parameters
@@ -73,6 +93,9 @@ def c_function(function, n_arrays, n_sizes, dtype):
         Takes `n_arrays` pointers to numbers of `dtype`, then `n_sizes` unsigned integers.
     n_arrays, n_sizes : int
     dtype : {'float32', 'float64'}
+    on_disk : bool, default=True
+        Whether numba keeps the machine code. What a closure calls is new to numba in every
+        process: there it would never find it again, only fill the folder.
 
     Returns
     -------
@@ -82,7 +105,45 @@ def c_function(function, n_arrays, n_sizes, dtype):
         return _Interpreted(function, dtype)
     pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
     signature = types.void(*[pointer] * n_arrays, *[types.uint64] * n_sizes)
+    if not on_disk:
+        return cfunc(signature, **_OPTIONS)(function)
     return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function))
+
+
+def callback(function, n_arrays, n_sizes, dtype):
+    """Give `function(*pointers, *sizes)` an `address` for `call` without compiling it.
+
+    Kernels run without the GIL; ctypes takes it for the call. `function` must not raise: a C
+    function has nowhere to raise to.
+    """
+    if config.DISABLE_JIT:
+        return _Interpreted(function, dtype)
+    return _Callback(function, n_arrays, n_sizes, dtype)
+
+
+class _Callback:
+    """A Python function that C can call."""
+
+    def __init__(self, function, n_arrays, n_sizes, dtype):
+        pointer = ctypes.POINTER(ctypes.c_float if dtype == "float32" else ctypes.c_double)
+        kind = ctypes.CFUNCTYPE(None, *[pointer] * n_arrays, *[ctypes.c_uint64] * n_sizes)
+        self.function = kind(function)
+        self.address = ctypes.cast(self.function, ctypes.c_void_p).value
+
+
+def call_from_python(compiled, arrays, sizes):
+    """Call what `c_function` or `callback` gave, with C-contiguous arrays."""
+    addresses = [array.ctypes.data for array in arrays]
+    if config.DISABLE_JIT:
+        compiled(addresses, sizes)
+        return
+    kinds = [ctypes.c_void_p] * len(arrays) + [ctypes.c_uint64] * len(sizes)
+    ctypes.CFUNCTYPE(None, *kinds)(compiled.address)(*addresses, *sizes)
+
+
+def jitted(function):
+    """Compile a function of the user's own for `c_function` to call; others stay as they are."""
+    return njit(**_OPTIONS)(function) if isinstance(function, FunctionType) else function
 
 
 class _Interpreted:
@@ -122,15 +183,12 @@ def _emit_power_of_two(typing_context, shifted):
 
 def call(address, arrays, starts, sizes):
     """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
-    addresses = [
-        array.ctypes.data + int(start) * array.itemsize
-        for array, start in zip(arrays, starts, strict=True)
-    ]
-    if int(address) in _interpreted:
-        _interpreted[int(address)](addresses, sizes)
-    else:
-        kinds = [ctypes.c_void_p] * len(addresses) + [ctypes.c_uint64] * len(sizes)
-        ctypes.CFUNCTYPE(None, *kinds)(int(address))(*addresses, *map(int, sizes))
+    addresses = [_address_of(array, start) for array, start in zip(arrays, starts, strict=True)]
+    _interpreted[int(address)](addresses, sizes)
+
+
+def _address_of(array, start):
+    return array.ctypes.data + int(start) * array.itemsize
 
 
 @overload(call)
@@ -148,30 +206,91 @@ def _emit_call(typing_context, address, arrays, starts, sizes):
             [builder.extract_value(packed, i) for i in range(len(kind))]
             for packed, kind in zip(tuples, signature.args[1:], strict=True)
         )
-        # Taken out of the array's record: numba's own accessor copies the whole of it.
-        fields = [
-            context.data_model_manager[kind].get_field_position("data")
-            for kind in signature.args[1]
-        ]
         pointers = [
-            builder.gep(builder.extract_value(array, field), [start])
-            for field, array, start in zip(fields, array_values, start_values, strict=True)
+            _emit_pointer(context, builder, kind, array, start)
+            for kind, array, start in zip(
+                signature.args[1], array_values, start_values, strict=True
+            )
         ]
-        passed = pointers + size_values
-        function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        builder.call(builder.inttoptr(address, function_type.as_pointer()), passed)
+        _emit_call_of(builder, address, pointers + size_values)
         return context.get_dummy_value()
 
     return types.void(types.uint64, arrays, starts, sizes), codegen
 
 
+def call_fortran(address, arguments):
+    """Call a Fortran routine by address: everything by reference.
+
+    Parameters
+    ----------
+    address : uint64
+    arguments : tuple
+        A pair (array, start) stands for a pointer to array[start], any other member is a scalar of
+        the type that the routine wants. The last is a scalar.
+
+    Returns
+    -------
+    last : scalar
+        The last argument as the routine left it: of LAPACK the word on success, 0.
+    """
+    held = [x[0] if isinstance(x, tuple) else np.atleast_1d(np.asarray(x)) for x in arguments]
+    starts = [x[1] if isinstance(x, tuple) else 0 for x in arguments]
+    routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(held))(int(address))
+    routine(*(_address_of(array, start) for array, start in zip(held, starts, strict=True)))
+    return held[-1][0]
+
+
+@overload(call_fortran)
+def _overload_call_fortran(address, arguments):
+    return lambda address, arguments: _emit_call_fortran(address, arguments)
+
+
+@intrinsic
+def _emit_call_fortran(typing_context, address, arguments):
+    """Emit `(*address)(&scalar, ..., &array[start], ...)`."""
+
+    def codegen(context, builder, signature, values):
+        address, packed = values
+        pointers = []
+        for i, kind in enumerate(signature.args[1]):
+            value = builder.extract_value(packed, i)
+            if isinstance(kind, types.BaseTuple):
+                array, start = (builder.extract_value(value, j) for j in range(2))
+                pointers.append(_emit_pointer(context, builder, kind[0], array, start))
+            else:
+                pointers.append(cgutils.alloca_once_value(builder, value))
+        _emit_call_of(builder, address, pointers)
+        return builder.load(pointers[-1])
+
+    return arguments[-1](types.uint64, arguments), codegen
+
+
+def _emit_pointer(context, builder, kind, array, start):
+    """Emit `&array[start]`, the pointer taken out of the array's record.
+
+    numba's own accessor copies the whole record, which takes longer to compile.
+    """
+    field = context.data_model_manager[kind].get_field_position("data")
+    return builder.gep(builder.extract_value(array, field), [start])
+
+
+def _emit_call_of(builder, address, arguments):
+    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+    builder.call(builder.inttoptr(address, function_type.as_pointer()), arguments)
+
+
 __all__ = [
     "c_function",
     "call",
+    "call_fortran",
+    "call_from_python",
+    "callback",
     "carray",
     "exact",
     "inlined",
+    "jitted",
     "kernel",
+    "once",
     "part",
     "power_of_two",
     "unsigned",

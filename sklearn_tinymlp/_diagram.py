@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ._activations import name_of, raise_caught
 from ._objective import kernel_network, kernel_rows, predict
 from ._parameters import Architecture
 
@@ -143,6 +144,7 @@ def unit_shades(coefs, intercepts, activations, X) -> list[np.ndarray]:
             architecture, tuple(activations[:layer]), "squared_error", "float64"
         )
         values.append(predict(network, kernel_rows(X), len(X), theta).mean(axis=0))
+        raise_caught()
     return [_between_0_and_1(value) for value in values]
 
 
@@ -212,14 +214,10 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
         intercepts,
         input_names(estimator, n_inputs, feature_names),
         output_names,
-        [_name_of(activation) for activation in activations],
+        [name_of(activation) for activation in activations],
         shades=shades,
         most_units=most_units,
     )
-
-
-def _name_of(activation) -> str:
-    return activation if isinstance(activation, str) else getattr(activation, "name", "own")
 
 
 def _inputs_of_network(estimator, network, X):

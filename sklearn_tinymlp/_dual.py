@@ -17,9 +17,8 @@ holds all of them, output by output, and `factor` is n_residuals^2 and a vector.
 """
 
 import math
-from functools import cache
 
-from ._compilation import c_function, carray, part, unsigned
+from ._compilation import c_function, carray, once, part, unsigned
 from ._evidence import re_estimate
 from ._linear_algebra import add_gram_matrix, cholesky, cholesky_inverse, cholesky_solve
 
@@ -197,8 +196,8 @@ def evaluate(
     re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_outputs)
 
 
-@cache
+@once
 def compiled():
-    """Compile `assemble`, `solve` and `evaluate`, once a process; keep them alive."""
+    """Compile `assemble`, `solve` and `evaluate`."""
     shapes = ((assemble, 8, 4), (solve, 10, 8), (evaluate, 8, 8))
     return [c_function(*shape, "float64") for shape in shapes]

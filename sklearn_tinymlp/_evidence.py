@@ -20,13 +20,12 @@ learning", ICNN 1997; R. Neal, "Bayesian learning for neural networks" (1996) fo
 """
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import lapack
 
-from ._compilation import c_function, call, carray, part, unsigned
+from ._compilation import c_function, call, carray, once, part, unsigned
 from ._linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
@@ -246,9 +245,9 @@ def re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_
         result[next_beta + k] = min(max(beta, LEAST_BETA), MOST_BETA)
 
 
-@cache
+@once
 def compiled():
-    """Compile `assemble`, `solve` and `evaluate`, once a process; keep them alive."""
+    """Compile `assemble`, `solve` and `evaluate`."""
     shapes = ((assemble, 8, 4), (solve, 10, 8), (evaluate, 8, 8))
     return [c_function(*shape, "float64") for shape in shapes]
 

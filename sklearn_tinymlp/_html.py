@@ -107,10 +107,15 @@ def outcome_table(estimator) -> str:
 def trained_network(estimator, diagram: Diagram) -> str:
     """Put diagram and outcome in a block that is closed until it is clicked on."""
     note = "Solid blue: positive; dashed orange: negative; wide: large within its layer."
+    advice = ""
+    if not estimator.converged_:
+        advice = (
+            "<p><code>diagnose(X, y)</code> says why it did not converge, and what mends it.</p>"
+        )
     return (
         '<details class="sklearn-tinymlp-network" style="margin-top:4px">'
         '<summary style="cursor:pointer">Trained network</summary>'
         f"{diagram_svg(diagram)}"
         f'<p style="margin:2px 0;font-size:smaller">{note}</p>'
-        f"{outcome_table(estimator)}</details>"
+        f"{outcome_table(estimator)}{advice}</details>"
     )

@@ -11,9 +11,9 @@ every layer (without bias there are none).  Rows are worked on in blocks of at m
 axis*, so that the innermost loop runs over contiguous samples.  It is as long as the block
 whatever the layer sizes, hence small layers vectorise as well as large ones::
 
-    z[j, r] = b[j] + sum_i W[i, j] a[i, r]              add_combinations
+    z[j, r] = b[j] + sum_i W[i, j] a[i, r]              combine
     G[i, j] += sum_r a[i, r] delta[j, r]                add_products
-    delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     add_combinations
+    delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     combine
 
 The first line and the last are one function of `_products`, the second another; large layers go to
 BLAS.  Training by single rows has its own path (`train_on_sample`), with the units innermost.
@@ -30,6 +30,7 @@ import numpy as np
 
 from ._compilation import call, inlined, kernel, part, unsigned
 from ._linear_algebra import add_self_product
+from ._products import FEW_OUTPUTS
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
@@ -71,13 +72,15 @@ class Network(NamedTuple):
     bias: bool
     loss: int
     loss_factor: float  # 1 / n_outputs for the squared error, 1 for the Poisson deviance
+    gemm: int  # address of BLAS's matrix product
+    pass_back: int  # address of the function of `_products`
 
 
 # Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
 # in theta; how many units stand before these two in a block; addresses of the activation and of
 # the two products of `_products`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
-ACTIVATION, ADD_COMBINATIONS, ADD_PRODUCTS = range(6, 9)
+ACTIVATION, COMBINE, ADD_PRODUCTS = range(6, 9)
 
 
 class Rows(NamedTuple):
@@ -174,10 +177,10 @@ def forward(theta, net, rows, order, start, n_rows, work):
             )
         if layer > 0 or rows.indptr is None:
             call(
-                net.layers[layer, ADD_COMBINATIONS],
+                net.layers[layer, COMBINE],
                 (theta, values, values),
                 (coef, before, after),
-                (n_in, n_out, n_rows, n_out, unsigned(1)),
+                (n_in, n_out, n_rows, n_out, unsigned(1), unsigned(1), net.gemm),
             )
         call(
             net.layers[layer, ACTIVATION],
@@ -235,18 +238,26 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
     forward(theta, net, rows, order, start, n_rows, work)
     total = output_delta(net, y, weight, order, start, n_rows, work)
     values, slopes, deltas = work.values, work.slopes, work.deltas
-    one = unsigned(1)
+    one, passed_back = unsigned(1), False
     for layer in range(net.layers.shape[0] - 1, -1, -1):
         n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
         coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
         before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
-        if net.bias:
+        if net.bias and not passed_back:
             for j in range(n_out):
                 s = theta.dtype.type(0)
                 for r in range(n_rows):
                     s += deltas[after + j * n_rows + r]
                 gradient[intercept + j] += s
-        if layer == 0 and rows.indptr is not None:
+        passed_back = layer > 0 and n_out <= FEW_OUTPUTS
+        if passed_back:
+            call(
+                net.pass_back,
+                (theta, values, slopes, deltas, deltas, gradient, gradient),
+                (coef, before, before, after, before, coef, net.layers[layer - 1, INTERCEPTS]),
+                (n_in, n_out, n_rows, unsigned(net.bias)),
+            )
+        elif layer == 0 and rows.indptr is not None:
             add_sparse_gradient(
                 rows.values, rows.indices, rows.indptr, order, start, net, deltas, n_rows, gradient
             )
@@ -255,23 +266,21 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
                 net.layers[layer, ADD_PRODUCTS],
                 (values, deltas, gradient),
                 (before, after, coef),
-                (n_in, n_out, n_rows, n_out, one),
+                (n_in, n_out, n_rows, n_out, one, net.gemm),
             )
         else:
             call(
                 net.layers[layer, ADD_PRODUCTS],
                 (deltas, values, gradient),
                 (after, before, coef),
-                (n_out, n_in, n_rows, one, n_out),
+                (n_out, n_in, n_rows, one, n_out, net.gemm),
             )
-        if layer > 0:  # delta = f'(z) (coefs delta of the layer after)
-            for k in range(before, before + n_in * n_rows):
-                deltas[k] = theta.dtype.type(0)
+        if layer > 0 and not passed_back:  # delta = f'(z) (coefs delta of the layer after)
             call(
-                net.layers[layer, ADD_COMBINATIONS],
+                net.layers[layer, COMBINE],
                 (theta, deltas, deltas),
                 (coef, after, before),
-                (n_out, n_in, n_rows, one, n_out),
+                (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm),
             )
             for k in range(before, before + n_in * n_rows):
                 deltas[k] *= slopes[k]
@@ -643,13 +652,11 @@ def output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, 
                 (n_in, n_out, n_rows),
             )
         if layer > 0:
-            for unit in range(before, before + n_in * n_rows):
-                deltas[unit] = 0.0
             call(
-                net.layers[layer, ADD_COMBINATIONS],
+                net.layers[layer, COMBINE],
                 (theta, deltas, deltas),
                 (net.layers[layer, COEFS], after, before),
-                (n_out, n_in, n_rows, one, n_out),
+                (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm),
             )
             for unit in range(before, before + n_in * n_rows):
                 deltas[unit] *= slopes[unit]
@@ -668,21 +675,6 @@ def fill_sparse_jacobian(x, indices, indptr, start, net, deltas, n_rows, jacobia
                 place = begin + unsigned(indices[e]) * n_out * n_rows + r
                 for j in range(n_out):
                     jacobian[place + j * n_rows] += x[e] * deltas[delta + j * n_rows]
-
-
-@kernel
-def jacobian_of_block(
-    theta, net, rows, weight, order, first, n_rows, work, predictions, jacobian, routines
-):
-    """Predict, and differentiate all outputs by theta, for a block of rows and for Python."""
-    n_rows = unsigned(n_rows)
-    forward(theta, net, rows, order, first, n_rows, work)
-    last = net.layers.shape[0] - 1
-    output = net.layers[last, AFTER] * n_rows
-    for r in range(net.layers[last, N_OUT] * n_rows):
-        predictions[r] = work.values[output + r]
-    for k in range(net.layers[last, N_OUT]):
-        output_jacobian(k, theta, net, rows, weight, first, n_rows, work, jacobian, routines)
 
 
 # --------------------------------------------------------------------- Levenberg-Marquardt
@@ -804,7 +796,7 @@ def add_block(
                 routines.add_products,
                 (jacobian, residuals, so.gradients),
                 (block, residual, k * n),
-                (n, one, n_rows, one, one),
+                (n, one, n_rows, one, one, net.gemm),
             )
             if so.residuals.size == 0:
                 add_self_product(syrk, jacobian, block, n, n_rows, so.picture, k * n * n)

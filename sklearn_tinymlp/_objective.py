@@ -74,6 +74,8 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         bias=architecture.bias,
         loss=loss_code,
         loss_factor=loss_factor,
+        gemm=_linear_algebra.gemm(dtype),
+        pass_back=unsigned(_products.compiled_pass_back(dtype).address),
     )
 
 
@@ -87,7 +89,7 @@ def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
 def jacobian_routines() -> _kernels.JacobianRoutines:
     """Look up the products that the Jacobian needs."""
     outer_products = _products.compiled_outer_products()
-    _, add_products = _products.compiled("float64", blas=False)
+    _, add_products = _products.compiled("float64", False)
     return _kernels.JacobianRoutines(
         unsigned(outer_products.address), unsigned(add_products.address)
     )
@@ -231,6 +233,20 @@ class Objective:
             so.gradients.reshape(n_outputs, -1),
             so.picture.reshape(n_outputs, theta.size, theta.size),
         )
+
+    def residual_jacobian(self, theta) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals of shape (n_outputs, n_samples) and their derivatives by theta.
+
+        The latter have the shape (n_outputs, n_parameters, n_samples); weights of samples are in
+        both by their square roots.
+        """
+        n_samples, n_outputs = self.training.y.shape
+        groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
+        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs)
+        while so.progress["phase"] == _kernels.PICTURE:
+            self.iterate(theta.copy(), so, NO_CURVES, None, OPERATIONS_PER_CALL)
+        jacobian = so.picture.reshape(theta.size, n_outputs, n_samples).transpose(1, 0, 2)
+        return so.residuals.reshape(n_outputs, n_samples), jacobian
 
     def iterate(self, theta, so, curves, options, budget) -> None:
         """Call the compiled loop of Levenberg-Marquardt, see `_kernels.run_levenberg_marquardt`."""

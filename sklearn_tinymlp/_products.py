@@ -5,31 +5,36 @@ unsigned sizes: views would cost reference counts and signed indices wrap-around
 which keep the inner loops from vectorising and triple the time that numba needs to compile them.
 """
 
-from functools import cache
+from ._compilation import c_function, carray, once, unsigned
+from ._linear_algebra import matrix_product
 
-import numpy as np
-
-from ._compilation import c_function, carray, unsigned
+# A layer of at most this many outputs is passed back through by `pass_back`.
+FEW_OUTPUTS = 4
 
 # A layer of this many coefs or more is multiplied by BLAS. `python -m benchmarks.blas_threshold`
-# measures both: loops win by up to 1.5 below 1,000 coefs, BLAS by 1.2 at 2,500 and by 2 at 10,000.
-BLAS_SIZE = 2048
+# measures both: BLAS is up to 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128;
+# below there is no difference to speak of.
+BLAS_SIZE = 64
 
 
-def add_combinations(coefs, source, result, n_in, n_out, n_rows, step_in, step_out):
-    """result[j, r] += sum_i w[i, j] source[i, r], where w[i, j] = coefs[i step_in + j step_out].
+def combine(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, keep, gemm):
+    """result[j, r] = keep result[j, r] + sum_i w[i, j] source[i, r].
 
-    One of the steps is 1, the other the row length of the coefs: so the coefs are applied
-    forward, or transposed.
+    w[i, j] = coefs[i step_in + j step_out]; one of the steps is 1, the other the row length of the
+    coefs: so the coefs are applied forward, or transposed. `keep` is 0 or 1, `gemm` for BLAS.
     """
     coefs = carray(coefs, n_in * n_out)
     source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
     four, one = unsigned(4), unsigned(1)
+    zero = result.dtype.type(0)
     for j in range(n_out):
         z = j * n_rows
         w = j * step_out
         a = n_rows - n_rows
         left = n_in
+        if keep == 0:
+            for r in range(n_rows):
+                result[z + r] = zero
         while left >= four:  # four at a time: a quarter of the loads and stores of the result
             w0, w1 = coefs[w], coefs[w + step_in]
             w += step_in + step_in
@@ -56,7 +61,7 @@ def add_combinations(coefs, source, result, n_in, n_out, n_rows, step_in, step_o
             left -= one
 
 
-def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q):
+def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
     """gradient[i step_p + j step_q] += sum_r p[i, r] q[j, r], p and q blocks of rows."""
     p, q = carray(p, n_p * n_rows), carray(q, n_q * n_rows)
     gradient = carray(gradient, n_p * n_q)
@@ -108,39 +113,106 @@ def outer_products(p, q, result, n_p, n_q, n_rows):
                 result[place + r] = p[a + r] * q[b + r]
 
 
-def add_combinations_blas(coefs, source, result, n_in, n_out, n_rows, step_in, step_out):
-    """`add_combinations` as a matrix product."""
-    source = carray(source, (n_in, n_rows))
-    if step_in == 1:
-        product = np.dot(carray(coefs, (n_out, n_in)), source)
-    else:
-        product = np.dot(carray(coefs, (n_in, n_out)).T, source)
-    result = carray(result, (n_out, n_rows))
-    for j in range(n_out):
+def pass_back(
+    coefs, values, slopes, after, deltas, gradient, bias_gradient, n_in, n_out, n_rows, bias
+):
+    """Take the deltas `after` a layer of few outputs back to those before it, in one pass.
+
+    For each unit i before the layer
+
+        gradient[i, j] += sum_r values[i, r] after[j, r]
+        deltas[i, r] = slopes[i, r] sum_j coefs[i, j] after[j, r]
+        bias_gradient[i] += sum_r deltas[i, r]            where `bias` is 1
+
+    A row of each is in the first-level cache for all three; as products of matrices they would
+    fetch the blocks from the second-level cache twice as often.
+    """
+    coefs, gradient = carray(coefs, n_in * n_out), carray(gradient, n_in * n_out)
+    values, slopes = carray(values, n_in * n_rows), carray(slopes, n_in * n_rows)
+    after, deltas = carray(after, n_out * n_rows), carray(deltas, n_in * n_rows)
+    bias_gradient = carray(bias_gradient, n_in)
+    zero = deltas.dtype.type(0)
+    for i in range(n_in):
+        a = i * n_rows
         for r in range(n_rows):
-            result[j, r] += product[j, r]
+            deltas[a + r] = zero
+        for j in range(n_out):
+            d, w = j * n_rows, coefs[i * n_out + j]
+            g = zero
+            for r in range(n_rows):
+                deltas[a + r] += w * after[d + r]
+                g += values[a + r] * after[d + r]
+            gradient[i * n_out + j] += g
+        s = zero
+        for r in range(n_rows):
+            t = deltas[a + r] * slopes[a + r]
+            deltas[a + r] = t
+            s += t
+        if bias == 1:
+            bias_gradient[i] += s
 
 
-def add_products_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q):
+def combine_blas(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, keep, gemm):
+    """`combine` as a matrix product."""
+    coefs, source = carray(coefs, n_in * n_out), carray(source, n_in * n_rows)
+    result, o = carray(result, n_out * n_rows), unsigned(0)
+    transposed = step_out == unsigned(1)  # coefs are stored with n_in rows
+    row = n_out if transposed else n_in
+    matrix_product(
+        gemm,
+        transposed,
+        (coefs, o),
+        row,
+        False,
+        (source, o),
+        n_rows,
+        (result, o),
+        n_out,
+        n_rows,
+        n_in,
+        result.dtype.type(keep),
+    )
+
+
+def add_products_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
     """`add_products` as a matrix product."""
-    product = np.dot(carray(p, (n_p, n_rows)), carray(q, (n_q, n_rows)).T)
-    gradient = carray(gradient, n_p * n_q)
-    for i in range(n_p):
-        for j in range(n_q):
-            gradient[i * step_p + j * step_q] += product[i, j]
-
-
-@cache
-def compiled(dtype: str, blas: bool):
-    """Compile both products for 'float32' or 'float64', once a process; keep them alive."""
-    if blas:
-        functions = add_combinations_blas, add_products_blas
+    p, q = carray(p, n_p * n_rows), carray(q, n_q * n_rows)
+    gradient, o = carray(gradient, n_p * n_q), unsigned(0)
+    if step_q == unsigned(1):
+        first, second, n_first, n_second = p, q, n_p, n_q
     else:
-        functions = add_combinations, add_products
-    return [c_function(function, 3, 5, dtype) for function in functions]
+        first, second, n_first, n_second = q, p, n_q, n_p
+    matrix_product(
+        gemm,
+        False,
+        (first, o),
+        n_rows,
+        True,
+        (second, o),
+        n_rows,
+        (gradient, o),
+        n_first,
+        n_second,
+        n_rows,
+        gradient.dtype.type(1),
+    )
 
 
-@cache
+@once
+def compiled(dtype: str, blas: bool):
+    """Compile `combine` and `add_products` for 'float32' or 'float64'."""
+    if blas:
+        return c_function(combine_blas, 3, 7, dtype), c_function(add_products_blas, 3, 6, dtype)
+    return c_function(combine, 3, 7, dtype), c_function(add_products, 3, 6, dtype)
+
+
+@once
+def compiled_pass_back(dtype: str):
+    """Compile `pass_back`."""
+    return c_function(pass_back, 7, 4, dtype)
+
+
+@once
 def compiled_outer_products():
-    """Compile `outer_products` in float64, once a process; keep it alive."""
+    """Compile `outer_products` in float64."""
     return c_function(outer_products, 3, 3, "float64")

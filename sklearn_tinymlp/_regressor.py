@@ -1,7 +1,9 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
+import re
 import warnings
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from functools import cache
 from numbers import Integral, Real
 from threading import Event
@@ -10,6 +12,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPRegressor
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import (
     Interval,
@@ -21,11 +24,31 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_is_fitted,
+    check_X_y,
     validate_data,
 )
 
-from . import _html, _kernels, _lbfgs, _levenberg_marquardt, _stochastic
-from ._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
+from . import (
+    _diagnosis,
+    _feasibility,
+    _html,
+    _kernels,
+    _lbfgs,
+    _levenberg_marquardt,
+    _look,
+    _stochastic,
+)
+from ._activations import (
+    HIDDEN_ACTIVATIONS,
+    OUTPUT_ACTIVATIONS,
+    POSITIVE_ACTIVATIONS,
+    Activation,
+    check_derivative,
+    is_positive,
+    name_of,
+    raise_caught,
+    value_and_slope,
+)
 from ._callbacks import CallbackSupportMixin, FitTasks, managed
 from ._diagram import diagram_of
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
@@ -37,6 +60,9 @@ from ._threads import single_threaded_blas
 from ._training import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+
+# The range of z, over which a user's derivative is checked, is as good as known after these.
+CHECKED_ROWS = 1000
 
 # solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs
 # has after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether
@@ -84,8 +110,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     hidden_layer_sizes : int or array-like of int, default=(20,)
         Units of each hidden layer. Empty for a network without hidden layers.
 
-    activation : str or list of str, default='tanh'
-        Activation of the hidden layers: one for all, or a list with one a layer.
+    activation : str, Activation, or list of them, default='tanh'
+        Activation of the hidden layers: one for all, or a list with one a layer. An
+        :class:`Activation` is one of your own; `sklearn_tinymlp.activations` has some ready.
 
         - 'identity': z
         - 'logistic': 1 / (1 + exp(-z))
@@ -101,10 +128,10 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     bias : bool, default=True
         Whether the layers have intercepts. With False `intercepts_` stay exactly zero.
 
-    output_activation : str, default='auto'
+    output_activation : str or Activation, default='auto'
         Activation of the output layer: 'auto' for 'identity', or 'exp' with the Poisson
-        deviance; or any name that `activation` knows, or 'exp'. The Poisson deviance needs one
-        that is always positive: 'exp', 'softplus' or 'logistic'.
+        deviance; or any that `activation` takes, or 'exp'. The Poisson deviance needs one
+        that is always positive: 'exp', 'softplus', 'logistic' or such a one of your own.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
         'lm' is Levenberg-Marquardt, for the squared error. With P parameters, K outputs and
@@ -268,7 +295,10 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Root mean square of the first layer's coefs of each standardised input, summing to 1.
 
     converged_ : bool
-        Whether training ended because the loss, the gradient or the validation score said so.
+        Whether training ended because the loss, the gradient or the validation score said so, and
+        reached `loss_tol` if one was asked for. Where it is False a ConvergenceWarning says
+        what `diagnose` finds first, and so it does where 'sgd', 'adam' or 'lbfgs' ended no better
+        than the mean of y.
 
     stop_reason_ : str
         What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',
@@ -344,9 +374,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             "array-like",
             Interval(Integral, 1, None, closed="left"),
         ],
-        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), list, tuple],
+        "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), Activation, list, tuple],
         "bias": ["boolean"],
-        "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS})],
+        "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS}), Activation],
         "solver": [StrOptions({"auto", "lm", "lbfgs", "sgd", "adam"})],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "standardize": [StrOptions({"auto"}), "boolean"],
@@ -499,9 +529,17 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When data or parameters are not of the kind asked for or contradict each other, and
-            when training ended in weights that are not finite. The estimator then stays as it
-            was before the call.
+            When data or parameters are not of the kind asked for or contradict each other, when the
+            derivative of an `Activation` is not that of its value, and when training ended in
+            weights that are not finite. The estimator then stays as it was before the call.
+
+        Warns
+        -----
+        ConvergenceWarning
+            Before training, when no weights can reach the targets: they lie outside the range of
+            the output activation, or need an intercept that ``bias=False`` forbids. After
+            training, when it did not converge: with the reason, the loss reached, and what
+            `diagnose` finds first.
         """
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
@@ -585,6 +623,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         network = kernel_network(architecture, self._layer_activations, self._loss, dtype.name)
         theta = architecture.pack(self.coefs_, self.intercepts_, dtype)
         y = predict(network, kernel_rows(X), X.shape[0], theta)
+        raise_caught()
         y = y.ravel() if y.shape[1] == 1 else y
         if not return_std:
             return y
@@ -623,6 +662,88 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if y.ndim == 1:
             deviations = deviations[:, 0]
         return y[..., None] + deviations
+
+    def diagnose(self, X, y, sample_weight=None) -> _diagnosis.Diagnosis:
+        """Say why the fitted network does not learn, or not well, and which parameter mends it.
+
+        The estimator is not changed. It costs a few dozen passes of the data through the network,
+        and of large data an evenly spread part is looked at.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs the network was trained on.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        diagnosis : Diagnosis
+            A sequence of findings, those that explain most first. Each has `code`, `severity`,
+            `sentence`, `remedy` and `parameters` (for `set_params`). It prints as text and shows
+            as a table in a notebook.
+
+        Raises
+        ------
+        ValueError
+            When X and y are not of the kind that the network was trained on.
+
+        See Also
+        --------
+        sklearn_tinymlp.diagnose : The same for an MLPRegressor, and for a pipeline.
+
+        Examples
+        --------
+        >>> from sklearn_tinymlp import TinyMLPRegressor
+        >>> X, y = [[1], [2], [3]], [5, 4, 3]
+        >>> net = TinyMLPRegressor(
+        ...     hidden_layer_sizes=(3,), activation="relu", bias=False, solver="lbfgs",
+        ...     alpha=0.0, random_state=0,
+        ... )
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     diagnosis = net.fit(X, y).diagnose(X, y)
+        >>> diagnosis[0].code, diagnosis[0].remedy
+        ('no_bias', 'bias=True')
+        """
+        check_is_fitted(self)
+        X, y, sample_weight = self._validate(X, y, sample_weight, reset=False)
+        if y.shape[1] != self.n_outputs_:
+            raise ValueError(f"y has {y.shape[1]} outputs, but the network has {self.n_outputs_}.")
+        architecture = self._architecture()
+        theta = architecture.pack(self.coefs_, self.intercepts_, np.float64)
+        if self._scaling is not None:
+            theta = self._scaling.unfold(architecture, theta)
+        data = _standardized((X, y, sample_weight), self._scaling)
+        return _diagnosis.diagnose(self._describe(architecture, theta, data))
+
+    def _describe(self, architecture, theta, data) -> _look.Fit:
+        """Describe the fitted network to the diagnosis; theta and data in the units of training."""
+        in_units_of_y = self.solver_ == "lm" and self._scaling is not None
+        return _look.Fit(
+            architecture,
+            theta,
+            self._layer_activations,
+            self._loss,
+            *data,
+            params=self.get_params(deep=False),
+            solver=self.solver_,
+            standardized=self._scaling is not None,
+            penalty=0.0 if self.log_evidence_ is not None else float(self.alpha_),
+            by_evidence=self.log_evidence_ is not None,
+            rate=self._first_rate(),
+            stop_reason=self.stop_reason_,
+            n_iter=self.n_iter_,
+            reached=float(self.loss_),
+            loss_unit=float(np.mean(self._scaling.y_scale**2)) if in_units_of_y else 1.0,
+            history=self._record.columns,
+            restart_losses=self.starts_["loss"],
+        )
 
     def _architecture(self) -> Architecture:
         units = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
@@ -691,6 +812,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         starts = self._starts(architecture, activations, start, first_pass, scaling, random_state)
 
         data = _standardized((X, y, sample_weight), scaling)
+        if any(isinstance(activation, Activation) for activation in activations):
+            _check_derivatives(architecture, activations, starts[0][0], data[0])
+        units = (X, y, sample_weight) if solver == "lm" else data  # those of `loss_`
+        for sentence in _feasibility.impossible(*units, activations, self.bias, self.loss_tol):
+            warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Event()
         tasks = self._tasks(given, solver, len(starts), incremental)
@@ -723,6 +849,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 first_pass,
                 incremental,
             )
+            raise_caught()
             if watcher is not None and watcher.end_start(solution.theta):
                 interrupted.set()  # the starts to come are left out
             return solution
@@ -738,18 +865,19 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
+                + self._rate_advice(solver, architecture, starts[0][0], activations, data)
             )
+        kept = (architecture, activations, scaling, X.dtype, first_pass, summary(solutions))
         if any(solution.reason is StopReason.INTERRUPTED for solution in solutions):
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        elif best.warning:
-            warnings.warn(best.warning, ConvergenceWarning, stacklevel=4)
+        else:
+            self._warn(best, solver, kept, data)
 
         record = best.record
         if not first_pass:
             self._record.extend(record)
             record = self._record
-        self._keep(best, solver, record, architecture, activations, scaling, X.dtype, first_pass)
-        self.starts_ = summary(solutions)
+        self._keep(best, solver, record, *kept)
         if self._posterior is not None:
             X, y, sample_weight = data
             network = kernel_network(architecture, activations, self.loss, "float64")
@@ -758,6 +886,77 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if tasks is not None:
             tasks.end()
         return self
+
+    def _warn(self, solution, solver, kept, data):
+        """Warn of a fit that did not converge: why it ended, how far it came, what mends it.
+
+        The estimator is not touched before the warning is out, since it may be made an error.
+        """
+        reason, message = solution.reason, solution.warning
+        expected = (None, StopReason.VALIDATION, StopReason.CALLBACK)
+        if message is None and reason not in expected:
+            if not self._reached(solution):
+                message = f"loss_tol={self.loss_tol:g} was not reached. {reason.sentence}"
+            elif solver != "lm" and self._learned_nothing(solution, data):
+                message = f"{reason.sentence} But the predictions are no better than the mean of y."
+        if message is None:
+            return
+        lines = [" ".join(message.split())]
+        if not _is_ignored(ConvergenceWarning, lines[0]):
+            fitted = copy(self)
+            fitted._keep(solution, solver, solution.record, *kept)
+            fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
+            found = _diagnosis.diagnose(fit, _look.MOST_VALUES_IN_WARNING)
+            asked = "no loss_tol" if self.loss_tol is None else f"loss_tol={self.loss_tol:g}"
+            lines.append(
+                f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}, {asked} was asked."
+            )
+            lines.extend(f"{first.sentence} Try {first.remedy}." for first in found[:1])
+        warnings.warn("\n".join(lines), ConvergenceWarning, stacklevel=5)
+
+    def _learned_nothing(self, solution, data) -> bool:
+        """Whether sgd, adam or lbfgs ended, by their own account well, at the loss of a constant.
+
+        lm is believed: the evidence may find that the data are noise.
+        """
+        if self.loss != "squared_error" or solution.reason is StopReason.LOSS_TOL:
+            return False
+        _, y, sample_weight = data
+        y = y.astype(np.float64, copy=False)
+        if sample_weight is None:
+            deviations = y - y.mean(axis=0)
+            half_variance = 0.5 * np.vdot(deviations, deviations) / y.size
+        else:
+            deviations = (y - np.average(y, axis=0, weights=sample_weight)) ** 2
+            half_variance = 0.5 * np.average(deviations, axis=0, weights=sample_weight).mean()
+        rounding = 1e-12 * np.abs(y).max() ** 2
+        return bool(solution.loss > 0.99 * half_variance > rounding)
+
+    def _reached(self, solution) -> bool:
+        return self.loss_tol is None or bool(solution.loss <= self.loss_tol)
+
+    def _rate_advice(self, solver, architecture, theta, activations, data) -> str:
+        """Name the stable learning rate at the start weights, after sgd has diverged."""
+        if solver != "sgd":
+            return ""
+        rate = self._first_rate()
+        limit = _look.stable_rate_of(
+            architecture,
+            theta,
+            activations,
+            self.loss,
+            data,
+            self.get_params(deep=False),
+            self._alpha(solver),
+        )
+        if not rate > limit:
+            return ""
+        by_name = self.learning_rate_init is not None
+        name = "learning_rate_init" if by_name else "learning_rate"
+        return (
+            f" The learning rate of {rate:.3g} is above {limit:.3g}, where sgd becomes unstable at "
+            f"the start weights. Try {name}={float(f'{0.5 * limit:.0e}')!r}."
+        )
 
     def _tasks(self, given, solver, n_starts, incremental) -> FitTasks | None:
         """Tell the callbacks, if there are any, that the fit begins."""
@@ -848,7 +1047,16 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
 
     def _keep(
-        self, solution, solver, record, architecture, activations, scaling, dtype, first_pass
+        self,
+        solution,
+        solver,
+        record,
+        architecture,
+        activations,
+        scaling,
+        dtype,
+        first_pass,
+        starts,
     ):
         """Set the fitted attributes; nothing here can fail halfway."""
         theta = solution.theta
@@ -860,11 +1068,13 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.n_layers_ = len(architecture.units)
         self.n_outputs_ = architecture.units[-1]
         self.n_parameters_ = architecture.n_parameters
-        self.out_activation_ = activations[-1]
+        self.out_activation_ = name_of(activations[-1])
         self.solver_ = solver
         self.alpha_ = self._alpha(solver)
         self.stop_reason_ = "partial_fit" if solution.reason is None else solution.reason.code
-        self.converged_ = solution.reason is not None and solution.reason.converged
+        by_validation = solution.reason is StopReason.VALIDATION
+        converged = solution.reason is not None and solution.reason.converged
+        self.converged_ = converged and (by_validation or self._reached(solution))
         self.loss_curve_ = record.columns.get("loss", [])
         self.validation_scores_ = self.best_validation_score_ = None
         if solver in STOCHASTIC_SOLVERS:
@@ -883,6 +1093,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self._layer_activations = activations
         self._loss = self.loss
         self._scaling = scaling
+        self.starts_ = starts
         self._posterior = None
         self.noise_std_ = self.n_effective_parameters_ = self.log_evidence_ = None
         self.feature_relevance_ = None
@@ -928,15 +1139,17 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return tuple(int(size) for size in sizes)
 
-    def _activations(self, hidden) -> tuple[str, ...]:
-        """One name a layer, the output's last."""
+    def _activations(self, hidden) -> tuple[str | Activation, ...]:
+        """One a layer, the output's last."""
         names = self.activation
-        names = [names] * len(hidden) if isinstance(names, str) else list(names)
+        one = isinstance(names, (str, Activation))
+        names = [names] * len(hidden) if one else list(names)
         for name in names:
-            if name not in HIDDEN_ACTIVATIONS:
+            if not isinstance(name, Activation) and name not in HIDDEN_ACTIVATIONS:
                 raise InvalidParameterError(
-                    f"The 'activation' parameter must be one of {sorted(HIDDEN_ACTIVATIONS)} or "
-                    f"a list of them with one for each hidden layer. Got {self.activation!r}."
+                    f"The 'activation' parameter must be one of {sorted(HIDDEN_ACTIVATIONS)}, an "
+                    "Activation, or a list of them with one for each hidden layer. Got "
+                    f"{self.activation!r}."
                 )
         if len(names) != len(hidden):
             raise ValueError(
@@ -946,7 +1159,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         output = self.output_activation
         if output == "auto":
             output = "exp" if self.loss == "poisson" else "identity"
-        if self.loss == "poisson" and output not in POSITIVE_ACTIVATIONS:
+        if self.loss == "poisson" and not is_positive(output):
             raise ValueError(
                 f"loss='poisson' needs predictions above zero, which output_activation={output!r} "
                 f"does not give. Use 'auto' or one of {list(POSITIVE_ACTIVATIONS)}."
@@ -1025,13 +1238,17 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             )
         return int(min(self.batch_size, n_samples))
 
-    def _stochastic_options(self, solver, alpha):
+    def _first_rate(self) -> float:
         by_name = isinstance(self.learning_rate, str)
         rate = self.learning_rate_init if by_name else self.learning_rate
+        return 0.001 if rate is None else float(rate)
+
+    def _stochastic_options(self, solver, alpha):
+        by_name = isinstance(self.learning_rate, str)
         schedule = self.learning_rate if by_name and solver == "sgd" else "constant"
         return _kernels.StochasticOptions(
             schedule=_kernels.SCHEDULE_CODES[schedule],
-            learning_rate_init=0.001 if rate is None else float(rate),
+            learning_rate_init=self._first_rate(),
             power_t=float(self.power_t),
             momentum=float(self.momentum),
             nesterovs_momentum=bool(self.nesterovs_momentum),
@@ -1165,6 +1382,128 @@ def _standardized(arrays, scaling):
         return arrays
     X, y, sample_weight = arrays
     return scaling.transform_X(X), scaling.transform_y(y), sample_weight
+
+
+def _is_ignored(category, text) -> bool:
+    """Whether a filter for all modules ignores a warning, whose diagnosis can then be spared."""
+    for action, message, kind, module, line in warnings.filters:
+        if issubclass(category, kind) and (message is None or re.match(message, text)):
+            if module is None and line == 0:
+                return action == "ignore"
+            return False
+    return False
+
+
+def _check_derivatives(architecture, activations, theta, X):
+    """Check the user's activations over the range of z that the data give at the start weights."""
+    value = X[:CHECKED_ROWS]
+    coefs, intercepts = architecture.unpack(theta)
+    for coef, intercept, activation in zip(coefs, intercepts, activations, strict=True):
+        z = value @ coef + intercept
+        if isinstance(activation, Activation):
+            check_derivative(activation, float(z.min()), float(z.max()))
+        value, _ = value_and_slope(activation, z)
+
+
+def diagnose(estimator, X, y, sample_weight=None) -> _diagnosis.Diagnosis:
+    """Say why a fitted network does not learn, or not well, and which parameter mends it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
+        that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs the network was trained on; of a pipeline before its transformations.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their targets.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each sample.
+
+    Returns
+    -------
+    diagnosis : Diagnosis
+        See :meth:`TinyMLPRegressor.diagnose`.
+
+    Raises
+    ------
+    TypeError
+        When the estimator is of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_tinymlp import diagnose
+    >>> X = 1000 + np.arange(50.0)[:, np.newaxis]
+    >>> y = np.sin(X.ravel() / 10)
+    >>> mlp = MLPRegressor(random_state=0).fit(X, y)
+    >>> diagnose(mlp, X, y)[0].code
+    'unscaled_features'
+    """
+    # Told by their attributes: sklearn.compose takes long to import.
+    if hasattr(estimator, "best_estimator_"):
+        return diagnose(estimator.best_estimator_, X, y, sample_weight)
+    if hasattr(estimator, "named_steps"):
+        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return diagnose(estimator[-1], X, y, sample_weight)
+    if hasattr(estimator, "transformer_") and hasattr(estimator, "regressor_"):
+        y = np.asarray(y)
+        y = estimator.transformer_.transform(y.reshape(len(y), -1))
+        return diagnose(estimator.regressor_, X, y.squeeze(), sample_weight)
+    if isinstance(estimator, TinyMLPRegressor):
+        return estimator.diagnose(X, y, sample_weight)
+    if not isinstance(estimator, MLPRegressor):
+        raise TypeError(
+            "diagnose needs a fitted TinyMLPRegressor or MLPRegressor, or a pipeline, target "
+            f"transformer or search with one, got {type(estimator).__name__}."
+        )
+    return _diagnose_theirs(estimator, X, y, sample_weight)
+
+
+def _diagnose_theirs(mlp, X, y, sample_weight):
+    check_is_fitted(mlp)
+    X, y = check_X_y(X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
+    y = y.reshape(len(y), -1)
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X)
+    units = (mlp.coefs_[0].shape[0], *(len(intercept) for intercept in mlp.intercepts_))
+    if (X.shape[1], y.shape[1]) != (units[0], units[-1]):
+        raise ValueError(
+            f"X has {X.shape[1]} features and y {y.shape[1]} outputs, but the network has "
+            f"{units[0]} and {units[-1]}."
+        )
+    architecture = Architecture(units)
+    n_hidden = len(units) - 2
+    stop_reason = "validation" if mlp.early_stopping else "tol"
+    if mlp.n_iter_ >= mlp.max_iter:
+        stop_reason = "max_iter"
+    history = {"loss": getattr(mlp, "loss_curve_", [])}
+    fit = _look.Fit(
+        architecture,
+        architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
+        (*[mlp.activation] * n_hidden, mlp.out_activation_),
+        getattr(mlp, "loss", "squared_error"),
+        X,
+        y,
+        sample_weight,
+        params=mlp.get_params(deep=False),
+        solver=mlp.solver,
+        standardized=False,
+        penalty=float(mlp.alpha),
+        by_evidence=False,
+        rate=float(mlp.learning_rate_init),
+        stop_reason=stop_reason,
+        n_iter=int(mlp.n_iter_),
+        reached=float(mlp.loss_),
+        loss_unit=1.0,
+        history=history,
+        of_sklearn=True,
+    )
+    return _diagnosis.diagnose(fit)
 
 
 def _samples(arrays, dtype) -> Samples:

@@ -22,13 +22,13 @@ ALLOWED = {
     "_threads": set(),
     "_restarts": {"_training"},
     "_activations": {"_compilation"},
-    "_products": {"_compilation"},
+    "_products": {"_compilation", "_linear_algebra"},
     "_linear_algebra": {"_compilation"},
-    "_kernels": {"_compilation", "_linear_algebra"},
+    "_kernels": {"_compilation", "_linear_algebra", "_products"},
     "_evidence": {"_compilation", "_linear_algebra"},
     "_dual": {"_compilation", "_evidence", "_linear_algebra"},
     "_scaling": {"_parameters"},
-    "_diagram": {"_objective", "_parameters"},
+    "_diagram": {"_activations", "_objective", "_parameters"},
     "_display": {"_diagram"},
     "_html": {"_diagram", "_training"},
     "_objective": {
@@ -41,10 +41,14 @@ ALLOWED = {
         "_parameters",
         "_products",
     },
-    "_posterior": {"_objective", "_kernels"},
+    "_posterior": {"_objective"},
     "_stochastic": {"_training", "_objective", "_kernels"},
     "_lbfgs": {"_training", "_objective", "_kernels"},
     "_levenberg_marquardt": {"_training", "_objective", "_evidence", "_kernels"},
+    "_look": {"_activations", "_parameters"},
+    "_feasibility": {"_activations", "_look"},
+    "_diagnosis": {"_activations", "_look", "_feasibility"},
+    "activations": {"_activations"},
 }
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks"}

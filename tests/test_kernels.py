@@ -16,6 +16,7 @@ from sklearn.utils import shuffle
 
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor, _kernels, _objective, _products, _stochastic
+from sklearn_tinymlp._linear_algebra import gemm
 from sklearn_tinymlp._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from sklearn_tinymlp._parameters import Architecture
 from sklearn_tinymlp._stochastic import Twister
@@ -159,10 +160,10 @@ def test_any_number_of_rows_gives_what_numpy_gives(n_samples, units, layout):
 
 
 def test_one_layer_may_use_blas_and_the_next_one_loops():
-    units = (3, 64, 64, 2)
+    units = (3, 16, 16, 2)
     objective, theta, architecture = make_objective(units, n_samples=130)
-    theta /= 8
-    addresses = objective.network.layers[:, _kernels.ADD_COMBINATIONS]
+    theta /= 4
+    addresses = objective.network.layers[:, _kernels.COMBINE]
     assert addresses[0] == addresses[2] != addresses[1]
     X, y, _ = make_samples(130, 3, 2, "dense", False)
     _, loss, gradient = reference(theta, architecture, X, y, None, 0.3)
@@ -218,18 +219,46 @@ SIZES = [
 @pytest.mark.parametrize("blas", [False, True], ids=["loops", "BLAS"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
-def test_combinations_are_added_to_what_is_there(n_in, n_out, n_rows, dtype, blas):
-    add_combinations, _ = _products.compiled(dtype, blas)
+def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_rows, dtype, blas):
+    combine, _ = _products.compiled(dtype, blas)
     rng = np.random.RandomState(0)
     coefs = rng.standard_normal((n_in, n_out)).astype(dtype)
     source = rng.standard_normal((n_in, n_rows)).astype(dtype)
     start = rng.standard_normal((n_out, n_rows)).astype(dtype)
-    expected = start.astype(float) + coefs.astype(float).T @ source.astype(float)
+    expected = coefs.astype(float).T @ source.astype(float)
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for stored, steps in ((coefs, (n_out, 1)), (np.ascontiguousarray(coefs.T), (1, n_in))):
-        result = start.copy()
-        apply_product(add_combinations, (stored, source, result), (n_in, n_out, n_rows, *steps))
-        assert_allclose(result, expected, rtol=rtol, atol=rtol)
+        for keep in (0, 1):
+            result = start.copy() if keep else np.full_like(start, np.nan)
+            sizes = (n_in, n_out, n_rows, *steps, keep, gemm(dtype))
+            apply_product(combine, (stored, source, result), sizes)
+            assert_allclose(result, expected + keep * start, rtol=rtol, atol=rtol)
+
+
+@needs_machine_code
+@pytest.mark.parametrize("bias", [0, 1])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
+def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
+    n_in, n_out, n_rows, dtype, bias
+):
+    rng = np.random.RandomState(0)
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(dtype)
+
+    coefs, gradient, intercepts = draw(n_in, n_out), draw(n_in, n_out), draw(n_in)
+    values, slopes, after = draw(n_in, n_rows), draw(n_in, n_rows), draw(n_out, n_rows)
+    expected = slopes * (coefs @ after), gradient + values @ after.T, intercepts.copy()
+    if bias:
+        expected[2][:] += expected[0].sum(axis=1)
+    deltas = np.full_like(values, np.nan)
+    arrays = (coefs, values, slopes, after, deltas, gradient, intercepts)
+    function = _products.compiled_pass_back(dtype)
+    apply_product(function, arrays, (n_in, n_out, n_rows, bias))
+    rtol = 1e-4 if dtype == "float32" else 1e-12
+    for actual, wanted in zip((deltas, gradient, intercepts), expected, strict=True):
+        assert_allclose(actual, wanted, rtol=rtol, atol=rtol)
 
 
 @needs_machine_code
@@ -246,7 +275,7 @@ def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for transposed, steps in ((False, (n_q, 1)), (True, (1, n_p))):
         result = np.array(start.T if transposed else start, order="C")
-        apply_product(add_products, (p, q, result), (n_p, n_q, n_rows, *steps))
+        apply_product(add_products, (p, q, result), (n_p, n_q, n_rows, *steps, gemm(dtype)))
         assert_allclose(result.T if transposed else result, expected, rtol=rtol, atol=rtol)
 
 

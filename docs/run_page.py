@@ -1,0 +1,128 @@
+"""Run the programs of a page of this folder: fill in what they print, draw their pictures.
+
+Usage: python docs/run_page.py docs/why_doesnt_my_network_converge.md
+
+Each block of Python is a program of its own. A block of text right after it is what it prints, and
+a picture after that is drawn from its variables: by default `net` (before) and `mended` (after).
+"""
+
+import argparse
+import contextlib
+import io
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+PROGRAM = re.compile(
+    r"```python\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?"
+    r"(?:\n!\[[^\]]*\]\((?P<picture>[^)]*)\))?",
+    re.DOTALL,
+)
+
+
+class Program(NamedTuple):
+    """A block of Python with what follows it."""
+
+    code: str
+    output: str | None
+    picture: str | None
+
+
+def programs(page: str) -> list[Program]:
+    """Find the programs of a page."""
+    return [Program(**match.groupdict()) for match in PROGRAM.finditer(page)]
+
+
+def run(code: str) -> tuple[str, dict]:
+    """Run a program; give what it printed and its variables."""
+    printed, variables = io.StringIO(), {"__name__": "program"}
+    with contextlib.redirect_stdout(printed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(code, "program", "exec"), variables)
+    return printed.getvalue(), variables
+
+
+def draw_fit(axes, v):
+    """Draw the loss by iteration and the fit, before and after."""
+    X, y = np.asarray(v["X"]), np.asarray(v["y"])
+    for net, label, colour in ((v["net"], "before", "#d95f02"), (v["mended"], "after", "#1f4e79")):
+        losses = np.maximum(net.loss_curve_, 1e-12)
+        axes[0].plot(np.arange(1, len(losses) + 1), losses, color=colour, label=label, lw=1.2)
+        if X.shape[1] == 1:
+            grid = np.linspace(X.min(), X.max(), 300)[:, np.newaxis]
+            axes[1].plot(grid.ravel(), net.predict(grid), color=colour, lw=1.5)
+        else:
+            axes[1].plot(y, net.predict(X), ".", color=colour)
+    axes[0].set(xlabel="iteration", ylabel="loss", yscale="log", xscale="log")
+    axes[0].legend()
+    if X.shape[1] == 1:
+        axes[1].plot(X.ravel(), y, ".", color="black", ms=5 if len(X) > 5 else 9)
+        axes[1].set(xlabel="x", ylabel="y")
+    else:
+        axes[1].plot([y.min(), y.max()], [y.min(), y.max()], "k--", lw=0.8)
+        axes[1].set(xlabel="y", ylabel="prediction")
+
+
+def draw_derivative(axes, v):
+    """Draw the function, and its derivative as given and as it is."""
+    z, step = np.linspace(-3, 3, 301), 1e-6
+    axes[0].plot(z, v["f"](z), color="black")
+    axes[0].set(xlabel="z", title="f(z)")
+    axes[1].plot(z, v["df"](z), color="#d95f02", label="df as given")
+    numeric = (v["f"](z + step) - v["f"](z - step)) / (2 * step)
+    axes[1].plot(z, numeric, "--", color="#1f4e79", label="central difference")
+    axes[1].set(xlabel="z", title="f'(z)")
+    axes[1].legend()
+
+
+def draw_order(axes, v):
+    """Draw how far the first layer's step is off, by learning rate."""
+    rates = np.logspace(-4, -1, 50)
+    step = np.abs(v["delta_2"] * v["w2"]).max()
+    error = np.abs(v["delta_2"] * (v["delta_2"] * v["y1"][:, np.newaxis])).max()
+    axes[0].loglog(rates, rates * step, color="#1f4e79", label="step of w1")
+    axes[0].loglog(rates, rates**2 * error, color="#d95f02", label="its error")
+    axes[0].set(xlabel="learning rate", ylabel="size")
+    axes[0].legend()
+    axes[1].semilogx(rates, rates * error / step, color="#d95f02")
+    axes[1].set(xlabel="learning rate", ylabel="error / step")
+
+
+DRAWINGS = {"wrong_derivative": draw_derivative, "order_of_updates": draw_order}
+
+
+def draw(path: Path, variables) -> None:
+    """Draw the picture of a program."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(7.2, 2.7), layout="constrained")
+    DRAWINGS.get(path.stem, draw_fit)(axes, variables)
+    figure.savefig(path, dpi=80, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main():
+    """Write outputs into the page and pictures beside it."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("page", type=Path)
+    path = parser.parse_args().page
+    page = path.read_text(encoding="utf-8")
+    for program in programs(page):
+        printed, variables = run(program.code)
+        if program.output is not None:
+            before = f"{program.code}```\n\n```text\n{program.output}```"
+            assert before in page, program.code
+            page = page.replace(before, f"{program.code}```\n\n```text\n{printed}```")
+        if program.picture:
+            draw(path.parent / program.picture, variables)
+    path.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

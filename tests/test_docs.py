@@ -1,0 +1,101 @@
+"""The programs in documentation and examples run and print what is printed there."""
+
+import doctest
+import importlib.util
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+from numpy.testing import assert_allclose
+
+from sklearn_tinymlp import _activations, _diagnosis, _regressor, activations
+
+ROOT = Path(__file__).parents[1]
+PAGES = ("docs/why_doesnt_my_network_converge.md",)
+NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+run_page = load(ROOT / "docs" / "run_page.py")
+PROGRAMS = [
+    pytest.param(program, id=f"{Path(page).stem}-{number}")
+    for page in PAGES
+    for number, program in enumerate(run_page.programs((ROOT / page).read_text(encoding="utf-8")))
+]
+
+
+def findings(output):
+    """Codes, in their order, without what is merely worth knowing."""
+    text = " ".join(output.split())
+    return re.findall(
+        r"\d\. (?:error|warning): [^\[]*(?:\[-?[\d.]+, [^\]]*\][^\[]*)?\[(\w+)\]", text
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_prints_what_the_page_says(program):
+    printed, variables = run_page.run(program.code)
+    if program.output is None:
+        return
+    assert findings(printed) == findings(program.output)
+    last, said = printed.splitlines()[-1], program.output.splitlines()[-1]
+    assert NUMBER.sub("", last) == NUMBER.sub("", said)
+    assert_allclose(
+        [float(number) for number in NUMBER.findall(last)],
+        [float(number) for number in NUMBER.findall(said)],
+        rtol=0.1,
+        atol=0.05,
+    )
+    if "diagnosis" in variables:
+        first = variables["diagnosis"][0]
+        assert first.code == findings(program.output)[0] if findings(program.output) else True
+        assert f"Try {first.remedy}" in program.output
+
+
+def test_pages_have_a_picture_for_each_finding_and_none_is_large():
+    page = (ROOT / PAGES[0]).read_text(encoding="utf-8")
+    pictures = re.findall(r"\]\((images/[^)]*)\)", page)
+    assert len(pictures) == len(set(pictures)) == 17
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).stat().st_size < 60_000
+    for anchor in re.findall(r"\]\(#([^)]*)\)", page):
+        titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+        assert anchor in [re.sub(r"[^a-z0-9 -]", "", t.lower()).replace(" ", "-") for t in titles]
+
+
+def test_a_picture_is_drawn(tmp_path):
+    (program,) = [p.values[0] for p in PROGRAMS if "no_bias" in str(p.values[0].picture)]
+    _, variables = run_page.run(program.code)
+    run_page.draw(tmp_path / "no_bias.png", variables)
+    assert (tmp_path / "no_bias.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("module", [activations, _activations, _diagnosis, _regressor], ids=str)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_examples_in_docstrings(module):
+    failed, attempted = doctest.testmod(module)
+    assert attempted > 0
+    assert failed == 0
+
+
+@pytest.mark.filterwarnings("default")  # set aside by the script
+def test_three_points_from_the_failing_program_to_the_working_one(capsys):
+    runpy.run_path(str(ROOT / "examples" / "three_points.py"), run_name="__main__")
+    lines = " ".join(capsys.readouterr().out.split())
+    for step in (
+        "it works",
+        "at z = -5.12 it gave 1, and it should be 0.01",
+        "below 2.571. [no_bias] Try bias=True",
+        "w2 before delta_1: w1 is off by 1.1e-05",
+        "w2 after delta_1 : w1 is off by 0.0e+00",
+        "predictions [4.99 4. 3.01]",
+    ):
+        assert step in lines
+        lines = lines.partition(step)[2]
