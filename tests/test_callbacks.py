@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor, _kernels
+from sklearn_tinymlp import Activation, TinyMLPRegressor, _kernels
 from sklearn_tinymlp._training import Monitor, Record, StopReason
 
 try:
@@ -198,6 +198,23 @@ def test_a_callback_stops_the_fit(solver):
         est.predict(X), recorder.steps()[-1][2].predict(X), rtol=1e-9, atol=1e-12
     )
     assert list(est.starts_["stop_reason"]) == ["callback"]
+
+
+@needs_callbacks
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_callbacks_wish_is_no_reason_to_warn_of_a_loss_not_reached(solver):
+    est = regressor(solver, max_iter=100, loss_tol=1e-12).set_callbacks(StopAfter(1))
+    est.fit(X, y)
+    assert (est.stop_reason_, est.converged_) == ("callback", False)
+
+
+@needs_callbacks
+def test_activation_of_ones_own():
+    square = Activation(lambda z: z * z, lambda z: 2 * z, output_range=(0, np.inf))
+    monitor = ScoringMonitor(scoring="r2")
+    est = regressor("lm", activation=square).set_callbacks(monitor)
+    fit_quietly(est, X, y)
+    assert monitor.get_logs().data[0]["r2"] == est.score(X, y)
 
 
 @needs_callbacks

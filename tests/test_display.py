@@ -20,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sklearn_tinymlp
 from sklearn_tinymlp import (
+    Activation,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,
@@ -317,6 +318,17 @@ def test_network_of_mlp_regressor_in_a_pipeline_has_its_names():
     assert "b" in [text.get_text() for text in named.texts_]
 
 
+def test_network_with_an_activation_of_ones_own():
+    bump = Activation(lambda z: np.exp(-z * z), lambda z: -2 * z * np.exp(-z * z), name="bump")
+    est = fitted(activation=bump, standardize=False)
+    diagram = _diagram.diagram_of(est, FRAME)
+    hidden = np.exp(-((X @ est.coefs_[0] + est.intercepts_[0]) ** 2)).mean(axis=0)
+    shades = [node.shade for node in diagram.nodes if node.kind == "unit" and node.x == 1]
+    np.testing.assert_allclose(shades, (hidden - hidden.min()) / np.ptp(hidden))
+    assert diagram.captions == ["inputs", "bump", "identity"]
+    assert "bump" in est._repr_html_()
+
+
 def test_network_refuses_what_does_not_fit(net):
     with pytest.raises(ValueError, match="feature_names has 1 entries, but the network has 3"):
         NetworkDisplay.from_estimator(net, feature_names=["a"])
@@ -448,6 +460,12 @@ def test_fitted_network_is_in_a_closed_block_of_its_own(net):
     assert cells["converged_"] == str(net.converged_)
     assert "starts_" not in cells
     assert "http" not in ours.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_block_names_diagnose_where_the_fit_did_not_converge(net):
+    assert net.converged_ == ("diagnose(X, y)" not in net._repr_html_())
+    unfinished = fitted(solver="adam", max_iter=2)
+    assert "<code>diagnose(X, y)</code>" in unfinished._repr_html_()
 
 
 def test_outcome_of_starts_validation_and_partial_fit():
