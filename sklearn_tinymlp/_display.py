@@ -242,6 +242,7 @@ STATES = {
     "loss": ("loss", True),
     "gradient_norm": ("gradient norm", True),
     "damping": ("damping", True),
+    "alpha": ("alpha", True),
     "learning_rate": ("learning rate", True),
     "log_evidence": ("log evidence", False),
     "n_effective_parameters": ("effective parameters", False),
@@ -253,9 +254,9 @@ STATES = {
 class TrainingStateDisplay:
     """What a training went through, a panel a quantity: MATLAB's `plottrainstate`.
 
-    With 'lm' these are the loss, the norm of the gradient, the damping, the log evidence and the
-    number of effective parameters; with 'sgd' and 'adam' the loss and the learning rate; and with a
-    validation set its loss and R².
+    With 'lm' these are the loss, the norm of the gradient and the damping, and by the evidence
+    alpha, the log evidence and the number of effective parameters; with 'sgd' and 'adam' the loss
+    and the learning rate; and with a validation set its loss and R².
 
     Parameters
     ----------
@@ -373,7 +374,7 @@ class TrainingStateDisplay:
                 sharex=True,
                 squeeze=False,
                 layout="constrained",
-                figsize=(6.4, 0.6 + 1.3 * len(columns)),
+                figsize=(6.4, 0.6 + 1.2 * len(columns)),
             )
         elif np.ndim(ax) == 0:
             ax.set_axis_off()
@@ -394,8 +395,7 @@ class TrainingStateDisplay:
             (self.lines_[name],) = panel.plot(np.arange(1, len(values) + 1), values, **style)
             if logarithmic and np.nanmin(values, initial=np.inf) > 0:
                 panel.set_yscale("log")
-            else:
-                _leave_out_a_steep_beginning(panel, values)
+            _leave_out_a_steep_beginning(panel, values)
             panel.grid(color="0.9", linewidth=0.8)
             panel.set_title(label, loc="left", fontsize="medium", pad=3)
             last = f"last: {values[-1]:.4g}" if len(values) else ""
@@ -407,13 +407,18 @@ class TrainingStateDisplay:
 
 
 def _leave_out_a_steep_beginning(panel, values):
-    """Show most of a panel that its first few values would flatten; the curve leaves it below."""
-    finite = values[np.isfinite(values)]
-    if len(finite) < 20:
+    """Show most of a panel that its first few values would flatten; the curve enters from below."""
+    logarithmic = panel.get_yscale() == "log"
+    heights = np.log10(values) if logarithmic else values
+    heights = heights[np.isfinite(heights)]
+    later = heights[len(heights) // 10 :]
+    if len(heights) < 20 or np.ptp(heights) < 4 * (heights.max() - later.min()):
         return
-    low, high = np.percentile(finite, 5), finite.max()
-    if high - finite.min() > 4 * (high - low) > 0:
-        panel.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
+    low, high = later.min(), heights.max()
+    room = 0.15 * (high - low)
+    limits = np.array([low - room, high + room])
+    if room > 0:
+        panel.set_ylim(*(10.0**limits if logarithmic else limits))
 
 
 class NetworkDisplay:

@@ -190,6 +190,7 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
         "damping": curves[:, _kernels.DAMPING],
     }
     if estimate:
+        columns["alpha"] = curves[:, _kernels.ALPHA]  # that of the first group
         columns["log_evidence"] = curves[:, _kernels.LOG_EVIDENCE]
         columns["n_effective_parameters"] = curves[:, _kernels.N_EFFECTIVE]
     return columns

@@ -261,8 +261,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     history_ : dict of ndarray
         One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
         bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
-        gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
-        validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+        gradient_norm and damping, and by the evidence alpha (that of all but the output layer's
+        intercepts), log_evidence and n_effective_parameters; with a validation set validation_loss
+        and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
     starts_ : dict of ndarray
         One row a random start, `n_init` of them: loss, n_iter and stop_reason; by the evidence

@@ -188,12 +188,13 @@ def test_training_state_has_a_panel_a_column(net):
         "loss",
         "gradient_norm",
         "damping",
+        "alpha",
         "log_evidence",
         "n_effective_parameters",
     ]
     for name, line in display.lines_.items():
         np.testing.assert_array_equal(line.get_ydata(), net.history_[name])
-    assert len(display.axes_) == 5 and display.bounding_ax_ is None
+    assert len(display.axes_) == 6 and display.bounding_ax_ is None
     assert f"of {net.n_parameters_}" in display.axes_[-1].get_title(loc="right")
 
 
@@ -218,6 +219,10 @@ def test_a_steep_beginning_does_not_flatten_the_panel():
     values = np.r_[-5000.0, np.linspace(400, 500, 60)]
     display = TrainingStateDisplay.from_history({"log_evidence": values})
     assert display.axes_[0].get_ylim()[0] > 300
+    alpha = TrainingStateDisplay.from_history({"alpha": np.r_[1e-9, np.linspace(1, 2, 60)]})
+    assert 0.5 < alpha.axes_[0].get_ylim()[0] < 1
+    falling = TrainingStateDisplay.from_history({"gradient_norm": np.r_[np.ones(60), 1e-9]})
+    assert falling.axes_[0].get_ylim()[0] < 1e-9  # an end is not left out
     even = TrainingStateDisplay.from_history({"log_evidence": np.linspace(0, 1, 60)})
     assert even.axes_[0].get_ylim()[0] < 0
 
