@@ -21,6 +21,7 @@ import numpy as np
 from . import _kernels
 from ._evidence import Hyperparameters, cholesky_factor
 from ._objective import Objective, second_order_arrays
+from ._parameters import aligned_copy
 from ._training import Monitor, Record, Solution, StopReason, next_budget
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
@@ -102,7 +103,7 @@ def solve(
     Solution
         With `estimate` the state is the `State` of the best evidence.
     """
-    theta = theta.copy()
+    theta = aligned_copy(theta)
     n_samples = objective.training.weight_sum
     n_residuals = objective.training.y.size
     dual = n_residuals if n_residuals < theta.size else 0

@@ -5,6 +5,27 @@ from itertools import pairwise
 
 import numpy as np
 
+CACHE_LINE = 64  # bytes, and the longest vector that a processor loads
+
+
+def aligned(size: int, dtype=np.float64) -> np.ndarray:
+    """Allocate a vector that begins with a cache line, uninitialised.
+
+    Some routines of BLAS begin with the numbers before the first cache line: their sums are then
+    rounded in another order wherever memory happens to lie otherwise, in another process, say.
+    """
+    dtype = np.dtype(dtype)
+    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def aligned_copy(vector: np.ndarray) -> np.ndarray:
+    """Copy a vector to where a cache line begins."""
+    copy = aligned(vector.size, vector.dtype)
+    copy[:] = vector
+    return copy
+
 
 @dataclass(frozen=True)
 class Architecture:

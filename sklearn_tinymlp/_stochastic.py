@@ -7,6 +7,7 @@ import numpy as np
 
 from . import _kernels
 from ._objective import Objective, rows_per_call, work_arrays
+from ._parameters import aligned_copy
 from ._training import Monitor, Solution, StopReason, next_budget
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
@@ -127,7 +128,7 @@ def solve(
     Solution
         With early stopping `theta` is that of the best validation score.
     """
-    theta = theta.copy()
+    theta = aligned_copy(theta)
     samples, options, progress = objective.training, state.options, state.progress
     order = np.arange(samples.n_samples)
     twister = Twister(random_state)
