@@ -3,6 +3,13 @@
 from . import activations
 from ._activations import Activation
 from ._diagnosis import Diagnosis, Finding
+from ._display import (
+    LossCurveDisplay,
+    NetworkDisplay,
+    PredictionBandDisplay,
+    RelevanceDisplay,
+    TrainingStateDisplay,
+)
 from ._export import to_c, to_python
 from ._regressor import TinyMLPRegressor, diagnose
 
@@ -12,7 +19,12 @@ __all__ = [
     "Activation",
     "Diagnosis",
     "Finding",
+    "LossCurveDisplay",
+    "NetworkDisplay",
+    "PredictionBandDisplay",
+    "RelevanceDisplay",
     "TinyMLPRegressor",
+    "TrainingStateDisplay",
     "__version__",
     "activations",
     "diagnose",

@@ -768,8 +768,8 @@ SECOND_ORDER_DTYPE = np.dtype(
 PICTURE, ASSEMBLE, STEP, TRIAL = range(4)
 
 # Columns of the curves, beside LOSS.
-GRADIENT_NORM, DAMPING, LOG_EVIDENCE, N_EFFECTIVE = range(1, 5)
-N_SECOND_ORDER_COLUMNS = 5
+GRADIENT_NORM, DAMPING, ALPHA, LOG_EVIDENCE, N_EFFECTIVE = range(1, 6)
+N_SECOND_ORDER_COLUMNS = 6
 
 # mu is counted in units of the mean diagonal of A, so that it means the same after beta has grown
 # by orders of magnitude. 1e-2 begins close to Gauss-Newton; where mu reaches 1e12 a step is lost in
@@ -910,6 +910,7 @@ def end_iteration(theta, so, options, curves, evidence, la):
     curves[row, LOSS] = p["loss"]
     curves[row, GRADIENT_NORM] = p["gradient_norm"]
     curves[row, DAMPING] = p["damping"]
+    curves[row, ALPHA] = so.hyper[0]
     curves[row, LOG_EVIDENCE] = math.nan
     curves[row, N_EFFECTIVE] = math.nan
     p["iteration"] += 1

@@ -136,13 +136,14 @@ def solve(
     by_single_rows = batch_size == 1 and samples.rows.indptr is None
     if monitor.early_stopping:  # the validation score decides, not the loss
         options = options._replace(n_iter_no_change=np.inf)
-    epoch_by_epoch = monitor.verbose or monitor.validate is not None or shuffle_in_python
+    epoch_by_epoch = monitor.one_by_one or shuffle_in_python
     work = work_arrays(objective.network, theta.size, theta.dtype)
     max_iter = 1 if single_epoch else monitor.max_iter
     budget = rows_per_call(theta.size)
     reason, loss = None, np.nan
     try:
         while monitor.n_iter < max_iter and reason is None:
+            monitor.begin(theta)
             if shuffle_in_python and progress["row"][0] == 0:
                 random_state.shuffle(order)
             n_epochs = 1 if epoch_by_epoch else min(max_iter - monitor.n_iter, EPOCHS_PER_CALL)

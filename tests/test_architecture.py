@@ -18,6 +18,7 @@ ALLOWED = {
     "_compilation": set(),
     "_parameters": set(),
     "_training": set(),
+    "_callbacks": set(),
     "_threads": set(),
     "_restarts": {"_training"},
     "_activations": {"_compilation"},
@@ -27,6 +28,9 @@ ALLOWED = {
     "_evidence": {"_compilation", "_linear_algebra"},
     "_dual": {"_compilation", "_evidence", "_linear_algebra"},
     "_scaling": {"_parameters"},
+    "_diagram": {"_activations", "_objective", "_parameters"},
+    "_display": {"_diagram"},
+    "_html": {"_diagram", "_training"},
     "_objective": {
         "_activations",
         "_compilation",
