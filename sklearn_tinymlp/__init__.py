@@ -2,6 +2,7 @@
 
 from . import activations
 from ._activations import Activation
+from ._diagnose import diagnose
 from ._diagnosis import Diagnosis, Finding
 from ._display import (
     LossCurveDisplay,
@@ -11,7 +12,7 @@ from ._display import (
     TrainingStateDisplay,
 )
 from ._export import to_c, to_python
-from ._regressor import TinyMLPRegressor, diagnose
+from ._regressor import TinyMLPRegressor
 
 __version__ = "0.1.0"
 

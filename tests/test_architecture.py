@@ -58,8 +58,12 @@ ALLOWED = {
     "activations": {"_activations"},
 }
 
-# `_export` and `onnx` stand above the estimator: they read what it found.
-ABOVE_THE_ESTIMATOR = {"_export": {"_activations"}, "onnx": {"_activations"}}
+# These stand above the estimator: they read what it found.
+ABOVE_THE_ESTIMATOR = {
+    "_diagnose": {"_diagnosis", "_look", "_parameters"},
+    "_export": {"_activations"},
+    "onnx": {"_activations"},
+}
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks", *ABOVE_THE_ESTIMATOR}
 ESTIMATORS = ("sklearn.base", "sklearn.callback")
