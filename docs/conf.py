@@ -27,6 +27,8 @@ exclude_patterns = ["_build", "auto_examples/*.ipynb"]
 templates_path = ["_templates"]
 nitpicky = True  # a name that leads nowhere is a warning, and a warning is an error
 default_role = "literal"
+smartquotes = False  # the names of options are in plain quotes
+toc_object_entries_show_parents = "hide"
 highlight_language = "none"  # of blocks that do not say; docstrings are recognised as sessions
 extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s")}
 
@@ -47,7 +49,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "show_nav_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
+    "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],

@@ -1,6 +1,7 @@
 """The programs in documentation and examples run and print what is printed there."""
 
 import doctest
+import importlib
 import importlib.util
 import re
 import runpy
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 from numpy.testing import assert_allclose
 
-from sklearn_tinymlp import _activations, _diagnosis, _regressor, activations
+import sklearn_tinymlp
+from sklearn_tinymlp import activations
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("docs/why_doesnt_my_network_converge.md",)
@@ -77,12 +79,22 @@ def test_a_picture_is_drawn(tmp_path):
     assert (tmp_path / "no_bias.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("module", [activations, _activations, _diagnosis, _regressor], ids=str)
+PUBLIC = [getattr(sklearn_tinymlp, name) for name in sklearn_tinymlp.__all__]
+MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "__module__"))}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_examples_in_docstrings(module):
-    failed, attempted = doctest.testmod(module)
+    failed, attempted = doctest.testmod(importlib.import_module(module))
     assert attempted > 0
     assert failed == 0
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: getattr(thing, "__name__", "version"))
+def test_public_names_have_an_example(thing):
+    if callable(thing) and thing is not sklearn_tinymlp.Finding:  # that one is made by `diagnose`
+        assert ">>> " in thing.__doc__
 
 
 @pytest.mark.filterwarnings("default")  # set aside by the script
