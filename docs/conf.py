@@ -1,6 +1,5 @@
 """Build the documentation: python -m sphinx -W --keep-going -b html docs docs/_build/html."""
 
-import warnings
 from pathlib import Path
 
 import sklearn_tinymlp
@@ -124,11 +123,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "download_all_examples": False,
     "remove_config_comments": True,
-    "plot_gallery": "True",
-    "capture_repr": ("_repr_html_", "__repr__"),
-    "matplotlib_animations": False,
 }
-warnings.filterwarnings("ignore", message=".*non-interactive.*", category=UserWarning)
 
 
 def setup(app):
