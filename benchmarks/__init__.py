@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks.speed` and its neighbours."""
+"""Benchmarks: `python -m benchmarks`, and what rules in the package were set by."""

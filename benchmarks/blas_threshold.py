@@ -7,7 +7,6 @@ of rows, by loops and by BLAS, the least of many runs, and their ratio.
 """
 
 import argparse
-import time
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,18 +14,10 @@ from threadpoolctl import threadpool_limits
 from sklearn_tinymlp import _products
 from sklearn_tinymlp._linear_algebra import gemm
 
+from .timing import least_seconds
+
 SHAPES = [(1, 10), (10, 1), (10, 10), (10, 100), (100, 1), (20, 20), (30, 30), (50, 50)]
 SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (500, 500)]
-
-
-def least_seconds(function, arguments, runs=200):
-    """Time the fastest of some runs."""
-    least = np.inf
-    for _ in range(runs):
-        start = time.perf_counter()
-        function(*arguments)
-        least = min(least, time.perf_counter() - start)
-    return least
 
 
 def layer_seconds(n_in, n_out, n_rows, blas):
@@ -47,9 +38,9 @@ def layer_seconds(n_in, n_out, n_rows, blas):
     if n_in <= n_out:
         products = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out, address)
     return (
-        least_seconds(combine.ctypes, forward)
-        + least_seconds(combine.ctypes, backward)
-        + least_seconds(multiply.ctypes, products)
+        least_seconds(combine.ctypes, *forward, n_rounds=200)
+        + least_seconds(combine.ctypes, *backward, n_rounds=200)
+        + least_seconds(multiply.ctypes, *products, n_rounds=200)
     )
 
 

@@ -8,7 +8,6 @@ is the cost of the diagnosis in it.
 """
 
 import argparse
-import time
 import warnings
 from statistics import median
 
@@ -18,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor
 
-from .speed import ENDLESS, random_data, three_points
+from .timing import in_turn, median_ratio
+from .works import ENDLESS, smooth, three_points
 
 
 def value(z):
@@ -47,54 +47,47 @@ CASES = {
         {"hidden_layer_sizes": (3,), "max_iter": 2400, **SINGLE_ROWS},
     ),
     "n=100, d=1, hidden 10, adam, full batch, 200 epochs": (
-        random_data(100, 1),
+        smooth(100, 1),
         {"hidden_layer_sizes": (10,), "solver": "adam", "batch_size": 100, "max_iter": 200},
     ),
     "n=1,000, d=10, hidden 100, adam, batch 200, 20 epochs": (
-        random_data(1000, 10),
+        smooth(1000, 10),
         {"hidden_layer_sizes": (100,), "solver": "adam", "batch_size": 200, "max_iter": 20},
     ),
     "n=200, d=4, hidden 20, lbfgs, 200 iterations": (
-        random_data(200, 4),
+        smooth(200, 4),
         {"hidden_layer_sizes": (20,), "solver": "lbfgs", "max_iter": 200},
     ),
 }
-
-
-def seconds(net, X, y):
-    """Time one fit."""
-    start = time.perf_counter()
-    net.fit(X, y)
-    return time.perf_counter() - start
 
 
 def compare(name, nets, repeats):
     """Print the median times of each and the median ratio of the second to the first."""
     (X, y), params = CASES[name]
     one, other = nets(params)
-    one.fit(X, y)
-    other.fit(X, y)
-    times = [(seconds(one, X, y), seconds(other, X, y)) for _ in range(repeats)]
-    ratio = median(b / a for a, b in times)
-    first, second = (1e3 * median(column) for column in zip(*times, strict=True))
-    print(f"{name:55s} {first:8.3f} ms {second:8.3f} ms {ratio:6.2f}x", flush=True)
+    runs = in_turn({"one": lambda _: one.fit(X, y), "other": lambda _: other.fit(X, y)}, repeats)
+    one, other = runs["one"], runs["other"]
+    print(
+        f"{name:55s} {1e3 * one.median:8.3f} ms {1e3 * other.median:8.3f} ms "
+        f"{median_ratio(other, one):6.2f}x",
+        flush=True,
+    )
 
 
 def shown_and_ignored(name, repeats):
     """Print what showing the warning adds to a fit."""
     (X, y), params = CASES[name]
     net = TinyMLPRegressor(activation="tanh", **ENDLESS, **params)
-    times = []
-    for _ in range(repeats):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            ignored = seconds(net, X, y)
+
+    def fit(action):
         with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")
-            shown = seconds(net, X, y)
-        times.append((ignored, shown))
-    added = 1e3 * median(b - a for a, b in times)
-    print(f"{name:55s} {1e3 * median(a for a, _ in times):8.3f} ms, a warning adds {added:.3f} ms")
+            warnings.simplefilter(action, ConvergenceWarning)
+            return net.fit(X, y)
+
+    runs = in_turn({action: lambda _, a=action: fit(a) for action in ("ignore", "always")}, repeats)
+    ignored, shown = runs["ignore"], runs["always"]
+    added = 1e3 * median(b - a for a, b in zip(ignored.seconds, shown.seconds, strict=True))
+    print(f"{name:55s} {1e3 * ignored.median:8.3f} ms, a warning adds {added:.3f} ms")
 
 
 def main():

@@ -290,11 +290,17 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
 # ------------------------------------------------------------------ any number of rows at once
 
 
+@part
+def clear(array):
+    """Set a flat array to zero: a loop, because NumPy's way takes a second to compile."""
+    for k in range(array.size):
+        array[k] = array.dtype.type(0)
+
+
 @inlined
 def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, gradient):
     """Gradient of the summed loss of rows order[start:stop], into `gradient`; return that loss."""
-    for k in range(gradient.size):
-        gradient[k] = theta.dtype.type(0)
+    clear(gradient)
     total = 0.0
     for first in range(start, stop, BLOCK_ROWS):
         n_rows = unsigned(min(BLOCK_ROWS, stop - first))
@@ -305,23 +311,30 @@ def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, grad
 
 
 @kernel
-def finish_gradient(theta, gradient, n_coefs, scale, penalty):
-    """Scale the gradient, add penalty * coefs; return sum(coefs^2)."""
-    scale, penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
-    squares = theta.dtype.type(0)
-    for k in range(n_coefs):
-        t = theta[k]
-        squares += t * t
-        gradient[k] = scale * gradient[k] + penalty * t
-    for k in range(n_coefs, theta.size):
-        gradient[k] *= scale
-    return squares
+def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
+    """Add the summed loss of rows start to stop to `total`, and its gradient to that in `work`.
 
-
-@kernel
-def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work):
-    """Write the gradient of the summed loss of rows start to stop to `work`; return that loss."""
-    return gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, work.gradient)
+    Return the sum; after the last row, with the gradient, the mean loss and the penalty instead.
+    """
+    gradient = work.gradient
+    if start == 0:
+        clear(gradient)
+    for first in range(start, stop, BLOCK_ROWS):
+        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
+        total += add_block_gradient(
+            theta, net, rows, y, weight, order, first, n_rows, work, gradient
+        )
+    if stop == y.shape[0]:
+        real_scale, real_penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
+        squares = theta.dtype.type(0)
+        for k in range(net.n_coefs):
+            t = theta[k]
+            squares += t * t
+            gradient[k] = real_scale * gradient[k] + real_penalty * t
+        for k in range(net.n_coefs, theta.size):
+            gradient[k] *= real_scale
+        total = total * scale + 0.5 * penalty * squares
+    return total
 
 
 @kernel
@@ -755,20 +768,13 @@ SECOND_ORDER_DTYPE = np.dtype(
 PICTURE, ASSEMBLE, STEP, TRIAL = range(4)
 
 # Columns of the curves, beside LOSS.
-GRADIENT_NORM, DAMPING, LOG_EVIDENCE, N_EFFECTIVE = range(1, 5)
-N_SECOND_ORDER_COLUMNS = 5
+GRADIENT_NORM, DAMPING, ALPHA, LOG_EVIDENCE, N_EFFECTIVE = range(1, 6)
+N_SECOND_ORDER_COLUMNS = 6
 
 # mu is counted in units of the mean diagonal of A, so that it means the same after beta has grown
 # by orders of magnitude. 1e-2 begins close to Gauss-Newton; where mu reaches 1e12 a step is lost in
 # rounding; below 1e-12 it adds nothing to a positive definite A.
 FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
-
-
-@part
-def clear(array):
-    """Set a flat array to zero: a loop, because NumPy's way takes a second to compile."""
-    for k in range(array.size):
-        array[k] = 0.0
 
 
 @inlined
@@ -904,6 +910,7 @@ def end_iteration(theta, so, options, curves, evidence, la):
     curves[row, LOSS] = p["loss"]
     curves[row, GRADIENT_NORM] = p["gradient_norm"]
     curves[row, DAMPING] = p["damping"]
+    curves[row, ALPHA] = so.hyper[0]
     curves[row, LOG_EVIDENCE] = math.nan
     curves[row, N_EFFECTIVE] = math.nan
     p["iteration"] += 1

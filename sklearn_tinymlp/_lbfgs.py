@@ -11,7 +11,12 @@ from ._training import Monitor, Solution, StopReason
 _SILENT = {} if parse_version(scipy.__version__) >= parse_version("1.15") else {"iprint": -1}
 
 # Reasons of the monitor that end the solver; max_iter is left to scipy, which says why it stops.
-ENDS = (StopReason.LOSS_TOL, StopReason.VALIDATION, StopReason.INTERRUPTED)
+ENDS = (
+    StopReason.LOSS_TOL,
+    StopReason.VALIDATION,
+    StopReason.CALLBACK,
+    StopReason.INTERRUPTED,
+)
 
 
 def solve(
@@ -51,10 +56,14 @@ def solve(
         if reason in ENDS:
             raise StopIteration
 
+    def loss_gradient(x):
+        monitor.begin(latest[0])  # scipy tells of an iteration's end only
+        return objective.loss_gradient(x)
+
     options = {"maxfun": max_fun, "maxiter": monitor.max_iter, "gtol": tol, **_SILENT}
     try:
         result = scipy.optimize.minimize(
-            objective.loss_gradient,
+            objective.loss_gradient if monitor.watcher is None else loss_gradient,
             theta,
             method="L-BFGS-B",
             jac=True,

@@ -21,6 +21,7 @@ import numpy as np
 from . import _kernels
 from ._evidence import Hyperparameters, cholesky_factor
 from ._objective import Objective, second_order_arrays
+from ._parameters import aligned_copy
 from ._training import Monitor, Record, Solution, StopReason, next_budget
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
@@ -102,7 +103,7 @@ def solve(
     Solution
         With `estimate` the state is the `State` of the best evidence.
     """
-    theta = theta.copy()
+    theta = aligned_copy(theta)
     n_samples = objective.training.weight_sum
     n_residuals = objective.training.y.size
     dual = n_residuals if n_residuals < theta.size else 0
@@ -117,19 +118,22 @@ def solve(
         rise=NATS * tol,
         loss_tol=float(monitor.loss_tol),
     )
-    one_by_one = monitor.verbose or monitor.validate is not None
     reason, budget = None, FIRST_BUDGET
     try:
         while reason is None:
+            monitor.begin(theta)
             n_iterations = min(monitor.max_iter - monitor.n_iter, ITERATIONS_PER_CALL)
-            curves = np.empty((1 if one_by_one else n_iterations, _kernels.N_SECOND_ORDER_COLUMNS))
+            n_rows = 1 if monitor.one_by_one else n_iterations
+            curves = np.empty((n_rows, _kernels.N_SECOND_ORDER_COLUMNS))
             progress["iteration"] = 0
             begun = time.perf_counter()
             objective.iterate(theta, so, curves, options, budget)
             budget = next_budget(budget, time.perf_counter() - begun)
             done = curves[: progress["iteration"]]
             if len(done):
-                reason = monitor.update(theta=theta, **_columns(done, estimate))
+                found = progress["best_evidence"] > -np.inf
+                kept = so.best[: theta.size] if found else theta
+                reason = monitor.update(theta=theta, kept=kept, **_columns(done, estimate))
             elif monitor.is_interrupted():
                 reason = StopReason.INTERRUPTED
             if reason in (None, StopReason.MAX_ITER):
@@ -187,6 +191,7 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
         "damping": curves[:, _kernels.DAMPING],
     }
     if estimate:
+        columns["alpha"] = curves[:, _kernels.ALPHA]  # that of the first group
         columns["log_evidence"] = curves[:, _kernels.LOG_EVIDENCE]
         columns["n_effective_parameters"] = curves[:, _kernels.N_EFFECTIVE]
     return columns
@@ -236,7 +241,7 @@ def solve_by_evidence(
     options = {"groups": groups, "hyper": hyper, "tol": tol, "estimate": True}
     second = replace(monitor, record=Record())
     solution = solve(objective, theta, monitor, **options)
-    if solution.reason in (StopReason.INTERRUPTED, StopReason.LOSS_TOL):
+    if solution.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL):
         return solution
     few = objective.training.weight_sum <= FEW_SAMPLES
     if few or solution.state is None or solution.state.gamma.sum() < 2.0:

@@ -1,7 +1,7 @@
 """The objective of a fit: data, network and penalty; its loss and gradient at any parameters."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,7 @@ from sklearn.neural_network._base import poisson_loss, squared_loss
 from . import _activations, _dual, _evidence, _kernels, _linear_algebra, _products
 from ._compilation import unsigned
 from ._evidence import GaussNewton
-from ._parameters import Architecture
+from ._parameters import Architecture, aligned, aligned_copy
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
@@ -82,8 +82,11 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
 def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
     """Scratch space for blocks of rows, and for a gradient."""
     n_units = int(network.layers[-1, _kernels.AFTER] + network.layers[-1, _kernels.N_OUT])
-    blocks = (np.empty(n_units * _kernels.BLOCK_ROWS, dtype) for _ in range(3))
-    return _kernels.Work(*blocks, np.empty(n_parameters, dtype))
+    size = n_units * _kernels.BLOCK_ROWS  # a multiple of a cache line
+    memory = aligned(3 * size + n_parameters, dtype)
+    return _kernels.Work(
+        memory[:size], memory[size : 2 * size], memory[2 * size : 3 * size], memory[3 * size :]
+    )
 
 
 def jacobian_routines() -> _kernels.JacobianRoutines:
@@ -121,22 +124,22 @@ def second_order_arrays(
         progress=progress,
         groups=np.asarray(groups, dtype=np.float64),
         hyper=np.concatenate([alpha, beta, [weight_sum]]),
-        result=np.empty(1 + 2 * n_groups + n_outputs),
-        best=np.empty(n_parameters + 2 * n_groups + n_outputs),
-        peaks=np.empty(n_peaks),
-        errors=np.empty(n_outputs),
-        gradients=np.empty(n_outputs * n_parameters),
-        picture=np.empty(picture),
-        residuals=np.empty(n_residuals),
-        gradient=np.empty(n_parameters + 3),
-        matrix=np.empty(matrix),
-        factor=np.empty(factor),
-        step=np.empty(n_parameters),
-        numbers=np.empty(1),
-        trial=np.empty(n_parameters),
-        trial_errors=np.empty(n_outputs),
-        block_residuals=np.empty(n_outputs * _kernels.BLOCK_ROWS),
-        block_jacobian=np.empty(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
+        result=aligned(1 + 2 * n_groups + n_outputs),
+        best=aligned(n_parameters + 2 * n_groups + n_outputs),
+        peaks=aligned(n_peaks),
+        errors=aligned(n_outputs),
+        gradients=aligned(n_outputs * n_parameters),
+        picture=aligned(picture),
+        residuals=aligned(n_residuals),
+        gradient=aligned(n_parameters + 3),
+        matrix=aligned(matrix),
+        factor=aligned(factor),
+        step=aligned(n_parameters),
+        numbers=aligned(1),
+        trial=aligned(n_parameters),
+        trial_errors=aligned(n_outputs),
+        block_residuals=aligned(n_outputs * _kernels.BLOCK_ROWS),
+        block_jacobian=aligned(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
     )
 
 
@@ -182,12 +185,14 @@ class Objective:
         error, is n_outputs times larger in its first term (scikit-learn issue 8349).
         """
         samples, network = self.training, self.network
-        total = 0.0
-        gradient = np.zeros_like(theta)
-        work = work_arrays(network, theta.size, theta.dtype)
-        for start, stop in slices(samples.n_samples, theta.size):
-            total += _kernels.loss_and_gradient(
-                theta,
+        parameters, work, ranges = self._scratch
+        parameters[:] = theta
+        scale = network.loss_factor / samples.weight_sum
+        penalty = self.alpha / samples.weight_sum
+        loss = 0.0
+        for start, stop in ranges:
+            loss = _kernels.loss_and_gradient(
+                parameters,
                 network,
                 samples.rows,
                 samples.y,
@@ -196,16 +201,27 @@ class Objective:
                 start,
                 stop,
                 work,
+                loss,
+                scale,
+                penalty,
             )
-            gradient += work.gradient
-        scale = network.loss_factor / samples.weight_sum
-        penalty = self.alpha / samples.weight_sum
-        squares = _kernels.finish_gradient(theta, gradient, network.n_coefs, scale, penalty)
-        return total * scale + 0.5 * penalty * squares, gradient
+        return loss, work.gradient.copy()
+
+    @cached_property
+    def _scratch(self):
+        """What `loss_gradient` works with, allocated once: it is called thousands of times."""
+        network, dtype = self.network, self.training.y.dtype
+        n_parameters = network.n_coefs
+        if network.bias:
+            n_parameters += int(network.layers[:, _kernels.N_OUT].sum())
+        work = work_arrays(network, n_parameters, dtype)
+        ranges = list(slices(self.training.n_samples, n_parameters))
+        return aligned(n_parameters, dtype), work, ranges
 
     def errors(self, theta) -> np.ndarray:
         """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
         samples = self.training
+        theta = aligned_copy(theta)
         residuals = predict(self.network, samples.rows, samples.n_samples, theta) - samples.y
         squares = residuals * residuals
         if samples.weight.size:
@@ -227,7 +243,7 @@ class Objective:
         n_outputs = self.training.y.shape[1]
         so = second_order_arrays(np.zeros(theta.size), np.zeros(1), np.ones(n_outputs), 1.0, 1)
         while so.progress["phase"] == _kernels.PICTURE:
-            self.iterate(theta.copy(), so, NO_CURVES, None, OPERATIONS_PER_CALL)
+            self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         return GaussNewton(
             so.errors,
             so.gradients.reshape(n_outputs, -1),
@@ -244,7 +260,7 @@ class Objective:
         groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
         so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs)
         while so.progress["phase"] == _kernels.PICTURE:
-            self.iterate(theta.copy(), so, NO_CURVES, None, OPERATIONS_PER_CALL)
+            self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         jacobian = so.picture.reshape(theta.size, n_outputs, n_samples).transpose(1, 0, 2)
         return so.residuals.reshape(n_outputs, n_samples), jacobian
 
@@ -309,7 +325,10 @@ def rows_per_call(n_parameters) -> int:
 
 
 def predict(network, rows, n_samples, theta) -> np.ndarray:
-    """Compute the network's outputs, shape (n_samples, n_outputs), in the dtype of theta."""
+    """Compute the network's outputs, shape (n_samples, n_outputs), in the dtype of theta.
+
+    `theta` begins with a cache line.
+    """
     predictions = np.empty((n_samples, int(network.layers[-1, _kernels.N_OUT])), theta.dtype)
     work = work_arrays(network, 0, theta.dtype)
     for start, stop in slices(n_samples, theta.size):

@@ -5,6 +5,27 @@ from itertools import pairwise
 
 import numpy as np
 
+CACHE_LINE = 64  # bytes, and the longest vector that a processor loads
+
+
+def aligned(size: int, dtype=np.float64) -> np.ndarray:
+    """Allocate a vector that begins with a cache line, uninitialised.
+
+    Some routines of BLAS begin with the numbers before the first cache line: their sums are then
+    rounded in another order wherever memory happens to lie otherwise, in another process, say.
+    """
+    dtype = np.dtype(dtype)
+    memory = np.empty(size * dtype.itemsize + CACHE_LINE, np.uint8)
+    start = -memory.__array_interface__["data"][0] % CACHE_LINE
+    return memory[start : start + size * dtype.itemsize].view(dtype)
+
+
+def aligned_copy(vector: np.ndarray) -> np.ndarray:
+    """Copy a vector to where a cache line begins."""
+    copy = aligned(vector.size, vector.dtype)
+    copy[:] = vector
+    return copy
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -44,9 +65,10 @@ class Architecture:
         return self.n_coefs + np.cumsum([0, *self.units[1:-1]])
 
     def pack(self, coefs, intercepts, dtype) -> np.ndarray:
-        """Join coefs and intercepts into a new flat vector."""
+        """Join coefs and intercepts into a new flat vector that begins with a cache line."""
         parts = [*coefs, *intercepts] if self.bias else coefs
-        return np.concatenate([np.ravel(part) for part in parts]).astype(dtype, copy=False)
+        theta = aligned(self.n_parameters, dtype)
+        return np.concatenate([np.ravel(part) for part in parts], out=theta, casting="same_kind")
 
     def unpack(self, theta) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Split a flat vector into views: coefs and intercepts, zeros where there is no bias."""

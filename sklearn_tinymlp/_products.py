@@ -132,22 +132,24 @@ def pass_back(
     after, deltas = carray(after, n_out * n_rows), carray(deltas, n_in * n_rows)
     bias_gradient = carray(bias_gradient, n_in)
     zero = deltas.dtype.type(0)
+    last = n_out - unsigned(1)
     for i in range(n_in):
-        a = i * n_rows
-        for r in range(n_rows):
-            deltas[a + r] = zero
-        for j in range(n_out):
-            d, w = j * n_rows, coefs[i * n_out + j]
+        a, w = i * n_rows, i * n_out
+        for j in range(last):
+            d = j * n_rows
             g = zero
             for r in range(n_rows):
-                deltas[a + r] += w * after[d + r]
+                deltas[a + r] = (deltas[a + r] if j > 0 else zero) + coefs[w + j] * after[d + r]
                 g += values[a + r] * after[d + r]
-            gradient[i * n_out + j] += g
-        s = zero
-        for r in range(n_rows):
-            t = deltas[a + r] * slopes[a + r]
+            gradient[w + j] += g
+        d, c = last * n_rows, coefs[w + last]
+        g, s = zero, zero
+        for r in range(n_rows):  # the last output ends the sums, and is mostly the only one
+            t = slopes[a + r] * ((deltas[a + r] if last > 0 else zero) + c * after[d + r])
             deltas[a + r] = t
+            g += values[a + r] * after[d + r]
             s += t
+        gradient[w + last] += g
         if bias == 1:
             bias_gradient[i] += s
 

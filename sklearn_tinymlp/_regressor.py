@@ -31,10 +31,12 @@ from sklearn.utils.validation import (
 from . import (
     _diagnosis,
     _feasibility,
+    _html,
     _kernels,
     _lbfgs,
     _levenberg_marquardt,
     _look,
+    _persistence,
     _stochastic,
 )
 from ._activations import (
@@ -48,6 +50,8 @@ from ._activations import (
     raise_caught,
     value_and_slope,
 )
+from ._callbacks import CallbackSupportMixin, FitTasks, managed
+from ._diagram import diagram_of
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
@@ -91,7 +95,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-class TinyMLPRegressor(RegressorMixin, BaseEstimator):
+class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Small multi-layer perceptron regressor, compiled.
 
     A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
@@ -258,8 +262,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     history_ : dict of ndarray
         One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
         bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
-        gradient_norm, damping, log_evidence and n_effective_parameters; with a validation set
-        validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+        gradient_norm and damping, and by the evidence alpha (that of all but the output layer's
+        intercepts), log_evidence and n_effective_parameters; with a validation set validation_loss
+        and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
     starts_ : dict of ndarray
         One row a random start, `n_init` of them: loss, n_iter and stop_reason; by the evidence
@@ -299,7 +304,9 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
 
     stop_reason_ : str
         What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',
-        'line_search', 'max_iter', 'max_fun' or 'interrupted'; after `partial_fit` 'partial_fit'.
+        'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after `partial_fit`
+        'partial_fit'. 'callback' is a callback's wish: `converged_` is then False, but the user
+        knows, and there is no ConvergenceWarning.
 
     n_parameters_ : int
         Number of weights that training may change.
@@ -328,6 +335,10 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
     One difference from MLPRegressor is deliberate: with several outputs and the squared error
     its 'lbfgs' is given a gradient that is not that of its loss (scikit-learn issue 8349). Here
     it is.
+
+    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own: each
+    epoch or iteration is a task, after which a callback may stop the training; with `n_init` above
+    1 each start is a task that holds them, and the starts are trained one after the other.
 
     References
     ----------
@@ -532,7 +543,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             training, when it did not converge: with the reason, the loss reached, and what
             `diagnose` finds first.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
             start = (coefs_init, intercepts_init)
             return self._fit(X, y, sample_weight, validation, start)
@@ -577,7 +588,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             raise ValueError(
                 f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
             )
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), managed(self):
             return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X, return_std=False):
@@ -755,10 +766,28 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         activations = self._layer_activations
         return kernel_network(self._architecture(), activations, self._loss, "float64"), X
 
+    _doc_link_module = "sklearn_tinymlp"
+    _doc_link_template = _html.DOCUMENTATION
+
+    def _html_repr(self):
+        """Show scikit-learn's block, and below it the network once there is one."""
+        block = super()._html_repr()
+        if not hasattr(self, "coefs_"):
+            return block
+        return block + _html.trained_network(self, diagram_of(self))
+
     @property
     def history_(self):
         """One row an epoch or iteration, as a dict of arrays."""
         return self._record.arrays()
+
+    def __getstate__(self):
+        """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
+        return _persistence.plain(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Take what `__getstate__` gave."""
+        super().__setstate__(_persistence.restored(state))
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""
@@ -778,6 +807,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         start=(None, None),
         incremental=False,
     ):
+        given = (X, y, sample_weight)
         hidden = self._hidden_layer_sizes()
         activations = self._activations(hidden)
         self._check_consistency(start)
@@ -799,8 +829,13 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Event()
+        tasks = self._tasks(given, solver, len(starts), incremental)
+
+        def predictor(theta) -> dict:
+            return self._predictor(theta, architecture, activations, scaling, X.dtype)
 
         def train(theta, random_state) -> Solution:
+            watcher = None if tasks is None else tasks.begin_start(predictor)
             training, held_out = data, given_validation
             if self.early_stopping and held_out is None and solver != "lbfgs":
                 training, held_out = self._hold_out(training, random_state)
@@ -820,15 +855,20 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
                 theta.astype(X.dtype).astype(dtype),
                 random_state,
                 interrupted,
+                watcher,
                 first_pass,
                 incremental,
             )
             raise_caught()
+            if watcher is not None and watcher.end_start(solution.theta):
+                interrupted.set()  # the starts to come are left out
             return solution
 
         small = architecture.n_parameters <= ONE_THREAD
         with single_threaded_blas() if small else nullcontext():
-            solutions = train_all(train, starts, interrupted, in_threads=not self.verbose)
+            # Neither lines of text nor callbacks are to come from several threads.
+            in_threads = not self.verbose and tasks is None
+            solutions = train_all(train, starts, interrupted, in_threads)
         best = max(solutions, key=self._rank)
 
         if not np.isfinite(best.theta).all():
@@ -853,6 +893,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             network = kernel_network(architecture, activations, self.loss, "float64")
             X = X.astype(np.float64, copy=False)
             self._posterior = self._posterior.calibrated(network, X, y, sample_weight)
+        if tasks is not None:
+            tasks.end()
         return self
 
     def _warn(self, solution, solver, kept, data):
@@ -861,7 +903,8 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         The estimator is not touched before the warning is out, since it may be made an error.
         """
         reason, message = solution.reason, solution.warning
-        if message is None and reason not in (None, StopReason.VALIDATION):
+        expected = (None, StopReason.VALIDATION, StopReason.CALLBACK)
+        if message is None and reason not in expected:
             if not self._reached(solution):
                 message = f"loss_tol={self.loss_tol:g} was not reached. {reason.sentence}"
             elif solver != "lm" and self._learned_nothing(solution, data):
@@ -925,6 +968,36 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             f"the start weights. Try {name}={float(f'{0.5 * limit:.0e}')!r}."
         )
 
+    def _tasks(self, given, solver, n_starts, incremental) -> FitTasks | None:
+        """Tell the callbacks, if there are any, that the fit begins."""
+        if not getattr(self, "_skl_callbacks", None):
+            return None
+        # By the evidence a start may have two beginnings, see `solve_by_evidence`.
+        beginnings = 2 if solver == "lm" and self.alpha == "auto" else 1
+        return FitTasks(
+            self,
+            *given,
+            name="partial_fit" if incremental else "fit",
+            step="epoch" if solver in STOCHASTIC_SOLVERS else "iteration",
+            n_starts=n_starts,
+            n_steps=1 if incremental else beginnings * self.max_iter,
+        )
+
+    def _predictor(self, theta, architecture, activations, scaling, dtype) -> dict:
+        """Give the attributes that `predict` reads, for parameters in the units of training."""
+        theta = theta.copy() if scaling is None else scaling.fold(architecture, theta)
+        coefs, intercepts = architecture.unpack(theta.astype(dtype, copy=False))
+        return {
+            "coefs_": coefs,
+            "intercepts_": intercepts,
+            "n_parameters_": architecture.n_parameters,
+            "n_outputs_": architecture.units[-1],
+            "_layer_activations": activations,
+            "_loss": self.loss,
+            "_scaling": scaling,
+            "_posterior": None,
+        }
+
     def _solve(
         self,
         solver,
@@ -933,6 +1006,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
         theta,
         random_state,
         interrupted,
+        watcher,
         first_pass,
         incremental,
     ) -> Solution:
@@ -947,6 +1021,7 @@ class TinyMLPRegressor(RegressorMixin, BaseEstimator):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             interrupted=interrupted,
+            watcher=watcher,
         )
         earlier = None if first_pass else self._stochastic_state
         if early_stopping and first_pass:

@@ -7,6 +7,7 @@ import numpy as np
 
 from . import _kernels
 from ._objective import Objective, rows_per_call, work_arrays
+from ._parameters import aligned_copy
 from ._training import Monitor, Solution, StopReason, next_budget
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
@@ -127,7 +128,7 @@ def solve(
     Solution
         With early stopping `theta` is that of the best validation score.
     """
-    theta = theta.copy()
+    theta = aligned_copy(theta)
     samples, options, progress = objective.training, state.options, state.progress
     order = np.arange(samples.n_samples)
     twister = Twister(random_state)
@@ -135,13 +136,14 @@ def solve(
     by_single_rows = batch_size == 1 and samples.rows.indptr is None
     if monitor.early_stopping:  # the validation score decides, not the loss
         options = options._replace(n_iter_no_change=np.inf)
-    epoch_by_epoch = monitor.verbose or monitor.validate is not None or shuffle_in_python
+    epoch_by_epoch = monitor.one_by_one or shuffle_in_python
     work = work_arrays(objective.network, theta.size, theta.dtype)
     max_iter = 1 if single_epoch else monitor.max_iter
     budget = rows_per_call(theta.size)
     reason, loss = None, np.nan
     try:
         while monitor.n_iter < max_iter and reason is None:
+            monitor.begin(theta)
             if shuffle_in_python and progress["row"][0] == 0:
                 random_state.shuffle(order)
             n_epochs = 1 if epoch_by_epoch else min(max_iter - monitor.n_iter, EPOCHS_PER_CALL)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from threading import Event
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class StopReason(Enum):
     )
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
+    CALLBACK = "callback", "A callback asked to stop."
     INTERRUPTED = "interrupted", "Training was interrupted."
 
     def __init__(self, code: str, sentence: str):
@@ -63,6 +64,11 @@ class Record:
 
         What a row or an earlier row lacks is NaN, so that all columns keep one length.
         """
+        columns = self.columns
+        if columns.keys() == row.keys() and all(type(value) is float for value in row.values()):
+            for name, value in row.items():  # by far the most frequent case, five times as fast
+                columns[name].append(value)
+            return
         n_before = max((len(column) for column in self.columns.values()), default=0)
         added = {name: np.atleast_1d(value).tolist() for name, value in row.items()}
         n_added = max((len(values) for values in added.values()), default=0)
@@ -94,6 +100,16 @@ class Solution(NamedTuple):
     state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
 
 
+class Watcher(Protocol):
+    """Who wants to know of each epoch or iteration, as it begins and as it ends."""
+
+    def begin(self, theta: np.ndarray, n_iter: int) -> None:
+        """Take note that an iteration begins at `theta`, after `n_iter` others."""
+
+    def end(self, theta: np.ndarray) -> bool:
+        """Take note of what training would give if it ended now; True asks to end it."""
+
+
 @dataclass
 class Monitor:
     """Stands between a solver and its watchers; solvers call `update` after each iteration.
@@ -117,6 +133,8 @@ class Monitor:
         See `early_stopping`.
     interrupted : Event, default=None
         Training ends when another thread has set it.
+    watcher : Watcher, default=None
+        Is told of each iteration, and may ask to stop.
     best_theta, best_score, no_improvement
         Where early stopping stands; a warm start hands on what the fit before ended with.
     """
@@ -130,12 +148,23 @@ class Monitor:
     tol: float = 0.0
     n_iter_no_change: float = np.inf
     interrupted: Event | None = None
+    watcher: Watcher | None = None
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
     no_improvement: int = 0
 
-    def update(self, *, theta, loss, **row) -> StopReason | None:
+    @property
+    def one_by_one(self) -> bool:
+        """Whether iterations must be reported one at a time, not many after a kernel call."""
+        return self.verbose or self.validate is not None or self.watcher is not None
+
+    def begin(self, theta) -> None:
+        """Take note that an iteration begins or goes on, before `update` tells of its end."""
+        if self.watcher is not None:
+            self.watcher.begin(theta, self.n_iter)
+
+    def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
         """Take note of an iteration; say whether training is to stop, and why.
 
         Parameters
@@ -144,22 +173,31 @@ class Monitor:
             The parameters after the iteration.
         loss : float or array
             The training loss; an array when several iterations are reported at once, which is
-            done without `validate` only. `theta` is then that of the last one.
+            done unless `one_by_one` only. `theta` is then that of the last one.
+        kept : ndarray of shape (n_parameters,), default=None
+            The parameters that the solver would give if it ended now; `theta` unless given.
         **row : float or array
             What else to keep in the record.
         """
         if self.validate is not None:
             row["validation_loss"], row["validation_score"] = self.validate(theta)
-        losses = np.atleast_1d(loss)
+        n_iterations, last = (1, loss) if type(loss) is float else (len(loss), loss[-1])
         self.record.append(loss=loss, **row)
-        self.n_iter += len(losses)
+        self.n_iter += n_iterations
         if self.verbose:
-            self._print(losses, row)
-        if losses[-1] <= self.loss_tol:
+            self._print(np.atleast_1d(loss), row)
+        stalled = False
+        if self.early_stopping:
+            stalled = self._stalled(theta, row["validation_score"])
+            kept = theta if self.best_theta is None else self.best_theta
+        asked = self.watcher is not None and self.watcher.end(theta if kept is None else kept)
+        if last <= self.loss_tol:
             return StopReason.LOSS_TOL
         if self.is_interrupted():
             return StopReason.INTERRUPTED
-        if self.early_stopping and self._stalled(theta, row["validation_score"]):
+        if asked:
+            return StopReason.CALLBACK
+        if stalled:
             return StopReason.VALIDATION
         if self.n_iter >= self.max_iter:
             return StopReason.MAX_ITER

@@ -287,3 +287,16 @@ def test_intervals_hold_with_noise_of_unequal_size():
         mean, std = net.predict(X[300:], return_std=True)
         inside.append(np.mean(np.abs(y[300:] - mean) < 1.96 * std))
     assert 0.93 <= np.mean(inside) <= 0.97
+
+
+def test_history_holds_the_alpha_that_each_evidence_belongs_to():
+    X, y = make_friedman1(150, random_state=0)
+    net = TinyMLPRegressor(hidden_layer_sizes=(5,), random_state=0).fit(X, y)
+    history = net.history_
+    best = np.nanargmax(history["log_evidence"])
+    assert history["alpha"][best] == net.alpha_[0]
+    assert (history["alpha"] > 0).all() and len(set(history["alpha"])) > 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fixed = TinyMLPRegressor(solver="lm", alpha=0.1, max_iter=5, random_state=0).fit(X, y)
+    assert "alpha" not in fixed.history_

@@ -546,3 +546,16 @@ def test_without_any_place_for_a_cache_everything_still_works(tmp_path):
     size, path = output.split(maxsplit=1)
     assert int(size) == 6
     assert Path(path.strip()).parent.parent == tmp_path
+
+
+def test_where_memory_lies_does_not_change_a_bit():
+    objective, theta, _ = make_objective((3, 40, 2), n_samples=200)
+    results = []
+    for offset in range(8):
+        moved = np.empty(theta.size + 8)[offset : offset + theta.size]
+        moved[:] = theta
+        loss, gradient = objective.loss_gradient(moved)
+        errors, gradients, hessians = objective.gauss_newton(moved)
+        results.append(np.hstack([loss, gradient, errors, gradients.ravel(), hessians.ravel()]))
+    for result in results[1:]:
+        assert_array_equal(result, results[0])

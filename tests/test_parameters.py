@@ -3,7 +3,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.neural_network import MLPRegressor
 
-from sklearn_tinymlp._parameters import INITIALIZERS, Architecture, initial_parameters
+from sklearn_tinymlp._parameters import (
+    INITIALIZERS,
+    Architecture,
+    aligned,
+    aligned_copy,
+    initial_parameters,
+)
 
 
 @pytest.fixture
@@ -173,3 +179,14 @@ def test_uniform_draws_from_zero_to_one():
     for part in coefs + intercepts:
         assert part.min() >= 0
         assert part.max() < 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 7, 1000])
+def test_aligned_vectors_begin_with_a_cache_line(size, dtype):
+    for _ in range(5):
+        vector = aligned(size, dtype)
+        assert (vector.size, vector.dtype) == (size, dtype)
+        assert size == 0 or vector.ctypes.data % 64 == 0
+    copy = aligned_copy(np.arange(size, dtype=dtype))
+    np.testing.assert_array_equal(copy, np.arange(size))

@@ -1,0 +1,88 @@
+"""The command: run the works against the peers that are here; print, draw and keep the figures.
+
+Usage: python -m benchmarks [--quick] [--only A,C,start-up,scaling] [--json FILE] [--chart FILE]
+       [--write-docs]
+"""
+
+import argparse
+import os
+import warnings
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is imported
+
+from threadpoolctl import threadpool_limits
+
+from . import report, scaling, start_up, timing
+from .works import WORKS
+
+OTHERS = {"start-up": start_up, "scaling": scaling}
+
+
+def describe(machine):
+    """Write a line on the machine."""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    about = f"{machine['processor']}, one thread; {machine['date']}; Python {machine['python']}"
+    return f"{about}, {packages}"
+
+
+def run_works(chosen, quick):
+    """Run the chosen works, printing each when it is done."""
+    rows = []
+    for work in WORKS:
+        if chosen and work.name not in chosen and work.name[0] not in chosen:
+            continue
+        for row in report.compare(work, quick):
+            rows.append(row)
+        lines = report.markdown([row for row in rows if row.work == work.name]).splitlines()
+        print("\n".join(lines[0 if rows[0].work == work.name else 2 :]), flush=True)
+    return rows
+
+
+def write_docs(results):
+    """Put the tables, the chart and the machine into docs/speed.md and README.md."""
+    about = describe(results["machine"]) + "."
+    report.write_between_markers("docs/speed.md", "machine", about)
+    report.write_between_markers("docs/speed.md", "works", report.markdown(results["works"]))
+    report.write_between_markers("docs/speed.md", "losses", report.losses(results["works"]))
+    for name, module in OTHERS.items():
+        report.write_between_markers("docs/speed.md", name, module.markdown(results[name]))
+    report.chart(results["works"], report.ROOT / "docs" / "speed.svg")
+    report.write_between_markers("README.md", "speed", report.summary(results["works"]))
+
+
+def main():
+    """Run what is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__.splitlines()[0],
+        epilog="Works: " + "; ".join(f"{work.name}: {work.title}" for work in WORKS),
+    )
+    parser.add_argument("--quick", action="store_true", help="in under two minutes: fewer rounds")
+    parser.add_argument("--only", default="", help="works by name or letter, start-up, scaling")
+    parser.add_argument("--json", metavar="FILE", help="write all figures")
+    parser.add_argument("--chart", metavar="FILE", help="draw the speed against scikit-learn's")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/speed.md, README.md")
+    arguments = parser.parse_args()
+    chosen = [name for name in arguments.only.split(",") if name]
+    if arguments.write_docs and chosen:
+        parser.error("--write-docs needs all works")
+    warnings.simplefilter("ignore")
+    timing.pin()
+    results = {"machine": timing.machine(), "quick": arguments.quick}
+    print(describe(results["machine"]), end="\n\n", flush=True)
+    with threadpool_limits(1):
+        results["works"] = run_works(chosen, arguments.quick)
+        for name, module in OTHERS.items():
+            if not chosen or name in chosen:
+                results[name] = module.measure(arguments.quick)
+                print(f"\n{module.markdown(results[name])}", flush=True)
+    if arguments.json:
+        report.write_json(results, arguments.json)
+    if arguments.chart:
+        report.chart(results["works"], arguments.chart)
+    if arguments.write_docs:
+        write_docs(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""From runs to rows, and rows to a Markdown table, a chart, JSON, and the docs."""
+
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .timing import in_turn, median_ratio
+
+# Runs of the same path differ by rounding. In float32 it grows over a fit, and relu's kinks then
+# part the paths; after each of the last steps of adam the error swings by some percent.
+SAME = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-5}
+CLOSE = 5e-2
+
+ROOT = Path(__file__).parents[1]
+
+
+class Row(NamedTuple):
+    """Ours against one peer."""
+
+    work: str
+    title: str
+    peer: str
+    peer_ms: float
+    our_ms: float
+    ratio: float
+    goal: str
+    met: bool | None
+    remarks: str
+
+
+def numbers(outcome):
+    """Give the numbers that contenders are compared by."""
+    if hasattr(outcome, "cv_results_"):
+        return outcome.cv_results_["mean_test_score"]
+    if hasattr(outcome, "coefs_"):
+        parts = [*outcome.coefs_, *outcome.intercepts_]
+        return np.concatenate([np.ravel(part) for part in parts])
+    return np.asarray(outcome)
+
+
+def sameness(ours, theirs, job):
+    """Say whether two outcomes are the same: by their numbers, or by what they come to."""
+    ours, theirs = numbers(ours), numbers(theirs)
+    if ours.shape != theirs.shape:
+        return "other start weights, not compared"
+    difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+    if difference <= SAME[theirs.dtype]:
+        return f"same to {difference:.0e}"
+    if job.result is None:
+        return f"**not the same**: differ by {difference:.0e}"
+    results = job.result(ours), job.result(theirs)
+    close = abs(results[0] / results[1] - 1) <= CLOSE
+    word = "" if close else "**not the same**: "
+    return f"{word}{job.result_name} {results[0]:.4g} and {results[1]:.4g}"
+
+
+def compare(work, quick):
+    """Run one work; yield its rows."""
+    job = work.build(quick)
+    n_rounds = job.n_rounds or (max(1, work.n_rounds // 3) if quick else work.n_rounds)
+    runs = in_turn(job.contenders, n_rounds, warm_up=work.name != "E")
+    ours = runs.pop("ours")
+    first = True
+    for peer, theirs in {**runs, **job.measured}.items():
+        remarks = []
+        if first and job.note:
+            remarks.append(job.note(ours))
+        if job.compared:
+            remarks.append(sameness(ours.outcomes[0], theirs.outcomes[0], job))
+        elif theirs.n_reached < n_rounds or ours.n_reached < n_rounds or job.n_rounds:
+            remarks.append(
+                f"reached from {theirs.n_reached} of {n_rounds} starts, ours from {ours.n_reached}"
+            )
+        ratio, our_ms = median_ratio(theirs, ours), 1e3 * ours.median
+        goals, met = [], []
+        if peer in work.goals:
+            goals.append(f"{work.goals[peer]:g}x")
+            met.append(ratio >= work.goals[peer])
+        if first and work.most_ms:
+            goals.append(f"{work.most_ms:g} ms from all starts")
+            met.append(our_ms <= work.most_ms and ours.n_reached == n_rounds)
+        yield Row(
+            work.name,
+            work.title,
+            peer,
+            1e3 * theirs.median,
+            our_ms,
+            ratio,
+            ", ".join(goals),
+            all(map(bool, met)) if met else None,
+            "; ".join(remarks),
+        )
+        first = False
+
+
+def digits(number):
+    """Write a number with three digits; a time that was never reached is infinite."""
+    if not np.isfinite(number):
+        return "never"
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def table(header, rows):
+    """Write a Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def markdown(rows):
+    """Write the table of works."""
+    header = ["work", "peer", "peer ms", "ours ms", "ratio", "goal", "met?", "same work?"]
+    cells, last = [], None
+    for row in rows:
+        label = f"**{row.work}** {row.title}" if row.work != last else ""
+        last = row.work
+        ratio = digits(row.ratio) if np.isfinite(row.ratio) else ""
+        met = {True: "yes", False: "**no**", None: ""}[row.met]
+        times = digits(row.peer_ms), digits(row.our_ms)
+        cells.append([label, row.peer, *times, ratio, row.goal, met, row.remarks])
+    return table(header, cells)
+
+
+def summary(rows):
+    """Write the rows against scikit-learn alone, in fewer columns."""
+    cells = [
+        [
+            row.title,
+            f"{digits(row.peer_ms)} ms".replace("never ms", "never"),
+            f"{digits(row.our_ms)} ms",
+            digits(row.ratio).replace("never", ""),
+        ]
+        for row in rows
+        if row.peer == "scikit-learn"
+    ]
+    return table(["work", "MLPRegressor", "TinyMLPRegressor", "ratio"], cells)
+
+
+def losses(rows):
+    """List the peers that are faster; the C floor and the bare arithmetic are none."""
+    lines = [
+        f"- {row.work} ({row.title}): {row.peer} takes {digits(row.peer_ms)} ms, ours "
+        f"{digits(row.our_ms)} ms."
+        for row in rows
+        if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G")
+    ]
+    missed = dict.fromkeys(row.work for row in rows if row.met is False)
+    lines = lines or ["Against the peers of this run, nowhere."]
+    return "\n".join(lines + ([f"\nGoals missed: {', '.join(missed)}."] if missed else []))
+
+
+def chart(rows, path):
+    """Draw the speed against scikit-learn's as bars, each with a mark at its goal."""
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+
+    rcParams["svg.hashsalt"] = rcParams["svg.fonttype"] = "none"  # the same file for the same rows
+    rows = [row for row in rows if row.peer == "scikit-learn" and np.isfinite(row.ratio)]
+    if not rows:
+        return
+    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.2), layout="constrained")
+    ax = figure.subplots()
+    colors = {"float64": "#0072B2", "float32": "#E69F00"}  # also apart in grey
+    for y, row in enumerate(rows):
+        color = colors["float32" if "f32" in row.work else "float64"]
+        ax.barh(y, row.ratio - 1, left=1, color=color, height=0.7)
+        times = f"{digits(row.ratio)}x: {digits(row.peer_ms)} ms, ours {digits(row.our_ms)} ms"
+        ax.text(1.02, y, times, va="center", fontsize=8, transform=ax.get_yaxis_transform())
+        goal = re.match(r"([\d.]+)x", row.goal)
+        if goal:
+            ax.plot([float(goal[1])] * 2, [y - 0.45, y + 0.45], color="black", linewidth=2)
+    for label, color in colors.items():
+        ax.barh(0, 0, left=1, color=color, label=label)
+    ax.plot([], [], color="black", linewidth=2, label="goal")
+    ax.legend(loc="lower right", fontsize=8)
+    ax.set_yticks(range(len(rows)), [f"{row.work}: {row.title}" for row in rows], fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xscale("log")
+    ax.axvline(1, color="black", linewidth=0.8)
+    ax.set_xlabel("times as fast as MLPRegressor")
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.xaxis.set_major_formatter("{x:g}")
+    figure.savefig(path, metadata={"Date": None} if str(path).endswith("svg") else None)
+
+
+def write_json(results, path):
+    """Write all that was measured."""
+    results = {**results, "works": [row._asdict() for row in results["works"]]}
+    Path(path).write_text(json.dumps(results, indent=1, default=float) + "\n")
+
+
+def write_between_markers(path, name, text):
+    """Replace what stands between `<!-- name -->` and `<!-- end name -->` in a file of the docs."""
+    path = ROOT / path
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)"
+    old = path.read_text()
+    new, n = re.subn(pattern, lambda match: f"{match[1]}{text}\n{match[2]}", old, flags=re.DOTALL)
+    if n != 1:
+        raise ValueError(f"{path.name} has {n} places named {name}")
+    path.write_text(new)

@@ -1,0 +1,194 @@
+"""How time and memory grow: rows, inputs, width, depth, starts; and arithmetic against the peak."""
+
+import numpy as np
+from sklearn.neural_network import MLPRegressor
+
+from sklearn_tinymlp import TinyMLPRegressor
+
+from .report import digits, table
+from .timing import in_new_process, in_turn, least_seconds
+from .works import ENDLESS, smooth
+
+# One thing grows, the others stay: 2,000 rows, 10 inputs, one layer of 20 units, one start.
+BASE = {"n": 2000, "d": 10, "width": 20, "depth": 1, "starts": 1}
+AXES = {
+    "n": (500, 2000, 8000, 32_000),
+    "d": (1, 4, 16, 64),
+    "width": (5, 10, 20, 40),
+    "depth": (1, 2, 4),
+    "starts": (1, 2, 4, 8),
+}
+N_ITER = 10
+
+
+def contenders(n, d, width, depth, starts):
+    """Give a fit of N_ITER epochs or iterations by adam, lbfgs, lm, and MLPRegressor's adam."""
+    X, y = smooth(n, d)
+    params = {"hidden_layer_sizes": (width,) * depth, "max_iter": N_ITER, **ENDLESS}
+
+    def fits(estimator):
+        return lambda _: estimator.fit(X, y)
+
+    ours = {
+        solver: fits(TinyMLPRegressor(solver=solver, n_init=starts, **params))
+        for solver in ("adam", "lbfgs", "lm")
+    }
+    if starts == 1:
+        ours["MLPRegressor, adam"] = fits(MLPRegressor(**params))
+    return ours
+
+
+def growth(quick):
+    """Give a dict an axis and solver: the times of `N_ITER` iterations and the exponent of growth.
+
+    The exponent is the slope between the two largest sizes: 1 is proportional.
+    """
+    rows = []
+    for axis, sizes in AXES.items():
+        times, sizes = {}, sizes[:-1] if quick else sizes
+        for size in sizes:
+            runs = in_turn(contenders(**{**BASE, axis: size}), 1 if quick else 5)
+            for solver, timed in runs.items():
+                times.setdefault(solver, []).append(1e3 * timed.median)
+        for solver, ms in times.items():
+            if len(ms) < len(sizes):
+                continue
+            exponent = np.log(ms[-1] / ms[-2]) / np.log(sizes[-1] / sizes[-2])
+            rows.append(
+                {"axis": axis, "sizes": sizes, "solver": solver, "ms": ms, "exponent": exponent}
+            )
+    return rows
+
+
+MEMORY = """
+import resource, warnings
+from pathlib import Path
+import numpy as np
+from sklearn.neural_network import MLPRegressor
+from sklearn_tinymlp import TinyMLPRegressor
+warnings.simplefilter("ignore")
+
+def peak():  # kB; Linux hands ru_maxrss of the parent down to a new process
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+X = np.random.default_rng(0).standard_normal(({n}, 20))
+y = X[:, 0].copy()
+params = dict(solver={solver!r}, hidden_layer_sizes=(20,), max_iter=1, random_state=0)
+{estimator}(**params).fit(X[:1000], y[:1000])  # code and its buffers are not the data's
+before = peak()
+{estimator}(**params).fit(X, y)
+print(peak() - before, X.nbytes / 1024)
+"""
+
+
+def memory(quick):
+    """Give by how much the peak of resident memory rises in a fit, of n rows of 20 inputs, MB."""
+    try:
+        import resource  # noqa: F401
+    except ImportError:  # Windows
+        return []
+    rows = []
+    n = 300_000 if quick else 1_000_000  # far above what importing took for a moment
+    for estimator, solver in (
+        ("TinyMLPRegressor", "adam"),
+        ("MLPRegressor", "adam"),
+        ("TinyMLPRegressor", "lbfgs"),
+        ("MLPRegressor", "lbfgs"),
+        ("TinyMLPRegressor", "lm"),
+    ):
+        rise, data = in_new_process(MEMORY.format(n=n, estimator=estimator, solver=solver))
+        rows.append(
+            {
+                "n": n,
+                "estimator": estimator,
+                "solver": solver,
+                "rise_mb": rise / 1024,
+                "data_mb": data / 1024,
+            }
+        )
+    return rows
+
+
+def gflops(quick):
+    """Give adam's arithmetic a second on many rows against the peak of a matrix product."""
+    n = 200_000 if quick else 2_000_000
+    rows = []
+    for dtype in (np.float64, np.float32):
+        X, y = smooth(n, 20, dtype)
+        square = np.ones((1024, 1024), dtype)
+        peak = 2 * 1024**3 / least_seconds(np.dot, square, square, n_rounds=10) / 1e9
+        for hidden in ((100,), (100, 100)):
+            sizes = (20, *hidden, 1)
+            products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
+            # forward and gradient of all layers, backward through all but the first
+            flops = 2 * n * (3 * sum(products) - products[0])
+            net = TinyMLPRegressor(
+                solver="adam", activation="relu", hidden_layer_sizes=hidden, **ENDLESS
+            )
+            net.set_params(max_iter=1).fit(X[:1000], y[:1000])
+            seconds = least_seconds(net.fit, X, y, n_rounds=1 if quick else 3)
+            rows.append(
+                {
+                    "n": n,
+                    "dtype": np.dtype(dtype).name,
+                    "hidden": hidden,
+                    "seconds": seconds,
+                    "gflops": flops / seconds / 1e9,
+                    "peak": peak,
+                }
+            )
+    return rows
+
+
+def measure(quick):
+    """Measure all."""
+    return {"growth": growth(quick), "memory": memory(quick), "gflops": gflops(quick)}
+
+
+def markdown(results):
+    """Write the three tables."""
+    names = {
+        "n": "rows",
+        "d": "inputs",
+        "width": "units",
+        "depth": "hidden layers",
+        "starts": "starts",
+    }
+    cells = [
+        [
+            f"{names[row['axis']]} {', '.join(f'{size:,}' for size in row['sizes'])}",
+            row["solver"],
+            ", ".join(digits(ms) for ms in row["ms"]),
+            f"{row['exponent']:.2f}",
+        ]
+        for row in results["growth"]
+    ]
+    growing = table(["what grows", "solver", f"ms for {N_ITER} iterations", "exponent"], cells)
+    cells = [
+        [
+            f"{row['n']:,}",
+            row["estimator"],
+            row["solver"],
+            f"{row['rise_mb']:.0f}",
+            f"{row['rise_mb'] / row['data_mb']:.2f}",
+        ]
+        for row in results["memory"]
+    ]
+    header = ["rows of 20 inputs", "estimator", "solver", "peak rises by, MB", "in sizes of X"]
+    rising = table(header, cells)
+    cells = [
+        [
+            f"{row['n']:,} x 20, {row['dtype']}",
+            "-".join(map(str, row["hidden"])),
+            f"{row['seconds']:.2f}",
+            f"{row['gflops']:.1f}",
+            f"{row['peak']:.0f}",
+            f"{100 * row['gflops'] / row['peak']:.0f}%",
+        ]
+        for row in results["gflops"]
+    ]
+    header = ["data", "hidden", "an epoch, s", "GFLOP/s", "peak (GEMM), GFLOP/s", "share"]
+    return "\n\n".join([growing, rising, table(header, cells)])

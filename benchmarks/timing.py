@@ -1,0 +1,125 @@
+"""How everything is timed: runs taken in turn within one process, or a run in a new process."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# A run shorter than this is repeated within one timing, so that the clock's own cost vanishes.
+LEAST_SECONDS = 2e-3
+
+
+class Runs(NamedTuple):
+    """The timings of one contender, and what its run for each index gave (None: gave up)."""
+
+    seconds: list[float]
+    outcomes: list[Any]
+
+    @property
+    def median(self):
+        """Median time; infinite where most runs gave up."""
+        return median(self.seconds)
+
+    @property
+    def n_reached(self):
+        """Count runs that did the work."""
+        return sum(outcome is not None for outcome in self.outcomes)
+
+
+def in_turn(contenders, n_rounds, warm_up=True):
+    """Time each contender once a round, one after the other, so that a busy spell meets all.
+
+    Parameters
+    ----------
+    contenders : dict of callable
+        Called with the number of the round. What a run returns is kept; None says that it gave up,
+        and its time is infinite.
+    n_rounds : int
+    warm_up : bool, default=True
+        Whether each runs once beforehand, untimed.
+
+    Returns
+    -------
+    dict of Runs
+    """
+    runs = {name: Runs([], []) for name in contenders}
+    calls = dict.fromkeys(contenders, 1)
+    for index in range(-1 if warm_up else 0, n_rounds):
+        for name, run in contenders.items():
+            begun = time.perf_counter()
+            for _ in range(calls[name]):
+                outcome = run(max(index, 0))
+            seconds = (time.perf_counter() - begun) / calls[name]
+            if index >= 0:
+                runs[name].seconds.append(np.inf if outcome is None else seconds)
+                runs[name].outcomes.append(outcome)
+            if index <= 0 and calls[name] == 1:  # the first call may have compiled, the second not
+                calls[name] = 1 + int(LEAST_SECONDS / seconds)
+    return runs
+
+
+def median_ratio(theirs, ours):
+    """Median of the ratios of each round; infinite where they never did the work."""
+    with np.errstate(invalid="ignore"):
+        ratios = np.array(theirs.seconds) / np.array(ours.seconds)
+    ratios = ratios[~np.isnan(ratios)]
+    return median(ratios) if len(ratios) else np.nan
+
+
+def least_seconds(function, *arguments, n_rounds=50):
+    """Time the fastest of some runs: for a routine whose own limit is wanted."""
+    least = np.inf
+    for _ in range(n_rounds):
+        begun = time.perf_counter()
+        function(*arguments)
+        least = min(least, time.perf_counter() - begun)
+    return least
+
+
+def in_new_process(code, **environment):
+    """Run code in a new process and return the numbers that it prints."""
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, **environment}
+    output = subprocess.check_output([sys.executable, "-c", code], env=environment)
+    return [float(word) for word in output.split()]
+
+
+def pin():
+    """Keep this process and its children to one processor, so that no peer has a second thread."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def machine():
+    """Name the processor, the versions and the settings that speed depends on."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        fields = dict(
+            [part.strip() for part in line.split(":", 1)]
+            for line in cpuinfo.read_text().split("\n\n")[0].splitlines()
+            if ":" in line
+        )
+        processor = fields.get("model name", processor)
+        widths = [w for w in ("avx2", "avx512f") if w in fields.get("flags", "").split()]
+        processor = f"{processor}, {fields.get('cpu MHz', '?')} MHz, {' '.join(widths)}"
+    packages = {}
+    for name in ("numpy", "scipy", "scikit-learn", "numba", "jax", "torch", "fann2"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "processor": processor,
+        "python": platform.python_version(),
+        "packages": packages,
+        "OPENBLAS_CORETYPE": os.environ.get("OPENBLAS_CORETYPE"),
+        "date": time.strftime("%Y-%m-%d"),
+    }

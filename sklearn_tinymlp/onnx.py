@@ -1,0 +1,203 @@
+"""Converts fitted estimators to ONNX: importing this module registers them with skl2onnx.
+
+The converter writes what `predict` computes, in the precision in which it computes it. The standard
+deviations of ``return_std=True`` are left out.
+
+Examples
+--------
+>>> import numpy as np
+>>> import onnxruntime
+>>> from skl2onnx import to_onnx
+>>> import sklearn_tinymlp.onnx
+>>> from sklearn_tinymlp import TinyMLPRegressor
+>>> X = np.array([[1.0], [2.0], [3.0]])
+>>> net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X, [5.0, 4.0, 3.0])
+>>> model = to_onnx(net, X[:1]).SerializeToString()
+>>> session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+>>> session.run(None, {"X": X})[0].ravel().round(2)
+array([5., 4., 3.])
+"""
+
+import math
+
+import numpy as np
+from numpy.polynomial import chebyshev, polynomial
+from onnx import TensorProto
+from scipy.special import erfcx
+from skl2onnx import update_registered_converter
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from skl2onnx.common.utils import check_input_and_output_numbers
+
+from ._activations import LEAKY_SLOPE
+from ._regressor import TinyMLPRegressor
+
+ALIAS = "SklearnTinyMLPRegressor"
+
+TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
+
+# Degree and middle of the polynomial below: with them |z| Phi(-|z|) is within 3e-16 for |z| <= 40;
+# with a degree of 20 within 3e-15, and beyond 26 rounding grows again.
+TAIL_DEGREE, TAIL_MIDDLE = 26, 3.0
+
+
+class Graph:
+    """Adds nodes and constants to a skl2onnx container, under names that are not taken."""
+
+    def __init__(self, scope, container, dtype):
+        self.scope = scope
+        self.container = container
+        self.dtype = np.dtype(dtype)
+
+    def node(self, operation, *inputs, output=None, **attributes) -> str:
+        """Add a node of one output; give the output's name."""
+        output = output or self.scope.get_unique_variable_name(operation.lower())
+        name = self.scope.get_unique_operator_name(operation)
+        self.container.add_node(operation, list(inputs), [output], name=name, **attributes)
+        return output
+
+    def constant(self, values) -> str:
+        """Add a number or an array in the graph's dtype; give its name."""
+        values = np.asarray(values, dtype=self.dtype)
+        name = self.scope.get_unique_variable_name("constant")
+        self.container.add_initializer(
+            name, TYPES[self.dtype.name], list(values.shape), values.ravel().tolist()
+        )
+        return name
+
+    def cast(self, name, dtype, output=None) -> str:
+        """Convert to another dtype."""
+        return self.node("Cast", name, output=output, to=TYPES[np.dtype(dtype).name])
+
+
+# ------------------------------------------------------------------------------ activations
+#
+# onnxruntime lacks LeakyRelu, Elu, Softplus and Erf in float64; there they are made of others.
+
+
+def _positive_part(graph, z):
+    return graph.node("Max", z, graph.constant(0.0))
+
+
+def _leaky_relu(graph, z):
+    return graph.node("Max", z, graph.node("Mul", z, graph.constant(LEAKY_SLOPE)))
+
+
+def _elu(graph, z):
+    if graph.dtype == np.float32:
+        return graph.node("Elu", z, alpha=1.0)
+    bent = graph.node("Exp", graph.node("Min", z, graph.constant(0.0)))
+    bent = graph.node("Sub", bent, graph.constant(1.0))
+    return graph.node("Add", _positive_part(graph, z), bent)
+
+
+def _softplus(graph, z):
+    if graph.dtype == np.float32:
+        return graph.node("Softplus", z)
+    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", z)))
+    small = graph.node("Log", graph.node("Add", small, graph.constant(1.0)))
+    return graph.node("Add", _positive_part(graph, z), small)
+
+
+def _silu(graph, z):
+    return graph.node("Mul", z, graph.node("Sigmoid", z))
+
+
+def _gelu(graph, z):
+    """Multiply z by Phi(z); in float64 as max(0, z) - |z| Phi(-|z|)."""
+    if graph.dtype == np.float32:
+        erf = graph.node("Erf", graph.node("Mul", z, graph.constant(math.sqrt(0.5))))
+        cdf = graph.node("Mul", graph.node("Add", erf, graph.constant(1.0)), graph.constant(0.5))
+        return graph.node("Mul", z, cdf)
+    size = graph.node("Abs", z)
+    middle = graph.constant(TAIL_MIDDLE)
+    t = graph.node("Div", graph.node("Sub", size, middle), graph.node("Add", size, middle))
+    *lower, highest = normal_tail_coefficients()
+    tail = graph.constant(highest)
+    for coefficient in reversed(lower):
+        tail = graph.node("Add", graph.node("Mul", tail, t), graph.constant(coefficient))
+    square = graph.node("Mul", graph.node("Mul", z, z), graph.constant(-0.5))
+    tail = graph.node("Mul", tail, graph.node("Exp", square))
+    return graph.node("Sub", _positive_part(graph, z), graph.node("Mul", size, tail))
+
+
+def normal_tail_coefficients():
+    """Coefficients of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
+
+    def function(t):
+        a = TAIL_MIDDLE * (1.0 + t) / np.maximum(1.0 - t, 1e-300)
+        return 0.5 * erfcx(a * math.sqrt(0.5))
+
+    series = chebyshev.chebinterpolate(function, TAIL_DEGREE)
+    return polynomial.polytrim(chebyshev.cheb2poly(series))
+
+
+ACTIVATIONS = {
+    "identity": lambda graph, z: z,
+    "logistic": lambda graph, z: graph.node("Sigmoid", z),
+    "tanh": lambda graph, z: graph.node("Tanh", z),
+    "relu": lambda graph, z: graph.node("Relu", z),
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "softplus": _softplus,
+    "silu": _silu,
+    "gelu": _gelu,
+    "sin": lambda graph, z: graph.node("Sin", z),
+    "exp": lambda graph, z: graph.node("Exp", z),
+}
+
+
+# -------------------------------------------------------------------------------- converter
+
+
+def _output_type(input_type):
+    """Give float64 for float64 and float32 for all else, as skl2onnx's own regressors do."""
+    return DoubleTensorType if isinstance(input_type, DoubleTensorType) else FloatTensorType
+
+
+def calculate_output_shapes(operator):
+    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs)."""
+    check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
+    variable = operator.inputs[0]
+    n_samples = variable.get_first_dimension()
+    n_outputs = operator.raw_operator.n_outputs_
+    operator.outputs[0].type = _output_type(variable.type)([n_samples, n_outputs])
+
+
+def convert(scope, operator, container):
+    """Write the nodes of a fitted `TinyMLPRegressor` into a skl2onnx container.
+
+    skl2onnx calls it, with the arguments that it gives all converters.
+
+    Raises
+    ------
+    NotImplementedError
+        When an activation is a function of the user's own.
+    """
+    net = operator.raw_operator
+    for activation in net._layer_activations:
+        if activation not in ACTIVATIONS:
+            raise NotImplementedError(
+                f"The activation {getattr(activation, 'name', activation)!r} is a function of "
+                f"your own and has no ONNX form. Built-in ones have: {', '.join(ACTIVATIONS)}."
+            )
+    variable, output = operator.inputs[0], operator.outputs[0]
+    given = None
+    for kind, dtype in ((FloatTensorType, "float32"), (DoubleTensorType, "float64")):
+        if isinstance(variable.type, kind):
+            given = dtype
+    dtype = np.result_type(net.coefs_[0].dtype, given or np.float64)
+    graph = Graph(scope, container, dtype)
+    values = variable.full_name
+    if given != dtype.name:
+        values = graph.cast(values, dtype)
+    for coefs, intercepts, activation in zip(
+        net.coefs_, net.intercepts_, net._layer_activations, strict=True
+    ):
+        values = graph.node("MatMul", values, graph.constant(coefs))
+        values = graph.node("Add", values, graph.constant(intercepts))
+        values = ACTIVATIONS[activation](graph, values)
+    out_dtype = "float64" if isinstance(output.type, DoubleTensorType) else "float32"
+    graph.cast(values, out_dtype, output=output.full_name)
+
+
+update_registered_converter(TinyMLPRegressor, ALIAS, calculate_output_shapes, convert)

@@ -1,0 +1,278 @@
+"""Exported source against `predict`: Python as it stands, C as gcc or clang compiles it."""
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_tinymlp import Activation, TinyMLPRegressor, activations, to_c, to_python
+from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+
+RNG = np.random.RandomState(0)
+X = RNG.standard_normal((1000, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # raw units
+Z = (X - X.mean(axis=0)) / X.std(axis=0)
+Y = np.column_stack([Z[:, 0] ** 2 + 10.0, np.tanh(Z[:, 1]) - Z[:, 2]])
+COUNTS = RNG.poisson(np.exp(0.5 * Z[:, 0])).astype(float)
+
+COMPILER = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler is installed")
+STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wdouble-promotion"]
+
+NUMBERS = count()
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
+)
+
+
+def net(**parameters):
+    defaults = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0}
+    return TinyMLPRegressor(**(defaults | parameters))
+
+
+def hidden(activation):
+    return net(activation=activation).fit(X, Y[:, 0])
+
+
+def output(activation):
+    # Targets that the output can take; predictions well away from zero test every function.
+    target = 0.25 + 0.5 / (1.0 + np.exp(-Z[:, 0]))
+    return net(output_activation=activation, standardize=True, solver="lbfgs").fit(X, target)
+
+
+CASES = {
+    **{f"hidden {name}": lambda name=name: hidden(name) for name in HIDDEN_ACTIVATIONS},
+    **{f"output {name}": lambda name=name: output(name) for name in OUTPUT_ACTIVATIONS},
+    "several outputs": lambda: net().fit(X, Y),
+    "no hidden layer": lambda: net(hidden_layer_sizes=()).fit(X, Y),
+    "one input": lambda: net(hidden_layer_sizes=(1,)).fit(X[:, :1], Y[:, 0]),
+    "deep, an activation a layer": lambda: net(
+        hidden_layer_sizes=(7, 30, 4, 5, 6),
+        activation=["gelu", "sin", "tanh", "leaky_relu", "gelu"],
+        solver="lbfgs",
+        standardize=True,
+    ).fit(X, Y),
+    "poisson": lambda: net(loss="poisson", solver="lbfgs", standardize=True).fit(X, COUNTS),
+    "no bias": lambda: net(bias=False).fit(X, Y),
+    "raw units": lambda: net(solver="adam", standardize=False).fit(Z, Y),
+    "wide": lambda: net(hidden_layer_sizes=(300,), solver="lbfgs", standardize=True).fit(X, Y),
+}
+
+SINGLE = {
+    f"float32 {name}": lambda name=name: net(
+        activation=name, solver="lbfgs", hidden_layer_sizes=(5, 4)
+    ).fit(Z.astype(np.float32), Y)
+    for name in HIDDEN_ACTIVATIONS
+}
+
+
+def inputs(case, network):
+    rows = Z if case.startswith(("float32", "raw")) else X
+    return rows[:, : network.n_features_in_]
+
+
+def run_python(source, rows, name="predict"):
+    module = {}
+    exec(compile(source, "exported", "exec"), module)
+    return module[name](rows)
+
+
+def run_c(source, rows, n_outputs, folder, dtype=np.float64, name="predict"):
+    """Compile as strictly as it goes, call for each row."""
+    (folder / "net.c").write_text(source, encoding="ascii")
+    library = folder / f"net{next(NUMBERS)}.so"  # a process loads a path once
+    command = [COMPILER, *STRICT, "-O2", "-shared", "-fPIC", "net.c", "-o", str(library), "-lm"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    function = getattr(ctypes.CDLL(str(library)), name)
+    function.restype = None
+    real = ctypes.POINTER(ctypes.c_double if dtype == np.float64 else ctypes.c_float)
+    rows = np.ascontiguousarray(rows, dtype=dtype)
+    out = np.empty((len(rows), n_outputs), dtype)
+    for x, y in zip(rows, out, strict=True):
+        function(x.ctypes.data_as(real), y.ctypes.data_as(real))
+    return out
+
+
+def tolerances(expected, eps, units):
+    """Rounding: sums of `units` terms, that may cancel, each a few units in the last place."""
+    return {"rtol": 0, "atol": 4 * units * eps * max(1.0, np.abs(expected).max())}
+
+
+def cancellation(network):
+    """Bound the sums of the first layer's terms; the sums that matter are about 1."""
+    return 1.0 + float(
+        np.abs(network.coefs_[0]).T.dot(np.abs(X).max(axis=0)[: len(network.coefs_[0])]).max()
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_python_gives_what_predict_gives(case):
+    network = CASES[case]()
+    rows = inputs(case, network)
+    expected = network.predict(rows)
+    result = run_python(to_python(network), rows)
+    assert result.dtype == expected.dtype and result.shape == expected.shape
+    assert_allclose(result, expected, **tolerances(expected, 2.0**-52, cancellation(network)))
+
+
+@pytest.mark.parametrize("case", SINGLE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_python_keeps_single_precision_as_predict_does(case, dtype):
+    network = SINGLE[case]()
+    rows = (100 * Z if dtype == np.int64 else Z).astype(dtype)
+    expected = network.predict(rows)
+    result = run_python(to_python(network), rows)
+    assert result.dtype == expected.dtype and result.shape == expected.shape
+    eps = np.finfo(expected.dtype).eps
+    units = 100 if dtype == np.int64 else 1
+    assert_allclose(result, expected, **tolerances(expected, eps, units))
+
+
+@needs_compiler
+@pytest.mark.parametrize("case", CASES)
+def test_c_gives_what_predict_gives(case, tmp_path):
+    network = CASES[case]()
+    rows = inputs(case, network)
+    expected = network.predict(rows)
+    result = run_c(to_c(network), rows, network.n_outputs_, tmp_path)
+    result = result.reshape(expected.shape)
+    assert_allclose(result, expected, **tolerances(expected, 2.0**-52, cancellation(network)))
+
+
+@needs_compiler
+@pytest.mark.parametrize("case", SINGLE)
+def test_c_in_single_precision(case, tmp_path):
+    network = SINGLE[case]()
+    source = to_c(network)
+    assert "double" not in source
+    rows = Z.astype(np.float32)
+    result = run_c(source, rows, network.n_outputs_, tmp_path, np.float32)
+    expected = network.predict(rows)
+    assert_allclose(result, expected, **tolerances(expected, 2.0**-23, 1))
+
+
+@needs_compiler
+def test_c_in_another_precision_than_the_weights(tmp_path):
+    network = net().fit(Z, Y)
+    expected = network.predict(Z)
+    source = to_c(network, dtype="float32")
+    assert "double" not in source
+    result = run_c(source, Z, 2, tmp_path, np.float32)
+    assert_allclose(result, expected, **tolerances(expected, 2.0**-23, cancellation(network)))
+    network = net(solver="lbfgs").fit(Z.astype(np.float32), Y)
+    result = run_c(to_c(network, dtype="float64"), Z, 2, tmp_path)
+    assert_allclose(result, network.predict(Z), rtol=1e-12, atol=1e-12)
+
+
+@needs_compiler
+def test_two_networks_in_one_c_file(tmp_path):
+    first, second = net().fit(X, Y), net(activation="sin").fit(X, Y)
+    source = to_c(first, name="first") + to_c(second, name="second")
+    for name, network in (("first", first), ("second", second)):
+        result = run_c(source, X[:10], 2, tmp_path, name=name)
+        assert_allclose(result, network.predict(X[:10]), rtol=1e-10)
+
+
+@needs_compiler
+def test_c_takes_no_memory(tmp_path):
+    network = net(hidden_layer_sizes=(4, 3), activation="gelu").fit(X, Y)
+    (tmp_path / "net.c").write_text(to_c(network), encoding="ascii")
+    subprocess.run([COMPILER, "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True)
+    symbols = subprocess.run(
+        ["nm", "-u", "net.o"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout
+    allowed = {"U", "erf", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+    assert set(symbols.split()) <= allowed
+
+
+@pytest.mark.parametrize("activation", ["logistic", "silu", "softplus", "elu", "tanh", "gelu"])
+def test_large_inputs_do_not_overflow(activation):
+    network = net(activation=activation, solver="lbfgs").fit(Z, Y[:, 0])
+    rows = 1e6 * Z
+    expected = network.predict(rows)
+    result = run_python(to_python(network), rows)  # warnings are errors here
+    assert_allclose(result, expected, rtol=1e-10, atol=1e-6)
+
+
+def test_the_exported_module_needs_numpy_alone(tmp_path):
+    network = net(activation="gelu").fit(X, Y[:, 0])
+    (tmp_path / "exported.py").write_text(to_python(network, name="tank_level"), encoding="ascii")
+    np.save(tmp_path / "rows.npy", X)
+    code = (
+        "import sys\n"
+        "sys.modules.update(sklearn=None, scipy=None, numba=None, sklearn_tinymlp=None)\n"
+        "import numpy as np, exported\n"
+        "np.save('out.npy', exported.tank_level(np.load('rows.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert_allclose(np.load(tmp_path / "out.npy"), network.predict(X), rtol=1e-10)
+
+
+@needs_compiler
+def test_the_example_runs(tmp_path):
+    script = Path(__file__).parents[1] / "examples" / "network_in_c.py"
+    result = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    difference = float(result.stdout.splitlines()[-1].partition("predict: ")[2])
+    assert difference < 1e-11
+    assert "void resistance(const double x[6], double y[1]);" in (tmp_path / "yacht.c").read_text()
+
+
+def test_the_exported_function_checks_the_shape():
+    source = to_python(net().fit(X, Y))
+    with pytest.raises(ValueError, match=r"n_samples, 3"):
+        run_python(source, X[0])
+
+
+def test_lines_of_the_source_are_short():
+    network = net(hidden_layer_sizes=(40, 40), solver="lbfgs").fit(X, Y)
+    for source in (to_python(network), to_c(network), to_c(network, dtype="float32")):
+        assert max(map(len, source.splitlines())) < 100
+
+
+@pytest.mark.parametrize("export", [to_c, to_python])
+def test_errors(export):
+    with pytest.raises(NotFittedError):
+        export(TinyMLPRegressor())
+    pipeline = make_pipeline(StandardScaler(), net()).fit(X, Y)
+    with pytest.raises(TypeError, match="got Pipeline. Of a pipeline take its last step"):
+        export(pipeline)
+    with pytest.raises(TypeError, match="got MLPRegressor"):
+        export(MLPRegressor())
+    for name in ("two words", "1st", "while", ""):
+        with pytest.raises(ValueError, match="name must be"):
+            export(pipeline[-1], name=name)
+    with pytest.raises(ValueError, match="name must be"):
+        export(pipeline[-1], name="np" if export is to_python else "tanh")
+    network = net().fit(X, Y)
+    network.coefs_[0][0, 0] = np.inf
+    with pytest.raises(ValueError, match="not finite"):
+        export(network)
+
+
+@pytest.mark.parametrize("own", [Activation(np.sin, np.cos, name="bump"), activations.elu(0.5)])
+def test_an_activation_of_the_users_own_is_refused(own):
+    network = net(activation=own).fit(Z, Y)
+    for export in (to_c, to_python):
+        with pytest.raises(ValueError, match=r"'(bump|elu\(0\.5\))' is a function of your own"):
+            export(network)
+
+
+def test_what_only_c_refuses():
+    network = net().fit(X, Y)
+    with pytest.raises(ValueError, match="dtype must be"):
+        to_c(network, dtype="float16")
+    network.coefs_[0][0, 0] = 1e300
+    with pytest.raises(ValueError, match="not finite"), np.errstate(over="ignore"):
+        to_c(network, dtype="float32")

@@ -1,0 +1,139 @@
+"""The ONNX converter: onnxruntime gives what `predict` gives, to 1e-6."""
+
+import doctest
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_tinymlp import Activation, TinyMLPRegressor
+from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+
+pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
+ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+
+from skl2onnx import to_onnx  # noqa: E402
+from skl2onnx.common.data_types import Int64TensorType  # noqa: E402
+
+import sklearn_tinymlp.onnx as tinymlp_onnx  # noqa: E402
+
+RNG = np.random.RandomState(0)
+X = RNG.standard_normal((1000, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # raw units
+Z = (X - X.mean(axis=0)) / X.std(axis=0)
+Y = np.column_stack([Z[:, 0] ** 2 + 10.0, np.tanh(Z[:, 1]) - Z[:, 2]])
+COUNTS = RNG.poisson(np.exp(0.5 * Z[:, 0])).astype(float)
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
+)
+
+
+def net(**parameters):
+    defaults = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0}
+    return TinyMLPRegressor(**(defaults | parameters))
+
+
+def check(estimator, rows, tolerance=1e-6):
+    """Compare with `predict`, relative to the largest prediction."""
+    expected = estimator.predict(rows)
+    model = to_onnx(estimator, rows[:1])
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {session.get_inputs()[0].name: rows})
+    assert result.dtype == rows.dtype
+    assert result.shape == (len(rows), expected.size // len(rows))
+    scale = max(1.0, np.abs(expected).max())
+    assert_allclose(result.reshape(expected.shape), expected, rtol=0, atol=tolerance * scale)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+def test_hidden_activations(activation, dtype):
+    network = net(activation=activation, hidden_layer_sizes=(6, 4), solver="lbfgs")
+    check(network.fit(Z.astype(dtype), Y), Z.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("activation", OUTPUT_ACTIVATIONS)
+def test_output_activations(activation, dtype):
+    target = 0.25 + 0.5 / (1.0 + np.exp(-Z[:, 0]))
+    network = net(output_activation=activation, solver="lbfgs")
+    check(network.fit(Z.astype(dtype), target), Z.astype(dtype))
+
+
+@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+def test_double_precision_is_kept(activation):
+    network = net(activation=activation, hidden_layer_sizes=(6, 4), solver="lbfgs")
+    check(network.fit(Z, Y), Z, tolerance=1e-12)
+
+
+@pytest.mark.parametrize("y", [Y, Y[:, 0]], ids=["outputs", "output"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_raw_units_at_the_defaults(dtype, y):
+    # The weights of raw features cancel; they are float64, and so the graph computes in float64.
+    network = net().fit(X, y)
+    assert network.solver_ == "lm"
+    check(network, X.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_in_a_pipeline(dtype):
+    pipeline = make_pipeline(StandardScaler(), net(solver="adam", activation="gelu"))
+    check(pipeline.fit(X.astype(dtype), Y), X.astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_poisson(dtype):
+    network = net(loss="poisson", solver="lbfgs", standardize=True)
+    check(network.fit(Z.astype(dtype), COUNTS), Z.astype(dtype))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_layer_sizes": ()},
+        {"bias": False},
+        {"hidden_layer_sizes": (4, 3, 2), "activation": ["gelu", "gelu", "sin"]},
+    ],
+    ids=str,
+)
+def test_other_networks(parameters):
+    check(net(**parameters).fit(Z, Y), Z)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "softplus", "elu", "silu", "logistic"])
+def test_inputs_far_out(activation):
+    network = net(activation=activation, solver="lbfgs").fit(Z, Y)
+    check(network, 1e4 * Z)
+
+
+def test_whole_numbers():
+    rows = np.arange(30).reshape(10, 3)
+    network = net(solver="lbfgs").fit(rows, rows.sum(axis=1))
+    model = to_onnx(network, initial_types=[("rows", Int64TensorType([None, 3]))])
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (result,) = session.run(None, {"rows": rows})
+    assert result.dtype == np.float32
+    assert_allclose(result.ravel(), network.predict(rows), rtol=1e-6)
+
+
+def test_the_normal_tail_is_that_of_scipy():
+    from scipy.special import ndtr
+
+    a = np.linspace(0.0, 40.0, 100_001)
+    t = (a - tinymlp_onnx.TAIL_MIDDLE) / (a + tinymlp_onnx.TAIL_MIDDLE)
+    tail = np.polynomial.polynomial.polyval(t, tinymlp_onnx.normal_tail_coefficients())
+    assert_allclose(a * tail * np.exp(-0.5 * a * a), a * ndtr(-a), rtol=0, atol=2e-15)
+
+
+def test_an_activation_of_the_users_own_is_refused():
+    network = net(activation=Activation(np.sin, np.cos, name="bump")).fit(Z, Y)
+    with pytest.raises(NotImplementedError, match="'bump' is a function of your own"):
+        to_onnx(network, Z[:1])
+
+
+def test_examples_in_docstrings():
+    failed, attempted = doctest.testmod(tinymlp_onnx)
+    assert attempted > 0
+    assert failed == 0

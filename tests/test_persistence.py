@@ -1,0 +1,195 @@
+"""Round trips through copy, pickle, joblib and skops: training goes on as if nothing had been."""
+
+import copy
+import io
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_tinymlp import TinyMLPRegressor, _persistence, activations
+
+RNG = np.random.RandomState(0)
+X = RNG.standard_normal((60, 3))
+Y = np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
+
+OWN_CLASS = ["sklearn_tinymlp._regressor.TinyMLPRegressor"]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
+)
+
+
+def through_joblib(net):
+    file = io.BytesIO()
+    joblib.dump(net, file)
+    file.seek(0)
+    return joblib.load(file)
+
+
+def through_skops(net):
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    return skops.loads(skops.dumps(net), trusted=OWN_CLASS)
+
+
+ROUND_TRIPS = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda net: pickle.loads(pickle.dumps(net)),
+    "joblib": through_joblib,
+    "skops": through_skops,
+}
+
+
+def assert_same(a, b):
+    """Compare all attributes, private ones included, bit for bit."""
+    state, other = _persistence.plain(vars(a)), _persistence.plain(vars(b))
+    assert set(vars(a)) == set(vars(b))
+    _assert_equal(state, other)
+
+
+def _assert_equal(a, b):
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            _assert_equal(a[key], b[key])
+    elif isinstance(a, (list, tuple)) and not isinstance(a, str):
+        assert type(a) is type(b) and len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            _assert_equal(one, other)
+    elif isinstance(a, np.random.RandomState):
+        _assert_equal(a.get_state(legacy=False), b.get_state(legacy=False))
+    elif isinstance(a, np.ndarray):
+        assert a.dtype == b.dtype
+        assert_array_equal(a, b)
+    else:
+        assert type(a) is type(b) and (a == b or a != a)
+
+
+def seeds(kind):
+    return 0 if kind == "int" else np.random.RandomState(0)
+
+
+@pytest.mark.parametrize("seed", ["int", "RandomState"])
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_partial_fit_goes_on_bit_for_bit(way, solver, dtype, standardize, seed):
+    net = TinyMLPRegressor(
+        solver=solver, standardize=standardize, batch_size=7, random_state=seeds(seed)
+    )
+    for _ in range(3):
+        net.partial_fit(X.astype(dtype), Y)
+    loaded = ROUND_TRIPS[way](net)
+    if way == "copy":  # shares the RandomState
+        loaded.random_state = copy.deepcopy(net.random_state)
+    assert_same(loaded, net)
+    for _ in range(3):
+        net.partial_fit(X.astype(dtype), Y)
+        loaded.partial_fit(X.astype(dtype), Y)
+    assert_same(loaded, net)
+    assert len(loaded.history_["loss"]) == 6
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("solver", ["lm", "lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_a_warm_start_goes_on_bit_for_bit(way, solver, early_stopping):
+    net = TinyMLPRegressor(
+        hidden_layer_sizes=(6,),
+        solver=solver,
+        max_iter=4,
+        warm_start=True,
+        early_stopping=early_stopping,
+        random_state=0,
+    ).fit(X, Y)
+    loaded = ROUND_TRIPS[way](net)
+    assert_same(loaded, net)
+    net.fit(X, Y)
+    loaded.fit(X, Y)
+    assert_same(loaded, net)
+    assert loaded.loss_curve_ is loaded._record.columns["loss"]
+
+
+@pytest.mark.parametrize("y", [Y, Y[:, 0]], ids=["outputs", "output"])
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_intervals_and_draws_are_the_same(way, y):
+    net = TinyMLPRegressor(hidden_layer_sizes=(4,), random_state=0).fit(X, y)
+    assert net.solver_ == "lm"
+    loaded = ROUND_TRIPS[way](net)
+    for a, b in zip(
+        loaded.predict(X, return_std=True), net.predict(X, return_std=True), strict=True
+    ):
+        assert_array_equal(a, b)
+    assert_array_equal(loaded.sample_y(X, 3), net.sample_y(X, 3))
+
+
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_an_estimator_that_is_not_fitted(way):
+    net = TinyMLPRegressor(activation=["relu", "sin"], hidden_layer_sizes=(3, 2), tol=0.5)
+    assert ROUND_TRIPS[way](net).get_params() == net.get_params()
+
+
+def test_saving_changes_nothing():
+    net = TinyMLPRegressor(solver="adam", max_iter=3).fit(X, Y)
+    before = dict(vars(net))
+    pickle.dumps(net)
+    assert vars(net) == before
+
+
+def test_a_memory_map_predicts_and_trains_on(tmp_path):
+    net = TinyMLPRegressor(solver="adam", standardize=True, random_state=0).partial_fit(X, Y)
+    joblib.dump(net, tmp_path / "net.joblib")
+    loaded = joblib.load(tmp_path / "net.joblib", mmap_mode="r")
+    assert not loaded.coefs_[0].flags.writeable
+    assert_array_equal(loaded.predict(X), net.predict(X))
+    assert_same(loaded.partial_fit(X, Y), net.partial_fit(X, Y))
+
+
+def test_a_file_of_a_later_version_is_refused_with_what_to_do():
+    net = TinyMLPRegressor(solver="lbfgs", max_iter=3).fit(X, Y)
+    state = {**net.__getstate__(), "_layout": _persistence.LAYOUT + 1}
+    with pytest.raises(ValueError, match="Update sklearn-tinymlp"):
+        TinyMLPRegressor().__setstate__(state)
+
+
+@pytest.mark.parametrize("solver", ["lm", "lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_skops_asks_to_trust_the_estimator_alone(solver, early_stopping):
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    net = TinyMLPRegressor(solver=solver, max_iter=5, early_stopping=early_stopping, random_state=0)
+    pipeline = make_pipeline(StandardScaler(), net).fit(X, Y)
+    data = skops.dumps(pipeline)
+    assert skops.get_untrusted_types(data=data) == OWN_CLASS
+    loaded = skops.loads(data, trusted=OWN_CLASS)
+    assert_array_equal(loaded.predict(X), pipeline.predict(X))
+
+
+def test_a_skops_file_does_not_grow_by_an_entry_an_epoch():
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    net = TinyMLPRegressor(
+        hidden_layer_sizes=2, solver="sgd", max_iter=5000, tol=0, n_iter_no_change=5000
+    ).fit(X, Y)
+    assert net.n_iter_ == 5000
+    assert len(skops.dumps(net)) < 150_000  # two columns of 40,000 bytes and a dictionary
+
+
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_an_activation_of_the_users_own_goes_on_too(way):
+    net = TinyMLPRegressor(solver="adam", activation=activations.swish(1.5), random_state=0)
+    net.partial_fit(X, Y)
+    if way == "skops":  # asks about the activation and its functions as well
+        skops = pytest.importorskip("skops.io", reason="skops is not installed")
+        data = skops.dumps(net)
+        untrusted = skops.get_untrusted_types(data=data)
+        assert set(untrusted) > set(OWN_CLASS)
+        assert all("sklearn_tinymlp" in name or "partial" in name for name in untrusted)
+        loaded = skops.loads(data, trusted=untrusted)
+    else:
+        loaded = ROUND_TRIPS[way](net)
+    assert_same(loaded.partial_fit(X, Y), net.partial_fit(X, Y))
