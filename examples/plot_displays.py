@@ -22,13 +22,11 @@ y = X.pop("residuary_resistance")
 net = TinyMLPRegressor(hidden_layer_sizes=(6,), random_state=0).fit(X, y)
 
 # %%
-# The loss of two solvers on one axis. The last point says how each ended.
+# The losses of two sizes on one axis, and what ended each training.
 
-adam = TinyMLPRegressor(hidden_layer_sizes=(6,), solver="adam", standardize=True, random_state=0)
-adam.set_params(learning_rate=0.01, max_iter=1000).fit(X, y)
-curves = LossCurveDisplay.from_estimator(net, name="lm")
-LossCurveDisplay.from_estimator(adam, name="adam", ax=curves.ax_)
-curves.ax_.set(xscale="log")
+larger = TinyMLPRegressor(hidden_layer_sizes=(20,), random_state=0).fit(X, y)
+curves = LossCurveDisplay.from_estimator(net, name="6 units")
+LossCurveDisplay.from_estimator(larger, name="20 units", ax=curves.ax_)
 plt.show()
 
 # %%
