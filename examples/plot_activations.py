@@ -57,3 +57,6 @@ for ax, (name, activation) in zip(axes.flat, choices.items(), strict=True):
 figure.supxlabel("Froude number")
 figure.supylabel("resistance")
 plt.show()
+
+# %%
+# From seven points the evidence tells the worst, and not the best.

@@ -48,7 +48,8 @@ PredictionBandDisplay.from_estimator(net, X, y, feature="froude_number")
 plt.show()
 
 # %%
-# How large the weights are that leave each feature.
+# How large the weights are that leave each feature. That is about weights, not about the error: the
+# speed, which decides most of the resistance, comes fourth. `sklearn.inspection` asks the error.
 
 RelevanceDisplay.from_estimator(net)
 plt.show()

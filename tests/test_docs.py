@@ -1,5 +1,6 @@
 """The programs in documentation and examples run and print what is printed there."""
 
+import ast
 import doctest
 import importlib
 import importlib.util
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.neural_network import MLPRegressor
 
 import sklearn_tinymlp
 from sklearn_tinymlp import activations
@@ -85,6 +87,7 @@ MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "_
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show
 def test_examples_in_docstrings(module):
     failed, attempted = doctest.testmod(importlib.import_module(module))
     assert attempted > 0
@@ -95,6 +98,19 @@ def test_examples_in_docstrings(module):
 def test_public_names_have_an_example(thing):
     if callable(thing) and thing is not sklearn_tinymlp.Finding:  # that one is made by `diagnose`
         assert ">>> " in thing.__doc__
+
+
+def test_every_parameter_and_attribute_is_on_the_page_for_mlpregressor():
+    page = (ROOT / "docs" / "mlpregressor.md").read_text(encoding="utf-8")
+    net = sklearn_tinymlp.TinyMLPRegressor
+    for name in (*net().get_params(), *re.findall(r"^    (\w+_) : ", net.__doc__, re.MULTILINE)):
+        assert f"`{name}`" in page, name
+    theirs = {}
+    for cells in re.findall(r"^\| (`[^|]*`) \| (`[^|]*`) \|", page, re.MULTILINE):
+        names, default = (cell.replace("`", "") for cell in cells)
+        names, default = names.split(", "), ast.literal_eval(default)
+        theirs.update(zip(names, default if len(names) > 1 else [default], strict=True))
+    assert theirs == MLPRegressor().get_params()
 
 
 @pytest.mark.filterwarnings("default")  # set aside by the script
