@@ -106,7 +106,8 @@ def test_every_parameter_and_attribute_is_on_the_page_for_mlpregressor():
     for name in (*net().get_params(), *re.findall(r"^    (\w+_) : ", net.__doc__, re.MULTILINE)):
         assert f"`{name}`" in page, name
     theirs = {}
-    for cells in re.findall(r"^\| (`[^|]*`) \| (`[^|]*`) \|", page, re.MULTILINE):
+    table = page.partition("## Every parameter")[2].partition("## ")[0]
+    for cells in re.findall(r"^\| (`[^|]*`) \| (`[^|]*`) \|", table, re.MULTILINE):
         names, default = (cell.replace("`", "") for cell in cells)
         names, default = names.split(", "), ast.literal_eval(default)
         theirs.update(zip(names, default if len(names) > 1 else [default], strict=True))
