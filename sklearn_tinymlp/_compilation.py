@@ -51,12 +51,25 @@ def part(function):
 
 def exact(function):
     """Compile a `part` whose sums must stay in the order in which they are written."""
+    return _compile_part(function, {"contract"})
+
+
+def literal(function):
+    """Compile a `part` that rounds as NumPy does: no multiplication is fused with an addition.
+
+    Of a b + c d either product may be fused, with other last bits; which one it is has been seen to
+    differ between a process that compiles and one that finds the machine code on disk.
+    """
+    return _compile_part(function, False)
+
+
+def _compile_part(function, fastmath):
     return njit(
         nogil=True,
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
         error_model="numpy",
-        fastmath={"contract"},
+        fastmath=fastmath,
     )(function)
 
 
@@ -290,6 +303,7 @@ __all__ = [
     "inlined",
     "jitted",
     "kernel",
+    "literal",
     "once",
     "part",
     "power_of_two",

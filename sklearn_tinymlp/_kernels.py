@@ -28,7 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._compilation import call, inlined, kernel, part, unsigned
+from ._compilation import call, inlined, kernel, literal, part, unsigned
 from ._linear_algebra import add_self_product
 from ._products import FEW_OUTPUTS
 
@@ -425,7 +425,7 @@ def pace_of(theta, rate, options):
     )
 
 
-@inlined
+@literal
 def move(k, g, theta, moment, second_moment, pace):
     """Update weight k by its gradient g, in `moment` and, of Adam, `second_moment`.
 
