@@ -35,17 +35,21 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 class Finding(NamedTuple):
     """A cause of trouble.
 
-    Attributes
+    Parameters
     ----------
     code : str
         Its name, for programs.
+
     severity : {'error', 'warning', 'info'}
         'error' keeps the network from learning, 'warning' from learning well, 'info' is worth
         knowing.
+
     sentence : str
         What is the matter, with the number that shows it.
+
     parameters : dict
         The parameters that mend it: ``estimator.set_params(**finding.parameters)``.
+
     remedy : str
         The same as text, ``parameter=value``.
     """
@@ -61,6 +65,14 @@ class Diagnosis(Sequence):
     """Findings about a fitted network, those that explain most first.
 
     A sequence of `Finding`; it prints as text and shows as a table in a notebook.
+
+    Parameters
+    ----------
+    summary : str
+        What is known of the fit, in a sentence.
+
+    findings : iterable of Finding
+        The findings, in their order.
 
     Examples
     --------
@@ -110,7 +122,13 @@ class Diagnosis(Sequence):
         return f"<p>{html.escape(self.summary)}</p>{table}"
 
     def to_dict(self) -> dict:
-        """Give plain Python objects: ``{'summary': str, 'findings': [dict, ...]}``."""
+        """Give plain Python objects.
+
+        Returns
+        -------
+        diagnosis : dict
+            ``{'summary': str, 'findings': [dict, ...]}``.
+        """
         return {"summary": self.summary, "findings": [f._asdict() for f in self]}
 
 

@@ -148,7 +148,7 @@ class LossCurveDisplay:
         history : dict of array-like, or DataFrame
             As `history_`: 'loss', and 'validation_loss' where there is one.
 
-        loss_tol, stop_reason, converged, name
+        loss_tol, stop_reason, converged, name : as for the class
             See the class.
 
         ax : matplotlib Axes, default=None
@@ -335,7 +335,7 @@ class TrainingStateDisplay:
         n_parameters : int, default=None
             See the class.
 
-        columns, ax, **kwargs
+        columns, ax, **kwargs : as for `from_estimator`
             See :meth:`from_estimator`.
 
         Returns
@@ -351,7 +351,7 @@ class TrainingStateDisplay:
 
         Parameters
         ----------
-        columns, ax, **kwargs
+        columns, ax, **kwargs : as for `from_estimator`
             See :meth:`from_estimator`.
 
         Returns
@@ -834,7 +834,7 @@ class PredictionBandDisplay:
 
         Parameters
         ----------
-        x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name
+        x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name : as for the class
             See the class.
 
         ax : matplotlib Axes, default=None
@@ -1006,7 +1006,7 @@ class RelevanceDisplay:
         relevance : array-like of shape (n_features,)
             As `feature_relevance_`.
 
-        feature_names, most_features, ax, **kwargs
+        feature_names, most_features, ax, **kwargs : as for `from_estimator`
             See :meth:`from_estimator`.
 
         Returns
@@ -1024,7 +1024,7 @@ class RelevanceDisplay:
 
         Parameters
         ----------
-        most_features, ax, **kwargs
+        most_features, ax, **kwargs : as for `from_estimator`
             See :meth:`from_estimator`.
 
         Returns

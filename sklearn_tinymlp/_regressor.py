@@ -291,7 +291,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     log_evidence_ : float
         Logarithm of the probability of y given the hyperparameters, in nats.
 
-    feature_relevance_ : ndarray of shape (n_features_in_,)
+    feature_relevance_ : ndarray of shape (`n_features_in_`,)
         Root mean square of the first layer's coefs of each standardised input, summing to 1.
 
     converged_ : bool
@@ -321,7 +321,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     n_features_in_ : int
         Number of features seen during fit.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where `X` has string column names.
 
     See Also

@@ -126,7 +126,7 @@ def _softplus_slope(z, beta):
 
 
 def softplus(beta=1.0) -> Activation:
-    """log(1 + exp(beta z)) / beta, which tends to relu as `beta` grows.
+    """Bend relu smoothly: log(1 + exp(beta z)) / beta, which tends to relu as `beta` grows.
 
     Parameters
     ----------

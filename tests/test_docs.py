@@ -1,6 +1,8 @@
 """The programs in documentation and examples run and print what is printed there."""
 
+import ast
 import doctest
+import importlib
 import importlib.util
 import re
 import runpy
@@ -8,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.neural_network import MLPRegressor
 
-from sklearn_tinymlp import _activations, _diagnosis, _export, _regressor, activations
+import sklearn_tinymlp
+from sklearn_tinymlp import activations
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("docs/why_doesnt_my_network_converge.md",)
@@ -77,14 +81,37 @@ def test_a_picture_is_drawn(tmp_path):
     assert (tmp_path / "no_bias.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize(
-    "module", [activations, _activations, _diagnosis, _export, _regressor], ids=str
-)
+PUBLIC = [getattr(sklearn_tinymlp, name) for name in sklearn_tinymlp.__all__]
+MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "__module__"))}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show
 def test_examples_in_docstrings(module):
-    failed, attempted = doctest.testmod(module)
+    failed, attempted = doctest.testmod(importlib.import_module(module))
     assert attempted > 0
     assert failed == 0
+
+
+@pytest.mark.parametrize("thing", PUBLIC, ids=lambda thing: getattr(thing, "__name__", "version"))
+def test_public_names_have_an_example(thing):
+    if callable(thing) and thing is not sklearn_tinymlp.Finding:  # that one is made by `diagnose`
+        assert ">>> " in thing.__doc__
+
+
+def test_every_parameter_and_attribute_is_on_the_page_for_mlpregressor():
+    page = (ROOT / "docs" / "mlpregressor.md").read_text(encoding="utf-8")
+    net = sklearn_tinymlp.TinyMLPRegressor
+    for name in (*net().get_params(), *re.findall(r"^    (\w+_) : ", net.__doc__, re.MULTILINE)):
+        assert f"`{name}`" in page, name
+    theirs = {}
+    table = page.partition("## Every parameter")[2].partition("## ")[0]
+    for cells in re.findall(r"^\| (`[^|]*`) \| (`[^|]*`) \|", table, re.MULTILINE):
+        names, default = (cell.replace("`", "") for cell in cells)
+        names, default = names.split(", "), ast.literal_eval(default)
+        theirs.update(zip(names, default if len(names) > 1 else [default], strict=True))
+    assert theirs == MLPRegressor().get_params()
 
 
 @pytest.mark.filterwarnings("default")  # set aside by the script

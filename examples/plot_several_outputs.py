@@ -1,0 +1,40 @@
+"""
+Several outputs
+===============
+
+Weight, waist and pulse of twenty men, from the chin-ups, sit-ups and jumps that they manage. One
+network has three outputs. Each has a noise of its own, so that each has an honest interval: twenty
+men tell something of the waist, a little of the weight, and nothing of the pulse.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_linnerud
+from sklearn.model_selection import LeaveOneOut
+
+from sklearn_tinymlp import TinyMLPRegressor
+
+data = load_linnerud()
+net = TinyMLPRegressor(hidden_layer_sizes=(5,), random_state=0).fit(data.data, data.target)
+print(f"{net.n_effective_parameters_:.1f} of {net.n_parameters_} parameters are determined")
+for name, noise, spread in zip(
+    data.target_names, net.noise_std_, data.target.std(axis=0), strict=True
+):
+    print(f"{name:7} noise {noise:5.1f}, spread of the target {spread:5.1f}")
+
+# %%
+# Each man predicted by a network that was trained without him.
+
+predicted, std = np.empty((2, *data.target.shape))
+for others, one in LeaveOneOut().split(data.data):
+    net.fit(data.data[others], data.target[others])
+    predicted[one], std[one] = net.predict(data.data[one], return_std=True)
+
+figure, axes = plt.subplots(1, 3, figsize=(9, 3.4), layout="constrained")
+for k, ax in enumerate(axes):
+    true = data.target[:, k]
+    ax.errorbar(true, predicted[:, k], 1.96 * std[:, k], fmt="o", color="#1f4e79", markersize=4)
+    ax.axline((true.mean(), true.mean()), slope=1, color="0.6", linewidth=1, zorder=0)
+    ax.set(xlabel="measured", title=data.target_names[k])
+axes[0].set_ylabel("prediction, 95% interval")
+plt.show()
