@@ -891,13 +891,14 @@ def value_of_trial(so):
 @part
 def mean_loss(theta, n_coefs, so, options):
     """Mean loss and penalty in the units of y, at the picture."""
-    total, squares = 0.0, 0.0
+    total, squares, unit = 0.0, 0.0, 0.0
     for k in range(so.errors.size):
         scale = options.output_scale[k]
         total += so.errors[k] * scale * scale
+        unit += scale * scale / so.errors.size
     for p in range(n_coefs):
         squares += theta[p] * theta[p]
-    return (total / so.errors.size + 0.5 * options.penalty * squares) / options.weight_sum
+    return (total / so.errors.size + 0.5 * unit * options.penalty * squares) / options.weight_sum
 
 
 @part
@@ -959,7 +960,7 @@ def end_iteration(theta, so, options, curves, evidence, la):
     for g in range(n_groups):
         n_effective += so.result[1 + g]
     curves[row, N_EFFECTIVE] = n_effective
-    if log_evidence > p["best_evidence"]:
+    if log_evidence > p["best_evidence"] or p["event"] == TARGET_REACHED:
         p["best_evidence"], p["best_loss"] = log_evidence, p["loss"]
         for i in range(theta.size):
             so.best[i] = theta[i]

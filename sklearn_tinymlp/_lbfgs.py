@@ -80,7 +80,7 @@ def solve(
         n_iter = min(result.nit, monitor.max_iter)
         reason = _explain(result, monitor.max_iter)
         warning = _warning(result, n_iter, monitor.max_iter)
-    if monitor.early_stopping and monitor.best_theta is not None:
+    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
         theta = monitor.best_theta
     return Solution(theta, loss, n_iter, reason, monitor.record, warning, monitor.best_score)
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from . import _kernels
-from ._evidence import Hyperparameters, cholesky_factor
+from ._evidence import Hyperparameters
 from ._objective import Objective, second_order_arrays
 from ._parameters import aligned_copy
 from ._training import Monitor, Record, Solution, StopReason, next_budget
@@ -63,7 +63,7 @@ class State(NamedTuple):
 
     hyper: Hyperparameters
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
-    cholesky: np.ndarray  # lower factor of A
+    groups: np.ndarray  # (n_parameters,)
     n_samples: float
 
 
@@ -142,12 +142,14 @@ def solve(
         reason = StopReason.INTERRUPTED
     loss, state = float(progress["loss"]), None
     log_evidence = float(progress["best_evidence"])
-    if log_evidence > -np.inf:
+    # The target may be met where A is singular; else the weights there are the best.
+    missed = reason is StopReason.LOSS_TOL and progress["best_loss"] > monitor.loss_tol
+    if log_evidence > -np.inf and not missed:
         if reason is StopReason.MAX_ITER:
             reason = _forgive(reason, so, objective, tol)
-        theta, state = _best(objective, so, groups, len(hyper.alpha))
+        theta, state = _best(so, groups, len(hyper.alpha), n_samples)
         loss = float(progress["best_loss"])
-    if monitor.early_stopping and monitor.best_theta is not None:
+    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
         theta = monitor.best_theta
     warning = None
     if reason is StopReason.MAX_ITER:
@@ -197,14 +199,11 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
     return columns
 
 
-def _best(objective, so, groups, n_groups) -> tuple[np.ndarray, State]:
+def _best(so, groups, n_groups, n_samples) -> tuple[np.ndarray, State]:
     """Parameters of the greatest evidence, and what it says of them."""
-    n_outputs = so.errors.size
-    parts = np.split(so.best, np.cumsum([groups.size, n_groups, n_outputs]))
+    parts = np.split(so.best, np.cumsum([groups.size, n_groups, so.errors.size]))
     theta, alpha, beta, gamma = parts
-    hyper = Hyperparameters(alpha, beta)
-    factor = cholesky_factor(objective.gauss_newton(theta), hyper, groups)
-    return theta, State(hyper, gamma, factor, objective.training.weight_sum)
+    return theta, State(Hyperparameters(alpha, beta), gamma, groups, n_samples)
 
 
 def solve_penalised(
@@ -246,6 +245,13 @@ def solve_by_evidence(
     few = objective.training.weight_sum <= FEW_SAMPLES
     if few or solution.state is None or solution.state.gamma.sum() < 2.0:
         other = solve(objective, theta, second, warm_up=WARM_UP, **options)
-        if other.log_evidence > solution.log_evidence:
-            return other
+        better = other if _merit(other) > _merit(solution) else solution
+        if other.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
+            return better._replace(reason=other.reason)  # what was asked for is heard
+        return other if other.reason is StopReason.LOSS_TOL else better
     return solution
+
+
+def _merit(solution) -> tuple[float, float]:
+    """Larger is better: with early stopping the validation score decides, else the evidence."""
+    return solution.score, solution.log_evidence

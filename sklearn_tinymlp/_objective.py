@@ -104,22 +104,24 @@ def _evidence_routines(dual: bool) -> _kernels.EvidenceRoutines:
 
 
 def second_order_arrays(
-    groups, alpha, beta, weight_sum, n_peaks, n_residuals=0
+    groups, alpha, beta, weight_sum, n_peaks, n_residuals=0, picture_only=False
 ) -> _kernels.SecondOrder:
     """Arrays of Levenberg-Marquardt at its start; `groups` is the place in alpha of each weight.
 
-    With `n_residuals` they are those of `_dual`.
+    With `n_residuals` they are those of `_dual`; with `picture_only` no step can be taken.
     """
     n_parameters, n_groups, n_outputs = len(groups), len(alpha), len(beta)
     progress = np.zeros(1, _kernels.SECOND_ORDER_DTYPE)
     progress["damping"], progress["growth"] = _kernels.FIRST_DAMPING, 2.0
-    progress["best_evidence"] = -np.inf
+    progress["best_evidence"], progress["loss"] = -np.inf, np.inf
     if n_residuals:
         picture = matrix = n_parameters * n_residuals
         factor = n_residuals * (n_residuals + 1)
     else:
         matrix = factor = n_parameters * n_parameters
         picture = n_outputs * matrix
+    if picture_only:
+        matrix = factor = 0
     return _kernels.SecondOrder(
         progress=progress,
         groups=np.asarray(groups, dtype=np.float64),
@@ -241,7 +243,8 @@ class Objective:
         Memory is O(n_outputs n_parameters (n_parameters + block)), whatever the number of rows.
         """
         n_outputs = self.training.y.shape[1]
-        so = second_order_arrays(np.zeros(theta.size), np.zeros(1), np.ones(n_outputs), 1.0, 1)
+        groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
+        so = second_order_arrays(groups, zero, one, 1.0, 1, picture_only=True)
         while so.progress["phase"] == _kernels.PICTURE:
             self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         return GaussNewton(
@@ -258,7 +261,7 @@ class Objective:
         """
         n_samples, n_outputs = self.training.y.shape
         groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
-        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs)
+        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs, True)
         while so.progress["phase"] == _kernels.PICTURE:
             self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         jacobian = so.picture.reshape(theta.size, n_outputs, n_samples).transpose(1, 0, 2)

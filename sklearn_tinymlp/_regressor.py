@@ -22,6 +22,7 @@ from sklearn.utils._param_validation import (
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_sample_weight,
+    assert_all_finite,
     check_is_fitted,
     validate_data,
 )
@@ -50,6 +51,7 @@ from ._activations import (
 )
 from ._callbacks import CallbackSupportMixin, FitTasks, managed
 from ._diagram import diagram_of
+from ._evidence import cholesky_factor
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
@@ -79,6 +81,9 @@ LBFGS_LIMIT = 3_000_000
 # a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second thread
 # costs as much as it does.
 ONE_THREAD = 100_000
+
+# The posterior of this many parameters takes 200 MB, and its Cholesky factor some seconds.
+POSTERIOR_PARAMETERS = 5000
 
 # Types and values of all parameters of estimators whose parameters were right.
 VALID_PARAMETERS: set[tuple] = set()
@@ -639,7 +644,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        dtype = np.result_type(X.dtype, self.coefs_[0].dtype)
+        both_single = X.dtype == self.coefs_[0].dtype == np.float32
+        dtype = np.dtype(np.float32 if both_single else np.float64)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
         architecture = self._architecture()
         network = kernel_network(architecture, self._layer_activations, self._loss, dtype.name)
@@ -778,7 +784,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "A standard deviation needs the evidence: fit with solver='lm' (or 'auto', on data "
                 "that lm can take), alpha='auto' and early_stopping=False. This network was fitted "
                 f"with solver_={self.solver_!r}, alpha={self.alpha!r} and early_stopping="
-                f"{self.early_stopping!r}."
+                f"{self.early_stopping!r}, and has {self.n_parameters_} parameters; up to "
+                f"{POSTERIOR_PARAMETERS} their distribution is kept."
             )
         X = X.astype(np.float64)
         if self._scaling is not None:
@@ -836,7 +843,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         validation = self._validate_validation(validation, X, y)
 
         architecture = Architecture((X.shape[1], *hidden, y.shape[1]), bool(self.bias))
-        solver = self._choose_solver(y, architecture.n_parameters)
+        solver = self._choose_solver(y, sample_weight, architecture.n_parameters)
         scaling = self._measure(X, y, sample_weight, activations[-1], first_pass)
         random_state = check_random_state(self.random_state)
         starts = self._starts(architecture, activations, start, first_pass, scaling, random_state)
@@ -891,7 +898,15 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             solutions = train_all(train, starts, interrupted, in_threads)
         best = max(solutions, key=self._rank)
 
-        if not np.isfinite(best.theta).all():
+        theta = best.theta
+        if scaling is not None:
+            with np.errstate(over="ignore", invalid="ignore"):
+                theta = scaling.fold(architecture, theta)
+        with np.errstate(over="ignore"):
+            theta = theta.astype(X.dtype)
+        # y of 1e200 has a loss that no number holds, in the units of y.
+        lost = np.isnan(best.loss) or (scaling is None and not np.isfinite(best.loss))
+        if not np.isfinite(theta).all() or (solver == "lm" and lost):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
@@ -903,16 +918,14 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         else:
             self._warn(best, solver, kept, data)
 
+        posterior = None
+        if not self.early_stopping:  # else theta is not the one of the evidence
+            posterior = self._calibrated_posterior(best, architecture, activations, scaling, data)
         record = best.record
         if not first_pass:
-            self._record.extend(record)
-            record = self._record
+            record = self._record.joined(record)
         self._keep(best, solver, record, *kept)
-        if self._posterior is not None:
-            X, y, sample_weight = data
-            network = kernel_network(architecture, activations, self.loss, "float64")
-            X = X.astype(np.float64, copy=False)
-            self._posterior = self._posterior.calibrated(network, X, y, sample_weight)
+        self._posterior = posterior
         if tasks is not None:
             tasks.end()
         return self
@@ -970,15 +983,18 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if solver != "sgd":
             return ""
         rate = self._first_rate()
-        limit = _look.stable_rate_of(
-            architecture,
-            theta,
-            activations,
-            self.loss,
-            data,
-            self.get_params(deep=False),
-            self._alpha(solver),
-        )
+        try:
+            limit = _look.stable_rate_of(
+                architecture,
+                theta,
+                activations,
+                self.loss,
+                data,
+                self.get_params(deep=False),
+                self._alpha(solver),
+            )
+        except (ValueError, np.linalg.LinAlgError):  # data so large that there is none
+            return ""
         if not rate > limit:
             return ""
         by_name = self.learning_rate_init is not None
@@ -1124,7 +1140,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self._loss = self.loss
         self._scaling = scaling
         self.starts_ = starts
-        self._posterior = None
+        self._posterior = None  # set by the caller where there is one
         self.noise_std_ = self.n_effective_parameters_ = self.log_evidence_ = None
         self.feature_relevance_ = None
         if solver == "lm" and solution.state is not None:
@@ -1144,17 +1160,36 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
-        if not self.early_stopping:  # else theta is not the one of the evidence
-            self._posterior = Posterior(solution.theta, state.cholesky, noise, scaling.y_scale)
 
-    def _rank(self, solution):
-        """Larger is better; not finite is worst."""
-        if not np.isfinite(solution.theta).all():
-            return -np.inf
-        for value in (solution.score, solution.log_evidence, -solution.loss):
-            if np.isfinite(value):
-                return value
-        return -np.inf
+    def _calibrated_posterior(self, solution, architecture, activations, scaling, data):
+        """Give the distribution of the weights; None without the evidence, or with very many."""
+        state = solution.state
+        if solution.log_evidence == -np.inf or not isinstance(state, _levenberg_marquardt.State):
+            return None
+        if architecture.n_parameters > POSTERIOR_PARAMETERS:
+            return None
+        scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
+        objective = Objective(
+            kernel_network(architecture, activations, self.loss, "float64"),
+            _samples(data, np.dtype(np.float64)),
+            0.0,
+        )
+        picture = objective.gauss_newton(solution.theta)
+        factor = cholesky_factor(picture, state.hyper, state.groups)
+        noise = scaling.y_scale / np.sqrt(state.hyper.beta)
+        posterior = Posterior(solution.theta, factor, noise, scaling.y_scale)
+        X, y, sample_weight = data
+        X = X.astype(np.float64, copy=False)
+        return posterior.calibrated(objective.network, X, y, sample_weight)
+
+    def _rank(self, solution) -> tuple:
+        """Larger is better: finite weights, the target met, then score, evidence and loss."""
+        values = solution.score, solution.log_evidence, -solution.loss
+        return (
+            bool(np.isfinite(solution.theta).all()),
+            self.loss_tol is not None and self._reached(solution),
+            *(value if np.isfinite(value) else -np.inf for value in values),
+        )
 
     # -------------------------------------------------------------- reading the parameters
 
@@ -1225,8 +1260,14 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 f"for another start. Set warm_start=False or leave out {given[0]}."
             )
 
-    def _choose_solver(self, y, n_parameters) -> str:
+    def _choose_solver(self, y, sample_weight, n_parameters) -> str:
         n_samples, n_outputs = y.shape
+        negative = sample_weight is not None and sample_weight.min() < 0
+        if self.solver == "lm" and negative:
+            raise ValueError(
+                "solver='lm' minimises squared residuals and needs sample_weight >= 0, got a least "
+                f"value of {sample_weight.min()}. Use solver='lbfgs' with it."
+            )
         if self.solver == "lm" and self.loss == "poisson":
             raise ValueError(
                 "solver='lm' minimises squared residuals and cannot take loss='poisson'. "
@@ -1238,7 +1279,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         work = n_residuals * n_parameters * min(n_residuals, n_parameters)
         numbers = (n_outputs + 3) * n_parameters**2
         small = n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
-        if self.loss != "poisson" and small:
+        if self.loss != "poisson" and small and not negative:
             return "lm"
         return "lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"
 
@@ -1250,12 +1291,37 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _measure(self, X, y, sample_weight, out_activation, first_pass) -> Scaling | None:
         """Decide on standardisation; training that continues keeps its first scaling."""
         if not first_pass:
+            self._check_scaling(out_activation)
             return self._scaling
         wanted = self.solver in ("auto", "lm") if self.standardize == "auto" else self.standardize
         if not wanted:
             return None
         scale_y = out_activation == "identity"
-        return Scaling.of(X, y, sample_weight, bias=bool(self.bias), scale_y=scale_y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaling = Scaling.of(X, y, sample_weight, bias=bool(self.bias), scale_y=scale_y)
+        if not all(np.isfinite(part).all() for part in scaling):
+            raise ValueError(
+                "X, y or sample_weight hold values so large that their mean or spread is not "
+                "finite. Rescale them, or set standardize=False."
+            )
+        return scaling
+
+    def _check_scaling(self, out_activation):
+        """Refuse to go on where the scaling of the first fit cannot be folded in any more."""
+        scaling = self._scaling
+        if scaling is None:
+            return
+        if not self.bias and (scaling.x_mean.any() or scaling.y_mean.any()):
+            raise ValueError(
+                "Training continues on data centred as in the first fit, which bias=False cannot "
+                "undo. Set warm_start=False or bias=True."
+            )
+        if out_activation != "identity" and (scaling.y_mean.any() or (scaling.y_scale != 1).any()):
+            raise ValueError(
+                "Training continues on y scaled as in the first fit, which output_activation="
+                f"{self.output_activation!r} and loss={self.loss!r} cannot undo. Set "
+                "warm_start=False or output_activation='identity'."
+            )
 
     def _batch_size(self, n_samples) -> int:
         if self.batch_size == "auto":
@@ -1317,7 +1383,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
             if sample_weight.sum() == 0:
                 raise ValueError(f"{weight_name} must not sum to zero, got {sample_weight!r}.")
-        y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=X.dtype)
+        with np.errstate(over="ignore"):
+            y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=X.dtype)
+        assert_all_finite(y, input_name=y_name)  # float32 X takes y along
         return X, y, sample_weight
 
     def _validate_validation(self, validation, X, y):
@@ -1350,6 +1418,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             raise ValueError(
                 "The validation set is too small. Increase 'validation_fraction' "
                 "or the size of your dataset."
+            )
+        if parts[5] is not None and not parts[5].sum():
+            raise ValueError(
+                "The validation set that early_stopping holds out has no weight: sample_weight is "
+                "zero there. Give X_val and y_val, or another random_state."
             )
         return parts[0::2], parts[1::2]
 
@@ -1385,13 +1458,18 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         pairs = []
         for state in states:
             coefs, intercepts = initial_parameters(architecture, self.init, hidden, state)
-            theta = architecture.pack(
-                coefs if coefs_init is None else coefs_init,
-                intercepts if intercepts_init is None else intercepts_init,
-                np.float64,
-            )
-            if scaling is not None and coefs_init is not None:  # given for raw data
-                theta = scaling.unfold(architecture, theta)
+            theta = architecture.pack(coefs, intercepts, np.float64)
+            if coefs_init is not None or intercepts_init is not None:  # for raw data
+                if scaling is not None:
+                    theta = scaling.fold(architecture, theta)
+                coefs, intercepts = architecture.unpack(theta)
+                theta = architecture.pack(
+                    coefs if coefs_init is None else coefs_init,
+                    intercepts if intercepts_init is None else intercepts_init,
+                    np.float64,
+                )
+                if scaling is not None:
+                    theta = scaling.unfold(architecture, theta)
             pairs.append((theta, state))
         return pairs
 

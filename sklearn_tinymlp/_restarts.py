@@ -1,7 +1,7 @@
 """Train from several starts, in threads: the kernels run without the GIL."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Event
 
 import numpy as np
@@ -48,7 +48,9 @@ def train_all(
         with ThreadPoolExecutor(n_threads) as pool:
             trainings = [pool.submit(train_unless_interrupted, n) for n in range(len(starts))]
             try:
-                wait(trainings)
+                done, _ = wait(trainings, return_when=FIRST_EXCEPTION)
+                if any(training.exception() for training in done):
+                    interrupted.set()
             except KeyboardInterrupt:
                 interrupted.set()
         solutions = [training.result() for training in trainings]

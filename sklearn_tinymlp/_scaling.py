@@ -82,6 +82,9 @@ class Scaling(NamedTuple):
 def _moments(values, sample_weight, centre):
     """Weighted mean and standard deviation of each column, or zero and root mean square."""
     if sparse.issparse(values):
+        if not values.has_canonical_format:  # entries of the same place would count apart
+            values = values.copy()
+            values.sum_duplicates()
         mean, variance = mean_variance_axis(values, axis=0, weights=sample_weight)
         mean, scale = np.zeros(len(mean)), np.sqrt(variance.astype(np.float64) + mean**2.0)
     else:

@@ -198,7 +198,8 @@ def solve(
         )
     if monitor.early_stopping:
         progress["no_improvement"] = monitor.no_improvement
-        theta = theta if monitor.best_theta is None else monitor.best_theta
+        if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
+            theta = monitor.best_theta
     return Solution(
         theta,
         loss,

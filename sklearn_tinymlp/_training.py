@@ -77,9 +77,11 @@ class Record:
         for name, column in self.columns.items():
             column.extend(added.get(name, [np.nan] * n_added))
 
-    def extend(self, later: "Record") -> None:
-        """Add the rows of a later record."""
-        self.append(**later.columns)
+    def joined(self, later: "Record") -> "Record":
+        """Give a record of these rows and those of a later one."""
+        record = Record({name: list(column) for name, column in self.columns.items()})
+        record.append(**later.columns)
+        return record
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Columns as arrays, all of one length."""

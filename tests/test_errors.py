@@ -312,3 +312,60 @@ def test_a_first_fit_that_fails_leaves_nothing_behind(method):
     assert list(vars(net)) == names
     net.set_params(learning_rate="constant").fit(X, y)
     assert_array_equal(net.predict(X), make_net().fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam"])
+@pytest.mark.parametrize(
+    "changed, match",
+    [
+        ({"bias": False}, "bias=False cannot undo"),
+        ({"output_activation": "softplus"}, "output_activation='softplus'.*cannot undo"),
+    ],
+)
+def test_a_warm_start_that_the_first_scaling_does_not_fit_is_refused(solver, changed, match):
+    net = make_net(solver=solver, standardize=True, warm_start=True).fit(X + 5, y + 3)
+    assert_refused(net.set_params(**changed), "fit", {"X": X + 5, "y": y + 3}, ValueError, match)
+
+
+def test_negative_weights_are_for_other_solvers_than_lm():
+    weight = np.r_[-1e-3, np.ones(len(y) - 1)]
+    with pytest.raises(ValueError, match="solver='lm'.*sample_weight >= 0.*-0.001"):
+        make_net(solver="lm").fit(X, y, sample_weight=weight)
+    assert make_net(solver="auto").fit(X, y, sample_weight=weight).solver_ == "lbfgs"
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam", "sgd"])
+@pytest.mark.parametrize(
+    "x_unit, y_unit", [(1e-320, 1), (1.7e308, 1), (1, 1.7e308), (1e-320, 1e-320)]
+)
+def test_data_beyond_the_range_of_numbers_are_refused_or_fitted(solver, x_unit, y_unit):
+    inputs, targets = np.clip(X, -1, 1) * x_unit, np.clip(y, -1, 1) * y_unit
+    net = make_net(solver=solver, standardize=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            net.fit(inputs, targets)
+        except ValueError:
+            assert not hasattr(net, "coefs_")
+        else:
+            assert np.isfinite(net.predict(inputs)).all()
+
+
+def test_targets_that_float32_cannot_hold_are_refused():
+    with pytest.raises(ValueError, match="Input y contains infinity"):
+        make_net().fit(X.astype(np.float32), y * 1e300)
+
+
+def test_a_held_out_set_without_weight_is_refused():
+    weight = np.zeros(len(y))
+    weight[0] = 1.0
+    for seed in range(5):
+        net = make_net(solver="adam", early_stopping=True).set_params(random_state=seed)
+        try:
+            net.fit(X, y, sample_weight=weight)
+        except ValueError as error:
+            assert "early_stopping holds out has no weight" in str(error)
+            break
+    else:
+        raise AssertionError("no split left the only weight out")

@@ -300,3 +300,79 @@ def test_history_holds_the_alpha_that_each_evidence_belongs_to():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fixed = TinyMLPRegressor(solver="lm", alpha=0.1, max_iter=5, random_state=0).fit(X, y)
     assert "alpha" not in fixed.history_
+
+
+def test_where_the_target_was_met_the_weights_that_met_it_are_kept():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 3))
+    y = np.sin(2 * X[:, 0]) + 0.5 * rng.standard_normal(60)
+    for early_stopping in (False, True):
+        for loss_tol in (0.1, 0.0636, 0.05):
+            net = TinyMLPRegressor(random_state=0, loss_tol=loss_tol, early_stopping=early_stopping)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                net.fit(X, y)
+            if net.stop_reason_ == "loss_tol":
+                assert net.loss_ <= loss_tol
+                assert net.loss_ == net.loss_curve_[-1]
+                assert net.converged_
+    net = TinyMLPRegressor(random_state=0, loss_tol=0.1).fit(X, y)
+    assert net.loss_ == pytest.approx(0.5 * np.mean((net.predict(X) - y) ** 2), rel=1e-9)
+
+
+def test_ctrl_c_in_the_second_beginning_is_reported(monkeypatch):
+    from sklearn_tinymlp import _levenberg_marquardt as lm
+
+    solve, calls = lm.solve, []
+
+    def interrupted_the_second_time(*args, **options):
+        calls.append(options)
+        solution = solve(*args, **options)
+        return solution._replace(reason=lm.StopReason.INTERRUPTED) if len(calls) == 2 else solution
+
+    monkeypatch.setattr(lm, "solve", interrupted_the_second_time)
+    X = np.linspace(-2, 2, 30)[:, None]
+    with pytest.warns(UserWarning, match="interrupted"):
+        net = TinyMLPRegressor(random_state=0).fit(X, np.sin(2 * X[:, 0]))
+    assert len(calls) == 2
+    assert net.stop_reason_ == "interrupted"
+    assert net.score(X, np.sin(2 * X[:, 0])) > 0.99
+
+
+def test_many_parameters_of_few_rows_need_no_large_matrix():
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((10, 20)), rng.standard_normal(10)
+    net = TinyMLPRegressor(solver="lm", hidden_layer_sizes=(2000,), max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, y)
+    assert net.n_parameters_ == 44_001
+    with pytest.raises(ValueError, match="44001 parameters; up to 5000"):
+        net.predict(X, return_std=True)
+
+
+def test_the_band_of_many_outputs_is_computed_in_small_blocks():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((70, 3))
+    net = TinyMLPRegressor(hidden_layer_sizes=(1,), max_iter=3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, rng.standard_normal((70, 60)))
+    _, std = net.predict(rng.standard_normal((3000, 3)), return_std=True)
+    assert std.shape == (3000, 60)
+    assert (std > 0).all()
+
+
+def test_the_loss_with_a_fixed_penalty_falls_in_any_unit_of_y():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 3))
+    y = np.sin(X[:, 0])
+    curves = []
+    for factor in (1e-3, 1.0, 1e3):
+        net = fit(X, factor * y, alpha=1.0)
+        curve = np.array(net.loss_curve_)
+        assert (np.diff(curve) <= 1e-12 * curve[:-1]).all()
+        curves.append(curve / factor**2)
+    for curve in curves[::2]:
+        np.testing.assert_allclose(curve[:10], curves[1][:10], rtol=1e-6)
+        np.testing.assert_allclose(curve[-1], curves[1][-1], rtol=1e-4)

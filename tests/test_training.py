@@ -86,9 +86,10 @@ def test_record_is_extended_by_a_later_one():
     first, later = Record(), Record()
     first.append(loss=3.0)
     later.append(loss=np.array([2.0, 1.0]))
-    first.extend(later)
-    assert first.columns == {"loss": [3.0, 2.0, 1.0]}
+    both = first.joined(later)
+    assert both.columns == {"loss": [3.0, 2.0, 1.0]}
     assert later.columns == {"loss": [2.0, 1.0]}
+    assert first.columns == {"loss": [3.0]}
 
 
 def test_record_gives_arrays_of_one_length():
