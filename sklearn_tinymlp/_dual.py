@@ -161,7 +161,7 @@ def evaluate(
     theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
     errors, picture = carray(errors, n_outputs), carray(picture, size)
     matrix, factor = carray(matrix, size), carray(factor, n_residuals * n_residuals)
-    hyper = carray(hyper, n_groups + n_outputs + one)
+    hyper = carray(hyper, n_groups + n_outputs + two)
     result = carray(result, one + n_groups + n_groups + n_outputs)
     gamma, next_beta = one, one + n_groups + n_groups
     n_rows = n_residuals // n_outputs

@@ -29,8 +29,8 @@ from ._compilation import c_function, call, carray, once, part, unsigned
 from ._linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
-# weights vanish (alpha to infinity), data without noise (beta to infinity). On standardised
-# targets beta = 1e8 is a noise of 1e-4 standard deviations; beyond it A is so ill conditioned that
+# weights vanish (alpha to infinity), data without noise (beta to infinity). On targets of variance
+# 1 beta = 1e8 is a noise of 1e-4 standard deviations; beyond it A is so ill conditioned that
 # rounding shows in the sixth digit of the predictions.
 LEAST_ALPHA, MOST_ALPHA = 1e-8, 1e10
 LEAST_BETA, MOST_BETA = 1e-6, 1e8
@@ -67,8 +67,9 @@ class Evidence(NamedTuple):
 
 # The functions below are compiled by themselves and called by address, with the same arguments as
 # their counterparts in `_dual`: bare pointers to numbers of one kind, then sizes and addresses.
-# `hyper` holds alpha, beta and the number of samples; `picture` J_k^T J_k of each output, of the
-# shape (n_outputs, n_parameters, n_parameters). Of matrices the upper triangle counts.
+# `hyper` holds alpha, beta, the number of samples and the variance of y; `picture` J_k^T J_k of
+# each output, of the shape (n_outputs, n_parameters, n_parameters). Of matrices the upper triangle
+# counts.
 
 
 def assemble(
@@ -183,7 +184,7 @@ def evaluate(
     theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
     errors, picture = carray(errors, n_outputs), carray(picture, n_outputs * size)
     matrix, factor = carray(matrix, size), carray(factor, size)
-    hyper = carray(hyper, n_groups + n_outputs + one)
+    hyper = carray(hyper, n_groups + n_outputs + two)
     result = carray(result, one + n_groups + n_groups + n_outputs)
     gamma, next_alpha = one, one + n_groups  # where they begin in the result
     next_beta = next_alpha + n_groups
@@ -227,7 +228,7 @@ def re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_
     """Finish the result, which holds the determinants, gamma and in the place of beta gamma_k."""
     gamma, next_alpha = one, one + n_groups
     next_beta = next_alpha + n_groups
-    n_samples = hyper[n_groups + n_outputs]
+    n_samples, variance = hyper[n_groups + n_outputs], hyper[n_groups + n_outputs + one]
     for i in range(n_parameters):  # next_alpha holds W_g for now
         result[next_alpha + unsigned(groups[i])] += 0.5 * theta[i] * theta[i]
     for g in range(n_groups):
@@ -241,8 +242,8 @@ def re_estimate(theta, groups, errors, hyper, result, n_parameters, n_groups, n_
         beta = hyper[n_groups + k]
         result[0] += 0.5 * n_samples * math.log(beta / (2.0 * math.pi)) - beta * errors[k]
         free = max(n_samples - result[next_beta + k], LEAST_FREEDOM)
-        beta = free / (2.0 * errors[k]) if errors[k] > 0.0 else MOST_BETA
-        result[next_beta + k] = min(max(beta, LEAST_BETA), MOST_BETA)
+        beta = free / (2.0 * errors[k]) if errors[k] > 0.0 else math.inf
+        result[next_beta + k] = min(max(beta, LEAST_BETA / variance), MOST_BETA / variance)
 
 
 @once
@@ -282,6 +283,7 @@ def evidence(
     hyper: Hyperparameters,
     groups: np.ndarray,
     n_samples: float,
+    variance: float = 1.0,
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
@@ -295,6 +297,8 @@ def evidence(
         The group of each parameter.
     n_samples : float
         Number, or total weight, of the samples.
+    variance : float, default=1.0
+        Of the targets, for the bounds of beta.
     """
     n_parameters, n_groups, n_outputs = theta.size, hyper.alpha.size, hyper.beta.size
     result = np.empty(1 + 2 * n_groups + n_outputs)
@@ -303,7 +307,7 @@ def evidence(
         groups.astype(float),
         gauss_newton.errors,
         gauss_newton.hessians,
-        np.concatenate([hyper.alpha, hyper.beta, [n_samples]]),
+        np.concatenate([hyper.alpha, hyper.beta, [n_samples, variance]]),
         hessian(gauss_newton, hyper, groups),
         np.empty((n_parameters, n_parameters)),
         result,

@@ -704,7 +704,7 @@ class SecondOrder(NamedTuple):
 
     progress: np.ndarray  # SECOND_ORDER_DTYPE, one row
     groups: np.ndarray  # (P,) the group of each parameter
-    hyper: np.ndarray  # alpha (G), beta (K), the number of samples
+    hyper: np.ndarray  # alpha (G), beta (K), the number of samples, the variance of y
     result: np.ndarray  # of `_evidence.evaluate`
     best: np.ndarray  # theta, alpha, beta, gamma of the greatest evidence
     peaks: np.ndarray  # the greatest evidence so far at each of the last iterations, a ring
@@ -821,7 +821,7 @@ def add_block(
 def assemble(theta, so, evidence):
     """S, its gradient and A at theta by the present alpha and beta."""
     o = unsigned(0)
-    n_groups = so.hyper.size - so.errors.size - 1
+    n_groups = so.hyper.size - so.errors.size - 2
     call(
         evidence.assemble,
         (theta, so.groups, so.errors, so.gradients, so.picture, so.hyper, so.gradient, so.matrix),
@@ -842,7 +842,7 @@ def assemble(theta, so, evidence):
 def take_step(theta, so, evidence, la):
     """Solve for the step, set the trial parameters; return the fall predicted, or -1."""
     o = unsigned(0)
-    n_groups = so.hyper.size - so.errors.size - 1
+    n_groups = so.hyper.size - so.errors.size - 2
     so.numbers[0] = so.progress[0]["damping"] * so.gradient[theta.size + 2] / theta.size
     call(
         evidence.solve,
@@ -879,7 +879,7 @@ def take_step(theta, so, evidence, la):
 def value_of_trial(so):
     """S at the trial parameters, from their errors."""
     n_outputs = so.errors.size
-    n_groups = so.hyper.size - n_outputs - 1
+    n_groups = so.hyper.size - n_outputs - 2
     value = 0.0
     for p in range(so.trial.size):
         value += 0.5 * so.hyper[int(so.groups[p])] * so.trial[p] * so.trial[p]
@@ -906,7 +906,7 @@ def end_iteration(theta, so, options, curves, evidence, la):
     """Write a row of the curves, re-estimate alpha and beta, decide whether to go on."""
     p = so.progress[0]
     n_outputs = so.errors.size
-    n_groups = so.hyper.size - n_outputs - 1
+    n_groups = so.hyper.size - n_outputs - 2
     row = p["iteration"]
     curves[row, LOSS] = p["loss"]
     curves[row, GRADIENT_NORM] = p["gradient_norm"]

@@ -77,6 +77,7 @@ def solve(
     tol: float,
     estimate: bool,
     warm_up: int = 0,
+    variance: float = 1.0,
 ) -> Solution:
     """Minimise S(theta), and maximise the evidence on the way if asked to.
 
@@ -97,6 +98,8 @@ def solve(
         Whether the evidence re-estimates alpha and beta.
     warm_up : int, default=0
         Iterations at the first alpha and beta before they are re-estimated.
+    variance : float, default=1.0
+        Of the targets; what is known of beta beforehand is known for a variance of 1.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def solve(
     n_samples = objective.training.weight_sum
     n_residuals = objective.training.y.size
     dual = n_residuals if n_residuals < theta.size else 0
-    so = second_order_arrays(groups, *hyper, n_samples, REST + 1, dual)
+    so = second_order_arrays(groups, *hyper, n_samples, REST + 1, dual, variance)
     progress = so.progress[0]
     if estimate:
         progress["damping"] = CAREFUL_DAMPING
@@ -236,8 +239,15 @@ def solve_by_evidence(
     next to no effective parameters, both are tried and the better evidence is kept.
     """
     n_outputs = objective.training.y.shape[1]
-    hyper = Hyperparameters(np.full(groups.max() + 1, FIRST_ALPHA), np.full(n_outputs, FIRST_BETA))
-    options = {"groups": groups, "hyper": hyper, "tol": tol, "estimate": True}
+    variance = objective.variance()
+    alpha, beta = np.full(groups.max() + 1, FIRST_ALPHA), np.full(n_outputs, FIRST_BETA / variance)
+    options = {
+        "groups": groups,
+        "hyper": Hyperparameters(alpha, beta),
+        "tol": tol,
+        "estimate": True,
+        "variance": variance,
+    }
     second = replace(monitor, record=Record())
     solution = solve(objective, theta, monitor, **options)
     if solution.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL):

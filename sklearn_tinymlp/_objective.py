@@ -104,7 +104,7 @@ def _evidence_routines(dual: bool) -> _kernels.EvidenceRoutines:
 
 
 def second_order_arrays(
-    groups, alpha, beta, weight_sum, n_peaks, n_residuals=0, picture_only=False
+    groups, alpha, beta, weight_sum, n_peaks, n_residuals=0, variance=1.0, picture_only=False
 ) -> _kernels.SecondOrder:
     """Arrays of Levenberg-Marquardt at its start; `groups` is the place in alpha of each weight.
 
@@ -125,7 +125,7 @@ def second_order_arrays(
     return _kernels.SecondOrder(
         progress=progress,
         groups=np.asarray(groups, dtype=np.float64),
-        hyper=np.concatenate([alpha, beta, [weight_sum]]),
+        hyper=np.concatenate([alpha, beta, [weight_sum, variance]]),
         result=aligned(1 + 2 * n_groups + n_outputs),
         best=aligned(n_parameters + 2 * n_groups + n_outputs),
         peaks=aligned(n_peaks),
@@ -237,6 +237,14 @@ class Objective:
             return 0.5 * self.training.weight @ squares
         return 0.5 * squares.sum(axis=0)
 
+    def variance(self) -> float:
+        """Variance of the targets trained on; 1 of standardised and of constant ones."""
+        y, weight = self.training.y, self.training.weight
+        weight = weight if weight.size else None
+        deviations = y - np.average(y, axis=0, weights=weight)
+        variance = float(np.average(deviations**2, axis=0, weights=weight).mean())
+        return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
+
     def gauss_newton(self, theta) -> GaussNewton:
         """Errors, gradients and Gauss-Newton matrices of each output, block by block of rows.
 
@@ -261,7 +269,7 @@ class Objective:
         """
         n_samples, n_outputs = self.training.y.shape
         groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
-        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs, True)
+        so = second_order_arrays(groups, zero, one, 1.0, 1, n_samples * n_outputs, 1.0, True)
         while so.progress["phase"] == _kernels.PICTURE:
             self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         jacobian = so.picture.reshape(theta.size, n_outputs, n_samples).transpose(1, 0, 2)

@@ -376,3 +376,13 @@ def test_the_loss_with_a_fixed_penalty_falls_in_any_unit_of_y():
     for curve in curves[::2]:
         np.testing.assert_allclose(curve[:10], curves[1][:10], rtol=1e-6)
         np.testing.assert_allclose(curve[-1], curves[1][-1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-3, 1.0, 1e3])
+def test_targets_that_are_not_standardised_may_have_any_unit(factor):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((60, 3))
+    y = np.exp(np.sin(X[:, 0]) + 0.1 * rng.standard_normal(60))
+    net = fit(X, factor * y, output_activation="exp")
+    assert net.score(X, factor * y) > 0.95
+    assert net.noise_std_ < 0.3 * factor * y.std()
