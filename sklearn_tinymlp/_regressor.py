@@ -224,8 +224,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Whether 'sgd' uses Nesterov's momentum.
 
     early_stopping : bool, default=False
-        Whether 'sgd', 'adam' and 'lm' hold out a `validation_fraction` of the data and stop when its
-        R² does not improve by `tol` for `n_iter_no_change` epochs in a row. With `X_val` and
+        Whether 'sgd', 'adam' and 'lm' hold out a `validation_fraction` of the data and stop when
+        its R² does not improve by `tol` for `n_iter_no_change` epochs in a row. With `X_val` and
         `y_val` in `fit` these are used instead, and 'lbfgs' stops early too.
 
     validation_fraction : float, default=0.1
