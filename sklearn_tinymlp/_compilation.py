@@ -16,7 +16,7 @@ import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, config, njit, types
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import intrinsic
 
 # reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
 # meaning, so a diverging fit is seen as such.
@@ -172,15 +172,30 @@ class _Interpreted:
         self.function(*(ctypes.cast(a, self.pointer) for a in addresses), *map(int, sizes))
 
 
-def power_of_two(shifted):
-    """2^k for shifted = 1.5 * 2^52 + 1023 + k: the last bits of `shifted` become the exponent."""
-    bits = struct.unpack("<Q", struct.pack("<d", shifted))[0]
-    return struct.unpack("<d", struct.pack("<Q", (bits << 52) & (2**64 - 1)))[0]
+def emitted_by(emit):
+    """Give compiled kernels the code of `emit`, and interpreted ones the function below.
+
+    numba's `overload` would choose too, but compile a function in between for each set of types.
+    """
+    return lambda function: function if config.DISABLE_JIT else emit
 
 
-@overload(power_of_two)
-def _overload_power_of_two(shifted):
-    return lambda shifted: _emit_power_of_two(shifted)
+def _emit_pointer(context, builder, kind, array, start):
+    """Emit `&array[start]`, the pointer taken out of the array's record.
+
+    numba's own accessor copies the whole record, which takes longer to compile.
+    """
+    field = context.data_model_manager[kind].get_field_position("data")
+    return builder.gep(builder.extract_value(array, field), [start])
+
+
+def _emit_call_of(builder, address, arguments):
+    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
+    builder.call(builder.inttoptr(address, function_type.as_pointer()), arguments)
+
+
+def _address_of(array, start):
+    return array.ctypes.data + int(start) * array.itemsize
 
 
 @intrinsic
@@ -194,19 +209,11 @@ def _emit_power_of_two(typing_context, shifted):
     return types.float64(types.float64), codegen
 
 
-def call(address, arrays, starts, sizes):
-    """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
-    addresses = [_address_of(array, start) for array, start in zip(arrays, starts, strict=True)]
-    _interpreted[int(address)](addresses, sizes)
-
-
-def _address_of(array, start):
-    return array.ctypes.data + int(start) * array.itemsize
-
-
-@overload(call)
-def _overload_call(address, arrays, starts, sizes):
-    return lambda address, arrays, starts, sizes: _emit_call(address, arrays, starts, sizes)
+@emitted_by(_emit_power_of_two)
+def power_of_two(shifted):
+    """2^k for shifted = 1.5 * 2^52 + 1023 + k: the last bits of `shifted` become the exponent."""
+    bits = struct.unpack("<Q", struct.pack("<d", shifted))[0]
+    return struct.unpack("<d", struct.pack("<Q", (bits << 52) & (2**64 - 1)))[0]
 
 
 @intrinsic
@@ -231,31 +238,11 @@ def _emit_call(typing_context, address, arrays, starts, sizes):
     return types.void(types.uint64, arrays, starts, sizes), codegen
 
 
-def call_fortran(address, arguments):
-    """Call a Fortran routine by address: everything by reference.
-
-    Parameters
-    ----------
-    address : uint64
-    arguments : tuple
-        A pair (array, start) stands for a pointer to array[start], any other member is a scalar of
-        the type that the routine wants. The last is a scalar.
-
-    Returns
-    -------
-    last : scalar
-        The last argument as the routine left it: of LAPACK the word on success, 0.
-    """
-    held = [x[0] if isinstance(x, tuple) else np.atleast_1d(np.asarray(x)) for x in arguments]
-    starts = [x[1] if isinstance(x, tuple) else 0 for x in arguments]
-    routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(held))(int(address))
-    routine(*(_address_of(array, start) for array, start in zip(held, starts, strict=True)))
-    return held[-1][0]
-
-
-@overload(call_fortran)
-def _overload_call_fortran(address, arguments):
-    return lambda address, arguments: _emit_call_fortran(address, arguments)
+@emitted_by(_emit_call)
+def call(address, arrays, starts, sizes):
+    """Call a C function by address with pointers to arrays[i][starts[i]] and with sizes."""
+    addresses = [_address_of(array, start) for array, start in zip(arrays, starts, strict=True)]
+    _interpreted[int(address)](addresses, sizes)
 
 
 @intrinsic
@@ -278,18 +265,27 @@ def _emit_call_fortran(typing_context, address, arguments):
     return arguments[-1](types.uint64, arguments), codegen
 
 
-def _emit_pointer(context, builder, kind, array, start):
-    """Emit `&array[start]`, the pointer taken out of the array's record.
+@emitted_by(_emit_call_fortran)
+def call_fortran(address, arguments):
+    """Call a Fortran routine by address: everything by reference.
 
-    numba's own accessor copies the whole record, which takes longer to compile.
+    Parameters
+    ----------
+    address : uint64
+    arguments : tuple
+        A pair (array, start) stands for a pointer to array[start], any other member is a scalar of
+        the type that the routine wants. The last is a scalar.
+
+    Returns
+    -------
+    last : scalar
+        The last argument as the routine left it: of LAPACK the word on success, 0.
     """
-    field = context.data_model_manager[kind].get_field_position("data")
-    return builder.gep(builder.extract_value(array, field), [start])
-
-
-def _emit_call_of(builder, address, arguments):
-    function_type = ir.FunctionType(ir.VoidType(), [value.type for value in arguments])
-    builder.call(builder.inttoptr(address, function_type.as_pointer()), arguments)
+    held = [x[0] if isinstance(x, tuple) else np.atleast_1d(np.asarray(x)) for x in arguments]
+    starts = [x[1] if isinstance(x, tuple) else 0 for x in arguments]
+    routine = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(held))(int(address))
+    routine(*(_address_of(array, start) for array, start in zip(held, starts, strict=True)))
+    return held[-1][0]
 
 
 __all__ = [

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
-from ._compilation import c_function, call, carray, once, part, unsigned
+from ._compilation import c_function, call_from_python, carray, once, part, unsigned
 from ._linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
@@ -313,6 +313,6 @@ def evidence(
         result,
     )
     sizes = (n_parameters, n_groups, n_outputs, 0, *routines())
-    call(compiled()[2].address, arrays, (0,) * len(arrays), sizes)
+    call_from_python(compiled()[2], arrays, sizes)
     gamma, alpha, beta = np.split(result[1:], [n_groups, 2 * n_groups])
     return Evidence(float(result[0]), gamma, Hyperparameters(alpha, beta))

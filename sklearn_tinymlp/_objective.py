@@ -42,8 +42,14 @@ def kernel_rows(X) -> _kernels.Rows:
 
 
 @lru_cache(maxsize=64)
-def kernel_network(architecture: Architecture, activations, loss, dtype) -> _kernels.Network:
-    """Describe an architecture to the kernels; `activations` names one a layer, output last."""
+def kernel_network(
+    architecture: Architecture, activations, loss, dtype, gradients=True
+) -> _kernels.Network:
+    """Describe an architecture to the kernels; `activations` names one a layer, output last.
+
+    Without `gradients`, for predictions and Levenberg-Marquardt, what only the gradient of the loss
+    needs is not compiled.
+    """
     units = architecture.units
     if loss == "squared_error":
         loss_code, loss_factor = _kernels.SQUARED_ERROR, 1.0 / units[-1]
@@ -52,10 +58,14 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         loss_code = _kernels.POISSON_OF_EXP if exponential else _kernels.POISSON
         loss_factor = 1.0
     starts = np.cumsum([0, *units])
-    products = [
-        _products.compiled(dtype, n_in * n_out >= _products.BLAS_SIZE)
-        for n_in, n_out in architecture.coef_shapes
-    ]
+    combine, add_products, pass_back = [], [0] * len(activations), 0
+    for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
+        blas = n_in * n_out >= _products.BLAS_SIZE
+        combine.append(_products.compiled_combine(dtype, blas).address)
+        if gradients:
+            add_products[layer] = _products.compiled_add_products(dtype, blas).address
+    if gradients:
+        pass_back = _products.compiled_pass_back(dtype).address
     layers = np.column_stack(
         [
             units[:-1],
@@ -65,7 +75,8 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
             starts[:-2],
             starts[1:-1],
             [_activations.compiled(name, dtype).address for name in activations],
-            [[product.address for product in layer] for layer in products],
+            combine,
+            add_products,
         ]
     )
     return _kernels.Network(
@@ -75,7 +86,7 @@ def kernel_network(architecture: Architecture, activations, loss, dtype) -> _ker
         loss=loss_code,
         loss_factor=loss_factor,
         gemm=_linear_algebra.gemm(dtype),
-        pass_back=unsigned(_products.compiled_pass_back(dtype).address),
+        pass_back=unsigned(pass_back),
     )
 
 
@@ -92,7 +103,7 @@ def work_arrays(network, n_parameters, dtype) -> _kernels.Work:
 def jacobian_routines() -> _kernels.JacobianRoutines:
     """Look up the products that the Jacobian needs."""
     outer_products = _products.compiled_outer_products()
-    _, add_products = _products.compiled("float64", False)
+    add_products = _products.compiled_add_products("float64", False)
     return _kernels.JacobianRoutines(
         unsigned(outer_products.address), unsigned(add_products.address)
     )

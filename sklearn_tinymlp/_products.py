@@ -201,11 +201,15 @@ def add_products_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
 
 
 @once
-def compiled(dtype: str, blas: bool):
-    """Compile `combine` and `add_products` for 'float32' or 'float64'."""
-    if blas:
-        return c_function(combine_blas, 3, 7, dtype), c_function(add_products_blas, 3, 6, dtype)
-    return c_function(combine, 3, 7, dtype), c_function(add_products, 3, 6, dtype)
+def compiled_combine(dtype: str, blas: bool):
+    """Compile `combine` for 'float32' or 'float64'."""
+    return c_function(combine_blas if blas else combine, 3, 7, dtype)
+
+
+@once
+def compiled_add_products(dtype: str, blas: bool):
+    """Compile `add_products` for 'float32' or 'float64'."""
+    return c_function(add_products_blas if blas else add_products, 3, 6, dtype)
 
 
 @once

@@ -648,7 +648,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         dtype = np.dtype(np.float32 if both_single else np.float64)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
         architecture = self._architecture()
-        network = kernel_network(architecture, self._layer_activations, self._loss, dtype.name)
+        network = kernel_network(
+            architecture, self._layer_activations, self._loss, dtype.name, gradients=False
+        )
         theta = architecture.pack(self.coefs_, self.intercepts_, dtype)
         y = predict(network, kernel_rows(X), X.shape[0], theta)
         raise_caught()
@@ -791,7 +793,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
         activations = self._layer_activations
-        return kernel_network(self._architecture(), activations, self._loss, "float64"), X
+        architecture = self._architecture()
+        return kernel_network(architecture, activations, self._loss, "float64", False), X
 
     _doc_link_module = "sklearn_tinymlp"
     _doc_link_template = _html.DOCUMENTATION
@@ -869,7 +872,9 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             # Second-order steps need float64; scikit-learn's lbfgs too computes in it.
             dtype = X.dtype if solver in STOCHASTIC_SOLVERS else np.dtype(np.float64)
             objective = Objective(
-                kernel_network(architecture, activations, self.loss, dtype.name),
+                kernel_network(
+                    architecture, activations, self.loss, dtype.name, gradients=solver != "lm"
+                ),
                 _samples(training, dtype),
                 self._alpha(solver),
                 None if held_out is None else _samples(held_out, dtype),
@@ -1170,7 +1175,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return None
         scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
         objective = Objective(
-            kernel_network(architecture, activations, self.loss, "float64"),
+            kernel_network(architecture, activations, self.loss, "float64", False),
             _samples(data, np.dtype(np.float64)),
             0.0,
         )

@@ -220,7 +220,7 @@ SIZES = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
 def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_rows, dtype, blas):
-    combine, _ = _products.compiled(dtype, blas)
+    combine = _products.compiled_combine(dtype, blas)
     rng = np.random.RandomState(0)
     coefs = rng.standard_normal((n_in, n_out)).astype(dtype)
     source = rng.standard_normal((n_in, n_rows)).astype(dtype)
@@ -266,7 +266,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_p, n_q, n_rows", SIZES)
 def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
-    _, add_products = _products.compiled(dtype, blas)
+    add_products = _products.compiled_add_products(dtype, blas)
     rng = np.random.RandomState(0)
     p = rng.standard_normal((n_p, n_rows)).astype(dtype)
     q = rng.standard_normal((n_q, n_rows)).astype(dtype)
