@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# A run shorter than this is repeated within one timing, so that the clock's own cost vanishes.
-LEAST_SECONDS = 2e-3
+# A run shorter than this is repeated within one timing, as `timeit` does. A fit of a millisecond
+# straight after half a second of other code finds the processor's caches cold, and takes nearly
+# twice as long as in a loop over fits.
+LEAST_SECONDS = 20e-3
 
 
 class Runs(NamedTuple):

