@@ -21,6 +21,7 @@ from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, _diagnosis, di
 from sklearn_tinymlp._feasibility import intercept_sentence, needs_intercept, targets_out_of_range
 from sklearn_tinymlp._look import Look, largest_eigenvalue
 
+# What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 POINTS = np.array([[1.0], [2.0], [3.0]]), np.array([5.0, 4.0, 3.0])

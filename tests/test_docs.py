@@ -85,6 +85,7 @@ PUBLIC = [getattr(sklearn_tinymlp, name) for name in sklearn_tinymlp.__all__]
 MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "__module__"))}
 
 
+# Some examples show fits that fail, and pictures are drawn without a screen.
 @pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show
