@@ -56,7 +56,9 @@ def time_to_error(X, y, starts, errors):
     def run(index):
         w = starts[index].copy()
         size, most = ctypes.c_int64(len(y)), ctypes.c_int64(10_000)
-        n_steps = function(pointer(w), pointer(x), pointer(y), size, ctypes.c_double(errors[index]), most)
+        n_steps = function(
+            pointer(w), pointer(x), pointer(y), size, ctypes.c_double(errors[index]), most
+        )
         return w if n_steps >= 0 else None
 
     return run

@@ -20,6 +20,7 @@ ALLOWED = {
     "_training": set(),
     "_callbacks": set(),
     "_threads": set(),
+    "_validation": set(),
     "_restarts": {"_training"},
     "_activations": {"_compilation"},
     "_products": {"_compilation", "_linear_algebra"},
