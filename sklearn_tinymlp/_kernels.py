@@ -898,29 +898,28 @@ def take_step(theta, so, evidence, la):
 
 
 @part
-def value_of_trial(so):
-    """S at the trial parameters, from their errors."""
-    n_outputs = so.errors.size
-    n_groups = so.hyper.size - n_outputs - 2
+def value_at(theta, groups, errors, hyper):
+    """S at parameters whose errors are known."""
+    n_groups = hyper.size - errors.size - 2
     value = 0.0
-    for p in range(so.trial.size):
-        value += 0.5 * so.hyper[int(so.groups[p])] * so.trial[p] * so.trial[p]
-    for k in range(n_outputs):
-        value += so.hyper[n_groups + k] * so.trial_errors[k]
+    for p in range(theta.size):
+        value += 0.5 * hyper[unsigned(groups[p])] * theta[p] * theta[p]
+    for k in range(errors.size):
+        value += hyper[n_groups + k] * errors[k]
     return value
 
 
 @part
-def mean_loss(theta, n_coefs, so, options):
-    """Mean loss and penalty in the units of y, at the picture."""
+def mean_loss(theta, n_coefs, errors, options):
+    """Mean loss and penalty in the units of y."""
     total, squares, unit = 0.0, 0.0, 0.0
-    for k in range(so.errors.size):
+    for k in range(errors.size):
         scale = options.output_scale[k]
-        total += so.errors[k] * scale * scale
-        unit += scale * scale / so.errors.size
+        total += errors[k] * scale * scale
+        unit += scale * scale / errors.size
     for p in range(n_coefs):
         squares += theta[p] * theta[p]
-    return (total / so.errors.size + 0.5 * unit * options.penalty * squares) / options.weight_sum
+    return (total / errors.size + 0.5 * unit * options.penalty * squares) / options.weight_sum
 
 
 @part
@@ -1060,11 +1059,13 @@ def run_levenberg_marquardt(
             if p["row"] == n_samples:
                 p["row"] = 0
                 if picture:
-                    p["loss"] = mean_loss(theta, net.n_coefs, so, options)
+                    p["loss"] = mean_loss(theta, net.n_coefs, so.errors, options)
                     p["phase"] = ASSEMBLE
                     ended = p["fall"] > 0.0  # else it is the picture of the start
                 else:
-                    p["fall"] = p["value"] - value_of_trial(so)
+                    p["fall"] = p["value"] - value_at(
+                        so.trial, so.groups, so.trial_errors, so.hyper
+                    )
                     if p["fall"] > 0.0:
                         for i in range(n):
                             theta[i] = so.trial[i]
@@ -1088,8 +1089,8 @@ def run_levenberg_marquardt(
 @part
 def accept(p):
     """Shrink mu by up to a third, or grow it up to twofold, by the ratio of actual to predicted."""
-    ratio = p["fall"] / p["predicted"]
-    p["damping"] *= max(1.0 / 3.0, 1.0 - (2.0 * ratio - 1.0) ** 3)
+    twist = 2.0 * p["fall"] / p["predicted"] - 1.0
+    p["damping"] *= max(1.0 / 3.0, 1.0 - twist * twist * twist)
     p["damping"] = max(p["damping"], LEAST_DAMPING)
     p["growth"] = 2.0
 
