@@ -97,13 +97,14 @@ def unchanged_on_error(estimator):
     """Give an estimator its attributes back when the block raises, and undo what it has drawn."""
     before = vars(estimator).copy()
     source = estimator.random_state
-    state = source.get_state() if isinstance(source, np.random.RandomState) else None
+    seeded = isinstance(source, np.random.RandomState)
+    state = source.get_state(legacy=False) if seeded else None
     try:
         yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
-        if state is not None:
+        if seeded:
             source.set_state(state)
         raise
 
