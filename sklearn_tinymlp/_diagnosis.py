@@ -463,7 +463,7 @@ def _stopped_by_tol(look):
     moved = f"risen by {-look.last_fall:.0%}"
     if look.last_fall > 0.0 or not fit.stochastic:
         tol = float(f"{min(fit.params['tol'] / 100.0, 1e-4 * look.null):.0e}")
-        remedy = {"tol": tol, "max_iter": 10 * fit.params["max_iter"]}
+        remedy = {"tol": tol, "max_iter": 10 * int(fit.params["max_iter"])}
         moved = f"fallen by {look.last_fall:.1%}"
     yield _finding(
         fit,
@@ -499,7 +499,7 @@ def _max_iter(look):
         WARNING,
         f"Training was still improving when {name}={fit.params[name]} ended it: {what} in the last "
         f"{n_late} of {fit.n_iter} iterations.",
-        **{name: 10 * fit.params[name]},
+        **{name: 10 * int(fit.params[name])},
     )
 
 
@@ -612,17 +612,28 @@ def _local_minimum(look):
         )
 
 
+def _found(cause, look) -> list[Finding]:
+    try:
+        return list(cause(look))
+    except np.linalg.LinAlgError:
+        return []
+
+
 def diagnose(fit: Fit, most_values=MOST_VALUES) -> Diagnosis:
     """Look for every cause."""
-    look = Look(fit, most_values)
-    findings = [finding for cause in CAUSES for finding in cause(look)]
-    findings.sort(key=lambda finding: finding.severity == INFO)  # stable: the order of CAUSES
-    if not any(finding.severity != INFO for finding in findings):
-        findings = [*_local_minimum(look), *findings]
+    # Of data and weights near the end of the range of numbers there are squares beyond it: what
+    # such a number decides is not found.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        look = Look(fit, most_values)
+        findings = [finding for cause in CAUSES for finding in _found(cause, look)]
+        findings.sort(key=lambda finding: finding.severity == INFO)  # stable: the order of CAUSES
+        if not any(finding.severity != INFO for finding in findings):
+            findings = [*_found(_local_minimum, look), *findings]
+        explained = look.explained
     n_rows = fit.y.shape[0]
     seen = "" if look.n_rows == n_rows else f", {look.n_rows} of them looked at"
     summary = (
         f"solver {fit.solver!r}, stop_reason_ {fit.stop_reason!r} after {fit.n_iter} iterations: "
-        f"loss_ {fit.reached:.4g}, R² {_plain(look.explained)} on {n_rows} rows{seen}."
+        f"loss_ {fit.reached:.4g}, R² {_plain(explained)} on {n_rows} rows{seen}."
     )
     return Diagnosis(summary, findings)

@@ -56,6 +56,8 @@ def needs_intercept(X, y, sample_weight, activations) -> Obstacle | None:
         return None
     homogeneous = all(map(_is_homogeneous, activations))
     norms = np.sqrt(square_norms(X))
+    if not np.isfinite(norms).all():  # X of 1e200
+        return None
     at_zero = norms == 0.0
     if not homogeneous and not at_zero.any():
         return None
@@ -129,14 +131,15 @@ def _directions(X, norms, rows):
 def impossible(X, y, sample_weight, activations, bias, loss_tol=None) -> list[str]:
     """Say before training what no training can reach; one sentence with its remedy for each."""
     sentences = []
-    obstacle = targets_out_of_range(y, sample_weight, activations[-1], loss_tol)
-    if obstacle:
-        sentence = range_sentence(obstacle, y, activations[-1])
-        sentences.append(f'{sentence} Try output_activation="identity", or scale y.')
-    if not bias:
-        obstacle = needs_intercept(X, y, sample_weight, activations)
+    with np.errstate(over="ignore", invalid="ignore"):  # in squares of 1e200
+        obstacle = targets_out_of_range(y, sample_weight, activations[-1], loss_tol)
         if obstacle:
-            sentences.append(f"{intercept_sentence(obstacle)} Try bias=True.")
+            sentence = range_sentence(obstacle, y, activations[-1])
+            sentences.append(f'{sentence} Try output_activation="identity", or scale y.')
+        if not bias:
+            obstacle = needs_intercept(X, y, sample_weight, activations)
+            if obstacle:
+                sentences.append(f"{intercept_sentence(obstacle)} Try bias=True.")
     return sentences
 
 

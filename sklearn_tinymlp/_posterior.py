@@ -65,8 +65,8 @@ class Posterior:
         std = np.empty((X.shape[0], len(self.noise_std)))
         for rows, _, jacobian in self._jacobians(network, X):
             for k, part in enumerate(jacobian):
-                variance = self._variance(part) * self.y_scale[k] ** 2
-                std[rows, k] = np.sqrt(variance + self.noise_std[k] ** 2)
+                noise = self.noise_std[k] / self.y_scale[k]
+                std[rows, k] = self.y_scale[k] * np.sqrt(self._variance(part) + noise**2)
         return std * self.widening
 
     def draw(self, network, X, n_draws, random_state) -> np.ndarray:

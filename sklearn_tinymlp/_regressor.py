@@ -93,13 +93,18 @@ MOST_VALID_PARAMETERS = 1000
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give an estimator its attributes back when the block raises."""
+    """Give an estimator its attributes back when the block raises, and undo what it has drawn."""
     before = vars(estimator).copy()
+    source = estimator.random_state
+    seeded = isinstance(source, np.random.RandomState)
+    state = source.get_state(legacy=False) if seeded else None
     try:
         yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
+        if seeded:
+            source.set_state(state)
         raise
 
 
@@ -686,7 +691,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             When the network was not fitted by the evidence.
         """
         y = self.predict(X).astype(np.float64)
-        X = validate_inputs(self, X, dtype=np.float64)
+        X = validate_inputs(self, X).astype(np.float64, copy=False)
         network, inputs = self._posterior_inputs(X)
         random_state = check_random_state(random_state)
         deviations = self._posterior.draw(network, inputs, n_samples, random_state)
@@ -755,7 +760,10 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _describe(self, architecture, theta, data) -> _look.Fit:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
-        in_units_of_y = self.solver_ == "lm" and self._scaling is not None
+        loss_unit = 1.0
+        if self.solver_ == "lm" and self._scaling is not None:
+            with np.errstate(over="ignore"):  # y of 1e200
+                loss_unit = float(np.mean(self._scaling.y_scale**2))
         return _look.Fit(
             architecture,
             theta,
@@ -771,7 +779,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             stop_reason=self.stop_reason_,
             n_iter=self.n_iter_,
             reached=float(self.loss_),
-            loss_unit=float(np.mean(self._scaling.y_scale**2)) if in_units_of_y else 1.0,
+            loss_unit=loss_unit,
             history=self._record.columns,
             restart_losses=self.starts_["loss"],
         )
@@ -788,7 +796,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "that lm can take), alpha='auto' and early_stopping=False. This network was fitted "
                 f"with solver_={self.solver_!r}, alpha={self.alpha!r} and early_stopping="
                 f"{self.early_stopping!r}, and has {self.n_parameters_} parameters; up to "
-                f"{POSTERIOR_PARAMETERS} their distribution is kept."
+                f"{POSTERIOR_PARAMETERS} their distribution is kept, unless y or sample_weight "
+                "are so large or so unlike that the evidence is no number."
             )
         X = X.astype(np.float64)
         if self._scaling is not None:
@@ -990,15 +999,16 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return ""
         rate = self._first_rate()
         try:
-            limit = _look.stable_rate_of(
-                architecture,
-                theta,
-                activations,
-                self.loss,
-                data,
-                self.get_params(deep=False),
-                self._alpha(solver),
-            )
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                limit = _look.stable_rate_of(
+                    architecture,
+                    theta,
+                    activations,
+                    self.loss,
+                    data,
+                    self.get_params(deep=False),
+                    self._alpha(solver),
+                )
         except (ValueError, np.linalg.LinAlgError):  # data so large that there is none
             return ""
         if not rate > limit:
@@ -1022,7 +1032,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             name="partial_fit" if incremental else "fit",
             step="epoch" if solver in STOCHASTIC_SOLVERS else "iteration",
             n_starts=n_starts,
-            n_steps=1 if incremental else beginnings * self.max_iter,
+            n_steps=1 if incremental else beginnings * int(self.max_iter),
         )
 
     def _predictor(self, theta, architecture, activations, scaling, dtype) -> dict:
@@ -1076,10 +1086,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if solver == "lm" and self.alpha == "auto":
             groups = weight_groups(architecture)
             return _levenberg_marquardt.solve_by_evidence(
-                objective, theta, monitor, groups=groups, tol=self.tol
+                objective, theta, monitor, groups=groups, tol=float(self.tol)
             )
         if solver == "lm":
-            return _levenberg_marquardt.solve_penalised(objective, theta, monitor, tol=self.tol)
+            tol = float(self.tol)
+            return _levenberg_marquardt.solve_penalised(objective, theta, monitor, tol=tol)
         options = self._stochastic_options(solver, objective.alpha)
         if earlier is None:
             state = _stochastic.StochasticState.fresh(solver, options, theta)
@@ -1201,6 +1212,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
         sizes = self.hidden_layer_sizes
+        if isinstance(sizes, np.ndarray):  # of no dimension it has no iterator
+            sizes = sizes.tolist()
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(not isinstance(size, Integral) for size in sizes):
             raise InvalidParameterError(
@@ -1367,23 +1380,29 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _validate(self, X, y, sample_weight, reset, sides=("sample_weight", "y")):
         """Give validated X, y of shape (n_samples, n_outputs) in the dtype of X, and weights."""
-        X, y = validate_training_data(self, X, y, reset)
+        weight_name, y_name = sides
+        X, y = validate_training_data(self, X, y, reset, "X" if y_name == "y" else "X_val")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        weight_name, y_name = sides
-        if self.loss == "poisson" and y.min() < 0:
-            raise ValueError(f"loss='poisson' needs {y_name} >= 0, got a least value of {y.min()}.")
         if sample_weight is not None:
-            if not np.any(np.asarray(sample_weight)):
+            given = np.asarray(sample_weight)
+            if given.dtype.kind in "biuf" and not given.any():
                 raise ValueError(f"{weight_name} must not sum to zero, got zeros only.")
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-            if sample_weight.sum() == 0:
+            with np.errstate(over="ignore"):
+                total = sample_weight.sum()
+            if total == 0:
                 raise ValueError(f"{weight_name} must not sum to zero, got {sample_weight!r}.")
+            if not np.isfinite(total):
+                raise ValueError(f"{weight_name} must have a finite sum, got {sample_weight!r}.")
         y = y.reshape(len(y), -1)
         if y.dtype != X.dtype:  # float32 X takes y along, if it can
             with np.errstate(over="ignore"):
                 y = y.astype(X.dtype)
+        if not np.isfinite(y).all():  # None in an array of objects has become NaN
             assert_all_finite(y, input_name=y_name)
+        if self.loss == "poisson" and y.min() < 0:
+            raise ValueError(f"loss='poisson' needs {y_name} >= 0, got a least value of {y.min()}.")
         return X, np.ascontiguousarray(y), sample_weight
 
     def _validate_validation(self, validation, X, y):

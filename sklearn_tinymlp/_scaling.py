@@ -97,6 +97,8 @@ def _moments(values, sample_weight, centre):
         largest[largest == 0] = 1.0
         deviation /= largest  # the square of 1e200 has no floating-point number
         scale = largest * np.sqrt(np.average(deviation**2, axis=0, weights=sample_weight))
-    # A column that is constant to rounding keeps its units.
-    scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
+    # A column that is constant to rounding keeps its units, and one whose spread is so small that
+    # its inverse is no number.
+    constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
+    scale[constant | (scale < np.finfo(np.float64).tiny)] = 1.0
     return mean, scale

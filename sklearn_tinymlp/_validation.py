@@ -6,6 +6,7 @@ so that this is looked for first; whatever else it may be, scikit-learn has the 
 """
 
 import numpy as np
+from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 
@@ -28,23 +29,32 @@ def _fits(estimator, X) -> bool:
     return not named and X.shape[1] == getattr(estimator, "n_features_in_", None)
 
 
-def validate_inputs(estimator, X, **check_params):
-    """Give X of shape (n_samples, n_features) validated for a fitted estimator, as CSR or dense.
+def validate_inputs(estimator, X):
+    """Give X of shape (n_samples, n_features) validated for a fitted estimator.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix of float64 or float32
 
     Raises
     ------
     ValueError, TypeError
-        Those of `sklearn.utils.validation.validate_data`, to which `check_params` go.
+        Those of `sklearn.utils.validation.validate_data`.
     """
-    if is_plain(X, 2) and _fits(estimator, X) and not check_params:
+    if is_plain(X, 2) and _fits(estimator, X):
         return X
-    return validate_data(estimator, X, accept_sparse="csr", reset=False, **check_params)
+    X = validate_data(
+        estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
+    )
+    check_sparse(X, "X")
+    return X
 
 
-def validate_training_data(estimator, X, y, reset):
+def validate_training_data(estimator, X, y, reset, name="X"):
     """Give X and y validated, X as float64 or float32 in C order or CSR, y with one or two axes.
 
-    With `reset` the estimator learns the number and the names of the columns.
+    With `reset` the estimator learns the number and the names of the columns; `name` is what a
+    sentence calls X.
 
     Raises
     ------
@@ -57,7 +67,7 @@ def validate_training_data(estimator, X, y, reset):
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X, y
-    return validate_data(
+    X, y = validate_data(
         estimator,
         X,
         y,
@@ -69,3 +79,14 @@ def validate_training_data(estimator, X, y, reset):
         order="C",
         reset=reset,
     )
+    check_sparse(X, name)
+    return X, y
+
+
+def check_sparse(X, name):
+    """Refuse a CSR matrix whose indices lead out of it, where compiled code would follow them."""
+    if sparse.issparse(X):
+        try:  # a new matrix with the same arrays, because the check may put others in their place
+            sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
+        except ValueError as error:
+            raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error

@@ -621,20 +621,3 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     with pytest.warns(UserWarning, match="interrupted"):
         net = TinyMLPRegressor(solver="lm", n_init=4, random_state=0).fit(inputs, targets)
     assert net.score(inputs, targets) > 0.9
-
-
-def test_predict_takes_long_doubles():
-    net = make_net("adam").fit(X, y)
-    assert_allclose(net.predict(X.astype(np.longdouble)), net.predict(X))
-
-
-def test_csr_entries_of_the_same_place_count_once():
-    from scipy import sparse
-
-    parts = sparse.csr_matrix(np.abs(X))
-    doubled = sparse.csr_matrix(
-        (np.repeat(parts.data / 2, 2), np.repeat(parts.indices, 2), 2 * parts.indptr), parts.shape
-    )
-    assert not doubled.has_canonical_format
-    nets = [make_net("adam", standardize=True).fit(data, y) for data in (parts, doubled)]
-    assert_allclose(nets[1].predict(parts), nets[0].predict(parts), rtol=1e-6)

@@ -207,26 +207,6 @@ def test_sparse_input_gives_what_dense_input_gives(solver, layout):
 
 
 @each_solver
-def test_sparse_input_with_int64_indices(solver):
-    problem = PROBLEMS["sparse"]
-    wide = problem.X.copy()
-    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
-    net = fit(make_net(solver), problem._replace(X=wide))
-    assert_same_network(net, fit(make_net(solver), problem))
-    assert_array_equal(net.predict(wide), net.predict(problem.X))
-
-
-@each_solver
-def test_memory_order_of_the_input_does_not_matter(solver):
-    problem = PROBLEMS["diabetes"]
-    padded = np.zeros((len(problem.y), 2 * problem.X.shape[1]))
-    padded[:, ::2] = problem.X
-    net = fit(make_net(solver), problem)
-    for X in (np.asfortranarray(problem.X), padded[:, ::2]):
-        assert_same_network(net, fit(make_net(solver), problem._replace(X=X)))
-
-
-@each_solver
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_shapes_with_several_outputs(solver, n_outputs):
     X = PROBLEMS["outputs"].X

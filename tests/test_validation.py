@@ -88,7 +88,7 @@ def test_the_answer_is_that_of_validation(name):
         assert_array_equal(model.predict(given), expected)
 
 
-CHECK = {"accept_sparse": "csr", "reset": False}
+CHECK = {"accept_sparse": "csr", "dtype": (np.float64, np.float32), "reset": False}
 
 
 def _dense(array):
