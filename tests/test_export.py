@@ -364,9 +364,7 @@ def test_the_name_of_an_activation_is_not_written():
 def test_a_constant_that_does_not_fit_is_refused(beta):
     network = net(activation=activations.swish(beta)).fit(Z, Y)
     to_c(network), to_python(network)
-    with pytest.raises(
-        ValueError, match=rf"beta={re.escape(repr(beta))} of .* does not fit into float32"
-    ):
+    with pytest.raises(ValueError, match=r"beta=1e[+-]50 of .* does not fit into float32"):
         to_c(network, dtype="float32")
 
 
