@@ -32,6 +32,8 @@ from ._activations import name_of
 from ._formulas import WHICH_CAN, formula_of
 from ._regressor import TinyMLPRegressor
 
+__all__ = ["calculate_output_shapes", "convert"]
+
 ALIAS = "SklearnTinyMLPRegressor"
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
@@ -169,7 +171,17 @@ def _output_type(input_type):
 
 
 def calculate_output_shapes(operator):
-    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs)."""
+    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    operator : skl2onnx.common._topology.Operator
+        Holds the fitted estimator and the variables on both of its sides.
+
+    See Also
+    --------
+    convert : Writes the nodes; an example shows both.
+    """
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
     variable = operator.inputs[0]
     n_samples = variable.get_first_dimension()
@@ -180,7 +192,18 @@ def calculate_output_shapes(operator):
 def convert(scope, operator, container):
     """Write the nodes of a fitted `TinyMLPRegressor` into a skl2onnx container.
 
-    skl2onnx calls it, with the arguments that it gives all converters.
+    skl2onnx calls it. A subclass of `TinyMLPRegressor` is registered with the same two functions.
+
+    Parameters
+    ----------
+    scope : skl2onnx.common._topology.Scope
+        Gives names that are not taken.
+
+    operator : skl2onnx.common._topology.Operator
+        Holds the fitted estimator and the variables on both of its sides.
+
+    container : skl2onnx.common._container.ModelComponentContainer
+        Takes the nodes and the constants.
 
     Raises
     ------
@@ -189,6 +212,19 @@ def convert(scope, operator, container):
 
     ValueError
         When a constant of an activation does not fit into the dtype of the graph.
+
+    See Also
+    --------
+    calculate_output_shapes : What skl2onnx asks first.
+
+    Examples
+    --------
+    >>> from skl2onnx import update_registered_converter
+    >>> from sklearn_tinymlp import TinyMLPRegressor
+    >>> from sklearn_tinymlp.onnx import calculate_output_shapes, convert
+    >>> class Tank(TinyMLPRegressor):
+    ...     pass
+    >>> update_registered_converter(Tank, "Tank", calculate_output_shapes, convert)
     """
     net = operator.raw_operator
     variable, output = operator.inputs[0], operator.outputs[0]
