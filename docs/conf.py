@@ -59,6 +59,7 @@ html_sidebars = {page: [] for page in ("index", "why_doesnt_my_network_converge"
 
 # --- The reference
 autosummary_generate = True
+autodoc_mock_imports = ["onnx", "skl2onnx"]  # large, and not needed to read the docstrings
 autodoc_typehints = "none"  # the docstrings have them
 numpydoc_show_class_members = False  # the template of a class lists its methods
 numpydoc_validation_checks = {
@@ -84,8 +85,10 @@ PAGES = [
     ("Activations", lambda name: name == "Activation"),
     ("Pictures", lambda name: name.endswith("Display")),
     ("Export", lambda name: name.startswith("to_")),
+    ("ONNX", lambda name: False),  # a module that is imported by those who need it
     ("More", lambda name: True),
 ]
+MODULES = {"Activations": ("activations",), "ONNX": ("onnx",)}
 
 
 def write_reference(path):
@@ -98,11 +101,13 @@ def write_reference(path):
         if title == "Activations":
             ready = (name for name in sklearn_tinymlp.activations.__all__ if name != "Activation")
             names += [f"activations.{name}" for name in ready]
+        if title == "ONNX":
+            names = ["onnx.calculate_output_shapes", "onnx.convert"]
         if names:
             lines += [title, "-" * len(title), "", ".. autosummary::", "   :toctree: generated"]
             lines += ["   :nosignatures:", "", *(f"   {name}" for name in names), ""]
-        if title == "Activations":
-            lines += [".. automodule:: sklearn_tinymlp.activations", ""]
+        for module in MODULES.get(title, ()):
+            lines += [f".. automodule:: sklearn_tinymlp.{module}", ""]
             lines += [".. currentmodule:: sklearn_tinymlp", ""]
     text = "\n".join(lines)
     if not path.exists() or path.read_text(encoding="utf-8") != text:

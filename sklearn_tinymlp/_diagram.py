@@ -153,10 +153,26 @@ def _between_0_and_1(values) -> np.ndarray:
     return np.full(len(values), 0.5) if spread == 0 else (values - values.min()) / spread
 
 
+def unwrapped(estimator):
+    """Give what comes before the network within pipelines and searches, in order; and the network.
+
+    A pipeline may end in a search, and what a search has found may be a pipeline.
+    """
+    before = []
+    while True:
+        if hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        elif hasattr(estimator, "steps"):
+            if len(estimator.steps) > 1:
+                before.append(estimator[:-1])
+            estimator = estimator.steps[-1][1]
+        else:
+            return before, estimator
+
+
 def last_step(estimator):
-    """Find the network within a pipeline or a search."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    """Find the network within pipelines and searches."""
+    return unwrapped(estimator)[1]
 
 
 def input_names(estimator, n_features, feature_names):
@@ -167,12 +183,12 @@ def input_names(estimator, n_features, feature_names):
                 f"{n_features} inputs."
             )
         return [str(name) for name in feature_names]
-    names = getattr(last_step(estimator), "feature_names_in_", None)
-    steps = getattr(getattr(estimator, "best_estimator_", estimator), "steps", ())
-    if names is None and len(steps) > 1:  # what the pipeline's transformers call them
-        before = getattr(estimator, "best_estimator_", estimator)[:-1]
+    before, network = unwrapped(estimator)
+    names = getattr(network, "feature_names_in_", None)
+    if names is None:  # what the pipelines' transformers call them
         try:
-            names = before.get_feature_names_out()
+            for transformers in before:
+                names = transformers.get_feature_names_out(names)
         except (AttributeError, ValueError):  # a transformer that does not know names
             names = None
     if names is None or len(names) != n_features:
@@ -195,7 +211,7 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     scaling = getattr(network, "_scaling", None)
     shades = None
     if X is not None:
-        rows = _inputs_of_network(estimator, network, X)
+        rows = _inputs_of_network(estimator, X)
         shades = unit_shades(coefs, intercepts, activations, rows)
         if scaling is not None:
             inputs = ((rows - scaling.x_mean) / scaling.x_scale).mean(axis=0)
@@ -220,11 +236,11 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     )
 
 
-def _inputs_of_network(estimator, network, X):
+def _inputs_of_network(estimator, X):
     """Give X as the network of a pipeline sees it."""
-    estimator = getattr(estimator, "best_estimator_", estimator)
-    if estimator is not network and len(estimator.steps) > 1:
-        X = estimator[:-1].transform(X)
+    before, network = unwrapped(estimator)
+    for transformers in before:
+        X = transformers.transform(X)
     X = X.toarray() if hasattr(X, "toarray") else np.asarray(X, dtype=float)
     if X.ndim != 2 or X.shape[1] != network.coefs_[0].shape[0]:
         raise ValueError(

@@ -3,45 +3,48 @@
 import keyword
 import re
 import textwrap
+from collections import Counter
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._activations import LEAKY_SLOPE
+from ._activations import name_of
+from ._formulas import WHICH_CAN, formula_of
 from ._regressor import TinyMLPRegressor
 
 # ---------------------------------------------------------------------------------- Python
 
-# Functions of an array z. float32 stays float32: Python's numbers do not widen it.
+# Functions of an array z. float32 stays float32: Python's numbers do not widen it. `_filled` puts
+# numbers in the places of the constants.
 PYTHON_ACTIVATIONS = {
     "logistic": """\
 def {name}(z):
     e = np.exp(-np.abs(z))  # at most 1: never overflows
     return np.where(z > 0, 1, e) / (1 + e)
 """,
-    "tanh": """\
+    "scaled_tanh": """\
 def {name}(z):
-    return np.tanh(z)
+    return scale * np.tanh(rate * z)
 """,
     "relu": """\
 def {name}(z):
     return np.maximum(z, 0)
 """,
-    "leaky_relu": f"""\
-def {{name}}(z):
-    return np.where(z > 0, z, z * z.dtype.type({LEAKY_SLOPE}))
+    "leaky_relu": """\
+def {name}(z):
+    return np.where(z > 0, z, negative_slope * z)
 """,
     "elu": """\
 def {name}(z):
-    return np.where(z > 0, z, np.expm1(np.minimum(z, 0)))
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 """,
     "softplus": """\
 def {name}(z):
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(beta * z))) / beta
 """,
-    "silu": """\
+    "swish": """\
 def {name}(z):
-    e = np.exp(-np.abs(z))  # at most 1: never overflows
+    e = np.exp(-np.abs(beta * z))  # at most 1: never overflows
     return z * np.where(z > 0, 1, e) / (1 + e)
 """,
     "gelu": """\
@@ -67,13 +70,13 @@ C_ACTIVATIONS = {
     real e = exp(-fabs(z)); /* at most 1: never overflows */
     return (z > 0 ? 1 : e) / (1 + e);
 """,
-    "tanh": "    return tanh(z);\n",
+    "scaled_tanh": "    return scale * tanh(rate * z);\n",
     "relu": "    return z > 0 ? z : 0;\n",
-    "leaky_relu": f"    return z > 0 ? z : (real){LEAKY_SLOPE} * z;\n",
-    "elu": "    return z > 0 ? z : expm1(z);\n",
-    "softplus": "    return (z > 0 ? z : 0) + log1p(exp(-fabs(z)));\n",
-    "silu": """\
-    real e = exp(-fabs(z)); /* at most 1: never overflows */
+    "leaky_relu": "    return z > 0 ? z : negative_slope * z;\n",
+    "elu": "    return z > 0 ? z : alpha * expm1(z);\n",
+    "softplus": "    return (z > 0 ? z : 0) + log1p(exp(-fabs(beta * z))) / beta;\n",
+    "swish": """\
+    real e = exp(-fabs(beta * z)); /* at most 1: never overflows */
     return z * (z > 0 ? 1 : e) / (1 + e);
 """,
     "gelu": "    return z * ((real)0.5 * (1 + erf(z * (real)0.70710678118654752)));\n",
@@ -96,7 +99,7 @@ def to_python(estimator, *, name="predict") -> str:
     Parameters
     ----------
     estimator : TinyMLPRegressor
-        A fitted network with built-in activations.
+        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`.
 
     name : str, default='predict'
         Name of the function.
@@ -117,8 +120,8 @@ def to_python(estimator, *, name="predict") -> str:
         When it is not fitted.
 
     ValueError
-        When an activation is a function of the user's own, when a weight is not finite, or when
-        `name` is not a name.
+        When an activation is a function of the user's own, when a weight or a constant of an
+        activation is not finite in the dtype of the weights, or when `name` is not a name.
 
     See Also
     --------
@@ -137,10 +140,10 @@ def to_python(estimator, *, name="predict") -> str:
     layers, dtype = _layers(estimator, "to_python")
     if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
         raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
-    used = _used(layers)
+    functions = _functions(layers)
     n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
     out = [f'"""{_title(layers)}"""\n\n']
-    out.append("import math\n\n" if "gelu" in used else "")
+    out.append("import math\n\n" if any(f.name == "gelu" for f in functions) else "")
     out.append("import numpy as np\n\n")
     for number, (coefs, intercepts, _) in enumerate(layers, 1):
         for kind, values in (("COEFS", coefs), ("INTERCEPTS", intercepts)):
@@ -149,8 +152,9 @@ def to_python(estimator, *, name="predict") -> str:
                 f"{name.upper()}_{kind}_{number} = np.array(\n{_indented(literal)},\n"
                 f"    dtype=np.{dtype.name},\n)\n"
             )
-    for activation in used:
-        out.append("\n\n" + PYTHON_ACTIVATIONS[activation].format(name=f"_{name}_{activation}"))
+    for formula, function in functions.items():
+        source = PYTHON_ACTIVATIONS[formula.name].format(name=f"_{name}_{function}")
+        out.append("\n\n" + _filled(source, formula, repr))
     shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
     out.append(
         f'\n\ndef {name}(X):\n    """Predict y of shape {shape} from X of shape (n_samples, {n_in}'
@@ -160,9 +164,9 @@ def to_python(estimator, *, name="predict") -> str:
         f'        raise ValueError(f"X must be of shape (n_samples, {n_in}), got {{a.shape}}.")\n'
         f"    a = a.astype(np.result_type(a.dtype, np.{dtype.name}))\n"
     )
-    for number, (_, _, activation) in enumerate(layers, 1):
+    for number, (_, _, formula) in enumerate(layers, 1):
         sums = f"a @ {name.upper()}_COEFS_{number} + {name.upper()}_INTERCEPTS_{number}"
-        sums = sums if activation == "identity" else f"_{name}_{activation}({sums})"
+        sums = f"_{name}_{functions[formula]}({sums})" if formula in functions else sums
         out.append(f"    a = {sums}\n")
     out.append("    return a[:, 0]\n" if n_out == 1 else "    return a\n")
     return "".join(out)
@@ -174,7 +178,7 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     Parameters
     ----------
     estimator : TinyMLPRegressor
-        A fitted network with built-in activations.
+        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`.
 
     name : str, default='predict'
         Name of the function, and the first part of all other names in the source, so that
@@ -201,8 +205,8 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
         When it is not fitted.
 
     ValueError
-        When an activation is a function of the user's own, when a weight is not finite, or when
-        `name` or `dtype` are not of those allowed.
+        When an activation is a function of the user's own, when a weight or a constant of an
+        activation is not finite in `dtype`, or when `name` or `dtype` are not of those allowed.
 
     See Also
     --------
@@ -217,26 +221,23 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     >>> "void tank_level(const double x[1], double y[1])" in source
     True
     """
-    layers, own_dtype = _layers(estimator, "to_c")
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in C_KEYWORDS | set(C_FUNCTIONS):
-        raise ValueError(f"name must be a name in C that is not taken, got {name!r}.")
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"dtype must be 'float32', 'float64' or None, got {dtype!r}.")
-    dtype = own_dtype if dtype is None else np.dtype(dtype)
+    layers, dtype = _layers(estimator, "to_c", dtype)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in C_KEYWORDS | set(C_FUNCTIONS):
+        raise ValueError(f"name must be a name in C that is not taken, got {name!r}.")
     single = dtype == np.float32
     real, suffix = ("float", "f") if single else ("double", "")
     number_of = _c_float if single else _c_double
-    layers = [(c.astype(dtype), b.astype(dtype), a) for c, b, a in layers]
-    _check_finite(layers)
     n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
     signature = f"void {name}(const {real} x[{n_in}], {real} y[{n_out}])"
-    used = _used(layers)
+    functions = _functions(layers)
     out = [
         f"/* {_title(layers)}\n\n"
         f"       {signature};\n\n"
         "   predicts y from one row x; the two must not overlap. C99, link with -lm. */\n\n"
     ]
-    if any(function in C_ACTIVATIONS[a] for a in used for function in C_FUNCTIONS):
+    if any(word in C_ACTIVATIONS[f.name] for f in functions for word in C_FUNCTIONS):
         out.append("#include <math.h>\n\n")
     out.append(f"{signature};\n")
     for number, (coefs, intercepts, _) in enumerate(layers, 1):
@@ -249,19 +250,20 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
             out.append(
                 f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{_indented(literal)};\n"
             )
-    for activation in used:
-        body = C_ACTIVATIONS[activation].replace("real", real)
+    for formula, function in functions.items():
+        body = C_ACTIVATIONS[formula.name].replace("real", real)
         body = re.sub(rf"\b({'|'.join(C_FUNCTIONS)})\(", rf"\1{suffix}(", body)
         body = re.sub(r"\(float\)(\d+\.\d+)", r"\1f", body).replace("(double)", "")
-        out.append(f"\nstatic {real} {name}_{activation}({real} z)\n{{\n{body}}}\n")
+        body = _filled(body, formula, lambda constant: number_of(dtype.type(constant)))
+        out.append(f"\nstatic {real} {name}_{function}({real} z)\n{{\n{body}}}\n")
     hidden = [coefs.shape[1] for coefs, _, _ in layers[:-1]]
     out.append(f"\n{signature}\n{{\n")
     out += [f"    {real} a{number}[{units}];\n" for number, units in enumerate(hidden, 1)]
     out.append("    int i, j;\n")
-    for number, (coefs, _, activation) in enumerate(layers, 1):
+    for number, (coefs, _, formula) in enumerate(layers, 1):
         before = "x" if number == 1 else f"a{number - 1}"
         after = "y" if number == len(layers) else f"a{number}"
-        value = "z" if activation == "identity" else f"{name}_{activation}(z)"
+        value = f"{name}_{functions[formula]}(z)" if formula in functions else "z"
         out.append(
             f"\n    for (j = 0; j < {coefs.shape[1]}; j++) {{\n"
             f"        {real} z = {name}_intercepts_{number}[j];\n"
@@ -277,42 +279,55 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
 # -------------------------------------------------------------------------- shared by both
 
 
-def _layers(estimator, function):
-    """Give (coefs, intercepts, activation) of each layer, and the dtype of the weights."""
+def _layers(estimator, function, dtype=None):
+    """Give (coefs, intercepts, formula) of each layer in a dtype, by default the weights' own."""
     if not isinstance(estimator, TinyMLPRegressor):
         raise TypeError(
             f"{function} takes a TinyMLPRegressor, got {type(estimator).__name__}. Of a pipeline "
             "take its last step; scaling within the network (standardize=True) is exported with it."
         )
     check_is_fitted(estimator)
-    for activation in estimator._layer_activations:
-        if activation != "identity" and activation not in PYTHON_ACTIVATIONS:
+    dtype = np.dtype(dtype or estimator.coefs_[0].dtype)
+    layers = []
+    for coefs, intercepts, activation in zip(
+        estimator.coefs_, estimator.intercepts_, estimator._layer_activations, strict=True
+    ):
+        formula = formula_of(activation, dtype)
+        if formula is None:
             raise ValueError(
-                f"The activation {getattr(activation, 'name', activation)!r} is a function of your "
-                f"own, which {function} cannot write. Built-in activations can be exported: "
-                f"identity, {', '.join(PYTHON_ACTIVATIONS)}."
+                f"The activation {name_of(activation)!r} is a function of your own, which "
+                f"{function} cannot write. {WHICH_CAN}"
             )
-    coefs, intercepts = estimator.coefs_, estimator.intercepts_
-    layers = list(zip(coefs, intercepts, estimator._layer_activations, strict=True))
-    _check_finite(layers)
-    return layers, coefs[0].dtype
-
-
-def _check_finite(layers):
-    for coefs, intercepts, _ in layers:
-        if not (np.isfinite(coefs).all() and np.isfinite(intercepts).all()):
+        layers.append((coefs.astype(dtype), intercepts.astype(dtype), formula))
+        if not all(np.isfinite(weights).all() for weights in layers[-1][:2]):
             raise ValueError("A weight is not finite (in the dtype of the export).")
+    return layers, dtype
 
 
-def _used(layers):
-    """Give the activations that need a function, in the order in which they first appear."""
-    return [name for name in dict.fromkeys(a for _, _, a in layers) if name != "identity"]
+def _functions(layers):
+    """Give each formula that needs a function in the source the last part of that one's name."""
+    taken, functions = Counter(), {}
+    for formula in dict.fromkeys(formula for _, _, formula in layers):
+        if formula.name != "identity":
+            name, _, _ = formula.called.partition("(")
+            taken[name] += 1
+            functions[formula] = name if taken[name] == 1 else f"{name}_{taken[name]}"
+    return functions
+
+
+def _filled(source, formula, number_of) -> str:
+    """Put numbers in the places of a formula's constants; by 1 nothing is multiplied."""
+    for name, constant in formula.constants:
+        if constant == 1.0:
+            source = source.replace(f"{name} * ", "").replace(f" / {name}", "")
+        source = re.sub(rf"\b{name}\b", number_of(constant), source)
+    return source
 
 
 def _title(layers) -> str:
     units = [layers[0][0].shape[0], *(len(intercepts) for _, intercepts, _ in layers)]
-    sizes = "-".join(map(str, units))
-    return f"A {sizes} network ({', '.join(a for _, _, a in layers)}), by sklearn-tinymlp."
+    sizes, activations = "-".join(map(str, units)), ", ".join(f.called for _, _, f in layers)
+    return f"A {sizes} network ({activations}), by sklearn-tinymlp."
 
 
 def _python_number(value) -> str:

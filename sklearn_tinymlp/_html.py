@@ -1,4 +1,4 @@
-"""What a notebook shows of a fitted network below scikit-learn's block: its diagram, its end."""
+"""What a notebook shows of a fitted network below its parameters: its diagram and how it ended."""
 
 from html import escape
 
@@ -113,7 +113,7 @@ def trained_network(estimator, diagram: Diagram) -> str:
             "<p><code>diagnose(X, y)</code> says why it did not converge, and what mends it.</p>"
         )
     return (
-        '<details class="sklearn-tinymlp-network" style="margin-top:4px">'
+        '<details class="sklearn-tinymlp-network" style="padding:0 .5rem .5rem">'
         '<summary style="cursor:pointer">Trained network</summary>'
         f"{diagram_svg(diagram)}"
         f'<p style="margin:2px 0;font-size:smaller">{note}</p>'

@@ -809,12 +809,16 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     _doc_link_module = "sklearn_tinymlp"
     _doc_link_template = _html.DOCUMENTATION
 
-    def _html_repr(self):
-        """Show scikit-learn's block, and below it the network once there is one."""
-        block = super()._html_repr()
-        if not hasattr(self, "coefs_"):
-            return block
-        return block + _html.trained_network(self, diagram_of(self))
+    def _get_params_html(self, *args, **kwargs):
+        """Show the network below the parameters, wherever a block of scikit-learn shows those.
+
+        That is alone, and as a step of a pipeline or of what a search has found.
+        """
+        params = super()._get_params_html(*args, **kwargs)
+        if hasattr(self, "coefs_"):
+            block = params._html_repr() + _html.trained_network(self, diagram_of(self))
+            params._html_repr = lambda: block
+        return params
 
     @property
     def history_(self):

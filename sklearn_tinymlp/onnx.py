@@ -28,8 +28,11 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from skl2onnx.common.utils import check_input_and_output_numbers
 
-from ._activations import LEAKY_SLOPE
+from ._activations import name_of
+from ._formulas import WHICH_CAN, formula_of
 from ._regressor import TinyMLPRegressor
+
+__all__ = ["calculate_output_shapes", "convert"]
 
 ALIAS = "SklearnTinyMLPRegressor"
 
@@ -64,6 +67,10 @@ class Graph:
         )
         return name
 
+    def times(self, factor, name) -> str:
+        """Multiply by a number; by 1 no node is added."""
+        return name if factor == 1.0 else self.node("Mul", name, self.constant(factor))
+
     def cast(self, name, dtype, output=None) -> str:
         """Convert to another dtype."""
         return self.node("Cast", name, output=output, to=TYPES[np.dtype(dtype).name])
@@ -78,28 +85,37 @@ def _positive_part(graph, z):
     return graph.node("Max", z, graph.constant(0.0))
 
 
-def _leaky_relu(graph, z):
-    return graph.node("Max", z, graph.node("Mul", z, graph.constant(LEAKY_SLOPE)))
+def _negative_part(graph, z):
+    return graph.node("Min", z, graph.constant(0.0))
 
 
-def _elu(graph, z):
+def _scaled_tanh(graph, z, scale, rate):
+    return graph.times(scale, graph.node("Tanh", graph.times(rate, z)))
+
+
+def _leaky_relu(graph, z, negative_slope):
+    leak = graph.times(negative_slope, _negative_part(graph, z))
+    return graph.node("Add", _positive_part(graph, z), leak)
+
+
+def _elu(graph, z, alpha):
     if graph.dtype == np.float32:
-        return graph.node("Elu", z, alpha=1.0)
-    bent = graph.node("Exp", graph.node("Min", z, graph.constant(0.0)))
-    bent = graph.node("Sub", bent, graph.constant(1.0))
+        return graph.node("Elu", z, alpha=alpha)
+    bent = graph.node("Exp", _negative_part(graph, z))
+    bent = graph.times(alpha, graph.node("Sub", bent, graph.constant(1.0)))
     return graph.node("Add", _positive_part(graph, z), bent)
 
 
-def _softplus(graph, z):
+def _softplus(graph, z, beta):
     if graph.dtype == np.float32:
-        return graph.node("Softplus", z)
-    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", z)))
+        return graph.times(1.0 / beta, graph.node("Softplus", graph.times(beta, z)))
+    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", graph.times(beta, z))))
     small = graph.node("Log", graph.node("Add", small, graph.constant(1.0)))
-    return graph.node("Add", _positive_part(graph, z), small)
+    return graph.node("Add", _positive_part(graph, z), graph.times(1.0 / beta, small))
 
 
-def _silu(graph, z):
-    return graph.node("Mul", z, graph.node("Sigmoid", z))
+def _swish(graph, z, beta):
+    return graph.node("Mul", z, graph.node("Sigmoid", graph.times(beta, z)))
 
 
 def _gelu(graph, z):
@@ -134,12 +150,12 @@ def normal_tail_coefficients():
 ACTIVATIONS = {
     "identity": lambda graph, z: z,
     "logistic": lambda graph, z: graph.node("Sigmoid", z),
-    "tanh": lambda graph, z: graph.node("Tanh", z),
+    "scaled_tanh": _scaled_tanh,
     "relu": lambda graph, z: graph.node("Relu", z),
     "leaky_relu": _leaky_relu,
     "elu": _elu,
     "softplus": _softplus,
-    "silu": _silu,
+    "swish": _swish,
     "gelu": _gelu,
     "sin": lambda graph, z: graph.node("Sin", z),
     "exp": lambda graph, z: graph.node("Exp", z),
@@ -155,7 +171,17 @@ def _output_type(input_type):
 
 
 def calculate_output_shapes(operator):
-    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs)."""
+    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    operator : skl2onnx.common._topology.Operator
+        Holds the fitted estimator and the variables on both of its sides.
+
+    See Also
+    --------
+    convert : Writes the nodes; an example shows both.
+    """
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
     variable = operator.inputs[0]
     n_samples = variable.get_first_dimension()
@@ -166,20 +192,41 @@ def calculate_output_shapes(operator):
 def convert(scope, operator, container):
     """Write the nodes of a fitted `TinyMLPRegressor` into a skl2onnx container.
 
-    skl2onnx calls it, with the arguments that it gives all converters.
+    skl2onnx calls it. A subclass of `TinyMLPRegressor` is registered with the same two functions.
+
+    Parameters
+    ----------
+    scope : skl2onnx.common._topology.Scope
+        Gives names that are not taken.
+
+    operator : skl2onnx.common._topology.Operator
+        Holds the fitted estimator and the variables on both of its sides.
+
+    container : skl2onnx.common._container.ModelComponentContainer
+        Takes the nodes and the constants.
 
     Raises
     ------
     NotImplementedError
         When an activation is a function of the user's own.
+
+    ValueError
+        When a constant of an activation does not fit into the dtype of the graph.
+
+    See Also
+    --------
+    calculate_output_shapes : What skl2onnx asks first.
+
+    Examples
+    --------
+    >>> from skl2onnx import update_registered_converter
+    >>> from sklearn_tinymlp import TinyMLPRegressor
+    >>> from sklearn_tinymlp.onnx import calculate_output_shapes, convert
+    >>> class Tank(TinyMLPRegressor):
+    ...     pass
+    >>> update_registered_converter(Tank, "Tank", calculate_output_shapes, convert)
     """
     net = operator.raw_operator
-    for activation in net._layer_activations:
-        if activation not in ACTIVATIONS:
-            raise NotImplementedError(
-                f"The activation {getattr(activation, 'name', activation)!r} is a function of "
-                f"your own and has no ONNX form. Built-in ones have: {', '.join(ACTIVATIONS)}."
-            )
     variable, output = operator.inputs[0], operator.outputs[0]
     given = None
     for kind, dtype in ((FloatTensorType, "float32"), (DoubleTensorType, "float64")):
@@ -195,7 +242,13 @@ def convert(scope, operator, container):
     ):
         values = graph.node("MatMul", values, graph.constant(coefs))
         values = graph.node("Add", values, graph.constant(intercepts))
-        values = ACTIVATIONS[activation](graph, values)
+        formula = formula_of(activation, dtype)
+        if formula is None:
+            raise NotImplementedError(
+                f"The activation {name_of(activation)!r} is a function of your own, which the "
+                f"converter cannot write. {WHICH_CAN}"
+            )
+        values = ACTIVATIONS[formula.name](graph, values, **dict(formula.constants))
     out_dtype = "float64" if isinstance(output.type, DoubleTensorType) else "float32"
     graph.cast(values, out_dtype, output=output.full_name)
 

@@ -7,6 +7,8 @@ from scipy import sparse
 from sklearn.datasets import load_diabetes
 from sklearn.preprocessing import scale
 
+from sklearn_tinymlp import activations
+
 
 class Problem(NamedTuple):
     name: str
@@ -39,4 +41,20 @@ def _problems():
 
 
 PROBLEMS = {problem.name: problem for problem in _problems()}
+
+# Some constants have more digits than the name shows; a slope above 1 is unlike max(z, slope z).
+READY_MADE = {
+    activation.name: activation
+    for activation in (
+        activations.leaky_relu(0.2),
+        activations.leaky_relu(0.0),
+        activations.leaky_relu(1.5),
+        activations.elu(0.5),
+        activations.softplus(1.0 / 0.3),
+        activations.softplus(1.0),
+        activations.swish(1.0 / 0.7),
+        activations.scaled_tanh(),
+        activations.scaled_tanh(2.0, 1.0),
+    )
+}
 SOLVERS = ("lbfgs", "sgd", "adam")

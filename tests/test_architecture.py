@@ -57,13 +57,14 @@ ALLOWED = {
     "_feasibility": {"_activations", "_look"},
     "_diagnosis": {"_activations", "_look", "_feasibility"},
     "activations": {"_activations"},
+    "_formulas": {"_activations", "activations"},
 }
 
 # These stand above the estimator: they read what it found.
 ABOVE_THE_ESTIMATOR = {
     "_diagnose": {"_diagnosis", "_look", "_parameters"},
-    "_export": {"_activations"},
-    "onnx": {"_activations"},
+    "_export": {"_activations", "_formulas"},
+    "onnx": {"_activations", "_formulas"},
 }
 
 KNOW_ESTIMATORS = {"_regressor", "_callbacks", *ABOVE_THE_ESTIMATOR}

@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import sklearn_tinymlp
 from sklearn_tinymlp import (
@@ -30,6 +30,7 @@ from sklearn_tinymlp import (
     _diagram,
     _html,
 )
+from sklearn_tinymlp._diagram import diagram_of
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 matplotlib.use("Agg")
@@ -452,7 +453,7 @@ def test_fitted_network_is_in_a_closed_block_of_its_own(net):
     assert "sklearn-tinymlp-network" not in TinyMLPRegressor()._repr_html_()
     block = net._repr_html_()
     start = block.index('<details class="sklearn-tinymlp-network"')
-    ours = block[start:]
+    ours = block[start : block.index("</details>", start)] + "</details>"
     assert " open" not in ours[: ours.index(">")]
     tree = ElementTree.fromstring(ours)  # well formed, names escaped
     svg = tree.find("{http://www.w3.org/2000/svg}svg")
@@ -465,6 +466,58 @@ def test_fitted_network_is_in_a_closed_block_of_its_own(net):
     assert cells["converged_"] == str(net.converged_)
     assert "starts_" not in cells
     assert "http" not in ours.replace("http://www.w3.org/2000/svg", "")
+
+
+HOLDERS = {
+    "pipeline": lambda net: make_pipeline(StandardScaler(), net),
+    "search": lambda net: GridSearchCV(net, {"hidden_layer_sizes": [(2,), (3,)]}, cv=2),
+    "pipeline in a pipeline": lambda net: make_pipeline(
+        MinMaxScaler(), make_pipeline(StandardScaler(), net)
+    ),
+    "search in a pipeline": lambda net: make_pipeline(
+        StandardScaler(), GridSearchCV(net, {"hidden_layer_sizes": [(2,), (3,)]}, cv=2)
+    ),
+    "search over a pipeline": lambda net: GridSearchCV(
+        make_pipeline(StandardScaler(), net), {"tinymlpregressor__alpha": [0.1, 1.0]}, cv=2
+    ),
+}
+
+
+def network_in(holder):
+    while not isinstance(holder, TinyMLPRegressor):
+        holder = holder.best_estimator_ if isinstance(holder, GridSearchCV) else holder[-1]
+    return holder
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_network_is_shown_once_within_what_holds_it(kind):
+    holder = HOLDERS[kind](TinyMLPRegressor(hidden_layer_sizes=(2,), random_state=0))
+    assert "sklearn-tinymlp-network" not in holder._repr_html_()
+    holder.fit(X, y)
+    net = network_in(holder)
+    shown = holder._repr_html_()
+    block = _html.trained_network(net, diagram_of(net))
+    assert shown.count(block) == shown.count("sklearn-tinymlp-network") == 1
+    assert net._repr_html_().count(block) == 1
+    assert shown.index("Parameters") < shown.index(block) < shown.index("<script>")
+    with config_context(display="text"):
+        assert "text/html" not in holder._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_network_of_what_holds_it_is_drawn(kind):
+    net = TinyMLPRegressor(hidden_layer_sizes=(2,), random_state=0)
+    holder = HOLDERS[kind](net).fit(FRAME, y)
+    display = drawn(NetworkDisplay.from_estimator(holder, FRAME[:20]))
+    net, rows = network_in(holder), FRAME.to_numpy()
+    if kind != "search":
+        rows = (rows - rows.mean(axis=0)) / rows.std(axis=0)  # also after a MinMaxScaler
+    expected = diagram_of(net, rows[:20], feature_names=list(FRAME.columns))
+    assert display.diagram.links == expected.links
+    assert [node.label for node in display.diagram.nodes] == [n.label for n in expected.nodes]
+    np.testing.assert_allclose(
+        [node.shade for node in display.diagram.nodes], [node.shade for node in expected.nodes]
+    )
 
 
 def test_block_names_diagnose_where_the_fit_did_not_converge(net):

@@ -1,15 +1,20 @@
 """Exported source against `predict`: Python as it stands, C as gcc or clang compiles it."""
 
 import ctypes
+import pickle
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from problems import READY_MADE
 from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -53,6 +58,21 @@ def output(activation):
 CASES = {
     **{f"hidden {name}": lambda name=name: hidden(name) for name in HIDDEN_ACTIVATIONS},
     **{f"output {name}": lambda name=name: output(name) for name in OUTPUT_ACTIVATIONS},
+    **{f"hidden {name}": lambda made=made: hidden(made) for name, made in READY_MADE.items()},
+    **{f"output {name}": lambda made=made: output(made) for name, made in READY_MADE.items()},
+    "deep, a constant a layer": lambda: net(
+        hidden_layer_sizes=(7, 4, 5, 6, 4),
+        activation=[
+            "leaky_relu",
+            activations.leaky_relu(0.2),
+            activations.leaky_relu(0.2 + 1e-9),  # of the same name
+            "silu",
+            activations.swish(1.0),
+        ],
+        output_activation=activations.softplus(3.0),
+        solver="lbfgs",
+        standardize=True,
+    ).fit(X, 1.0 + Y**2),
     "several outputs": lambda: net().fit(X, Y),
     "no hidden layer": lambda: net(hidden_layer_sizes=()).fit(X, Y),
     "one input": lambda: net(hidden_layer_sizes=(1,)).fit(X[:, :1], Y[:, 0]),
@@ -69,10 +89,10 @@ CASES = {
 }
 
 SINGLE = {
-    f"float32 {name}": lambda name=name: net(
-        activation=name, solver="lbfgs", hidden_layer_sizes=(5, 4)
+    f"float32 {name}": lambda activation=activation: net(
+        activation=activation, solver="lbfgs", hidden_layer_sizes=(5, 4)
     ).fit(Z.astype(np.float32), Y)
-    for name in HIDDEN_ACTIVATIONS
+    for name, activation in ({name: name for name in HIDDEN_ACTIVATIONS} | READY_MADE).items()
 }
 
 
@@ -261,12 +281,91 @@ def test_errors(export):
         export(network)
 
 
-@pytest.mark.parametrize("own", [Activation(np.sin, np.cos, name="bump"), activations.elu(0.5)])
-def test_an_activation_of_the_users_own_is_refused(own):
+def leak(z, negative_slope):
+    return z if z > 0.0 else negative_slope * z
+
+
+def leak_slope(z, negative_slope):
+    return 1.0 if z > 0.0 else negative_slope
+
+
+OWN = {
+    "bump": Activation(np.sin, np.cos, name="bump"),
+    "leaky_relu(0.2)": Activation(
+        partial(leak, negative_slope=0.2),
+        partial(leak_slope, negative_slope=0.2),
+        name="leaky_relu(0.2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("own", OWN)
+@pytest.mark.parametrize("export", [to_c, to_python])
+def test_an_activation_of_the_users_own_is_refused(own, export):
+    network = net(activation=OWN[own]).fit(Z, Y)
+    sentence = (
+        f"The activation {own!r} is a function of your own, which {export.__name__} cannot write. "
+        f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
+        "sklearn_tinymlp.activations."
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        export(network)
+
+
+def through_pickle(network):
+    return pickle.loads(pickle.dumps(network))
+
+
+def through_skops(network):
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    file = skops.dumps(network)
+    return skops.loads(file, trusted=skops.get_untrusted_types(data=file))
+
+
+@pytest.mark.parametrize("way", [through_pickle, through_skops])
+def test_a_loaded_network_is_exported_like_the_one_saved(way):
+    network = net(
+        hidden_layer_sizes=(3,) * len(READY_MADE), activation=list(READY_MADE.values())
+    ).fit(Z, Y)
+    for export in (to_c, to_python):
+        assert export(way(network)) == export(network)
+
+
+def test_each_constant_has_a_function_of_its_own_with_all_digits():
+    network = CASES["deep, a constant a layer"]()
+    for source, first in ((to_c(network), "predict"), (to_python(network), "_predict")):
+        names = re.findall(rf"(?:static double|def) ({first}_[a-z]\w*)\(", source)
+        suffixes = ("leaky_relu", "leaky_relu_2", "leaky_relu_3", "silu", "swish", "softplus")
+        assert names == [f"{first}_{suffix}" for suffix in suffixes]
+        for constant in ("0.01 * z", "0.2 * z", "0.200000001 * z", "3.0 * z"):
+            assert constant in source
+        assert "leaky_relu(0.200000001)" in source.splitlines()[0]  # the name has six digits
+        assert "1.0 *" not in source
+
+
+def test_layers_of_one_constant_share_a_function():
+    network = net(
+        hidden_layer_sizes=(3, 3), activation=[activations.elu(0.5), activations.elu(0.5)]
+    ).fit(Z, Y)
+    assert to_c(network).count("static double predict_elu") == 1
+    assert to_python(network).count("def _predict_elu") == 1
+
+
+def test_the_name_of_an_activation_is_not_written():
+    # A file of skops may hold any name.
+    own = replace(activations.elu(0.5), name='*/ int evil; /*"""')
     network = net(activation=own).fit(Z, Y)
     for export in (to_c, to_python):
-        with pytest.raises(ValueError, match=r"'(bump|elu\(0\.5\))' is a function of your own"):
-            export(network)
+        assert "evil" not in export(network)
+        assert "(elu(0.5), identity)" in export(network)
+
+
+@pytest.mark.parametrize("beta", [1e-50, 1e50])
+def test_a_constant_that_does_not_fit_is_refused(beta):
+    network = net(activation=activations.swish(beta)).fit(Z, Y)
+    to_c(network), to_python(network)
+    with pytest.raises(ValueError, match=r"beta=1e[+-]50 of .* does not fit into float32"):
+        to_c(network, dtype="float32")
 
 
 def test_what_only_c_refuses():

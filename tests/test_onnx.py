@@ -1,14 +1,16 @@
 """The ONNX converter: onnxruntime gives what `predict` gives, to 1e-6."""
 
 import doctest
+import pickle
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from problems import READY_MADE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor
+from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
 from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
@@ -24,6 +26,9 @@ X = RNG.standard_normal((1000, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # ra
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 Y = np.column_stack([Z[:, 0] ** 2 + 10.0, np.tanh(Z[:, 1]) - Z[:, 2]])
 COUNTS = RNG.poisson(np.exp(0.5 * Z[:, 0])).astype(float)
+
+HIDDEN = {name: name for name in HIDDEN_ACTIVATIONS} | READY_MADE
+OUTPUT = {name: name for name in OUTPUT_ACTIVATIONS} | READY_MADE
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
@@ -48,23 +53,23 @@ def check(estimator, rows, tolerance=1e-6):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN)
 def test_hidden_activations(activation, dtype):
-    network = net(activation=activation, hidden_layer_sizes=(6, 4), solver="lbfgs")
+    network = net(activation=HIDDEN[activation], hidden_layer_sizes=(6, 4), solver="lbfgs")
     check(network.fit(Z.astype(dtype), Y), Z.astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", OUTPUT_ACTIVATIONS)
+@pytest.mark.parametrize("activation", OUTPUT)
 def test_output_activations(activation, dtype):
     target = 0.25 + 0.5 / (1.0 + np.exp(-Z[:, 0]))
-    network = net(output_activation=activation, solver="lbfgs")
+    network = net(output_activation=OUTPUT[activation], solver="lbfgs")
     check(network.fit(Z.astype(dtype), target), Z.astype(dtype))
 
 
-@pytest.mark.parametrize("activation", HIDDEN_ACTIVATIONS)
+@pytest.mark.parametrize("activation", HIDDEN)
 def test_double_precision_is_kept(activation):
-    network = net(activation=activation, hidden_layer_sizes=(6, 4), solver="lbfgs")
+    network = net(activation=HIDDEN[activation], hidden_layer_sizes=(6, 4), solver="lbfgs")
     check(network.fit(Z, Y), Z, tolerance=1e-12)
 
 
@@ -95,6 +100,11 @@ def test_poisson(dtype):
         {"hidden_layer_sizes": ()},
         {"bias": False},
         {"hidden_layer_sizes": (4, 3, 2), "activation": ["gelu", "gelu", "sin"]},
+        {
+            "hidden_layer_sizes": (4, 3, 4),
+            "activation": ["elu", activations.elu(0.3), activations.elu(2.0)],
+            "output_activation": activations.swish(0.5),
+        },
     ],
     ids=str,
 )
@@ -129,8 +139,18 @@ def test_the_normal_tail_is_that_of_scipy():
 
 def test_an_activation_of_the_users_own_is_refused():
     network = net(activation=Activation(np.sin, np.cos, name="bump")).fit(Z, Y)
-    with pytest.raises(NotImplementedError, match="'bump' is a function of your own"):
+    with pytest.raises(NotImplementedError, match="'bump' is a function of your own.*activations"):
         to_onnx(network, Z[:1])
+
+
+def test_a_constant_that_does_not_fit_is_refused():
+    network = net(activation=activations.swish(1e-50), solver="lbfgs").fit(Z.astype(np.float32), Y)
+    with pytest.raises(ValueError, match="beta=1e-50 of .* does not fit into float32"):
+        to_onnx(network, Z[:1].astype(np.float32))
+
+
+def test_a_loaded_network_is_converted():
+    check(pickle.loads(pickle.dumps(net(activation=activations.elu(0.3)).fit(Z, Y))), Z, 1e-12)
 
 
 def test_examples_in_docstrings():
