@@ -528,7 +528,7 @@ def _no_better_than_mean(look):
 def _restarts_disagree(look):
     fit = look.fit
     losses = np.asarray(fit.restart_losses, dtype=float)
-    if len(losses) < 2:
+    if len(losses) < 2 or np.isnan(losses).all():
         return
     best, worst = np.nanmin(losses), np.nanmax(losses)
     near = int(np.sum(losses <= 1.1 * best))
@@ -551,7 +551,8 @@ def _more_weights_than_data(look):
     if fit.by_evidence or fit.theta.size <= n_numbers:
         return
     validation = np.asarray(fit.history.get("validation_loss", ()), dtype=float)
-    worse = len(validation) > 1 and validation[-1] > 1.5 * np.nanmin(validation)
+    known = len(validation) > 1 and not np.isnan(validation[-1])
+    worse = known and validation[-1] > 1.5 * np.nanmin(validation)
     if fit.params.get("early_stopping") and not worse:
         return
     sentence = f"The network has {fit.theta.size} weights for {n_numbers} targets"
@@ -614,11 +615,12 @@ def _local_minimum(look):
 
 def diagnose(fit: Fit, most_values=MOST_VALUES) -> Diagnosis:
     """Look for every cause."""
-    look = Look(fit, most_values)
-    findings = [finding for cause in CAUSES for finding in cause(look)]
-    findings.sort(key=lambda finding: finding.severity == INFO)  # stable: the order of CAUSES
-    if not any(finding.severity != INFO for finding in findings):
-        findings = [*_local_minimum(look), *findings]
+    with np.errstate(all="ignore"):  # after a fit that diverged numbers overflow
+        look = Look(fit, most_values)
+        findings = [finding for cause in CAUSES for finding in cause(look)]
+        findings.sort(key=lambda finding: finding.severity == INFO)  # stable: the order of CAUSES
+        if not any(finding.severity != INFO for finding in findings):
+            findings = [*_local_minimum(look), *findings]
     n_rows = fit.y.shape[0]
     seen = "" if look.n_rows == n_rows else f", {look.n_rows} of them looked at"
     summary = (
