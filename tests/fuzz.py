@@ -213,6 +213,9 @@ def partings(ours, theirs, exact_warnings, least=1e-15):
 CHANGED_RUNS, FACTOR = 8, 10.0
 
 
+NOT_FINITE = "Solver produced non-finite parameter weights."
+
+
 def alike(snapshots):
     """Take away what says nothing: the advice at the end of our errors, and inf where NaN may be.
 
@@ -220,7 +223,7 @@ def alike(snapshots):
     """
     for snapshot in snapshots:
         kind, text = snapshot.get("error", (None, ""))
-        if text.startswith("Solver produced non-finite"):
+        if text.startswith(NOT_FINITE):
             snapshot["error"] = kind, text.partition(" The learning rate of")[0]
         for name in STOCHASTIC_ATTRIBUTES:
             if snapshot.get(name) is not None:
@@ -229,12 +232,30 @@ def alike(snapshots):
     return snapshots
 
 
+def overflows(snapshots, dtype):
+    """Whether numbers come so near the largest that the product of two overflows, or beyond."""
+    limit = np.sqrt(np.finfo(dtype).max)
+    arrays = []
+    for snapshot in snapshots:
+        arrays += snapshot.get("coefs_", []) + snapshot.get("intercepts_", [])
+        arrays += [snapshot[name] for name in ("predictions", "loss_curve_") if name in snapshot]
+    return not all(np.all(np.abs(array) < limit) for array in arrays)
+
+
+def other_errors(snapshots):
+    """Give the errors that do not say that a training overflowed."""
+    errors = [snapshot["error"] for snapshot in snapshots if "error" in snapshot]
+    return [error for error in errors if not error[1].startswith(NOT_FINITE)]
+
+
 def compare(configuration, ours=TinyMLPRegressor):
     """Train both, and tell chaos from difference.
 
     Where the two part by more than the tolerance of the tests, MLPRegressor is trained again on
     data changed in the last bit. It is chaos if, in everything in which we part from it, one of
-    `CHANGED_RUNS` such runs parts from it by as much, to `FACTOR`; else it is a mismatch.
+    `CHANGED_RUNS` such runs parts from it by as much, to `FACTOR`. It is overflow if its numbers
+    come near the largest, since there the order of a sum decides whether it is finite, and both
+    raise the same errors, but for that of weights that are not finite. Else it is a mismatch.
     """
 
     def path(estimator, last_bit=None):
@@ -251,7 +272,8 @@ def compare(configuration, ours=TinyMLPRegressor):
             path(ours())  # raises nothing
             return Outcome("a minibatch without weight")
         allowed = tolerance(configuration)
-        found = partings(path(ours()), theirs, exact_warnings, allowed)
+        our_path = path(ours())
+        found = partings(our_path, theirs, exact_warnings, allowed)
         parted = {what: by for what, by in found.items() if by > allowed}
         if not parted:
             return Outcome("agrees")
@@ -269,6 +291,9 @@ def compare(configuration, ours=TinyMLPRegressor):
     )
     if all(by <= FACTOR * chaos[what] for what, by in parted.items()):
         return Outcome("chaos", text)
+    if overflows(theirs, configuration["data"]["dtype"]):
+        if other_errors(our_path) == other_errors(theirs):
+            return Outcome("overflow", text)
     return Outcome("MISMATCH", text)
 
 
