@@ -115,26 +115,26 @@ def test_no_mismatch(fuzzer, capsys):
 
 
 @pytest.mark.parametrize(
-    "fuzzer, faulty",
+    "fuzzer, faulty, what",
     [
-        ("differential", AnotherPenalty),
-        ("differential", AnotherEpsilon),
-        ("differential", AnotherError),
-        ("differential", AnotherWarning),
-        ("differential", Imprecise),
-        ("own", AnotherWarning),
-        ("own", Imprecise),
-        ("own", Unrepeatable),
-        ("own", Unbounded),
-        ("own", LastStart),
-        ("own", Forgetful),
-        ("own", Mute),
-        ("own", Uphill),
+        ("differential", AnotherPenalty, "coefs_ after step 0"),
+        ("differential", AnotherEpsilon, "coefs_ after step 0"),
+        ("differential", AnotherError, "error or not in step 0"),
+        ("differential", AnotherWarning, "warnings after step 0"),
+        ("differential", Imprecise, "predictions after step 0"),
+        ("own", AnotherWarning, "it_says_whether_it_converged"),
+        ("own", Imprecise, "predictions_are_those_by_hand"),
+        ("own", Unrepeatable, "the_same_seed_gives_the_same_bits"),
+        ("own", Unbounded, "standard_deviations_are_positive"),
+        ("own", LastStart, "the_best_start_is_kept"),
+        ("own", Forgetful, "pickle_keeps_the_network"),
+        ("own", Mute, "ValueError('No.')"),
+        ("own", Uphill, "the_loss_falls"),
     ],
 )
-def test_a_planted_fault_is_found(fuzzer, faulty):
+def test_a_planted_fault_is_found(fuzzer, faulty, what):
     outcomes = (run_case(fuzzer, number, faulty)[1] for number in range(CASES))
-    assert any(outcome.kind == "MISMATCH" for outcome in outcomes)
+    assert any(outcome.kind == "MISMATCH" and what in outcome.text for outcome in outcomes)
 
 
 def test_a_case_is_done_again(capsys, monkeypatch):
@@ -147,7 +147,8 @@ def test_a_case_is_done_again(capsys, monkeypatch):
 
 
 def test_the_command_as_the_documentation_gives_it():
-    command = [sys.executable, "-m", "tests.fuzz", "--minutes", "0.001", "--seed", "0"]
+    command = [sys.executable, "-m", "tests.fuzz", "--minutes", "0", "--seed", "3"]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert done.stdout.startswith("differential, seed 0: ")
+    for line, fuzzer in zip(done.stdout.splitlines(), FUZZERS, strict=True):
+        assert line.startswith(f"{fuzzer}, seed 3: 0 configurations")

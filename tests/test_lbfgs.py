@@ -105,6 +105,21 @@ def test_a_false_gradient_ends_in_the_line_search():
     assert solution.warning is not None
 
 
+def test_a_line_search_that_meets_nan_ends_at_the_iterate_before_it():
+    watched = monitor()
+
+    def nan_after_two_iterations(theta):
+        loss, gradient = rosenbrock.loss_gradient(theta)
+        return (np.nan, np.nan * gradient) if watched.n_iter >= 2 else (loss, gradient)
+
+    objective = SimpleNamespace(loss_gradient=nan_after_two_iterations)
+    solution = solve(objective, START, watched, tol=1e-8, max_fun=1000)
+    assert solution.reason is StopReason.LINE_SEARCH
+    assert solution.n_iter == 2
+    assert solution.loss == watched.record.columns["loss"][-1]
+    assert_allclose(solution.loss, scipy.optimize.rosen(solution.theta), rtol=1e-14)
+
+
 def test_record_has_a_row_an_iteration_and_ends_with_the_loss():
     watcher = monitor()
     solution = solve(rosenbrock, START, watcher, tol=1e-6, max_fun=1000)
