@@ -77,9 +77,9 @@ def solve(
         n_iter, warning = monitor.n_iter, None
     else:
         theta, loss = result.x, float(result.fun)
-        if np.isnan(loss) and monitor.n_iter > 0:
+        if np.isnan(loss):
             # After a line search that met NaN scipy goes back to the last x, but not to its loss.
-            theta, loss = latest
+            loss = float(objective.loss_gradient(theta)[0])
         n_iter = min(result.nit, monitor.max_iter)
         reason = _explain(result, monitor.max_iter)
         warning = _warning(result, n_iter, monitor.max_iter)

@@ -83,11 +83,21 @@ def poisson_loss(y_true, y_pred, sample_weight=None):
 
 
 class Reference(MLPRegressor):
-    """MLPRegressor but for two differences that are deliberate and listed in docs/mlpregressor.md.
+    """MLPRegressor but for three differences, deliberate and listed in docs/mlpregressor.md.
 
-    With several outputs and the squared error lbfgs is given the gradient of its loss, and the
-    Poisson loss is finite where target and prediction are zero.
+    With several outputs and the squared error lbfgs is given the gradient of its loss; on float32
+    it computes in float64 and rounds the weights afterwards; and the Poisson loss is finite where
+    target and prediction are zero.
     """
+
+    def _fit_lbfgs(self, X, *arrays):
+        self._to(np.float64)
+        super()._fit_lbfgs(X, *arrays)
+        self._to(X.dtype)
+
+    def _to(self, dtype):
+        self.coefs_ = [coef.astype(dtype) for coef in self.coefs_]
+        self.intercepts_ = [intercept.astype(dtype) for intercept in self.intercepts_]
 
     def _backprop(self, X, y, sample_weight, *arrays):
         with patch.dict(LOSS_FUNCTIONS, poisson=poisson_loss):
@@ -235,6 +245,8 @@ def alike(snapshots):
 def overflows(snapshots, dtype):
     """Whether numbers come so near the largest that the product of two overflows, or beyond."""
     limit = np.sqrt(np.finfo(dtype).max)
+    if any(NOT_FINITE in snapshot.get("error", ("", ""))[1] for snapshot in snapshots):
+        return True
     arrays = []
     for snapshot in snapshots:
         arrays += snapshot.get("coefs_", []) + snapshot.get("intercepts_", [])
@@ -253,9 +265,9 @@ def compare(configuration, ours=TinyMLPRegressor):
 
     Where the two part by more than the tolerance of the tests, MLPRegressor is trained again on
     data changed in the last bit. It is chaos if, in everything in which we part from it, one of
-    `CHANGED_RUNS` such runs parts from it by as much, to `FACTOR`. It is overflow if its numbers
-    come near the largest, since there the order of a sum decides whether it is finite, and both
-    raise the same errors, but for that of weights that are not finite. Else it is a mismatch.
+    `CHANGED_RUNS` such runs parts from it by as much, to `FACTOR`. It is overflow if the numbers of
+    both come near the largest, since there the order of a sum decides whether it is finite, and
+    both raise the same errors, but for that of weights that are not finite. Else it is a mismatch.
     """
 
     def path(estimator, last_bit=None):
@@ -291,7 +303,7 @@ def compare(configuration, ours=TinyMLPRegressor):
     )
     if all(by <= FACTOR * chaos[what] for what, by in parted.items()):
         return Outcome("chaos", text)
-    if overflows(theirs, configuration["data"]["dtype"]):
+    if all(overflows(p, configuration["data"]["dtype"]) for p in (our_path, theirs)):
         if other_errors(our_path) == other_errors(theirs):
             return Outcome("overflow", text)
     return Outcome("MISMATCH", text)
@@ -532,7 +544,8 @@ def the_loss_falls(trained):
         total = len(trained.data["y"]) if weight is None else weight.sum()
         unit = total * np.log(scale).sum()
         greatest = np.nanmax(net.history_["log_evidence"]) - unit
-        np.testing.assert_allclose(net.log_evidence_, greatest, rtol=1e-9, atol=1e-9)
+        rtol = 1e-9 if trained.exact else 1e-6  # weights of samples too are then float32
+        np.testing.assert_allclose(net.log_evidence_, greatest, rtol=rtol, atol=1e-9)
         return
     if net.solver_ not in ("lm", "lbfgs") or (net.solver_ == "lm" and params["alpha"] == "auto"):
         return
