@@ -108,13 +108,13 @@ def test_a_false_gradient_ends_in_the_line_search():
 def test_a_line_search_that_meets_nan_ends_at_the_iterate_before_it():
     watched, known = monitor(), set()
 
-    def nan_off_the_first_two_iterates(theta):
+    def defined_at_the_first_two_iterates(theta):
         loss, gradient = rosenbrock.loss_gradient(theta)
         if watched.n_iter < 2:
             known.add(theta.tobytes())
         return (loss, gradient) if theta.tobytes() in known else (np.nan, np.nan * gradient)
 
-    objective = SimpleNamespace(loss_gradient=nan_off_the_first_two_iterates)
+    objective = SimpleNamespace(loss_gradient=defined_at_the_first_two_iterates)
     solution = solve(objective, START, watched, tol=1e-8, max_fun=1000)
     assert (solution.reason, solution.n_iter) == (StopReason.LINE_SEARCH, 2)
     assert solution.loss == watched.record.columns["loss"][-1]
