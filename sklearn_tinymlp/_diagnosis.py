@@ -528,7 +528,7 @@ def _no_better_than_mean(look):
 def _restarts_disagree(look):
     fit = look.fit
     losses = np.asarray(fit.restart_losses, dtype=float)
-    if len(losses) < 2:
+    if len(losses) < 2 or np.isnan(losses).all():
         return
     best, worst = np.nanmin(losses), np.nanmax(losses)
     near = int(np.sum(losses <= 1.1 * best))
@@ -551,7 +551,8 @@ def _more_weights_than_data(look):
     if fit.by_evidence or fit.theta.size <= n_numbers:
         return
     validation = np.asarray(fit.history.get("validation_loss", ()), dtype=float)
-    worse = len(validation) > 1 and validation[-1] > 1.5 * np.nanmin(validation)
+    known = len(validation) > 1 and not np.isnan(validation[-1])
+    worse = known and validation[-1] > 1.5 * np.nanmin(validation)
     if fit.params.get("early_stopping") and not worse:
         return
     sentence = f"The network has {fit.theta.size} weights for {n_numbers} targets"

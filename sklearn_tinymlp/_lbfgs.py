@@ -79,6 +79,9 @@ def solve(
         theta, loss = result.x, float(result.fun)
         n_iter = min(result.nit, monitor.max_iter)
         reason = _explain(result, monitor.max_iter)
+        if reason is StopReason.LINE_SEARCH:
+            # scipy goes back to the last x, but not always to its loss: it may give NaN or zero.
+            loss = float(objective.loss_gradient(theta)[0])
         warning = _warning(result, n_iter, monitor.max_iter)
     if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
         theta = monitor.best_theta

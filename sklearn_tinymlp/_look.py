@@ -329,6 +329,8 @@ def square_norms(rows) -> np.ndarray:
 def largest_eigenvalue(multiply, size) -> float:
     """Largest eigenvalue of a positive semidefinite matrix, by Lanczos with full orthogonalising.
 
+    NaN where products with the matrix overflow, as they do after a fit that diverged.
+
     Reference: G. Golub and C. Van Loan, "Matrix Computations", section 10.1.
     """
     vector = np.random.RandomState(0).standard_normal(size)
@@ -347,6 +349,8 @@ def largest_eigenvalue(multiply, size) -> float:
         basis.append(image / norm)
     n = len(diagonal)
     tridiagonal = np.diag(diagonal) + sum(np.diag(off_diagonal[: n - 1], k) for k in (-1, 1))
+    if not np.isfinite(tridiagonal).all():
+        return math.nan
     return float(np.linalg.eigvalsh(tridiagonal)[-1])
 
 

@@ -276,6 +276,31 @@ def test_a_diverged_fit_is_told_the_limit_and_a_rate_that_works():
     assert net.score(X, y) > 0.99
 
 
+@ignore_convergence
+def test_a_fit_whose_derivatives_overflow_is_not_lost_to_its_diagnosis():
+    X, y = wave(44)
+    params = {"loss": "poisson", "early_stopping": True, "learning_rate": 1e10, "max_iter": 5}
+    params |= {"solver": "sgd", "activation": "relu", "hidden_layer_sizes": (8, 3)}
+    net = make_net(**params)
+    with np.errstate(all="ignore"):
+        net.fit(X.astype(np.float32), np.abs(y))
+    assert np.isnan(net.loss_)
+    assert str(net.diagnose(X, np.abs(y)))
+
+
+def test_a_matrix_that_is_not_finite_has_no_largest_eigenvalue():
+    assert np.isnan(largest_eigenvalue(lambda vector: np.full(5, np.nan), 5))
+
+
+def test_starts_that_all_end_in_nan_are_diagnosed_without_a_warning():
+    X, y = wave()
+    net = make_net(solver="sgd", learning_rate=1e10, early_stopping=True, n_init=3)
+    fit_quietly(net.set_params(validation_fraction=0.3, n_iter_no_change=np.inf), X, y)
+    assert np.isnan(net.starts_["loss"]).all()
+    assert np.isnan(net.history_["validation_loss"][-1])
+    assert str(net.diagnose(X, y))
+
+
 # ------------------------------------------------------------------------------ healthy fits
 
 

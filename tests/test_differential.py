@@ -5,32 +5,25 @@ import warnings
 import numpy as np
 import pytest
 import scipy.optimize
+from configurations import (
+    SEQUENCES,
+    assert_close,
+    assert_same_path,
+    make_data,
+    make_random_state,
+    position_of,
+    tolerance,
+    train,
+    train_both,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
-from scipy import sparse
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import TinyMLPRegressor
 
 repeatable = settings(deadline=None, derandomize=True, print_blob=True)
-
-STOCHASTIC_ATTRIBUTES = (
-    "loss_curve_",
-    "validation_scores_",
-    "best_validation_score_",
-    "best_loss_",
-    "loss_",
-)
-
-# Hypothesis prefers what stands first in these lists.
-SEQUENCES = (
-    ["fit", "fit"],
-    ["fit"],
-    ["partial_fit", "fit", "partial_fit"],
-    ["fit", "partial_fit", "partial_fit"],
-    ["partial_fit"] * 5,
-)
 
 
 @st.composite
@@ -107,142 +100,12 @@ def configurations(draw, solver):
         "params": params,
         "data": data,
         "methods": methods,
-        "second_max_iter": draw(st.sampled_from([10, 4, 1])),
-        "second_rate_factor": draw(st.sampled_from([1.0, 0.5])),
+        "changes": {
+            "max_iter": draw(st.sampled_from([10, 4, 1])),
+            "learning_rate_init": params["learning_rate_init"] * draw(st.sampled_from([1.0, 0.5])),
+        },
         "random_state": draw(st.sampled_from(["RandomState", "global", "PCG64", "int"])),
     }
-
-
-def make_data(kind, loss, step):
-    """X, y and sample weights of one step of a sequence."""
-    rng = np.random.RandomState([kind["seed"], step])
-    X = rng.standard_normal((kind["n_samples"], kind["n_features"]))
-    X[np.abs(X) < 0.3] = 0.0
-    signal = np.sin(X @ rng.standard_normal((kind["n_features"], kind["n_outputs"])))
-    if loss == "poisson":
-        y = rng.poisson(np.exp(signal)).astype(float)
-    else:
-        y = signal + 0.3 * rng.standard_normal(signal.shape)
-    if kind["n_outputs"] == 1 and not kind["column"]:
-        y = y.ravel()
-    X, y = X.astype(kind["dtype"]), y.astype(kind["dtype"])
-    if kind["layout"] in ("csr", "csc"):
-        X = sparse.csr_matrix(X).asformat(kind["layout"])
-    else:
-        X = np.asarray(X, order=kind["layout"])
-    weight = None
-    if kind["weights"] is not None:
-        weight = rng.uniform(0.3, 2.0, kind["n_samples"])
-        if kind["weights"] == "one zero":
-            weight[kind["n_samples"] // 2] = 0.0
-    return X, y, weight
-
-
-def make_random_state(kind, seed):
-    if kind == "int":
-        return seed
-    if kind == "RandomState":
-        return np.random.RandomState(seed)
-    if kind == "PCG64":
-        return np.random.RandomState(np.random.PCG64(seed))
-    np.random.seed(seed)
-    return None
-
-
-def position_of(random_state):
-    """Where a RandomState, or with None the global one, stands; for an int nothing to see."""
-    if isinstance(random_state, int):
-        return None
-    if random_state is None:
-        return np.random.get_state(legacy=False)
-    return random_state.get_state(legacy=False)
-
-
-def train(estimator, configuration):
-    """Do the steps of a configuration; describe the estimator after each of them."""
-    params, kind = configuration["params"], configuration["data"]
-    random_state = make_random_state(configuration["random_state"], kind["seed"])
-    estimator.set_params(**params, random_state=random_state)
-    snapshots = []
-    for step, method in enumerate(configuration["methods"]):
-        if step == 1:
-            rate = params["learning_rate_init"] * configuration["second_rate_factor"]
-            estimator.set_params(max_iter=configuration["second_max_iter"], learning_rate_init=rate)
-        X, y, weight = make_data(kind, params["loss"], step)
-        with warnings.catch_warnings(record=True) as caught, np.errstate(all="ignore"):
-            warnings.simplefilter("always")
-            try:
-                getattr(estimator, method)(X, y, sample_weight=weight)
-            except ValueError as error:
-                snapshots.append({"error": (type(error), str(error))})
-                return snapshots
-            predictions = estimator.predict(X)
-        snapshots.append(
-            {
-                "coefs_": [coef.copy() for coef in estimator.coefs_],
-                "intercepts_": [intercept.copy() for intercept in estimator.intercepts_],
-                "predictions": predictions,
-                "position": position_of(random_state),
-                "warnings": {
-                    (warning.category, str(warning.message).partition("\n")[0])
-                    for warning in caught
-                    if warning.category is not RuntimeWarning
-                    and "But the predictions are no better"
-                    not in str(warning.message)  # ours alone
-                },
-            }
-        )
-        for name in ("n_iter_", "t_", "n_outputs_", "n_layers_", "out_activation_", "loss_"):
-            snapshots[-1][name] = getattr(estimator, name)
-        if params["solver"] != "lbfgs":
-            for name in STOCHASTIC_ATTRIBUTES:
-                value = getattr(estimator, name)
-                snapshots[-1][name] = list(value) if isinstance(value, list) else value
-    return snapshots
-
-
-def train_both(configuration):
-    global_position = np.random.get_state()
-    try:
-        return train(TinyMLPRegressor(), configuration), train(MLPRegressor(), configuration)
-    finally:
-        np.random.set_state(global_position)
-
-
-def assert_close(actual, expected, rtol, what):
-    """Within rtol of the largest magnitude among the expected numbers."""
-    if expected is None:
-        assert actual is None, what
-        return
-    actual, expected = np.asarray(actual, float), np.asarray(expected, float)
-    finite = np.abs(expected[np.isfinite(expected)])
-    magnitude = finite.max() if finite.size else 0.0
-    assert_allclose(actual, expected, rtol=rtol, atol=rtol * magnitude, err_msg=what)
-
-
-def assert_same_path(ours, theirs, rtol, exact_warnings):
-    assert len(ours) == len(theirs)
-    for step, (our, their) in enumerate(zip(ours, theirs, strict=True)):
-        assert our.keys() == their.keys(), step
-        for name, expected in their.items():
-            actual, what = our[name], f"{name} after step {step}"
-            if name == "position":
-                np.testing.assert_equal(actual, expected, err_msg=what)
-            elif name == "warnings" and not exact_warnings:
-                assert {kind for kind, _ in actual} == {kind for kind, _ in expected}, what
-            elif name in ("coefs_", "intercepts_"):
-                for layer, (one, other) in enumerate(zip(actual, expected, strict=True)):
-                    assert_close(one, other, rtol, f"{what}, layer {layer}")
-            elif isinstance(expected, (set, tuple, str, int)):
-                assert actual == expected, what
-            else:
-                assert_close(actual, expected, rtol, what)
-
-
-def tolerance(configuration):
-    if configuration["data"]["dtype"] == "float32":
-        return 1e-2
-    return 1e-4 if configuration["params"]["solver"] == "lbfgs" else 1e-7
 
 
 @settings(repeatable, max_examples=110)
@@ -282,8 +145,7 @@ def simple_configuration(random_state="int", methods=("fit",), data=None, **para
         "params": {"loss": "squared_error", "learning_rate_init": 0.001} | defaults | params,
         "data": kind | (data or {}),
         "methods": methods,
-        "second_max_iter": 5,
-        "second_rate_factor": 1.0,
+        "changes": {"max_iter": 5},
         "random_state": random_state,
     }
 

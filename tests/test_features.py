@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.optimize
+from formulas import FORMULAS
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import PROBLEMS, SOLVERS
-from scipy.special import erf, expit
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
@@ -26,20 +26,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 each_solver = pytest.mark.parametrize("solver", SOLVERS)
 each_stochastic_solver = pytest.mark.parametrize("solver", ["sgd", "adam"])
-
-FORMULAS = {
-    "identity": lambda z: z,
-    "logistic": expit,
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-    "leaky_relu": lambda z: np.where(z > 0, z, 0.01 * z),
-    "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
-    "softplus": lambda z: np.logaddexp(0, z),
-    "silu": lambda z: z * expit(z),
-    "gelu": lambda z: z * (1 + erf(z / np.sqrt(2))) / 2,
-    "sin": np.sin,
-    "exp": np.exp,
-}
 
 X, Y = PROBLEMS["outputs"].X, PROBLEMS["outputs"].y
 y = Y[:, 0]

@@ -105,6 +105,22 @@ def test_a_false_gradient_ends_in_the_line_search():
     assert solution.warning is not None
 
 
+def test_a_line_search_that_meets_nan_ends_at_the_iterate_before_it():
+    watched, known = monitor(), set()
+
+    def defined_at_the_first_two_iterates(theta):
+        loss, gradient = rosenbrock.loss_gradient(theta)
+        if watched.n_iter < 2:
+            known.add(theta.tobytes())
+        return (loss, gradient) if theta.tobytes() in known else (np.nan, np.nan * gradient)
+
+    objective = SimpleNamespace(loss_gradient=defined_at_the_first_two_iterates)
+    solution = solve(objective, START, watched, tol=1e-8, max_fun=1000)
+    assert (solution.reason, solution.n_iter) == (StopReason.LINE_SEARCH, 2)
+    assert solution.loss == watched.record.columns["loss"][-1]
+    assert solution.loss == scipy.optimize.rosen(solution.theta)
+
+
 def test_record_has_a_row_an_iteration_and_ends_with_the_loss():
     watcher = monitor()
     solution = solve(rosenbrock, START, watcher, tol=1e-6, max_fun=1000)
