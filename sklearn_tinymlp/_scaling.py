@@ -1,5 +1,6 @@
 """Standardisation of X and y, folded into the coefs and intercepts after training."""
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,9 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from ._parameters import Architecture
+
+# Numbers that are worked on at once: 1 MB, so that no copy of all the data is made on the way.
+NUMBERS = 2**17
 
 
 class Scaling(NamedTuple):
@@ -46,7 +50,12 @@ class Scaling(NamedTuple):
             scaled = X.astype(np.result_type(X.dtype, np.float32), copy=True)
             scaled.data /= self.x_scale.astype(scaled.dtype)[scaled.indices]
             return scaled
-        return ((X - self.x_mean) / self.x_scale).astype(X.dtype, copy=False)
+        if X.size <= NUMBERS:
+            return ((X - self.x_mean) / self.x_scale).astype(X.dtype, copy=False)
+        scaled = np.empty_like(X)
+        for rows in _blocks(X):
+            scaled[rows] = (X[rows] - self.x_mean) / self.x_scale
+        return scaled
 
     def transform_y(self, y):
         """Standardise targets; a new array."""
@@ -88,15 +97,43 @@ def _moments(values, sample_weight, centre):
         mean, variance = mean_variance_axis(values, axis=0, weights=sample_weight)
         mean, scale = np.zeros(len(mean)), np.sqrt(variance.astype(np.float64) + mean**2.0)
     else:
-        values = values.astype(np.float64, copy=False)
         mean = np.zeros(values.shape[1])
         if centre:
-            mean = np.average(values, axis=0, weights=sample_weight)
-        deviation = np.abs(values - mean)
-        largest = deviation.max(axis=0)
-        largest[largest == 0] = 1.0
-        deviation /= largest  # the square of 1e200 has no floating-point number
-        scale = largest * np.sqrt(np.average(deviation**2, axis=0, weights=sample_weight))
+            mean = _average(lambda block: block, values, sample_weight)
+        largest = reduce(
+            np.maximum, (np.abs(values[rows] - mean).max(axis=0) for rows in _blocks(values))
+        )
+        largest[largest == 0] = 1.0  # the square of 1e200 has no floating-point number
+        squares = _average(
+            lambda block: (np.abs(block - mean) / largest) ** 2, values, sample_weight
+        )
+        scale = largest * np.sqrt(squares)
     # A column that is constant to rounding keeps its units.
     scale[scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)] = 1.0
     return mean, scale
+
+
+def _average(function, values, sample_weight):
+    """Give `np.average(function(values), axis=0, weights=sample_weight)` to the bit."""
+    total = None
+    for rows in _blocks(values):
+        block = function(values[rows].astype(np.float64))  # a new array
+        if sample_weight is not None:
+            block = block * sample_weight[rows, None]
+        if total is not None:
+            block[0] += total
+        total = block.sum(axis=0)
+    n = len(values) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+    return total / n
+
+
+def _blocks(values):
+    """Cut rows into blocks of NUMBERS numbers; NumPy sums the rows of two columns or more in turn.
+
+    A single column it sums pairwise, with other roundings: that stays in one piece.
+    """
+    n_rows, n_columns = values.shape
+    if n_columns == 1 or values.size <= NUMBERS:
+        return [slice(n_rows)]
+    step = max(1, NUMBERS // n_columns)
+    return [slice(start, start + step) for start in range(0, n_rows, step)]

@@ -17,10 +17,11 @@ SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("
 ALLOWED = {
     "_compilation": set(),
     "_parameters": set(),
-    "_training": set(),
+    "_interruption": set(),
+    "_training": {"_interruption"},
     "_callbacks": set(),
     "_threads": set(),
-    "_restarts": {"_training"},
+    "_restarts": {"_interruption", "_training"},
     "_activations": {"_compilation"},
     "_products": {"_compilation", "_linear_algebra"},
     "_linear_algebra": {"_compilation"},
