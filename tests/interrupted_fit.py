@@ -27,7 +27,7 @@ CASES = {
 }
 
 
-def seconds_to_return(case, delay=1.0) -> float:
+def seconds_to_return(case, delay=0.5) -> float:
     """Press Ctrl-C in a fit `delay` seconds after its begin; raise where it does not end well."""
     command = [sys.executable, __file__, case]
     environment = {**os.environ, "OMP_NUM_THREADS": "2"}
