@@ -799,7 +799,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 f"{self.early_stopping!r}, and has {self.n_parameters_} parameters; up to "
                 f"{POSTERIOR_PARAMETERS} their distribution is kept, unless Ctrl-C ended the fit."
             )
-        X = X.astype(np.float64)
+        X = X.astype(np.float64, copy=False)
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
         activations = self._layer_activations

@@ -50,16 +50,11 @@ class Scaling(NamedTuple):
             scaled = X.astype(np.result_type(X.dtype, np.float32), copy=True)
             scaled.data /= self.x_scale.astype(scaled.dtype)[scaled.indices]
             return scaled
-        if X.size <= NUMBERS:
-            return ((X - self.x_mean) / self.x_scale).astype(X.dtype, copy=False)
-        scaled = np.empty_like(X)
-        for rows in _blocks(X):
-            scaled[rows] = (X[rows] - self.x_mean) / self.x_scale
-        return scaled
+        return _scaled(X, self.x_mean, self.x_scale)
 
     def transform_y(self, y):
         """Standardise targets; a new array."""
-        return ((y - self.y_mean) / self.y_scale).astype(y.dtype, copy=False)
+        return _scaled(y, self.y_mean, self.y_scale)
 
     def fold(self, architecture: Architecture, theta) -> np.ndarray:
         """Turn parameters for standardised data into parameters for raw data.
@@ -88,6 +83,15 @@ class Scaling(NamedTuple):
         return unfolded
 
 
+def _scaled(values, mean, scale):
+    if values.size <= NUMBERS:
+        return ((values - mean) / scale).astype(values.dtype, copy=False)
+    scaled = np.empty_like(values)
+    for rows in _blocks(values):
+        scaled[rows] = (values[rows] - mean) / scale
+    return scaled
+
+
 def _moments(values, sample_weight, centre):
     """Weighted mean and standard deviation of each column, or zero and root mean square."""
     if sparse.issparse(values):
@@ -114,9 +118,13 @@ def _moments(values, sample_weight, centre):
 
 
 def _average(function, values, sample_weight):
-    """Give `np.average(function(values), axis=0, weights=sample_weight)` to the bit."""
+    """Give `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
+
+    NumPy adds the rows of two columns or more one after the other, as is done here block by block.
+    A single column it adds pairwise, with other roundings: that stays in one piece.
+    """
     total = None
-    for rows in _blocks(values):
+    for rows in [slice(None)] if values.shape[1] == 1 else _blocks(values):
         block = function(values[rows].astype(np.float64))  # a new array
         if sample_weight is not None:
             block = block * sample_weight[rows, None]
@@ -128,12 +136,6 @@ def _average(function, values, sample_weight):
 
 
 def _blocks(values):
-    """Cut rows into blocks of NUMBERS numbers; NumPy sums the rows of two columns or more in turn.
-
-    A single column it sums pairwise, with other roundings: that stays in one piece.
-    """
-    n_rows, n_columns = values.shape
-    if n_columns == 1 or values.size <= NUMBERS:
-        return [slice(n_rows)]
-    step = max(1, NUMBERS // n_columns)
-    return [slice(start, start + step) for start in range(0, n_rows, step)]
+    """Cut rows into blocks of NUMBERS numbers."""
+    step = max(1, NUMBERS // values.shape[1])
+    return [slice(start, start + step) for start in range(0, len(values), step)]
