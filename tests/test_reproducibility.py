@@ -18,7 +18,7 @@ from scipy import sparse
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 
 import sklearn_tinymlp
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPRegressor, _scaling
 from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS
 from sklearn_tinymlp._parameters import INITIALIZERS
 
@@ -142,6 +142,30 @@ def test_n_jobs_changes_nothing(solver):
     ]
     for ours, theirs in zip(*(s.best_estimator_.coefs_ for s in searches), strict=True):
         assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1000, 1), (5, 2), (1000, 7), (3, 1000)], ids=str)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("centre", [False, True])
+def test_standardising_in_blocks_has_the_bits_of_doing_it_at_once(
+    monkeypatch, shape, dtype, weighted, centre
+):
+    rng = np.random.RandomState(0)
+    values = (rng.standard_normal(shape) + 1.0).astype(dtype)
+    weight = rng.uniform(0.1, 2, shape[0]).astype(dtype) if weighted else None
+    monkeypatch.setattr(_scaling, "NUMBERS", 100)
+    mean, scale = _scaling._moments(values, weight, centre)
+    wide = values.astype(np.float64)
+    assert_array_equal(mean, np.average(wide, axis=0, weights=weight) if centre else 0.0)
+    deviation = np.abs(wide - mean)
+    largest = np.where(deviation.max(axis=0) == 0, 1.0, deviation.max(axis=0))
+    squares = np.average((deviation / largest) ** 2, axis=0, weights=weight)
+    if shape[0] > 1:
+        assert_array_equal(scale, largest * np.sqrt(squares))
+    scaled = _scaling._scaled(values, mean, scale)
+    assert scaled.dtype == dtype
+    assert_array_equal(scaled, ((values - mean) / scale).astype(dtype))
 
 
 CHILD = """
