@@ -48,15 +48,17 @@ def three_points(X, y, theta, activation, n_epochs, rate):
     return run
 
 
-def time_to_error(X, y, starts, mse):
-    """Give the contender of work B: Levenberg-Marquardt from each start to the error."""
+def time_to_error(X, y, starts, errors):
+    """Give the contender of work B: Levenberg-Marquardt from each start to its error."""
     function, x = library().levenberg_marquardt, X.ravel().copy()
     function.restype = ctypes.c_int64
 
     def run(index):
         w = starts[index].copy()
         size, most = ctypes.c_int64(len(y)), ctypes.c_int64(10_000)
-        n_steps = function(pointer(w), pointer(x), pointer(y), size, ctypes.c_double(mse), most)
+        n_steps = function(
+            pointer(w), pointer(x), pointer(y), size, ctypes.c_double(errors[index]), most
+        )
         return w if n_steps >= 0 else None
 
     return run

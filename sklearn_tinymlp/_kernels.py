@@ -36,6 +36,9 @@ from ._products import FEW_OUTPUTS
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
 BLOCK_ROWS = 128
 
+# Values and slopes of so many numbers in float64 are as large as a first-level cache.
+TILE = 3072
+
 # The Poisson deviance of an exponential output has a code of its own, for its simpler slope.
 SQUARED_ERROR, POISSON, POISSON_OF_EXP = range(3)
 
@@ -160,34 +163,53 @@ def add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, g
 
 
 @inlined
-def forward(theta, net, rows, order, start, n_rows, work):
-    """Fill values and slopes of every layer for rows order[start:start + n_rows]."""
-    values = work.values
+def forward(theta, net, rows, order, start, n_rows, work, keep_slopes):
+    """Fill values and slopes of every layer for rows order[start:start + n_rows].
+
+    A layer is done some units at a time, so that the sums are still in the first-level cache when
+    the activation takes them. Slopes that need not be kept (0) stay there, and overwrite each
+    other; kept (1) they lie as the values do.
+    """
+    values, one, keep_slopes = work.values, unsigned(1), unsigned(keep_slopes)
+    tile = max(one, unsigned(TILE) // n_rows)
     for layer in range(net.layers.shape[0]):
         n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
         coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
         before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
-        for j in range(n_out):
-            b = theta[intercept + j] if net.bias else theta.dtype.type(0)
-            for r in range(n_rows):
-                values[after + j * n_rows + r] = b
+        sparse = layer == 0 and rows.indptr is not None
+        if sparse:
+            fill_intercepts(theta, net.bias, intercept, values, after, n_out, n_rows)
         if layer == 0:
             load_inputs(
                 rows.values, rows.indices, rows.indptr, order, start, theta, net, values, n_rows
             )
-        if layer > 0 or rows.indptr is None:
+        first = unsigned(0)
+        while first < n_out:
+            n_units, z = min(tile, n_out - first), after + first * n_rows
+            if not sparse:
+                fill_intercepts(theta, net.bias, intercept + first, values, z, n_units, n_rows)
+                call(
+                    net.layers[layer, COMBINE],
+                    (theta, values, values),
+                    (coef + first, before, z),
+                    (n_in, n_units, n_rows, n_out, one, one, net.gemm),
+                )
             call(
-                net.layers[layer, COMBINE],
-                (theta, values, values),
-                (coef, before, after),
-                (n_in, n_out, n_rows, n_out, unsigned(1), unsigned(1), net.gemm),
+                net.layers[layer, ACTIVATION],
+                (values, work.slopes),
+                (z, z * keep_slopes),
+                (n_units * n_rows,),
             )
-        call(
-            net.layers[layer, ACTIVATION],
-            (values, work.slopes),
-            (after, after),
-            (n_out * n_rows,),
-        )
+            first += n_units
+
+
+@part
+def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
+    """Set the sums of some units to their intercepts, or to zero."""
+    for j in range(n_units):
+        b = theta[intercept + j] if bias else theta.dtype.type(0)
+        for r in range(n_rows):
+            values[z + j * n_rows + r] = b
 
 
 @inlined
@@ -235,7 +257,7 @@ def output_delta(net, y, weight, order, start, n_rows, work):
 @inlined
 def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, gradient):
     """Add the gradient of the summed loss of a block of rows; return that summed loss."""
-    forward(theta, net, rows, order, start, n_rows, work)
+    forward(theta, net, rows, order, start, n_rows, work, 1)
     total = output_delta(net, y, weight, order, start, n_rows, work)
     values, slopes, deltas = work.values, work.slopes, work.deltas
     one, passed_back = unsigned(1), False
@@ -342,7 +364,7 @@ def predict_rows(theta, net, rows, order, start, stop, work, predictions):
     """Write the network's outputs for rows start to stop, shape (n_samples, n_outputs)."""
     for first in range(start, stop, BLOCK_ROWS):
         n_rows = unsigned(min(BLOCK_ROWS, stop - first))
-        forward(theta, net, rows, order, first, n_rows, work)
+        forward(theta, net, rows, order, first, n_rows, work, 0)
         output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
         for j in range(predictions.shape[1]):
             for r in range(n_rows):
@@ -784,7 +806,7 @@ def add_block(
     """Add a block of rows to the errors, and for a picture to the gradients and matrices."""
     residuals, jacobian = so.block_residuals, so.block_jacobian
     n, one = unsigned(theta.size), unsigned(1)
-    forward(theta, net, rows, order, first, n_rows, work)
+    forward(theta, net, rows, order, first, n_rows, work, picture)
     output = net.layers[net.layers.shape[0] - 1, AFTER] * n_rows
     for k in range(unsigned(errors.size)):
         residual = k * n_rows

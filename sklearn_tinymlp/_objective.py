@@ -11,7 +11,7 @@ from sklearn.neural_network._base import poisson_loss, squared_loss
 from . import _activations, _dual, _evidence, _kernels, _linear_algebra, _products
 from ._compilation import unsigned
 from ._evidence import GaussNewton
-from ._parameters import Architecture, aligned, aligned_copy
+from ._parameters import Architecture, aligned, aligned_copy, aligned_vectors
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
@@ -133,26 +133,31 @@ def second_order_arrays(
         picture = n_outputs * matrix
     if picture_only:
         matrix = factor = 0
+    vectors = aligned_vectors(
+        {
+            "result": 1 + 2 * n_groups + n_outputs,
+            "best": n_parameters + 2 * n_groups + n_outputs,
+            "peaks": n_peaks,
+            "errors": n_outputs,
+            "gradients": n_outputs * n_parameters,
+            "picture": picture,
+            "residuals": n_residuals,
+            "gradient": n_parameters + 3,
+            "matrix": matrix,
+            "factor": factor,
+            "step": n_parameters,
+            "numbers": 1,
+            "trial": n_parameters,
+            "trial_errors": n_outputs,
+            "block_residuals": n_outputs * _kernels.BLOCK_ROWS,
+            "block_jacobian": n_outputs * n_parameters * _kernels.BLOCK_ROWS,
+        }
+    )
     return _kernels.SecondOrder(
         progress=progress,
         groups=np.asarray(groups, dtype=np.float64),
         hyper=np.concatenate([alpha, beta, [weight_sum, variance]]),
-        result=aligned(1 + 2 * n_groups + n_outputs),
-        best=aligned(n_parameters + 2 * n_groups + n_outputs),
-        peaks=aligned(n_peaks),
-        errors=aligned(n_outputs),
-        gradients=aligned(n_outputs * n_parameters),
-        picture=aligned(picture),
-        residuals=aligned(n_residuals),
-        gradient=aligned(n_parameters + 3),
-        matrix=aligned(matrix),
-        factor=aligned(factor),
-        step=aligned(n_parameters),
-        numbers=aligned(1),
-        trial=aligned(n_parameters),
-        trial_errors=aligned(n_outputs),
-        block_residuals=aligned(n_outputs * _kernels.BLOCK_ROWS),
-        block_jacobian=aligned(n_outputs * n_parameters * _kernels.BLOCK_ROWS),
+        **vectors,
     )
 
 

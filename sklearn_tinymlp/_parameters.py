@@ -20,6 +20,17 @@ def aligned(size: int, dtype=np.float64) -> np.ndarray:
     return memory[start : start + size * dtype.itemsize].view(dtype)
 
 
+def aligned_vectors(sizes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Allocate float64 vectors that each begin with a cache line, in one piece, by name."""
+    line = CACHE_LINE // 8
+    memory = aligned(sum(-(-size // line) * line for size in sizes.values()))
+    vectors, start = {}, 0
+    for name, size in sizes.items():
+        vectors[name] = memory[start : start + size]
+        start += -(-size // line) * line
+    return vectors
+
+
 def aligned_copy(vector: np.ndarray) -> np.ndarray:
     """Copy a vector to where a cache line begins."""
     copy = aligned(vector.size, vector.dtype)

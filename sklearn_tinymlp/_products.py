@@ -21,11 +21,12 @@ def combine(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, keep,
     """result[j, r] = keep result[j, r] + sum_i w[i, j] source[i, r].
 
     w[i, j] = coefs[i step_in + j step_out]; one of the steps is 1, the other the row length of the
-    coefs: so the coefs are applied forward, or transposed. `keep` is 0 or 1, `gemm` for BLAS.
+    coefs: so the coefs are applied forward, also some columns of them, or transposed. `keep` is 0
+    or 1, `gemm` for BLAS.
     """
-    coefs = carray(coefs, n_in * n_out)
-    source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
     four, one = unsigned(4), unsigned(1)
+    coefs = carray(coefs, (n_in - one) * step_in + (n_out - one) * step_out + one)
+    source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
     zero = result.dtype.type(0)
     for j in range(n_out):
         z = j * n_rows
@@ -156,10 +157,11 @@ def pass_back(
 
 def combine_blas(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, keep, gemm):
     """`combine` as a matrix product."""
-    coefs, source = carray(coefs, n_in * n_out), carray(source, n_in * n_rows)
-    result, o = carray(result, n_out * n_rows), unsigned(0)
-    transposed = step_out == unsigned(1)  # coefs are stored with n_in rows
-    row = n_out if transposed else n_in
+    one, o = unsigned(1), unsigned(0)
+    coefs = carray(coefs, (n_in - one) * step_in + (n_out - one) * step_out + one)
+    source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
+    transposed = step_out == one  # coefs are stored with n_in rows
+    row = max(step_in, n_out) if transposed else max(step_out, n_in)  # of one row any length does
     matrix_product(
         gemm,
         transposed,

@@ -23,7 +23,6 @@ from sklearn.utils.validation import (
     _check_sample_weight,
     assert_all_finite,
     check_is_fitted,
-    validate_data,
 )
 
 from . import (
@@ -59,6 +58,7 @@ from ._restarts import summary, train_all
 from ._scaling import Scaling
 from ._threads import single_threaded_blas
 from ._training import Monitor, Record, Solution, StopReason
+from ._validation import validate_inputs, validate_training_data
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -651,7 +651,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         net = self._as_it_is()
         check_is_fitted(net)
-        X = validate_data(net, X, accept_sparse="csr", reset=False)
+        X = validate_inputs(net, X)
         both_single = X.dtype == net.coefs_[0].dtype == np.float32
         dtype = np.dtype(np.float32 if both_single else np.float64)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
@@ -694,7 +694,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         net = self._as_it_is()
         y = net.predict(X).astype(np.float64)
-        X = validate_data(net, X, accept_sparse="csr", dtype=np.float64, reset=False)
+        X = validate_inputs(net, X, dtype=np.float64)
         network, inputs = net._posterior_inputs(X)
         random_state = check_random_state(random_state)
         deviations = net._posterior.draw(network, inputs, n_samples, random_state)
@@ -1405,18 +1405,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def _validate(self, X, y, sample_weight, reset, sides=("sample_weight", "y")):
         """Give validated X, y of shape (n_samples, n_outputs) in the dtype of X, and weights."""
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            # A vector gets the same checks in half the time when it need not be a matrix.
-            multi_output=not (isinstance(y, np.ndarray) and y.ndim == 1),
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            order="C",
-            reset=reset,
-        )
+        X, y = validate_training_data(self, X, y, reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         weight_name, y_name = sides

@@ -21,6 +21,7 @@ ALLOWED = {
     "_training": {"_interruption"},
     "_callbacks": set(),
     "_threads": set(),
+    "_validation": set(),
     "_restarts": {"_interruption", "_training"},
     "_activations": {"_compilation"},
     "_products": {"_compilation", "_linear_algebra"},
