@@ -301,7 +301,7 @@ def test_an_error_in_a_callback_changes_nothing(solver, hook, call):
 @pytest.mark.parametrize(
     "solver, owner, allocation, call",
     [
-        ("lm by the evidence", _objective, "aligned", 9),
+        ("lm by the evidence", _objective, "aligned", 3),
         ("lm", _objective, "aligned", 1),
         ("lbfgs", _objective, "aligned", 2),
         ("adam", _stochastic, "aligned_copy", 1),
