@@ -16,7 +16,9 @@ START = np.array([-1.2, 1.0, -1.0])
 
 def of_function(function, gradient):
     """An objective as far as the solver sees it."""
-    return SimpleNamespace(loss_gradient=lambda theta, between: (function(theta), gradient(theta)))
+    return SimpleNamespace(
+        loss_gradient=lambda theta, between=None: (function(theta), gradient(theta))
+    )
 
 
 quadratic = of_function(
