@@ -509,6 +509,27 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
     assert n_new == 0 if fails else n_new > 0
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is tracing")
+def test_a_fit_that_ends_while_another_thread_predicts():
+    old = make_net("lm by the evidence").fit(X, y)
+    new = make_net("lm by the evidence", hidden_layer_sizes=(2, 5)).fit(X, -y)
+    answers = {net: [part.tobytes() for part in net.predict(X, True)] for net in (old, new)}
+    net = make_net("lm by the evidence").fit(X, y)
+    predictions = []
+
+    def predict():
+        predictions.append([part.tobytes() for part in net.predict(X, return_std=True)])
+
+    outside = ("_compilation", "_threads")
+    n_lines = at_each_line(predict, lambda number: None, outside)
+    for last in range(1, n_lines + 1):
+        net._become(old)
+        at_each_line(predict, lambda n, last=last: n == last and net._become(new), outside)
+    assert predictions[0] == answers[old]
+    assert all(answer in answers.values() for answer in predictions)
+    assert answers[new] in predictions and predictions.count(answers[old]) > n_lines / 2
+
+
 def test_many_threads_predict_while_one_fits():
     net = make_net("lm by the evidence").fit(X, y)
     answers = {}
