@@ -60,7 +60,8 @@ def growth(quick):
     return rows
 
 
-MEMORY = """
+# Begins the code of a process: its imports, and two functions that give kB.
+MEMORY_IN_USE = """
 import resource, warnings
 from pathlib import Path
 import numpy as np
@@ -68,12 +69,22 @@ from sklearn.neural_network import MLPRegressor
 from sklearn_tinymlp import TinyMLPRegressor
 warnings.simplefilter("ignore")
 
-def peak():  # kB; Linux hands ru_maxrss of the parent down to a new process
-    status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0])
+def status(name):  # Linux hands ru_maxrss of the parent down to a new process
+    path = Path("/proc/self/status")
+    if path.exists():
+        return int(path.read_text().split(name)[1].split()[0])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
+def peak():
+    return status("VmHWM:")
+
+def in_use():
+    return status("VmRSS:")
+"""
+
+MEMORY = (
+    MEMORY_IN_USE
+    + """
 X = np.random.default_rng(0).standard_normal(({n}, 20))
 y = X[:, 0].copy()
 params = dict(solver={solver!r}, hidden_layer_sizes=(20,), max_iter=1, random_state=0)
@@ -82,6 +93,7 @@ before = peak()
 {estimator}(**params).fit(X, y)
 print(peak() - before, X.nbytes / 1024)
 """
+)
 
 
 def memory(quick):

@@ -10,7 +10,7 @@ import ctypes
 import gc
 import struct
 import threading
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, wraps
 from types import FunctionType
 
@@ -68,15 +68,29 @@ def _cached_if_possible(decorate):
     """Keep the machine code on disk wherever a cache can be written."""
     try:
         return decorate(cache=True)
-    except RuntimeError:  # numba found no folder that it may write to
+    except (RuntimeError, OSError):  # numba found no folder that it may write to, or a full disk
         return decorate(cache=False)
 
 
 def kernel(function):
     """Compile at the first call a function that Python calls; without the GIL."""
-    return _cached_if_possible(
+    compiled = _cached_if_possible(
         lambda cache: njit(nogil=True, no_cfunc_wrapper=True, cache=cache, **_OPTIONS)(function)
     )
+    if not config.DISABLE_JIT:
+        _ignore_full_disk(compiled._cache)
+    return compiled
+
+
+def _ignore_full_disk(cache):
+    """Let a kernel run that has been compiled and cannot be kept; numba would raise."""
+    save = cache.save_overload
+
+    def save_if_possible(*arguments):
+        with suppress(OSError):
+            save(*arguments)
+
+    cache.save_overload = save_if_possible
 
 
 def part(function):

@@ -57,13 +57,14 @@ def solve(
             raise StopIteration
 
     def loss_gradient(x):
-        monitor.begin(latest[0])  # scipy tells of an iteration's end only
-        return objective.loss_gradient(x)
+        if monitor.watcher is not None:
+            monitor.begin(latest[0])  # scipy tells of an iteration's end only
+        return objective.loss_gradient(x, monitor.heed_interruption)
 
     options = {"maxfun": max_fun, "maxiter": monitor.max_iter, "gtol": tol, **_SILENT}
     try:
         result = scipy.optimize.minimize(
-            objective.loss_gradient if monitor.watcher is None else loss_gradient,
+            loss_gradient,
             theta,
             method="L-BFGS-B",
             jac=True,

@@ -196,8 +196,8 @@ class Objective:
     validation: Samples | None = None
     output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_scaling`
 
-    def loss_gradient(self, theta) -> tuple[float, np.ndarray]:
-        """Loss and its gradient at theta.
+    def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
+        """Loss and its gradient at theta; `between` is called before each range of rows.
 
         The gradient is that of the loss. MLPRegressor's, with several outputs and the squared
         error, is n_outputs times larger in its first term (scikit-learn issue 8349).
@@ -209,6 +209,8 @@ class Objective:
         penalty = self.alpha / samples.weight_sum
         loss = 0.0
         for start, stop in ranges:
+            if between is not None:
+                between()
             loss = _kernels.loss_and_gradient(
                 parameters,
                 network,

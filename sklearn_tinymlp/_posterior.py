@@ -17,6 +17,7 @@ Where more than one in twenty of |z| are beyond 1.96, all standard deviations ar
 them: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,15 +50,13 @@ class Posterior:
 
         `y` is standardised as theta is. A weight counts how often the row is there.
         """
-        weight = np.ones(len(y)) if sample_weight is None else sample_weight
-        residuals, freedom = np.empty(y.shape), np.empty(y.shape)
+        z = np.empty(y.shape)
         beta = (self.y_scale / self.noise_std) ** 2
         for rows, predictions, jacobian in self._jacobians(network, X):
-            residuals[rows] = y[rows] - predictions.T
-            for k, part in enumerate(jacobian):
-                freedom[rows, k] = 1.0 - beta[k] * self._variance(part)
-        z = np.abs(residuals) * np.sqrt(beta / np.maximum(freedom, LEAST_FREEDOM))
-        quantiles = np.array([_conformal_quantile(column, weight) for column in z.T])
+            variance = np.column_stack([self._variance(part) for part in jacobian])
+            freedom = np.maximum(1.0 - beta * variance, LEAST_FREEDOM)
+            z[rows] = np.abs(y[rows] - predictions.T) * np.sqrt(beta / freedom)
+        quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
         return replace(self, widening=np.maximum(1.0, quantiles / NORMAL_QUANTILE))
 
     def std(self, network, X) -> np.ndarray:
@@ -100,8 +99,14 @@ class Posterior:
 def _conformal_quantile(z, weight) -> float:
     """Give the least z that holds the share LEVEL of those left out and one more, or 0.
 
-    0 with fewer than 19 rows, which cannot tell.
+    0 with fewer than 19 rows, which cannot tell. z may be put in another order.
     """
+    if weight is None:
+        rank = math.ceil(LEVEL * (len(z) + 1.0)) - 1
+        if rank >= len(z):
+            return 0.0
+        z.partition(rank)
+        return float(z[rank])
     order = np.argsort(z)
     held = np.cumsum(weight[order])
     rank = np.searchsorted(held, LEVEL * (held[-1] + 1.0))

@@ -3,10 +3,8 @@
 import re
 import warnings
 from contextlib import contextmanager, nullcontext
-from copy import copy
 from functools import cache
 from numbers import Integral, Real
-from threading import Event
 
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
@@ -52,6 +50,7 @@ from ._activations import (
 from ._callbacks import CallbackSupportMixin, FitTasks, managed
 from ._diagram import diagram_of
 from ._evidence import cholesky_factor
+from ._interruption import Interruption
 from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
 from ._posterior import Posterior
@@ -86,6 +85,10 @@ ONE_THREAD = 100_000
 # The posterior of this many parameters takes 200 MB, and its Cholesky factor some seconds.
 POSTERIOR_PARAMETERS = 5000
 
+# After Ctrl-C the posterior is left out where it takes longer than a tenth of a second: rows times
+# parameters squared.
+POSTERIOR_WORK_AFTER_CTRL_C = 5e8
+
 # Types and values of all parameters of estimators whose parameters were right.
 VALID_PARAMETERS: set[tuple] = set()
 MOST_VALID_PARAMETERS = 1000
@@ -93,18 +96,16 @@ MOST_VALID_PARAMETERS = 1000
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give an estimator its attributes back when the block raises, and undo what it has drawn."""
-    before = vars(estimator).copy()
-    source = estimator.random_state
-    seeded = isinstance(source, np.random.RandomState)
-    state = source.get_state(legacy=False) if seeded else None
+    """Give an estimator its attributes, and its RandomState its state, back on an error."""
+    before, random_state = vars(estimator).copy(), estimator.random_state
+    own_state = isinstance(random_state, np.random.RandomState)
+    state = random_state.get_state(legacy=False) if own_state else None
     try:
         yield
     except BaseException:
-        vars(estimator).clear()
-        vars(estimator).update(before)
-        if seeded:
-            source.set_state(state)
+        estimator.__dict__ = before  # in one step: another thread may be predicting
+        if own_state:
+            random_state.set_state(state)
         raise
 
 
@@ -648,23 +649,24 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ValueError
             With `return_std`, when the network was not fitted by the evidence.
         """
-        check_is_fitted(self)
-        X = validate_inputs(self, X)
-        both_single = X.dtype == self.coefs_[0].dtype == np.float32
+        net = self._as_it_is()
+        check_is_fitted(net)
+        X = validate_inputs(net, X)
+        both_single = X.dtype == net.coefs_[0].dtype == np.float32
         dtype = np.dtype(np.float32 if both_single else np.float64)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
-        architecture = self._architecture()
+        architecture = net._architecture()
         network = kernel_network(
-            architecture, self._layer_activations, self._loss, dtype.name, gradients=False
+            architecture, net._layer_activations, net._loss, dtype.name, gradients=False
         )
-        theta = architecture.pack(self.coefs_, self.intercepts_, dtype)
+        theta = architecture.pack(net.coefs_, net.intercepts_, dtype)
         y = predict(network, kernel_rows(X), X.shape[0], theta)
         raise_caught()
         y = y.ravel() if y.shape[1] == 1 else y
         if not return_std:
             return y
-        network, inputs = self._posterior_inputs(X)
-        std = self._posterior.std(network, inputs)
+        network, inputs = net._posterior_inputs(X)
+        std = net._posterior.std(network, inputs)
         return y, std.ravel() if std.shape[1] == 1 else std
 
     def sample_y(self, X, n_samples=1, random_state=0):
@@ -690,11 +692,12 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ValueError
             When the network was not fitted by the evidence.
         """
-        y = self.predict(X).astype(np.float64)
-        X = validate_inputs(self, X).astype(np.float64, copy=False)
-        network, inputs = self._posterior_inputs(X)
+        net = self._as_it_is()
+        y = net.predict(X).astype(np.float64)
+        X = validate_inputs(net, X).astype(np.float64, copy=False)
+        network, inputs = net._posterior_inputs(X)
         random_state = check_random_state(random_state)
-        deviations = self._posterior.draw(network, inputs, n_samples, random_state)
+        deviations = net._posterior.draw(network, inputs, n_samples, random_state)
         if y.ndim == 1:
             deviations = deviations[:, 0]
         return y[..., None] + deviations
@@ -747,16 +750,17 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         >>> diagnosis[0].code, diagnosis[0].remedy
         ('no_bias', 'bias=True')
         """
-        check_is_fitted(self)
-        X, y, sample_weight = self._validate(X, y, sample_weight, reset=False)
-        if y.shape[1] != self.n_outputs_:
-            raise ValueError(f"y has {y.shape[1]} outputs, but the network has {self.n_outputs_}.")
-        architecture = self._architecture()
-        theta = architecture.pack(self.coefs_, self.intercepts_, np.float64)
-        if self._scaling is not None:
-            theta = self._scaling.unfold(architecture, theta)
-        data = _standardized((X, y, sample_weight), self._scaling)
-        return _diagnosis.diagnose(self._describe(architecture, theta, data))
+        net = self._as_it_is()
+        check_is_fitted(net)
+        X, y, sample_weight = net._validate(X, y, sample_weight, reset=False)
+        if y.shape[1] != net.n_outputs_:
+            raise ValueError(f"y has {y.shape[1]} outputs, but the network has {net.n_outputs_}.")
+        architecture = net._architecture()
+        theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
+        if net._scaling is not None:
+            theta = net._scaling.unfold(architecture, theta)
+        data = _standardized((X, y, sample_weight), net._scaling)
+        return _diagnosis.diagnose(net._describe(architecture, theta, data))
 
     def _describe(self, architecture, theta, data) -> _look.Fit:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
@@ -796,10 +800,10 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                 "that lm can take), alpha='auto' and early_stopping=False. This network was fitted "
                 f"with solver_={self.solver_!r}, alpha={self.alpha!r} and early_stopping="
                 f"{self.early_stopping!r}, and has {self.n_parameters_} parameters; up to "
-                f"{POSTERIOR_PARAMETERS} their distribution is kept, unless y or sample_weight "
-                "are so large or so unlike that the evidence is no number."
+                f"{POSTERIOR_PARAMETERS} their distribution is kept, unless Ctrl-C ended the fit, "
+                "or y or sample_weight are so large or so unlike that the evidence is no number."
             )
-        X = X.astype(np.float64)
+        X = X.astype(np.float64, copy=False)
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
         activations = self._layer_activations
@@ -840,6 +844,19 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
+    def _as_it_is(self):
+        """Copy the attributes in one step: another thread's `fit` may be about to change them."""
+        copy = object.__new__(type(self))
+        copy.__dict__ = vars(self).copy()
+        return copy
+
+    def _become(self, fitted):
+        """Take the attributes of a fitted copy in one step: another thread may be predicting."""
+        attributes = vars(self) | vars(fitted)
+        if "feature_names_in_" not in vars(fitted):
+            attributes.pop("feature_names_in_", None)
+        self.__dict__ = attributes
+
     # ---------------------------------------------------------------------------- training
 
     def _fit(
@@ -851,13 +868,13 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         start=(None, None),
         incremental=False,
     ):
-        given = (X, y, sample_weight)
+        given, fitted = (X, y, sample_weight), self._as_it_is()
         hidden = self._hidden_layer_sizes()
         activations = self._activations(hidden)
         self._check_consistency(start)
         first_pass = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y, sample_weight = self._validate(X, y, sample_weight, reset=first_pass)
-        validation = self._validate_validation(validation, X, y)
+        X, y, sample_weight = fitted._validate(X, y, sample_weight, reset=first_pass)
+        validation = fitted._validate_validation(validation, X, y)
 
         architecture = Architecture((X.shape[1], *hidden, y.shape[1]), bool(self.bias))
         solver = self._choose_solver(y, sample_weight, architecture.n_parameters)
@@ -872,11 +889,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         for sentence in _feasibility.impossible(*units, activations, self.bias, self.loss_tol):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
-        interrupted = Event()
+        interrupted = Interruption()
         tasks = self._tasks(given, solver, len(starts), incremental)
 
         def predictor(theta) -> dict:
-            return self._predictor(theta, architecture, activations, scaling, X.dtype)
+            return fitted._predictor(theta, architecture, activations, scaling, X.dtype)
 
         def train(theta, random_state) -> Solution:
             watcher = None if tasks is None else tasks.begin_start(predictor)
@@ -911,7 +928,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return solution
 
         small = architecture.n_parameters <= ONE_THREAD
-        with single_threaded_blas() if small else nullcontext():
+        one_thread = single_threaded_blas() if small else nullcontext()
+        with interrupted.hears_ctrl_c(), one_thread:
             # Neither lines of text nor callbacks are to come from several threads.
             in_threads = not self.verbose and tasks is None
             solutions = train_all(train, starts, interrupted, in_threads)
@@ -925,26 +943,39 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             theta = theta.astype(X.dtype)
         # y of 1e200 has a loss that no number holds, in the units of y.
         lost = np.isnan(best.loss) or (scaling is None and not np.isfinite(best.loss))
-        if not np.isfinite(theta).all() or (solver == "lm" and lost):
+        if not np.isfinite(theta).all() or (solver == "lm" and lost and best.n_iter > 0):
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
                 + self._rate_advice(solver, architecture, starts[0][0], activations, data)
             )
         kept = (architecture, activations, scaling, X.dtype, first_pass, summary(solutions))
-        if any(solution.reason is StopReason.INTERRUPTED for solution in solutions):
+        by_user = interrupted.by_ctrl_c or any(
+            solution.reason is StopReason.INTERRUPTED for solution in solutions
+        )
+        if by_user:
             warnings.warn("Training interrupted by user.", stacklevel=4)
         else:
             self._warn(best, solver, kept, data)
 
         posterior = None
-        if not self.early_stopping:  # else theta is not the one of the evidence
-            posterior = self._calibrated_posterior(best, architecture, activations, scaling, data)
+        quick = len(y) * architecture.n_parameters**2 <= POSTERIOR_WORK_AFTER_CTRL_C
+        if not self.early_stopping and (quick or not by_user):  # else theta is not the evidence's
+            try:
+                posterior = self._calibrated_posterior(
+                    best, architecture, activations, scaling, data
+                )
+            except KeyboardInterrupt:  # of large data it takes as long as some iterations
+                warnings.warn(
+                    "Interrupted by user: the standard deviations of predictions are left out.",
+                    stacklevel=4,
+                )
         record = best.record
         if not first_pass:
             record = self._record.joined(record)
-        self._keep(best, solver, record, *kept)
-        self._posterior = posterior
+        fitted._keep(best, solver, record, *kept)
+        fitted._posterior = posterior
+        self._become(fitted)
         if tasks is not None:
             tasks.end()
         return self
@@ -965,7 +996,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return
         lines = [" ".join(message.split())]
         if not _is_ignored(ConvergenceWarning, lines[0]):
-            fitted = copy(self)
+            fitted = self._as_it_is()
             fitted._keep(solution, solver, solution.record, *kept)
             fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
             found = _diagnosis.diagnose(fit, _look.MOST_VALUES_IN_WARNING)
@@ -1052,6 +1083,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             "_loss": self.loss,
             "_scaling": scaling,
             "_posterior": None,
+            "n_features_in_": self.n_features_in_,
+            "feature_names_in_": getattr(self, "feature_names_in_", None),
         }
 
     def _solve(

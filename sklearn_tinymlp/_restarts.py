@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from threading import Event
 
 import numpy as np
 from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
+from ._interruption import Interruption
 from ._training import Solution, StopReason
 
 
 def train_all(
-    train: Callable[..., Solution], starts: Sequence[tuple], interrupted: Event, in_threads: bool
+    train: Callable[..., Solution],
+    starts: Sequence[tuple],
+    interrupted: Interruption,
+    in_threads: bool,
 ) -> list[Solution]:
     """Train from each start; the solutions, in order, do not depend on the number of threads.
 
@@ -21,7 +24,7 @@ def train_all(
         Called with the members of a start; comes to an end when `interrupted` is set.
     starts : sequence of tuple
         What is drawn at random in a training is drawn from a state of the start's own.
-    interrupted : Event
+    interrupted : Interruption
         Set when Ctrl-C is pressed, which only the main thread hears.
     in_threads : bool
         Whether to use as many threads as scikit-learn's own parallel code: the number of cores, or
@@ -48,8 +51,10 @@ def train_all(
         solutions = [train_unless_interrupted(number) for number in range(len(starts))]
     else:
         with ThreadPoolExecutor(n_threads) as pool:
-            trainings = [pool.submit(train_unless_interrupted, n) for n in range(len(starts))]
+            trainings = []
             try:
+                for number in range(len(starts)):
+                    trainings.append(pool.submit(train_unless_interrupted, number))
                 done, _ = wait(trainings, return_when=FIRST_EXCEPTION)
                 if any(training.exception() for training in done):
                     interrupted.set()

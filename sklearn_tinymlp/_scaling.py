@@ -1,5 +1,6 @@
 """Standardisation of X and y, folded into the coefs and intercepts after training."""
 
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,9 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from ._parameters import Architecture
+
+# Numbers that are worked on at once: 1 MB, so that no copy of all the data is made on the way.
+NUMBERS = 2**17
 
 
 class Scaling(NamedTuple):
@@ -46,11 +50,11 @@ class Scaling(NamedTuple):
             scaled = X.astype(np.result_type(X.dtype, np.float32), copy=True)
             scaled.data /= self.x_scale.astype(scaled.dtype)[scaled.indices]
             return scaled
-        return ((X - self.x_mean) / self.x_scale).astype(X.dtype, copy=False)
+        return _scaled(X, self.x_mean, self.x_scale)
 
     def transform_y(self, y):
         """Standardise targets; a new array."""
-        return ((y - self.y_mean) / self.y_scale).astype(y.dtype, copy=False)
+        return _scaled(y, self.y_mean, self.y_scale)
 
     def fold(self, architecture: Architecture, theta) -> np.ndarray:
         """Turn parameters for standardised data into parameters for raw data.
@@ -79,6 +83,15 @@ class Scaling(NamedTuple):
         return unfolded
 
 
+def _scaled(values, mean, scale):
+    if values.size <= NUMBERS:
+        return ((values - mean) / scale).astype(values.dtype, copy=False)
+    scaled = np.empty_like(values)
+    for rows in _blocks(values):
+        scaled[rows] = (values[rows] - mean) / scale
+    return scaled
+
+
 def _moments(values, sample_weight, centre):
     """Weighted mean and standard deviation of each column, or zero and root mean square."""
     if sparse.issparse(values):
@@ -88,17 +101,43 @@ def _moments(values, sample_weight, centre):
         mean, variance = mean_variance_axis(values, axis=0, weights=sample_weight)
         mean, scale = np.zeros(len(mean)), np.sqrt(variance.astype(np.float64) + mean**2.0)
     else:
-        values = values.astype(np.float64, copy=False)
         mean = np.zeros(values.shape[1])
         if centre:
-            mean = np.average(values, axis=0, weights=sample_weight)
-        deviation = np.abs(values - mean)
-        largest = deviation.max(axis=0)
-        largest[largest == 0] = 1.0
-        deviation /= largest  # the square of 1e200 has no floating-point number
-        scale = largest * np.sqrt(np.average(deviation**2, axis=0, weights=sample_weight))
+            mean = _average(lambda block: block, values, sample_weight)
+        largest = reduce(
+            np.maximum, (np.abs(values[rows] - mean).max(axis=0) for rows in _blocks(values))
+        )
+        largest[largest == 0] = 1.0  # the square of 1e200 has no floating-point number
+        squares = _average(
+            lambda block: (np.abs(block - mean) / largest) ** 2, values, sample_weight
+        )
+        scale = largest * np.sqrt(squares)
     # A column that is constant to rounding keeps its units, and one whose spread is so small that
     # its inverse is no number.
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     scale[constant | (scale < np.finfo(np.float64).tiny)] = 1.0
     return mean, scale
+
+
+def _average(function, values, sample_weight):
+    """Give `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
+
+    NumPy adds the rows of two columns or more one after the other, as is done here block by block.
+    A single column it adds pairwise, with other roundings: that stays in one piece.
+    """
+    total = None
+    for rows in [slice(None)] if values.shape[1] == 1 else _blocks(values):
+        block = function(values[rows].astype(np.float64))  # a new array
+        if sample_weight is not None:
+            block = block * sample_weight[rows, None]
+        if total is not None:
+            block[0] += total
+        total = block.sum(axis=0)
+    n = len(values) if sample_weight is None else sample_weight.sum(dtype=np.float64)
+    return total / n
+
+
+def _blocks(values):
+    """Cut rows into blocks of NUMBERS numbers."""
+    step = max(1, NUMBERS // values.shape[1])
+    return [slice(start, start + step) for start in range(0, len(values), step)]

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from threading import Event
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+
+from ._interruption import Interruption
 
 # A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
 # short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
@@ -133,8 +134,8 @@ class Monitor:
         `n_iter_no_change` iterations in a row; `best_theta` keeps the best.
     tol, n_iter_no_change : float
         See `early_stopping`.
-    interrupted : Event, default=None
-        Training ends when another thread has set it.
+    interrupted : Interruption, default=None
+        Training ends when it is set, by Ctrl-C or by another thread.
     watcher : Watcher, default=None
         Is told of each iteration, and may ask to stop.
     best_theta, best_score, no_improvement
@@ -149,7 +150,7 @@ class Monitor:
     early_stopping: bool = False
     tol: float = 0.0
     n_iter_no_change: float = np.inf
-    interrupted: Event | None = None
+    interrupted: Interruption | None = None
     watcher: Watcher | None = None
     n_iter: int = 0
     best_theta: np.ndarray | None = None
@@ -206,8 +207,13 @@ class Monitor:
         return None
 
     def is_interrupted(self) -> bool:
-        """Whether another thread asks to end the training."""
+        """Whether Ctrl-C or another thread asks to end the training."""
         return self.interrupted is not None and self.interrupted.is_set()
+
+    def heed_interruption(self) -> None:
+        """Raise KeyboardInterrupt if it was asked to end the training."""
+        if self.is_interrupted():
+            raise KeyboardInterrupt
 
     def _stalled(self, theta, score) -> bool:
         improved = not score < self.best_score + self.tol  # NaN counts as improved

@@ -1,10 +1,5 @@
 """What TinyMLPRegressor offers beyond MLPRegressor."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 import warnings
 from contextlib import contextmanager
 
@@ -466,52 +461,6 @@ def test_ctrl_c_during_several_starts_keeps_the_best_so_far(monkeypatch):
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         net = make_net(n_init=1000).fit(X, y)
     assert np.isfinite(net.predict(X)).all()
-
-
-LONG_FIT = """
-import sys, time, warnings
-import numpy as np
-from sklearn_tinymlp import TinyMLPRegressor
-
-rng = np.random.RandomState(0)
-X, y = rng.standard_normal((20_000, 50)), rng.standard_normal(20_000)
-net = TinyMLPRegressor(
-    hidden_layer_sizes=(100,), solver=sys.argv[1], n_init=int(sys.argv[2]), tol=0.0,
-    n_iter_no_change=np.inf, random_state=0,
-)
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    net.set_params(max_iter=1).fit(X[:100], y[:100])
-net.set_params(max_iter=1_000_000)
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    print("begun", flush=True)
-    net.fit(X, y)
-print("returned", flush=True)
-assert [str(warning.message) for warning in caught] == ["Training interrupted by user."]
-assert net.stop_reason_ == "interrupted"
-assert np.isfinite(net.predict(X)).all()
-print("usable", flush=True)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
-@pytest.mark.parametrize("solver, n_init", [*((s, 1) for s in (*SOLVERS, "lm")), ("adam", 4)])
-def test_a_real_ctrl_c_is_heard_at_once(solver, n_init):
-    command = [sys.executable, "-c", LONG_FIT, solver, str(n_init)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout.readline() == "begun\n"
-            time.sleep(1.0)
-            assert child.poll() is None
-            child.send_signal(signal.SIGINT)
-            sent = time.perf_counter()
-            assert child.stdout.readline() == "returned\n"
-            assert time.perf_counter() - sent < 2.0  # it takes some 0.05 s
-            assert child.stdout.readline() == "usable\n"
-            assert child.wait(timeout=60) == 0
-        finally:
-            child.kill()
 
 
 @each_solver

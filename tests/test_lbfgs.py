@@ -16,7 +16,9 @@ START = np.array([-1.2, 1.0, -1.0])
 
 def of_function(function, gradient):
     """An objective as far as the solver sees it."""
-    return SimpleNamespace(loss_gradient=lambda theta: (function(theta), gradient(theta)))
+    return SimpleNamespace(
+        loss_gradient=lambda theta, between=None: (function(theta), gradient(theta))
+    )
 
 
 quadratic = of_function(
@@ -160,7 +162,7 @@ def test_early_stopping_gives_the_parameters_of_the_best_score():
 def test_an_interrupt_keeps_the_parameters_so_far():
     n_calls = 0
 
-    def loss_gradient(theta):
+    def loss_gradient(theta, between):
         nonlocal n_calls
         n_calls += 1
         if n_calls > 12:
@@ -177,7 +179,7 @@ def test_an_interrupt_keeps_the_parameters_so_far():
 
 
 def test_an_interrupt_before_the_first_iteration_keeps_the_start():
-    def loss_gradient(theta):
+    def loss_gradient(theta, between):
         raise KeyboardInterrupt
 
     objective = SimpleNamespace(loss_gradient=loss_gradient)
@@ -188,7 +190,7 @@ def test_an_interrupt_before_the_first_iteration_keeps_the_start():
 
 
 def test_other_errors_pass():
-    def loss_gradient(theta):
+    def loss_gradient(theta, between):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

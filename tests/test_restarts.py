@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 from problems import PROBLEMS, SOLVERS
 
 from sklearn_tinymlp import TinyMLPRegressor, _restarts
+from sklearn_tinymlp._interruption import Interruption
 from sklearn_tinymlp._restarts import train_all
 from sklearn_tinymlp._training import Record, Solution, StopReason
 
@@ -27,7 +28,7 @@ def n_threads(request, monkeypatch):
 
 def test_solutions_come_in_the_order_of_the_starts(n_threads):
     starts = [(number,) for number in range(7)]
-    solutions = train_all(solution, starts, threading.Event(), in_threads=True)
+    solutions = train_all(solution, starts, Interruption(), in_threads=True)
     assert [s.loss for s in solutions] == list(range(7))
 
 
@@ -35,7 +36,7 @@ def test_an_interrupted_start_is_the_last(n_threads):
     def train(number):
         return solution(number, StopReason.INTERRUPTED)
 
-    event = threading.Event()
+    event = Interruption()
     solutions = train_all(train, [(number,) for number in range(50)], event, in_threads=True)
     assert event.is_set()
     assert 1 <= len(solutions) <= n_threads + 1
@@ -49,7 +50,7 @@ def test_starts_are_trained_at_the_same_time(monkeypatch):
         both.wait()
         return solution(number)
 
-    assert len(train_all(train, [(0,), (1,)], threading.Event(), in_threads=True)) == 2
+    assert len(train_all(train, [(0,), (1,)], Interruption(), in_threads=True)) == 2
 
 
 @pytest.mark.parametrize("solver", [*SOLVERS, "lm"])

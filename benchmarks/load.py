@@ -1,0 +1,170 @@
+"""Under load: memory after thousands of fits, memory of large data, how soon Ctrl-C is heard.
+
+Usage: python -m benchmarks.load [--quick]
+"""
+
+import argparse
+import os
+from runpy import run_path
+
+from .report import ROOT, table
+from .scaling import MEMORY_IN_USE
+from .timing import in_new_process
+
+N_FITS, MOST_GROWTH_MB, MOST_SLOWDOWN = 1000, 5.0, 1.2
+MOST_TIMES_DATA, MOST_EXTRA_MB = 1.5, 200.0
+MOST_SECONDS = 0.2
+
+SOLVERS = {
+    "lm": "solver='lm'",
+    "lm, alpha=0.001": "solver='lm', alpha=0.001",
+    "lbfgs": "solver='lbfgs'",
+    "adam": "solver='adam'",
+    "sgd, single rows": "solver='sgd', batch_size=1",
+    "adam, three starts": "solver='adam', n_init=3",
+}
+
+# As many fits to warm up as in each of the rounds that follow. Their figures are medians, so that
+# a busy spell of the machine does not count.
+MANY_FITS = (
+    MEMORY_IN_USE
+    + """
+import gc, time
+X = np.random.default_rng(0).standard_normal((30, 2))
+y = np.sin(X[:, 0])
+
+def fits():
+    seconds = np.empty({n_fits})
+    for seed in range({n_fits}):
+        begun = time.perf_counter()
+        TinyMLPRegressor(hidden_layer_sizes=(3,), max_iter=5, random_state=seed, {params}).fit(X, y)
+        seconds[seed] = time.perf_counter() - begun
+    return np.median(seconds)
+
+fits()
+gc.collect()
+before = in_use()
+medians = [fits() for _ in range({n_rounds})]
+gc.collect()
+print(in_use() - before, 1e3 * medians[0], 1e3 * medians[-1])
+"""
+)
+
+
+def many_fits(params, n_fits=N_FITS, n_rounds=9):
+    """Fit tiny networks one after the other in a process of their own.
+
+    Returns
+    -------
+    growth : float
+        Of resident memory after the warm-up, in MB.
+    first, last : float
+        Median time of a fit in the first and in the last round, in ms.
+    """
+    growth, first, last = in_new_process(
+        MANY_FITS.format(params=params, n_fits=n_fits, n_rounds=n_rounds)
+    )
+    return growth / 1024, first, last
+
+
+# Code, and what it takes to compile it, is there before the data.
+LARGE = (
+    MEMORY_IN_USE
+    + """
+def small_and_large(work):
+    work(*data(2000))
+    before = in_use()
+    X, y = data({n})
+    work(X, y)
+    print(peak() - before, (X.nbytes + y.nbytes) / 1024)
+
+def data(n):
+    X = np.random.default_rng(0).standard_normal((n, 20))
+    return X, np.sin(X[:, 0])
+
+net = TinyMLPRegressor(hidden_layer_sizes=(20,), max_iter=2, random_state=0, {params})
+"""
+)
+FIT = "small_and_large(net.fit)"
+PREDICT = """
+net.set_params(max_iter=20).fit(*data(2000))
+small_and_large(lambda X, y: net.predict(X, return_std=True))
+"""
+
+
+def large(params, n, work=FIT):
+    """Give the peak of memory with data of n rows and 20 columns, data included, and the data, MB.
+
+    The peak is that above what was in use before the data were made.
+    """
+    peak, data = in_new_process((LARGE + work).format(params=params, n=n))
+    return peak / 1024, data / 1024
+
+
+def most_mb(data):
+    """Say how much memory a fit may take, data included."""
+    return MOST_TIMES_DATA * data + MOST_EXTRA_MB
+
+
+def met(condition):
+    """Word a goal."""
+    return "yes" if condition else "**no**"
+
+
+def main():
+    """Measure all and print three tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.load", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything")
+    quick = parser.parse_args().quick
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+    n_fits, n_rounds = (100, 3) if quick else (N_FITS, 9)
+    rows = []
+    for solver, params in SOLVERS.items():
+        growth, first, last = many_fits(params, n_fits, n_rounds)
+        good = growth < MOST_GROWTH_MB and last / first < MOST_SLOWDOWN
+        rows.append([solver, f"{growth:.2f}", f"{first:.3f}", f"{last:.3f}", f"{last / first:.2f}"])
+        rows[-1].append(met(good))
+    header = [
+        f"{(n_rounds + 1) * n_fits:,} fits, of which {n_fits:,} to warm up",
+        f"memory grows by, MB (goal {MOST_GROWTH_MB:g})",
+        f"ms a fit, first {n_fits:,}",
+        "the last",
+        f"ratio (goal {MOST_SLOWDOWN:g})",
+        "met?",
+    ]
+    print(table(header, rows), end="\n\n", flush=True)
+
+    n = 200_000 if quick else 2_000_000
+    rows = []
+    for what, params, n_rows, work in (
+        ("fit by adam", "solver='adam'", n, FIT),
+        ("fit by lbfgs", "solver='lbfgs'", n, FIT),
+        ("fit by lm", "solver='lm'", n, FIT),
+        ("predict(return_std=True)", "solver='lm'", n // 2, PREDICT),
+    ):
+        peak, data = large(params, n_rows, work)
+        figures = [f"{data:.0f}", f"{peak:.0f}", f"{most_mb(data):.0f}", met(peak <= most_mb(data))]
+        rows.append([f"{what}, {n_rows:,} x 20", *figures])
+    header = ["work", "data, MB", "peak with the data, MB", "goal: 1.5 data + 200", "met?"]
+    print(table(header, rows), end="\n\n", flush=True)
+
+    child = run_path(str(ROOT / "tests" / "interrupted_fit.py"))
+    rows = []
+    for case in child["CASES"]:
+        seconds = [child["seconds_to_return"](case) for _ in range(2 if quick else 5)]
+        most = max(seconds)
+        rows.append([case, f"{min(seconds):.3f}", f"{most:.3f}", met(most < MOST_SECONDS)])
+    header = [
+        "Ctrl-C during",
+        "least",
+        f"most, s until fit returns (goal {MOST_SECONDS:g})",
+        "met?",
+    ]
+    print(table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
