@@ -180,7 +180,7 @@ y = np.sin(X[:, :3].sum(axis=1))
 print(max(p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"))
 for solver, units in (("lm", 4), ("lbfgs", 20), ("adam", 20), ("lbfgs", 300), ("adam", 300)):
     columns = X[:, :20] if units < 300 else X
-    net = TinyMLPRegressor(hidden_layer_sizes=(units,), solver=solver, max_iter=10, random_state=0)
+    net = TinyMLPRegressor(hidden_layer_sizes=(units,), solver=solver, max_iter=3, random_state=0)
     net.fit(columns, y)
     print(*[number.hex() for coef in net.coefs_ for number in coef.ravel().tolist()])
     if solver == "lm":
