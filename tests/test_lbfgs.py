@@ -110,7 +110,7 @@ def test_a_false_gradient_ends_in_the_line_search():
 def test_a_line_search_that_meets_nan_ends_at_the_iterate_before_it():
     watched, known = monitor(), set()
 
-    def defined_at_the_first_two_iterates(theta):
+    def defined_at_the_first_two_iterates(theta, between=None):
         loss, gradient = rosenbrock.loss_gradient(theta)
         if watched.n_iter < 2:
             known.add(theta.tobytes())
