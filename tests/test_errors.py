@@ -303,6 +303,16 @@ def test_a_warning_made_an_error_changes_nothing():
         assert_refused(net, "fit", {}, Warning, "Maximum iterations")
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_where_no_rate_is_stable_none_is_advised():
+    inputs = np.linspace(-2, 2, 40)[:, np.newaxis]
+    net = TinyMLPRegressor(solver="sgd", activation="identity", standardize=False, random_state=0)
+    for unit, advice in ((1e10, " The learning rate of 0.001 is above .*"), (1e160, "")):
+        with pytest.raises(ValueError, match=f"need to be preprocessed[.]{advice}$"):
+            net.fit(inputs * unit, np.sin(inputs.ravel()))
+
+
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_first_fit_that_fails_leaves_nothing_behind(method):
     net = make_net(learning_rate=1e300)
