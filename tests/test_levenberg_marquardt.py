@@ -1,4 +1,3 @@
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +12,11 @@ from sklearn_tinymlp._objective import (
     Objective,
     Samples,
     kernel_network,
+    predict,
     second_order_arrays,
 )
 from sklearn_tinymlp._parameters import Architecture
-from sklearn_tinymlp._training import Monitor, Record, StopReason
+from sklearn_tinymlp._training import Monitor, Record
 
 
 def make_objective(units, activations, *, bias=True, weighted=False, n_samples=37, alpha=0.0):
@@ -61,8 +61,6 @@ def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
     weight = objective.training.weight
 
     def residuals(theta):
-        from sklearn_tinymlp._objective import predict
-
         samples = objective.training
         outputs = predict(objective.network, samples.rows, samples.n_samples, theta)
         return np.sqrt(weight)[:, None] * (outputs - samples.y)
@@ -217,24 +215,6 @@ def test_early_stopping_returns_the_best_validation_score():
     ).fit(X, y, X_val=X_val, y_val=y_val)
     assert net.stop_reason_ == "validation"
     assert net.score(X_val, y_val) == pytest.approx(max(net.validation_scores_))
-
-
-def solved(monitor, **changes):
-    """A fit of 37 rows by the evidence."""
-    objective, theta = make_objective((2, 4, 1), ("tanh", "identity"))
-    hyper = Hyperparameters(np.array([0.01]), np.array([1.0]))
-    given = {"groups": np.zeros(theta.size, int), "hyper": hyper, "tol": 1e-4, "estimate": True}
-    return lm.solve(objective, theta, monitor, **given | changes), theta
-
-
-def test_an_interrupt_is_heard_within_an_iteration(monkeypatch):
-    monkeypatch.setattr(lm, "FIRST_BUDGET", 1)
-    interrupted = threading.Event()
-    interrupted.set()
-    solution, start = solved(Monitor(10, Record(), interrupted=interrupted))
-    assert solution.reason is StopReason.INTERRUPTED
-    assert solution.n_iter == 0
-    np.testing.assert_array_equal(solution.theta, start)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
