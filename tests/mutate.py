@@ -162,9 +162,11 @@ def run_tests(folder, names, log):
         os.dup2(file.fileno(), 2)
     import pytest
 
-    paths = [f"tests/test_{name}.py" for name in names]
     chosen = "not (" + " or ".join(SLOW) + ")"
-    sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", chosen, *paths]))
+    for name in names:
+        path = f"tests/test_{name}.py"
+        if pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", chosen, path]):
+            sys.exit(1)
 
 
 def outcome(folder, names, seconds):
@@ -189,7 +191,7 @@ def main():
     parser.add_argument("--only", type=int, nargs="+", help="numbers of mutants, to look again")
     arguments = parser.parse_args()
 
-    os.environ["NUMBA_DISABLE_JIT"] = "1"
+    os.environ["NUMBA_DISABLE_JIT"] = os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest  # noqa: F401
 
     import sklearn_tinymlp  # noqa: F401

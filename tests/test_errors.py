@@ -10,7 +10,7 @@ from problems import PROBLEMS
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPRegressor, _regressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -228,6 +228,16 @@ def test_wrong_types_and_ranges_are_refused(name, value):
     assert_refused(net, "fit", {}, InvalidParameterError, f"'{name}' parameter")
     with pytest.raises(InvalidParameterError if name != "solver" else AttributeError):
         clone(net).partial_fit(X, y)
+
+
+def test_parameters_found_valid_are_forgotten_before_they_are_too_many(monkeypatch):
+    monkeypatch.setattr(_regressor, "VALID_PARAMETERS", set())
+    monkeypatch.setattr(_regressor, "MOST_VALID_PARAMETERS", 2)
+    for alpha in (0.0, 1.0, 2.0, 3.0, 0.0):
+        make_net(alpha=alpha)._validate_params()
+        assert 1 <= len(_regressor.VALID_PARAMETERS) <= 2
+    with pytest.raises(ValueError, match="alpha"):
+        make_net(alpha=-1.0)._validate_params()
 
 
 def test_every_parameter_has_wrong_values_in_the_table():

@@ -284,11 +284,12 @@ def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up
         A = np.triu(A) + np.triu(A, 1).T
         gradient = hyper.beta @ picture.gradients + hyper.alpha[groups] * theta
         while True:
-            mu = damping * np.trace(A) / n
-            step = np.linalg.solve(A + mu * np.eye(n), -gradient)
-            fall = value(theta) - value(theta + step)
-            if fall > 0:
-                break
+            damped = A + damping * np.trace(A) / n * np.eye(n)
+            if np.linalg.eigvalsh(damped)[0] > 0:
+                step = np.linalg.solve(damped, -gradient)
+                fall = value(theta) - value(theta + step)
+                if fall > 0:
+                    break
             damping, growth, n_rejected = damping * growth, 2 * growth, n_rejected + 1
         ratio = fall / -(gradient @ step + 0.5 * step @ A @ step)
         damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
@@ -299,10 +300,11 @@ def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up
         row = [loss, np.abs(gradient).max(), damping, hyper.alpha[0], np.nan, np.nan]
         if estimate and n_iter >= warm_up:
             found = evidence(theta, picture, hyper, groups, weight_sum)
-            row[4:] = found.log_evidence, found.gamma.sum()
-            if found.log_evidence > best[0]:
-                best = found.log_evidence, loss, np.concatenate([theta, *hyper, found.gamma])
-            hyper = found.next
+            if not np.isnan(found.log_evidence):
+                row[4:] = found.log_evidence, found.gamma.sum()
+                if found.log_evidence > best[0]:
+                    best = found.log_evidence, loss, np.concatenate([theta, *hyper, found.gamma])
+                hyper = found.next
         rows.append(row)
     return theta, hyper, np.array(rows), best, n_rejected
 
@@ -342,6 +344,30 @@ def test_iterations_are_those_of_the_published_algorithm(
         assert run.progress["best_evidence"] == pytest.approx(best[0], rel=1e-6)
         assert run.progress["best_loss"] == pytest.approx(best[1], rel=1e-6)
         np.testing.assert_allclose(run.so.best, best[2], rtol=1e-6)
+
+
+def test_where_A_is_not_positive_definite_damping_grows_and_the_evidence_waits():
+    objective, theta, groups, hyper = make_problem(n_samples=5)  # 5 rows, 17 parameters
+    problem = objective, theta, groups, hyper._replace(alpha=np.full(2, -1e-4))
+    theta, _, curves, _, n_rejected = in_numpy(*problem, 3, estimate=True)
+    assert n_rejected > 0
+    run = Run(*problem, estimate=True)
+    np.testing.assert_allclose(run.iterate(3), curves, rtol=1e-6)
+    assert np.isnan(curves[:, _kernels.LOG_EVIDENCE]).all()
+    np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
+    np.testing.assert_array_equal(run.so.hyper[:-2], np.concatenate(problem[-1]))
+    assert run.progress["event"] == _kernels.RUNNING
+    assert run.progress["best_evidence"] == -np.inf
+
+
+def test_it_ends_where_no_step_lowers_the_objective_and_there_is_no_evidence():
+    objective, theta, groups, hyper = make_linear_problem(n_samples=1)
+    nothing = Samples.of(objective.training.rows.values, np.zeros((1, 1)))
+    hyper = hyper._replace(alpha=np.array([-1e-3]))
+    run = Run(replace(objective, training=nothing), 0 * theta, groups, hyper, estimate=True)
+    curves = run.iterate(5)
+    assert len(curves) == 1 and np.isnan(curves[0, _kernels.LOG_EVIDENCE])
+    assert run.progress["event"] == _kernels.STALLED
 
 
 def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
@@ -403,9 +429,9 @@ def test_it_ends_at_the_first_loss_that_is_low_enough(estimate):
             np.testing.assert_array_equal(run.so.best[: run.theta.size], run.theta)
 
 
-def make_linear_problem():
+def make_linear_problem(n_samples=37):
     """Ridge regression: a step or two lead to the minimum."""
-    objective, theta = make_objective((2, 1), ("identity",))
+    objective, theta = make_objective((2, 1), ("identity",), n_samples=n_samples)
     return objective, theta, np.zeros(3, int), Hyperparameters(np.array([0.3]), np.array([2.0]))
 
 
