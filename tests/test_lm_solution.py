@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from test_levenberg_marquardt import Run, in_numpy, make_problem
+from watching import Watch, watch_budgets
 
 from sklearn_tinymlp import _kernels
 from sklearn_tinymlp import _levenberg_marquardt as lm
@@ -91,6 +92,8 @@ def test_bounds_of_the_noise_are_those_of_the_variance():
     # The targets are what the network gives: the evidence asks for less and less noise.
     exact = replace(objective, training=Samples.of(training.rows.values, outputs))
     problem = exact, 1.001 * theta, groups, hyper
+    solution = solve(problem, Monitor(15, Record()))  # too few for the evidence to have rested
+    assert (solution.reason, solution.warning) == (StopReason.EXACT, None)
     for given, variance in (({}, 1.0), ({"variance": 100.0}, 100.0)):
         solution = solve(problem, Monitor(60, Record()), **given)
         assert solution.state.hyper.beta == MOST_BETA / variance
@@ -122,6 +125,24 @@ def test_the_target_is_met_by_what_is_returned():
         assert solution.loss <= target < solution.record.columns["loss"][-2]
 
 
+@pytest.mark.parametrize("reached", [False, True])
+def test_where_the_target_is_met_without_an_evidence_those_weights_are_given(reached, monkeypatch):
+    def iterate(objective, theta, so, curves, options, budget):
+        # An evidence is known of an earlier iteration; of the last, with its lower loss, none.
+        theta[:], so.best[:], curves[:] = 5.0, 3.0, np.nan
+        curves[0, _kernels.LOSS] = 0.1
+        progress = so.progress[0]
+        progress["best_evidence"], progress["best_loss"], progress["loss"] = 1.0, 9.0, 0.1
+        progress["iteration"], so.errors[:] = 1, 1.0
+
+    monkeypatch.setattr(Objective, "iterate", iterate)
+    solution = solve(make_problem(), Monitor(1, Record(), loss_tol=0.2 if reached else 0.0))
+    assert solution.reason is (StopReason.LOSS_TOL if reached else StopReason.MAX_ITER)
+    assert (solution.theta == (5.0 if reached else 3.0)).all()
+    assert solution.loss == (0.1 if reached else 9.0)
+    assert (solution.state is None) == reached
+
+
 @pytest.mark.parametrize("estimate", [False, True])
 def test_early_stopping_returns_the_best_unless_the_target_is_met(estimate):
     seen = []
@@ -142,6 +163,38 @@ def test_early_stopping_returns_the_best_unless_the_target_is_met(estimate):
     solution = solve(problem, monitor, estimate=estimate)
     assert solution.reason is StopReason.LOSS_TOL
     np.testing.assert_array_equal(solution.theta, seen[-1])
+
+
+@pytest.mark.parametrize("warm_up", [0, 3])
+@pytest.mark.parametrize("estimate", [False, True])
+def test_a_watcher_sees_each_iteration_and_what_a_fit_that_ended_there_gives(estimate, warm_up):
+    problem, watch = make_problem(n_samples=12), Watch()
+    options = {"estimate": estimate, "warm_up": warm_up}
+    solve(problem, Monitor(40, Record(), watcher=watch), **options)
+    assert [n_iter for _, n_iter in watch.begun] == list(range(40))
+    np.testing.assert_array_equal(watch.begun[0][0], problem[1])
+    for n_iter in (1, 2, 3, 4, 39, 40):
+        ended = solve(problem, Monitor(n_iter, Record()), **options)
+        np.testing.assert_array_equal(watch.ended[n_iter - 1], ended.theta)
+
+
+def test_a_watcher_may_end_it():
+    solution = solve(make_problem(), Monitor(40, Record(), watcher=Watch(stop_after=3)))
+    assert (solution.reason, solution.n_iter) == (StopReason.CALLBACK, 3)
+
+
+def test_each_call_is_given_the_budget_that_follows_from_the_one_before(monkeypatch):
+    calls, given, iterate = watch_budgets(monkeypatch, lm), [], Objective.iterate
+
+    def keep(*arguments):
+        given.append(arguments[-1])
+        return iterate(*arguments)
+
+    monkeypatch.setattr(lm, "FIRST_BUDGET", 5)
+    monkeypatch.setattr(Objective, "iterate", keep)
+    solve(make_problem())
+    assert calls == [(5 + k, 3.0) for k in range(len(calls))]
+    assert given == [5 + k for k in range(len(calls))] and len(calls) > 8
 
 
 def test_ctrl_c_keeps_the_best_so_far(monkeypatch):

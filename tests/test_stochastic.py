@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from watching import Watch, watch_budgets
 
 from sklearn_tinymlp import _kernels, _stochastic
 from sklearn_tinymlp._objective import Objective, Samples, kernel_network
@@ -294,6 +295,48 @@ def test_early_stopping_gives_the_parameters_of_the_best_score(objective):
     assert solution.score == 0
     assert_array_equal(solution.theta, seen[2])
     assert state.progress["no_improvement"] == 3
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_watcher_sees_each_epoch(objective, shuffle):
+    watch = Watch()
+    given = {"shuffle": shuffle, "batch_size": 5}
+    train(objective, watch={"watcher": watch}, **given)
+    assert [n_iter for _, n_iter in watch.begun] == list(range(5))
+    assert_array_equal(watch.begun[0][0], 0.0)
+    for k in range(1, 6):
+        ended, _, _ = train(objective, watch={"max_iter": k}, **given)
+        assert_array_equal(watch.ended[k - 1], ended.theta)
+        if k < 5:
+            assert_array_equal(watch.begun[k][0], ended.theta)
+
+
+def test_a_later_call_does_no_more_epochs_than_are_left(objective, monkeypatch):
+    three_epochs = 3 * N_SAMPLES
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: three_epochs)
+    monkeypatch.setattr(_stochastic, "next_budget", lambda budget, seconds: three_epochs)
+    solution, watcher, _ = train(objective)
+    assert solution.n_iter == len(watcher.record.columns["loss"]) == 5
+
+
+def test_a_watcher_may_end_it(objective):
+    solution, _, _ = train(objective, watch={"watcher": Watch(stop_after=3)})
+    assert (solution.reason, solution.n_iter) == (StopReason.CALLBACK, 3)
+    assert solution.warning is None
+
+
+def test_each_call_is_given_the_budget_that_follows_from_the_one_before(objective, monkeypatch):
+    calls, given, run_epochs = watch_budgets(monkeypatch, _stochastic), [], _kernels.run_epochs
+
+    def keep(*arguments):
+        given.append(arguments[-1])
+        return run_epochs(*arguments)
+
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: n_parameters)
+    monkeypatch.setattr(_kernels, "run_epochs", keep)
+    train(objective, batch_size=5)
+    assert calls == [(3 + k, 3.0) for k in range(len(calls))]
+    assert given == [3 + k for k in range(len(calls))] and len(calls) > 5
 
 
 def test_a_single_epoch_has_no_reason_and_no_warning(objective):
