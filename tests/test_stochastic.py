@@ -1,6 +1,9 @@
+import threading
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.utils import shuffle
 from watching import Watch, watch_budgets
 
 from sklearn_tinymlp import _kernels, _stochastic
@@ -167,6 +170,51 @@ def test_momentum_follows_its_recurrence(objective, nesterov):
     assert_allclose(state.moment, velocity, rtol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_each_batch_is_a_step_along_its_own_gradient(solver, n_outputs, weighted, batch_size):
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((N_SAMPLES, 2)), rng.standard_normal((N_SAMPLES, n_outputs))
+    weight = np.r_[np.zeros(5), rng.uniform(0.5, 2.0, N_SAMPLES - 5)] if weighted else None
+    architecture = Architecture((2, 3, n_outputs))
+    network = kernel_network(architecture, ("tanh", "identity"), "squared_error", "float64")
+    start = rng.standard_normal(architecture.n_parameters)
+    solution, _, state = train(
+        Objective(network, Samples.of(X, y, weight), 0.3),
+        start,
+        solver,
+        changes={"alpha": 0.3},
+        watch={"max_iter": 1},
+        batch_size=batch_size,
+    )
+    theta, mean, square, total, t = start, 0.0, 0.0, 0.0, 0
+    is_coef = np.arange(theta.size) < architecture.n_coefs
+    for first in range(0, N_SAMPLES, batch_size):
+        rows = slice(first, first + batch_size)
+        given = None if weight is None else weight[rows]
+        if given is not None and not given.any():
+            continue  # a batch without weight has no say
+        batch = Objective(network, Samples.of(X[rows], y[rows], given), 0.0)
+        loss, gradient = batch.loss_gradient(theta)
+        penalty = 0.3 / batch.training.weight_sum
+        total += len(y[rows]) * (loss + 0.5 * penalty * np.sum(theta[is_coef] ** 2))
+        # As in MLPRegressor the gradient is that of the sum over the outputs.
+        gradient = n_outputs * gradient + penalty * is_coef * theta
+        t += 1
+        if solver == "adam":
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            rate = 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            theta = theta - rate * mean / (np.sqrt(square) + 1e-8)
+        else:
+            theta = theta - 0.01 * gradient
+    assert_allclose(solution.theta, theta, rtol=1e-10)
+    assert_allclose(solution.loss, total / N_SAMPLES, rtol=1e-12)
+    assert state.progress["step"] == (t if solver == "adam" else 0)
+
+
 def test_the_first_step_of_adam_is_the_rate_in_each_coordinate(objective):
     gradient = objective.loss_gradient(np.zeros(3))[1]
     solution, _, _ = train(
@@ -297,10 +345,10 @@ def test_early_stopping_gives_the_parameters_of_the_best_score(objective):
     assert state.progress["no_improvement"] == 3
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_a_watcher_sees_each_epoch(objective, shuffle):
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_watcher_sees_each_epoch(objective, shuffled):
     watch = Watch()
-    given = {"shuffle": shuffle, "batch_size": 5}
+    given = {"shuffle": shuffled, "batch_size": 5}
     train(objective, watch={"watcher": watch}, **given)
     assert [n_iter for _, n_iter in watch.begun] == list(range(5))
     assert_array_equal(watch.begun[0][0], 0.0)
@@ -381,6 +429,26 @@ def test_another_bit_generator_is_not_lent():
     assert not twister.lent
     twister.put_back()
     np.testing.assert_equal(random_state.get_state(legacy=False), before)
+
+
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64])
+def test_the_random_state_stands_where_scikit_learns_would(objective, generator):
+    ours, theirs = (np.random.RandomState(generator(3)) for _ in range(2))
+    train(objective, shuffle=True, random_state=ours, watch={"max_iter": 4})
+    order = np.arange(N_SAMPLES)
+    for _ in range(4):
+        order = shuffle(order, random_state=theirs)
+    assert_array_equal(ours.uniform(size=3), theirs.uniform(size=3))
+
+
+def test_after_an_interrupt_an_epoch_begins_anew(objective, monkeypatch):
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: 3)
+    interrupted = threading.Event()
+    interrupted.set()
+    solution, _, state = train(objective, batch_size=3, watch={"interrupted": interrupted})
+    assert (solution.reason, solution.n_iter) == (StopReason.INTERRUPTED, 0)
+    assert state.progress["step"] == 0 and state.moment.any()  # a batch was done
+    assert state.progress["row"] == 0
 
 
 def interrupting(monkeypatch, error, after):
