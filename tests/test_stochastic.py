@@ -289,6 +289,49 @@ def test_adaptive_ends_when_the_rate_is_small(objective):
     assert solution.n_iter == len(rates) < 30
 
 
+def test_adaptive_ends_at_the_least_rate_itself(objective):
+    changes = {"schedule": _kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes["learning_rate_init"] = _stochastic.LEAST_RATE
+    solution, *_ = train(objective, changes=changes, watch={"max_iter": 50})
+    assert (solution.reason, solution.n_iter) == (StopReason.TOL, 3)
+
+
+STANDSTILL = "did not improve more than tol=1000000000.000000 for 1 consecutive epochs."
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("schedule", [_kernels.CONSTANT, _kernels.ADAPTIVE])
+def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_stopping, capsys):
+    changes = {"schedule": schedule, "tol": 1e9, "n_iter_no_change": 1, "learning_rate_init": 2e-6}
+    watch = {"max_iter": 50, "verbose": True}
+    what = "Training loss"
+    if early_stopping:
+        what = "Validation score"
+        watch |= {"early_stopping": True, "tol": 1e9, "n_iter_no_change": 1}
+        watch["validate"] = lambda theta: (0.0, 0.5)
+    train(objective, changes=changes, watch=watch)
+    printed = capsys.readouterr().out.splitlines()
+    said = [line for line in printed if not line.startswith(("Iteration", "Validation score:"))]
+    if schedule == _kernels.CONSTANT:
+        assert said == [f"{what} {STANDSTILL} Stopping."]
+    else:
+        assert said == [
+            f"{what} {STANDSTILL} Setting learning rate to 0.000000",
+            f"{what} {STANDSTILL} Learning rate too small. Stopping.",
+        ]
+
+
+def test_early_stopping_gives_the_last_parameters_where_the_target_is_met(objective):
+    scores = iter([3.0, 2.0, 1.0, 0.0])  # the best are the first
+    target = train(objective)[1].record.columns["loss"][2]
+    watch = {"early_stopping": True, "validate": lambda theta: (0.0, next(scores))}
+    solution, *_ = train(
+        objective, changes={"loss_tol": target}, watch={**watch, "loss_tol": target}
+    )
+    assert (solution.reason, solution.n_iter) == (StopReason.LOSS_TOL, 3)
+    assert_array_equal(solution.theta, train(objective, watch={"max_iter": 3})[0].theta)
+
+
 def test_a_standstill_of_the_loss_ends_training(objective):
     changes = {"tol": 1e9, "n_iter_no_change": 3}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 100})
