@@ -167,13 +167,21 @@ def test_early_stopping_returns_the_best_unless_the_target_is_met(estimate):
 
 @pytest.mark.parametrize("warm_up", [0, 3])
 @pytest.mark.parametrize("estimate", [False, True])
-def test_a_watcher_sees_each_iteration_and_what_a_fit_that_ended_there_gives(estimate, warm_up):
+def test_a_watcher_sees_each_iteration_and_what_a_fit_that_ended_there_gives(
+    estimate, warm_up, monkeypatch
+):
+    monkeypatch.setattr(lm, "CAREFUL_DAMPING", 1e-5)  # so bold that the evidence falls at times
     problem, watch = make_problem(n_samples=12), Watch()
     options = {"estimate": estimate, "warm_up": warm_up}
-    solve(problem, Monitor(40, Record(), watcher=watch), **options)
-    assert [n_iter for _, n_iter in watch.begun] == list(range(40))
+    solution = solve(problem, Monitor(60, Record(), watcher=watch), **options)
+    assert [n_iter for _, n_iter in watch.begun] == list(range(60))
     np.testing.assert_array_equal(watch.begun[0][0], problem[1])
-    for n_iter in (1, 2, 3, 4, 39, 40):
+    looked_at = [1, 2, 3, 4, 60]
+    if estimate and not warm_up:
+        found = np.array(solution.record.columns["log_evidence"])
+        falling = np.flatnonzero(found < np.fmax.accumulate(found))
+        looked_at.append(falling[0] + 1)
+    for n_iter in looked_at:
         ended = solve(problem, Monitor(n_iter, Record()), **options)
         np.testing.assert_array_equal(watch.ended[n_iter - 1], ended.theta)
 
