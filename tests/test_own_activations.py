@@ -104,6 +104,7 @@ def tanh_by_name(z):
     return math_tanh(z)
 
 
+@compiles
 def test_tanh_and_exp_imported_by_name_are_those_of_the_built_ins():
     by_name = Activation(tanh_by_name, own_tanh_slope, output_range=(-1, 1))
     z = np.linspace(-3, 3, 101)
