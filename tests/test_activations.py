@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from numba import config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
@@ -11,8 +10,7 @@ from sklearn_tinymlp._activations import (
     POSITIVE_ACTIVATIONS,
     compiled,
 )
-
-pytestmark = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="calls the machine code")
+from sklearn_tinymlp._compilation import call_from_python
 
 KINKED = ("relu", "leaky_relu")
 
@@ -77,12 +75,7 @@ AT_INFINITY = {
 def value_and_slope(name, z, dtype="float64"):
     values = np.array(z, dtype=dtype, ndmin=1)
     slopes = np.full_like(values, 7)
-    function = compiled(name, dtype).ctypes
-    pointers = [
-        array.ctypes.data_as(kind)
-        for array, kind in zip((values, slopes), function.argtypes, strict=False)
-    ]
-    function(*pointers, values.size)
+    call_from_python(compiled(name, dtype), (values, slopes), (values.size,))
     return values, slopes
 
 
@@ -206,12 +199,7 @@ def test_slope_at_the_kink_is_the_left_one(name):
 
 def test_only_the_given_numbers_are_touched():
     values, slopes = np.full(5, 2.0), np.full(5, 7.0)
-    function = compiled("tanh", "float64").ctypes
-    pointers = [
-        array.ctypes.data_as(kind)
-        for array, kind in zip((values, slopes), function.argtypes, strict=False)
-    ]
-    function(*pointers, 3)
+    call_from_python(compiled("tanh", "float64"), (values, slopes), (3,))
     assert_array_equal(values[3:], 2.0)
     assert_array_equal(slopes[3:], 7.0)
 

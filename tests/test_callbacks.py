@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, _kernels
+from sklearn_tinymlp._objective import Objective
 from sklearn_tinymlp._training import Monitor, Record, StopReason
 
 try:
@@ -270,6 +271,23 @@ def test_failed_line_search_is_an_ended_task_without_an_estimator():
     rest = recorder.steps()[est.n_iter_ :]
     assert len(recorder.begun) == len(recorder.ended)
     assert [row[2] for row in rest] in ([], [None])
+
+
+@needs_callbacks
+def test_a_line_search_that_finds_nothing_ends_its_task(monkeypatch):
+    loss_gradient = Objective.loss_gradient
+
+    def uphill(objective, theta):
+        loss, gradient = loss_gradient(objective, theta)
+        return loss, -gradient
+
+    monkeypatch.setattr(Objective, "loss_gradient", uphill)
+    recorder = Recorder()
+    est = regressor("lbfgs").set_callbacks(recorder)
+    fit_quietly(est, X, y)
+    assert est.stop_reason_ == "line_search"
+    assert len(recorder.begun) == len(recorder.ended)
+    assert [row[2] for row in recorder.steps()[est.n_iter_ :]] == [None]
 
 
 @needs_callbacks

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler, scale
 
 from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, _diagnosis, diagnose
 from sklearn_tinymlp._feasibility import intercept_sentence, needs_intercept, targets_out_of_range
-from sklearn_tinymlp._look import Look, largest_eigenvalue
+from sklearn_tinymlp._look import Look, conjugate_gradients, largest_eigenvalue
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -251,6 +251,57 @@ def test_weights_that_are_never_determined_are_worth_knowing():
     assert "151 weights for 30 targets" in finding.sentence
     mended = clone(net).set_params(**finding.parameters, alpha="auto").fit(X, y)
     assert "more_weights_than_data" not in [f.code for f in mended.diagnose(X, y)]
+
+
+@ignore_convergence
+def test_who_trains_by_lm_already_needs_the_evidence_only():
+    X, y = wave(30, noise=0.1)
+    net = make_net(solver="lm", hidden_layer_sizes=(50,), max_iter=5).fit(X, y)
+    (finding,) = [f for f in net.diagnose(X, y) if f.code == "more_weights_than_data"]
+    assert finding.remedy == "alpha='auto'"
+
+
+@ignore_convergence
+def test_a_rate_beyond_the_limit_is_named_before_the_loss_begins_to_rise():
+    # Orthogonal features of size 10 and 1: sgd is stable up to 2 / 10^2, the start is the minimum
+    # along the first, and along the second the loss falls in any case.
+    rng = np.random.RandomState(0)
+    Q, _ = np.linalg.qr(rng.standard_normal((50, 2)))
+    X = np.sqrt(50) * Q * [10.0, 1.0]
+    net = TinyMLPRegressor(**FULL_BATCH, hidden_layer_sizes=(), bias=False, standardize=False)
+    net.set_params(learning_rate=0.021, max_iter=6, batch_size=50)
+    net.fit(X, 5.0 * X[:, 1], coefs_init=[np.zeros((2, 1))])
+    assert (np.diff(net.loss_curve_) < 0).all()
+    (finding, *_) = net.diagnose(X, 5.0 * X[:, 1])
+    assert finding.code == "learning_rate_too_large"
+    assert f"the loss was once as low as {net.loss_curve_[-1]:.3g}" in finding.sentence
+    assert "It is above 0.02, where" in finding.sentence
+    assert finding.remedy == "learning_rate=0.01"
+
+
+@ignore_convergence
+@pytest.mark.parametrize(
+    ("scales", "what"),
+    [
+        ((1.0, 0.005), "standard deviations lie up to a factor 200 apart"),
+        ((0.01, 0.005), "the largest standard deviation is 0.01"),
+        ((5.0, 0.5), None),
+    ],
+)
+def test_scales_of_features_are_named_where_they_hinder(scales, what):
+    X = scale(np.random.RandomState(0).standard_normal((40, 2)))
+    y = X[:, 0] * X[:, 1]
+    net = make_net(max_iter=5, standardize=False).fit(X * scales, y)
+    found = [f.sentence for f in net.diagnose(X * scales, y) if f.code == "unscaled_features"]
+    assert len(found) == (what is not None)
+    assert all(what in sentence for sentence in found)
+
+
+def test_a_system_without_a_bend_has_no_solution_to_approach():
+    right = np.arange(3.0)
+    assert_allclose(conjugate_gradients(lambda v: 0 * v, right, 5), 0.0)
+    A = np.diag([1.0, 2.0, 3.0])
+    assert_allclose(conjugate_gradients(lambda v: A @ v, right, 5), np.linalg.solve(A, right))
 
 
 @ignore_convergence
@@ -674,6 +725,9 @@ def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
         warnings.filterwarnings("default", module="nowhere")
         with pytest.raises(AssertionError):
             make_net(max_iter=3).fit(X, y)
+        warnings.resetwarnings()
+        with pytest.raises(AssertionError):
+            make_net(max_iter=3).fit(X, y)
 
 
 # ------------------------------------------------------------------------- what it works on
@@ -744,6 +798,21 @@ def test_mlp_regressor_is_diagnosed_in_its_own_terms():
     codes = {finding.code: finding for finding in diagnose(mlp, X, 1e4 + 1e3 * y)}
     assert codes["unscaled_target"].remedy.startswith("TransformedTargetRegressor(mlp")
     assert codes["no_better_than_mean"].remedy == "TinyMLPRegressor(..., solver='lm')"
+
+
+@ignore_convergence
+def test_weights_count_in_the_diagnosis_of_mlp_regressor():
+    X, y = wave()
+    weight = np.random.RandomState(0).uniform(size=40)
+    params = {"hidden_layer_sizes": (20,), "solver": "sgd", "learning_rate_init": 1e-6}
+    mlp = MLPRegressor(random_state=0, **params).fit(X, y)
+    found = diagnose(mlp, X, y, sample_weight=weight)
+    assert str(found) != str(diagnose(mlp, X, y))
+    # Weights that are whole numbers are rows so many times over.
+    whole = np.arange(40) % 3
+    (first, *_) = diagnose(mlp, X, y, sample_weight=whole)
+    (repeated, *_) = diagnose(mlp, np.repeat(X, whole, 0), np.repeat(y, whole))
+    assert first.sentence == repeated.sentence
 
 
 @ignore_convergence

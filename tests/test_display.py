@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 
 import sklearn_tinymlp
 from sklearn_tinymlp import (
@@ -322,6 +322,16 @@ def test_network_of_mlp_regressor_in_a_pipeline_has_its_names():
     assert "height" in texts and "relu" in texts
     named = NetworkDisplay.from_estimator(model, feature_names=["a", "b", "c"])
     assert "b" in [text.get_text() for text in named.texts_]
+
+
+def test_inputs_are_numbered_where_a_transformer_does_not_know_their_names():
+    mlp = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = make_pipeline(FunctionTransformer(np.square), mlp).fit(X, y)
+    diagram = _diagram.diagram_of(model, X)
+    labels = [node.label for node in diagram.nodes if node.x == 0 and node.kind == "unit"]
+    assert labels == ["x0", "x1", "x2"]
 
 
 def test_network_with_an_activation_of_ones_own():

@@ -13,7 +13,7 @@ from problems import PROBLEMS
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPRegressor, _regressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -223,6 +223,16 @@ def test_wrong_types_and_ranges_are_refused(name, value):
         clone(net).partial_fit(X, y)
 
 
+def test_parameters_found_valid_are_forgotten_before_they_are_too_many(monkeypatch):
+    monkeypatch.setattr(_regressor, "VALID_PARAMETERS", set())
+    monkeypatch.setattr(_regressor, "MOST_VALID_PARAMETERS", 2)
+    for alpha in (0.0, 1.0, 2.0, 3.0, 0.0):
+        make_net(alpha=alpha)._validate_params()
+        assert 1 <= len(_regressor.VALID_PARAMETERS) <= 2
+    with pytest.raises(ValueError, match="alpha"):
+        make_net(alpha=-1.0)._validate_params()
+
+
 def test_every_parameter_has_wrong_values_in_the_table():
     assert NOT_ALLOWED.keys() == TinyMLPRegressor().get_params().keys()
 
@@ -294,6 +304,16 @@ def test_a_warning_made_an_error_changes_nothing():
         warnings.simplefilter("error")
         net.set_params(max_iter=5, warm_start=True)
         assert_refused(net, "fit", {}, Warning, "Maximum iterations")
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_where_no_rate_is_stable_none_is_advised():
+    inputs = np.linspace(-2, 2, 40)[:, np.newaxis]
+    net = TinyMLPRegressor(solver="sgd", activation="identity", standardize=False, random_state=0)
+    for unit, advice in ((1e10, " The learning rate of 0.001 is above .*"), (1e160, "")):
+        with pytest.raises(ValueError, match=f"need to be preprocessed[.]{advice}$"):
+            net.fit(inputs * unit, np.sin(inputs.ravel()))
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -1,4 +1,3 @@
-import ctypes
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from sklearn.utils import shuffle
 
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor, _kernels, _objective, _products, _stochastic
+from sklearn_tinymlp._compilation import call_from_python
 from sklearn_tinymlp._linear_algebra import gemm
 from sklearn_tinymlp._objective import Objective, Samples, kernel_network, kernel_rows, predict
 from sklearn_tinymlp._parameters import Architecture
@@ -197,12 +197,6 @@ def test_infinity_and_nan_are_not_hidden():
 # ------------------------------------------------------------------------------- the products
 
 
-def apply_product(function, arrays, sizes):
-    kinds = function.ctypes.argtypes
-    pointers = [ctypes.cast(a.ctypes.data, kind) for a, kind in zip(arrays, kinds, strict=False)]
-    function.ctypes(*pointers, *sizes)
-
-
 SIZES = [
     (1, 1, 1),
     (1, 5, 3),
@@ -215,7 +209,6 @@ SIZES = [
 ]
 
 
-@needs_machine_code
 @pytest.mark.parametrize("blas", [False, True], ids=["loops", "BLAS"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
@@ -231,11 +224,10 @@ def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_ro
         for keep in (0, 1):
             result = start.copy() if keep else np.full_like(start, np.nan)
             sizes = (n_in, n_out, n_rows, *steps, keep, gemm(dtype))
-            apply_product(combine, (stored, source, result), sizes)
+            call_from_python(combine, (stored, source, result), sizes)
             assert_allclose(result, expected + keep * start, rtol=rtol, atol=rtol)
 
 
-@needs_machine_code
 @pytest.mark.parametrize("bias", [0, 1])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
@@ -255,13 +247,12 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
     deltas = np.full_like(values, np.nan)
     arrays = (coefs, values, slopes, after, deltas, gradient, intercepts)
     function = _products.compiled_pass_back(dtype)
-    apply_product(function, arrays, (n_in, n_out, n_rows, bias))
+    call_from_python(function, arrays, (n_in, n_out, n_rows, bias))
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for actual, wanted in zip((deltas, gradient, intercepts), expected, strict=True):
         assert_allclose(actual, wanted, rtol=rtol, atol=rtol)
 
 
-@needs_machine_code
 @pytest.mark.parametrize("blas", [False, True], ids=["loops", "BLAS"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_p, n_q, n_rows", SIZES)
@@ -275,7 +266,7 @@ def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for transposed, steps in ((False, (n_q, 1)), (True, (1, n_p))):
         result = np.array(start.T if transposed else start, order="C")
-        apply_product(add_products, (p, q, result), (n_p, n_q, n_rows, *steps, gemm(dtype)))
+        call_from_python(add_products, (p, q, result), (n_p, n_q, n_rows, *steps, gemm(dtype)))
         assert_allclose(result.T if transposed else result, expected, rtol=rtol, atol=rtol)
 
 

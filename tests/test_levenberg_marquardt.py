@@ -3,14 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from scipy.sparse import csr_matrix
 
 from sklearn_tinymlp import TinyMLPRegressor, _kernels
 from sklearn_tinymlp import _levenberg_marquardt as lm
-from sklearn_tinymlp._evidence import Hyperparameters
+from sklearn_tinymlp._evidence import Hyperparameters, evidence, hessian
 from sklearn_tinymlp._objective import (
     Objective,
     Samples,
     kernel_network,
+    predict,
     second_order_arrays,
 )
 from sklearn_tinymlp._parameters import Architecture
@@ -59,8 +61,6 @@ def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
     weight = objective.training.weight
 
     def residuals(theta):
-        from sklearn_tinymlp._objective import predict
-
         samples = objective.training
         outputs = predict(objective.network, samples.rows, samples.n_samples, theta)
         return np.sqrt(weight)[:, None] * (outputs - samples.y)
@@ -76,6 +76,22 @@ def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
     for k in range(3):
         expected = np.triu(jacobian[:, :, k] @ jacobian[:, :, k].T)
         np.testing.assert_allclose(np.triu(picture.hessians[k]), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("n_samples", [37, 150])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_sparse_rows_give_the_jacobian_of_dense_ones(weighted, n_samples):
+    dense, theta = make_objective(
+        (4, 3, 2), ("tanh", "identity"), weighted=weighted, n_samples=n_samples
+    )
+    X = np.where(np.arange(4) == np.arange(n_samples)[:, None] % 5, dense.training.rows.values, 0)
+    weight = dense.training.weight if weighted else None
+    pictures = []
+    for data in (X, csr_matrix(X)):
+        objective = replace(dense, training=Samples.of(data, dense.training.y, weight))
+        pictures.append([*objective.residual_jacobian(theta), *objective.gauss_newton(theta)])
+    for ours, theirs in zip(*pictures, strict=True):
+        np.testing.assert_allclose(np.triu(ours), np.triu(theirs), rtol=1e-12, atol=1e-14)
 
 
 def test_blocks_of_rows_add_up():
@@ -223,3 +239,227 @@ def test_the_small_matrix_and_the_large_one_give_the_same_step_and_evidence(n_ou
         results.append((parameters, curves, so.hyper, so.best))
     for one, other in zip(*results, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8)
+
+
+# --------------------------------------------------------------------- the loop, step by step
+
+
+class Run:
+    """Arrays of the compiled loop, and its first iterations from small damping."""
+
+    def __init__(
+        self, objective, theta, groups, hyper, *, dual=False, n_peaks=20, damping=1e-5, **options
+    ):
+        n_residuals = objective.training.y.size if dual else 0
+        weight_sum = objective.training.weight_sum
+        self.objective, self.theta = objective, theta.copy()
+        self.so = second_order_arrays(groups, *hyper, weight_sum, n_peaks, n_residuals)
+        self.progress = self.so.progress[0]
+        self.progress["damping"] = damping
+        self.options = objective.second_order_options(**options)
+
+    def iterate(self, n_iterations, budget=10**9):
+        """Give the rows of the curves that were written."""
+        curves = np.full((n_iterations, _kernels.N_SECOND_ORDER_COLUMNS), 7.0)
+        self.progress["iteration"] = 0
+        self.objective.iterate(self.theta, self.so, curves, self.options, budget)
+        return curves[: self.progress["iteration"]]
+
+
+def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up=0, damping=1e-5):
+    """Nielsen's damped steps and MacKay's re-estimates, from the picture at each point.
+
+    Give theta, the hyperparameters, the curves, the best of the evidence and how often a step was
+    rejected.
+    """
+    n, weight_sum = theta.size, objective.training.weight_sum
+    rows, growth, n_rejected, best = [], 2.0, 0, (-np.inf,)
+
+    def value(theta):
+        return hyper.beta @ objective.errors(theta) + 0.5 * hyper.alpha[groups] @ theta**2
+
+    for n_iter in range(1, n_iterations + 1):
+        picture = objective.gauss_newton(theta)
+        A = hessian(picture, hyper, groups)
+        A = np.triu(A) + np.triu(A, 1).T
+        gradient = hyper.beta @ picture.gradients + hyper.alpha[groups] * theta
+        while True:
+            damped = A + damping * np.trace(A) / n * np.eye(n)
+            if np.linalg.eigvalsh(damped)[0] > 0:
+                step = np.linalg.solve(damped, -gradient)
+                fall = value(theta) - value(theta + step)
+                if fall > 0:
+                    break
+            damping, growth, n_rejected = damping * growth, 2 * growth, n_rejected + 1
+        ratio = fall / -(gradient @ step + 0.5 * step @ A @ step)
+        damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
+        theta = theta + step
+        picture, scale = objective.gauss_newton(theta), objective.output_scale
+        squares = np.sum(theta[: objective.network.n_coefs] ** 2)
+        loss = np.mean(scale**2 * (picture.errors + 0.5 * objective.alpha * squares)) / weight_sum
+        row = [loss, np.abs(gradient).max(), damping, hyper.alpha[0], np.nan, np.nan]
+        if estimate and n_iter >= warm_up:
+            found = evidence(theta, picture, hyper, groups, weight_sum)
+            if not np.isnan(found.log_evidence):
+                row[4:] = found.log_evidence, found.gamma.sum()
+                if found.log_evidence > best[0]:
+                    best = found.log_evidence, loss, np.concatenate([theta, *hyper, found.gamma])
+                hyper = found.next
+        rows.append(row)
+    return theta, hyper, np.array(rows), best, n_rejected
+
+
+def make_problem(n_outputs=1, weighted=False, n_samples=37, n_groups=2):
+    """Too little penalty and a start far off: some steps are rejected."""
+    objective, theta = make_objective(
+        (2, 4, n_outputs), ("tanh", "identity"), weighted=weighted, n_samples=n_samples, alpha=0.7
+    )
+    objective = replace(objective, output_scale=np.linspace(0.5, 2.0, n_outputs))
+    groups = np.arange(theta.size) % n_groups
+    hyper = Hyperparameters(np.linspace(0.02, 0.05, n_groups), np.linspace(1.0, 3.0, n_outputs))
+    return objective, 2.0 * theta, groups, hyper
+
+
+@pytest.mark.parametrize("dual", [False, True], ids=["large matrix", "small matrix"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize(
+    ("estimate", "warm_up"), [(False, 0), (True, 0), (True, 4)], ids=["fixed", "auto", "warm-up"]
+)
+def test_iterations_are_those_of_the_published_algorithm(
+    estimate, warm_up, n_outputs, weighted, dual
+):
+    problem = make_problem(n_outputs, weighted)
+    theta, hyper, curves, best, n_rejected = in_numpy(
+        *problem, 8, estimate=estimate, warm_up=warm_up
+    )
+    assert n_rejected > 0
+    run = Run(*problem, dual=dual, estimate=estimate, warm_up=warm_up)
+    np.testing.assert_allclose(run.iterate(8), curves, rtol=1e-6)
+    np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
+    np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(hyper), rtol=1e-6)
+    assert run.progress["n_iter"] == 8
+    assert run.progress["event"] == _kernels.RUNNING
+    if estimate:
+        assert run.progress["best_evidence"] == pytest.approx(best[0], rel=1e-6)
+        assert run.progress["best_loss"] == pytest.approx(best[1], rel=1e-6)
+        np.testing.assert_allclose(run.so.best, best[2], rtol=1e-6)
+
+
+def test_where_A_is_not_positive_definite_damping_grows_and_the_evidence_waits():
+    objective, theta, groups, hyper = make_problem(n_samples=5)  # 5 rows, 17 parameters
+    problem = objective, theta, groups, hyper._replace(alpha=np.full(2, -1e-4))
+    theta, _, curves, _, n_rejected = in_numpy(*problem, 3, estimate=True)
+    assert n_rejected > 0
+    run = Run(*problem, estimate=True)
+    np.testing.assert_allclose(run.iterate(3), curves, rtol=1e-6)
+    assert np.isnan(curves[:, _kernels.LOG_EVIDENCE]).all()
+    np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
+    np.testing.assert_array_equal(run.so.hyper[:-2], np.concatenate(problem[-1]))
+    assert run.progress["event"] == _kernels.RUNNING
+    assert run.progress["best_evidence"] == -np.inf
+
+
+def test_it_ends_where_no_step_lowers_the_objective_and_there_is_no_evidence():
+    objective, theta, groups, hyper = make_linear_problem(n_samples=1)
+    nothing = Samples.of(objective.training.rows.values, np.zeros((1, 1)))
+    hyper = hyper._replace(alpha=np.array([-1e-3]))
+    run = Run(replace(objective, training=nothing), 0 * theta, groups, hyper, estimate=True)
+    curves = run.iterate(5)
+    assert len(curves) == 1 and np.isnan(curves[0, _kernels.LOG_EVIDENCE])
+    assert run.progress["event"] == _kernels.STALLED
+
+
+def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
+    problem = make_problem(n_samples=12)
+    run = Run(*problem, estimate=True)
+    curves = run.iterate(60)
+    found = curves[:, _kernels.LOG_EVIDENCE]
+    best = int(np.argmax(found))
+    assert 0 < best < 59
+    assert run.progress["best_evidence"] == found[best]
+    assert run.progress["best_loss"] == curves[best, _kernels.LOSS]
+    again = Run(*problem, estimate=True)
+    again.iterate(best)
+    hyper = again.so.hyper[:-2].copy()
+    again.iterate(1)
+    gamma = again.so.result[1:3]
+    np.testing.assert_array_equal(run.so.best, np.concatenate([again.theta, hyper, gamma]))
+
+
+@pytest.mark.parametrize("rise", [0.1, 1.0])
+@pytest.mark.parametrize("n_peaks", [2, 4])
+def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(n_peaks, rise):
+    run = Run(*make_problem(), estimate=True, n_peaks=n_peaks, rise=rise)
+    found = run.iterate(200)[:, _kernels.LOG_EVIDENCE]
+    assert run.progress["event"] == _kernels.CONVERGED
+    best = np.maximum.accumulate(found)
+    rises = best[n_peaks - 1 :] - best[: 1 - n_peaks]
+    assert rises[-1] <= rise
+    assert (rises[:-1] > rise).all()
+
+
+@pytest.mark.parametrize("reduction", [1e-2, 1e-4])
+def test_with_a_fixed_penalty_it_ends_once_the_objective_falls_by_no_more_than_asked(reduction):
+    problem = objective, theta, groups, hyper = make_problem()
+    run = Run(*problem, estimate=False, reduction=reduction)
+    values = []
+    while run.progress["event"] == _kernels.RUNNING:
+        errors, alpha = objective.errors(run.theta), hyper.alpha[groups]
+        values.append(hyper.beta @ errors + 0.5 * alpha @ run.theta**2)
+        run.iterate(1)
+    assert run.progress["event"] == _kernels.STALLED
+    values.append(values[-1] - run.progress["fall"])
+    falls = -np.diff(values) / values[:-1]
+    assert falls[-1] <= reduction
+    assert len(falls) > 2 and (falls[:-1] > reduction).all()
+
+
+@pytest.mark.parametrize("estimate", [False, True])
+def test_it_ends_at_the_first_loss_that_is_low_enough(estimate):
+    problem = make_problem()
+    losses = Run(*problem, estimate=estimate).iterate(10)[:, _kernels.LOSS]
+    for loss_tol in (losses[4], np.nextafter(losses[4], np.inf)):
+        run = Run(*problem, estimate=estimate, loss_tol=loss_tol)
+        curves = run.iterate(10)
+        assert run.progress["event"] == _kernels.TARGET_REACHED
+        assert len(curves) == 1 + np.flatnonzero(losses <= loss_tol)[0]
+        if estimate:  # what met the target is kept, were its evidence the best or not
+            assert run.progress["best_loss"] == curves[-1, _kernels.LOSS]
+            np.testing.assert_array_equal(run.so.best[: run.theta.size], run.theta)
+
+
+def make_linear_problem(n_samples=37):
+    """Ridge regression: a step or two lead to the minimum."""
+    objective, theta = make_objective((2, 1), ("identity",), n_samples=n_samples)
+    return objective, theta, np.zeros(3, int), Hyperparameters(np.array([0.3]), np.array([2.0]))
+
+
+@pytest.mark.parametrize("warm_up", [0, 10**6])
+@pytest.mark.parametrize("estimate", [False, True])
+def test_where_no_step_lowers_the_objective_it_says_so_and_the_evidence_goes_on(estimate, warm_up):
+    objective, theta, groups, hyper = make_linear_problem()
+    run = Run(objective, theta, groups, hyper, estimate=False)
+    run.iterate(100)
+    assert run.progress["event"] == _kernels.STALLED
+    minimum = run.theta.copy()
+    run = Run(objective, minimum, groups, hyper, estimate=estimate, warm_up=warm_up)
+    curves = run.iterate(1)
+    np.testing.assert_array_equal(run.theta, minimum)
+    assert run.progress["fall"] == 0.0
+    assert run.progress["damping"] == curves[0, _kernels.DAMPING] == _kernels.FIRST_DAMPING
+    assert run.progress["growth"] == 2.0
+    if estimate:
+        assert run.progress["event"] == _kernels.RUNNING
+        picture = objective.gauss_newton(minimum)
+        found = evidence(minimum, picture, hyper, groups, 37.0)
+        assert curves[0, _kernels.LOG_EVIDENCE] == pytest.approx(found.log_evidence)
+        np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(found.next), rtol=1e-9)
+    else:
+        assert run.progress["event"] == _kernels.STALLED
+
+
+def test_damping_falls_to_a_third_where_the_picture_is_exact_and_has_a_floor():
+    for damping, expected in ((3e-5, 1e-5), (2e-12, _kernels.LEAST_DAMPING)):
+        run = Run(*make_linear_problem(), estimate=False, damping=damping)
+        assert run.iterate(1)[0, _kernels.DAMPING] == pytest.approx(expected, rel=1e-9, abs=0)

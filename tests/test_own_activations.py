@@ -9,6 +9,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from functools import partial
+from math import tanh as math_tanh
 from pathlib import Path
 
 import joblib
@@ -97,6 +98,34 @@ def test_own_activation_in_a_list_and_for_the_output(layout):
     theirs = fitted(["tanh", "relu"], layout(X), 0.9 * Y, **{**params, "output_activation": "tanh"})
     assert ours.out_activation_ == "own_tanh"
     assert_allclose(ours.predict(layout(X)), theirs.predict(layout(X)), rtol=1e-6)
+
+
+def tanh_by_name(z):
+    return math_tanh(z)
+
+
+@compiles
+def test_tanh_and_exp_imported_by_name_are_those_of_the_built_ins():
+    by_name = Activation(tanh_by_name, own_tanh_slope, output_range=(-1, 1))
+    z = np.linspace(-3, 3, 101)
+    assert_array_equal(value_and_slope(by_name, z)[0], value_and_slope("tanh", z)[0])
+
+
+@pytest.mark.filterwarnings("ignore:numba cannot compile")
+def test_functions_that_read_different_lists_are_different_activations():
+    def leaking(slopes):
+        return Activation(
+            lambda z: np.where(z > 0, z, slopes[0] * z),
+            lambda z: np.where(z > 0, 1.0, slopes[0]),
+            name="leaking",
+        )
+
+    one, other = leaking([0.1]), leaking([0.2])
+    assert one != other
+    assert leaking((0.1,)) == leaking((0.1,)) != leaking((0.2,))
+    for activation, slope in ((one, 0.1), (other, 0.2)):
+        value, _ = value_and_slope(activation, np.array([-1.0]))
+        assert_allclose(value, -slope)
 
 
 def mask_value(z):

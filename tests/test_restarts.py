@@ -53,6 +53,44 @@ def test_starts_are_trained_at_the_same_time(monkeypatch):
     assert len(train_all(train, [(0,), (1,)], Interruption(), in_threads=True)) == 2
 
 
+def start_that_ends_once_interrupted(event):
+    """The first start goes on until another thread asks it to end."""
+
+    def train(number):
+        assert event.wait(timeout=10)
+        return solution(number, StopReason.INTERRUPTED)
+
+    return train
+
+
+def test_ctrl_c_while_threads_train_ends_them_and_keeps_what_they_have(monkeypatch):
+    def pressed(trainings, return_when):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_restarts, "_openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr(_restarts, "wait", pressed)
+    event = threading.Event()
+    solutions = train_all(
+        start_that_ends_once_interrupted(event), [(0,), (1,)], event, in_threads=True
+    )
+    assert event.is_set()
+    assert solutions[0].reason is StopReason.INTERRUPTED
+
+
+def test_an_error_in_one_thread_ends_the_others_and_is_raised(monkeypatch):
+    monkeypatch.setattr(_restarts, "_openmp_effective_n_threads", lambda: 2)
+    event = threading.Event()
+    until_interrupted = start_that_ends_once_interrupted(event)
+
+    def train(number):
+        if number == 1:
+            raise ZeroDivisionError
+        return until_interrupted(number)
+
+    with pytest.raises(ZeroDivisionError):
+        train_all(train, [(0,), (1,)], event, in_threads=True)
+
+
 @pytest.mark.parametrize("solver", [*SOLVERS, "lm"])
 def test_the_number_of_threads_changes_nothing(monkeypatch, solver):
     nets = []

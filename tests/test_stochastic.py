@@ -1,6 +1,10 @@
+import threading
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.utils import shuffle
+from watching import Watch, watch_budgets
 
 from sklearn_tinymlp import _kernels, _stochastic
 from sklearn_tinymlp._objective import Objective, Samples, kernel_network
@@ -166,6 +170,51 @@ def test_momentum_follows_its_recurrence(objective, nesterov):
     assert_allclose(state.moment, velocity, rtol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [1, 5, 12])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_each_batch_is_a_step_along_its_own_gradient(solver, n_outputs, weighted, batch_size):
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((N_SAMPLES, 2)), rng.standard_normal((N_SAMPLES, n_outputs))
+    weight = np.r_[np.zeros(5), rng.uniform(0.5, 2.0, N_SAMPLES - 5)] if weighted else None
+    architecture = Architecture((2, 3, n_outputs))
+    network = kernel_network(architecture, ("tanh", "identity"), "squared_error", "float64")
+    start = rng.standard_normal(architecture.n_parameters)
+    solution, _, state = train(
+        Objective(network, Samples.of(X, y, weight), 0.3),
+        start,
+        solver,
+        changes={"alpha": 0.3},
+        watch={"max_iter": 1},
+        batch_size=batch_size,
+    )
+    theta, mean, square, total, t = start, 0.0, 0.0, 0.0, 0
+    is_coef = np.arange(theta.size) < architecture.n_coefs
+    for first in range(0, N_SAMPLES, batch_size):
+        rows = slice(first, first + batch_size)
+        given = None if weight is None else weight[rows]
+        if given is not None and not given.any():
+            continue  # a batch without weight has no say
+        batch = Objective(network, Samples.of(X[rows], y[rows], given), 0.0)
+        loss, gradient = batch.loss_gradient(theta)
+        penalty = 0.3 / batch.training.weight_sum
+        total += len(y[rows]) * (loss + 0.5 * penalty * np.sum(theta[is_coef] ** 2))
+        # As in MLPRegressor the gradient is that of the sum over the outputs.
+        gradient = n_outputs * gradient + penalty * is_coef * theta
+        t += 1
+        if solver == "adam":
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            rate = 0.01 * np.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+            theta = theta - rate * mean / (np.sqrt(square) + 1e-8)
+        else:
+            theta = theta - 0.01 * gradient
+    assert_allclose(solution.theta, theta, rtol=1e-10)
+    assert_allclose(solution.loss, total / N_SAMPLES, rtol=1e-12)
+    assert state.progress["step"] == (t if solver == "adam" else 0)
+
+
 def test_the_first_step_of_adam_is_the_rate_in_each_coordinate(objective):
     gradient = objective.loss_gradient(np.zeros(3))[1]
     solution, _, _ = train(
@@ -240,6 +289,49 @@ def test_adaptive_ends_when_the_rate_is_small(objective):
     assert solution.n_iter == len(rates) < 30
 
 
+def test_adaptive_ends_at_the_least_rate_itself(objective):
+    changes = {"schedule": _kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes["learning_rate_init"] = _stochastic.LEAST_RATE
+    solution, *_ = train(objective, changes=changes, watch={"max_iter": 50})
+    assert (solution.reason, solution.n_iter) == (StopReason.TOL, 3)
+
+
+STANDSTILL = "did not improve more than tol=1000000000.000000 for 1 consecutive epochs."
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("schedule", [_kernels.CONSTANT, _kernels.ADAPTIVE])
+def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_stopping, capsys):
+    changes = {"schedule": schedule, "tol": 1e9, "n_iter_no_change": 1, "learning_rate_init": 2e-6}
+    watch = {"max_iter": 50, "verbose": True}
+    what = "Training loss"
+    if early_stopping:
+        what = "Validation score"
+        watch |= {"early_stopping": True, "tol": 1e9, "n_iter_no_change": 1}
+        watch["validate"] = lambda theta: (0.0, 0.5)
+    train(objective, changes=changes, watch=watch)
+    printed = capsys.readouterr().out.splitlines()
+    said = [line for line in printed if not line.startswith(("Iteration", "Validation score:"))]
+    if schedule == _kernels.CONSTANT:
+        assert said == [f"{what} {STANDSTILL} Stopping."]
+    else:
+        assert said == [
+            f"{what} {STANDSTILL} Setting learning rate to 0.000000",
+            f"{what} {STANDSTILL} Learning rate too small. Stopping.",
+        ]
+
+
+def test_early_stopping_gives_the_last_parameters_where_the_target_is_met(objective):
+    scores = iter([3.0, 2.0, 1.0, 0.0])  # the best are the first
+    target = train(objective)[1].record.columns["loss"][2]
+    watch = {"early_stopping": True, "validate": lambda theta: (0.0, next(scores))}
+    solution, *_ = train(
+        objective, changes={"loss_tol": target}, watch={**watch, "loss_tol": target}
+    )
+    assert (solution.reason, solution.n_iter) == (StopReason.LOSS_TOL, 3)
+    assert_array_equal(solution.theta, train(objective, watch={"max_iter": 3})[0].theta)
+
+
 def test_a_standstill_of_the_loss_ends_training(objective):
     changes = {"tol": 1e9, "n_iter_no_change": 3}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 100})
@@ -296,6 +388,48 @@ def test_early_stopping_gives_the_parameters_of_the_best_score(objective):
     assert state.progress["no_improvement"] == 3
 
 
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_watcher_sees_each_epoch(objective, shuffled):
+    watch = Watch()
+    given = {"shuffle": shuffled, "batch_size": 5}
+    train(objective, watch={"watcher": watch}, **given)
+    assert [n_iter for _, n_iter in watch.begun] == list(range(5))
+    assert_array_equal(watch.begun[0][0], 0.0)
+    for k in range(1, 6):
+        ended, _, _ = train(objective, watch={"max_iter": k}, **given)
+        assert_array_equal(watch.ended[k - 1], ended.theta)
+        if k < 5:
+            assert_array_equal(watch.begun[k][0], ended.theta)
+
+
+def test_a_later_call_does_no_more_epochs_than_are_left(objective, monkeypatch):
+    three_epochs = 3 * N_SAMPLES
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: three_epochs)
+    monkeypatch.setattr(_stochastic, "next_budget", lambda budget, seconds: three_epochs)
+    solution, watcher, _ = train(objective)
+    assert solution.n_iter == len(watcher.record.columns["loss"]) == 5
+
+
+def test_a_watcher_may_end_it(objective):
+    solution, _, _ = train(objective, watch={"watcher": Watch(stop_after=3)})
+    assert (solution.reason, solution.n_iter) == (StopReason.CALLBACK, 3)
+    assert solution.warning is None
+
+
+def test_each_call_is_given_the_budget_that_follows_from_the_one_before(objective, monkeypatch):
+    calls, given, run_epochs = watch_budgets(monkeypatch, _stochastic), [], _kernels.run_epochs
+
+    def keep(*arguments):
+        given.append(arguments[-1])
+        return run_epochs(*arguments)
+
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: n_parameters)
+    monkeypatch.setattr(_kernels, "run_epochs", keep)
+    train(objective, batch_size=5)
+    assert calls == [(3 + k, 3.0) for k in range(len(calls))]
+    assert given == [3 + k for k in range(len(calls))] and len(calls) > 5
+
+
 def test_a_single_epoch_has_no_reason_and_no_warning(objective):
     solution, _, _ = train(objective, single_epoch=True)
     assert solution.n_iter == 1
@@ -338,6 +472,26 @@ def test_another_bit_generator_is_not_lent():
     assert not twister.lent
     twister.put_back()
     np.testing.assert_equal(random_state.get_state(legacy=False), before)
+
+
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64])
+def test_the_random_state_stands_where_scikit_learns_would(objective, generator):
+    ours, theirs = (np.random.RandomState(generator(3)) for _ in range(2))
+    train(objective, shuffle=True, random_state=ours, watch={"max_iter": 4})
+    order = np.arange(N_SAMPLES)
+    for _ in range(4):
+        order = shuffle(order, random_state=theirs)
+    assert_array_equal(ours.uniform(size=3), theirs.uniform(size=3))
+
+
+def test_after_an_interrupt_an_epoch_begins_anew(objective, monkeypatch):
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: 3)
+    interrupted = threading.Event()
+    interrupted.set()
+    solution, _, state = train(objective, batch_size=3, watch={"interrupted": interrupted})
+    assert (solution.reason, solution.n_iter) == (StopReason.INTERRUPTED, 0)
+    assert state.progress["step"] == 0 and state.moment.any()  # a batch was done
+    assert state.progress["row"] == 0
 
 
 def interrupting(monkeypatch, error, after):
