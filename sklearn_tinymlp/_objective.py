@@ -125,7 +125,9 @@ def second_order_arrays(
     progress = np.zeros(1, _kernels.SECOND_ORDER_DTYPE)
     progress["damping"], progress["growth"] = _kernels.FIRST_DAMPING, 2.0
     progress["best_evidence"], progress["loss"] = -np.inf, np.inf
+    block_rows = _kernels.BLOCK_ROWS
     if n_residuals:
+        block_rows = min(block_rows, n_residuals // n_outputs)
         picture = matrix = n_parameters * n_residuals
         factor = n_residuals * (n_residuals + 1)
     else:
@@ -149,8 +151,8 @@ def second_order_arrays(
             "numbers": 1,
             "trial": n_parameters,
             "trial_errors": n_outputs,
-            "block_residuals": n_outputs * _kernels.BLOCK_ROWS,
-            "block_jacobian": n_outputs * n_parameters * _kernels.BLOCK_ROWS,
+            "block_residuals": n_outputs * block_rows,
+            "block_jacobian": n_outputs * n_parameters * block_rows,
         }
     )
     return _kernels.SecondOrder(

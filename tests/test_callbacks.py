@@ -277,7 +277,7 @@ def test_failed_line_search_is_an_ended_task_without_an_estimator():
 def test_a_line_search_that_finds_nothing_ends_its_task(monkeypatch):
     loss_gradient = Objective.loss_gradient
 
-    def uphill(objective, theta):
+    def uphill(objective, theta, between=None):
         loss, gradient = loss_gradient(objective, theta)
         return loss, -gradient
 

@@ -306,8 +306,6 @@ def test_a_warning_made_an_error_changes_nothing():
         assert_refused(net, "fit", {}, Warning, "Maximum iterations")
 
 
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_where_no_rate_is_stable_none_is_advised():
     inputs = np.linspace(-2, 2, 40)[:, np.newaxis]
     net = TinyMLPRegressor(solver="sgd", activation="identity", standardize=False, random_state=0)
