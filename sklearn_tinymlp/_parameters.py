@@ -1,7 +1,8 @@
 """Layer shapes, the one flat vector of all coefs and intercepts, and how it is initialised."""
 
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import cached_property
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -49,31 +50,31 @@ class Architecture:
     units: tuple[int, ...]
     bias: bool = True
 
-    @property
+    @cached_property
     def coef_shapes(self) -> list[tuple[int, int]]:
         """Shape of each layer's coefs, (units before, units after)."""
         return list(pairwise(self.units))
 
-    @property
+    @cached_property
     def n_coefs(self) -> int:
         """Number of coefs of all layers."""
         return sum(n_in * n_out for n_in, n_out in self.coef_shapes)
 
-    @property
+    @cached_property
     def n_parameters(self) -> int:
         """Length of `theta`."""
         return self.n_coefs + (sum(self.units[1:]) if self.bias else 0)
 
-    @property
-    def coef_starts(self) -> np.ndarray:
+    @cached_property
+    def coef_starts(self) -> list[int]:
         """Where each layer's coefs begin in `theta`."""
         sizes = [n_in * n_out for n_in, n_out in self.coef_shapes]
-        return np.cumsum([0, *sizes[:-1]])
+        return list(accumulate(sizes[:-1], initial=0))
 
-    @property
-    def intercept_starts(self) -> np.ndarray:
+    @cached_property
+    def intercept_starts(self) -> list[int]:
         """Where each layer's intercepts begin in `theta`, or would."""
-        return self.n_coefs + np.cumsum([0, *self.units[1:-1]])
+        return list(accumulate(self.units[1:-1], initial=self.n_coefs))
 
     def pack(self, coefs, intercepts, dtype) -> np.ndarray:
         """Join coefs and intercepts into a new flat vector that begins with a cache line."""
