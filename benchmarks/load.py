@@ -1,13 +1,13 @@
 """Under load: memory after thousands of fits, memory of large data, how soon Ctrl-C is heard.
 
-Usage: python -m benchmarks.load [--quick]
+Usage: python -m benchmarks.load [--quick] [--write-docs]
 """
 
 import argparse
 import os
 from runpy import run_path
 
-from .report import ROOT, table
+from .report import ROOT, table, write_between_markers
 from .scaling import MEMORY_IN_USE
 from .timing import in_new_process
 
@@ -117,7 +117,14 @@ def main():
         prog="python -m benchmarks.load", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--quick", action="store_true", help="less of everything")
-    quick = parser.parse_args().quick
+    parser.add_argument("--write-docs", action="store_true", help="write docs/promises.md")
+    arguments = parser.parse_args()
+    quick, tables = arguments.quick, []
+
+    def show(header, rows):
+        tables.append(table(header, rows))
+        print(tables[-1], end="\n\n", flush=True)
+
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     n_fits, n_rounds = (100, 3) if quick else (N_FITS, 9)
@@ -135,7 +142,7 @@ def main():
         f"ratio (goal {MOST_SLOWDOWN:g})",
         "met?",
     ]
-    print(table(header, rows), end="\n\n", flush=True)
+    show(header, rows)
 
     n = 200_000 if quick else 2_000_000
     rows = []
@@ -149,7 +156,7 @@ def main():
         figures = [f"{data:.0f}", f"{peak:.0f}", f"{most_mb(data):.0f}", met(peak <= most_mb(data))]
         rows.append([f"{what}, {n_rows:,} x 20", *figures])
     header = ["work", "data, MB", "peak with the data, MB", "goal: 1.5 data + 200", "met?"]
-    print(table(header, rows), end="\n\n", flush=True)
+    show(header, rows)
 
     child = run_path(str(ROOT / "tests" / "interrupted_fit.py"))
     rows = []
@@ -163,7 +170,9 @@ def main():
         f"most, s until fit returns (goal {MOST_SECONDS:g})",
         "met?",
     ]
-    print(table(header, rows))
+    show(header, rows)
+    if arguments.write_docs:
+        write_between_markers("docs/promises.md", "load", "\n\n".join(tables))
 
 
 if __name__ == "__main__":
