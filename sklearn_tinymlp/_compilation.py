@@ -106,8 +106,9 @@ def exact(function):
 def literal(function):
     """Compile a `part` that rounds as NumPy does: no multiplication is fused with an addition.
 
-    Of a b + c d either product may be fused, with other last bits; which one it is has been seen to
-    differ between a process that compiles and one that finds the machine code on disk.
+    Of a b + c d either product may be fused, and sums may be taken in another order, with other
+    last bits; which way it is has been seen to differ between a process that compiles and one that
+    finds the machine code on disk.
     """
     return _compile_part(function, False)
 

@@ -237,7 +237,13 @@ def sample_delta(loss, value, slope, target):
     return result
 
 
-@part
+@literal
+def two_products(a, b, c, d):
+    """Compute a b + c d, both products rounded."""
+    return a * b + c * d
+
+
+@literal
 def output_delta(net, y, weight, order, start, n_rows, work):
     """Write the output layer's deltas for a block of rows; return its summed, weighted loss."""
     last = net.layers.shape[0] - 1
@@ -352,10 +358,10 @@ def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, tot
         for k in range(net.n_coefs):
             t = theta[k]
             squares += t * t
-            gradient[k] = real_scale * gradient[k] + real_penalty * t
+            gradient[k] = two_products(real_scale, gradient[k], real_penalty, t)
         for k in range(net.n_coefs, theta.size):
             gradient[k] *= real_scale
-        total = total * scale + 0.5 * penalty * squares
+        total = two_products(total, scale, 0.5 * penalty, squares)
     return total
 
 
@@ -474,7 +480,8 @@ def finish_update(theta, moment, second_moment, net, gradient, scale, penalty, p
     for k in range(net.n_coefs):
         t = theta[k]
         squares += t * t
-        move(k, scale * gradient[k] + penalty * t, theta, moment, second_moment, pace)
+        g = two_products(scale, gradient[k], penalty, t)
+        move(k, g, theta, moment, second_moment, pace)
     for k in range(net.n_coefs, theta.size):
         move(k, scale * gradient[k], theta, moment, second_moment, pace)
     return squares
