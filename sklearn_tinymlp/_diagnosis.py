@@ -153,7 +153,9 @@ def _finding(fit, code, severity, sentence, /, **parameters) -> Finding:
 
 
 def _plain(r2) -> str:
-    """Show R² with three decimals, and 0.9999 not as 1."""
+    """Show R² with three decimals, 0.9999 not as 1, and that of a diverged fit by its size."""
+    if r2 < -1000.0:
+        return f"{r2:.3g}"
     return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"
 
 
@@ -460,7 +462,8 @@ def _stopped_by_tol(look):
         return
     # A loss that swings with the momentum ends training by the patience, not by tol.
     remedy = {"n_iter_no_change": 100}
-    moved = f"risen by {-look.last_fall:.0%}"
+    rise = -look.last_fall
+    moved = f"risen by {rise:.0%}" if rise < 10.0 else f"grown {1.0 + rise:.3g} times"
     if look.last_fall > 0.0 or not fit.stochastic:
         tol = float(f"{min(fit.params['tol'] / 100.0, 1e-4 * look.null):.0e}")
         remedy = {"tol": tol, "max_iter": 10 * int(fit.params["max_iter"])}
@@ -474,6 +477,12 @@ def _stopped_by_tol(look):
         f"conjugate-gradient steps lower it by another {look.gain:.1%}.",
         **remedy,
     )
+
+
+_BY_HEART = (
+    " But with {} weights for {} targets more iterations may learn the noise by heart: look at a "
+    "validation set, too."
+)
 
 
 def _max_iter(look):
@@ -492,13 +501,15 @@ def _max_iter(look):
         what = f"five conjugate-gradient steps lower the loss by {look.gain:.0%}, and it fell"
     else:
         return
+    what += f" in the last {n_late} of {fit.n_iter} iterations."
+    if not fit.by_evidence and 4 * fit.theta.size > fit.y.size:
+        what += _BY_HEART.format(fit.theta.size, fit.y.size)
     name = fit.stop_reason
     yield _finding(
         fit,
         "max_iter",
         WARNING,
-        f"Training was still improving when {name}={fit.params[name]} ended it: {what} in the last "
-        f"{n_late} of {fit.n_iter} iterations.",
+        f"Training was still improving when {name}={fit.params[name]} ended it: {what}",
         **{name: 10 * int(fit.params[name])},
     )
 

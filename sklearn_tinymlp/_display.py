@@ -921,7 +921,10 @@ def _like(X, rows):
 
 
 class RelevanceDisplay:
-    """How much each feature matters to the network: the bars of `feature_relevance_`.
+    """How large the first layer's weights of each feature are: the bars of `feature_relevance_`.
+
+    A feature whose weights are small hardly matters. One whose weights are large need not: what
+    it matters for is said by `sklearn.inspection.permutation_importance`.
 
     Parameters
     ----------

@@ -23,6 +23,11 @@ class Interruption:
         """Whether that was asked."""
         return self.asked
 
+    def heed(self) -> None:
+        """Raise KeyboardInterrupt if that was asked."""
+        if self.asked:
+            raise KeyboardInterrupt
+
     @contextmanager
     def hears_ctrl_c(self):
         """Let the first Ctrl-C set the flag; a second one raises KeyboardInterrupt, as any before.

@@ -265,8 +265,10 @@ class Objective:
         variance = float(np.average(deviations**2, axis=0, weights=weight).mean())
         return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
 
-    def gauss_newton(self, theta) -> GaussNewton:
+    def gauss_newton(self, theta, between=None) -> GaussNewton:
         """Errors, gradients and Gauss-Newton matrices of each output, block by block of rows.
+
+        `between` is called before each range of rows.
 
         Memory is O(n_outputs n_parameters (n_parameters + block)), whatever the number of rows.
         """
@@ -274,6 +276,8 @@ class Objective:
         groups, zero, one = np.zeros(theta.size), np.zeros(1), np.ones(n_outputs)
         so = second_order_arrays(groups, zero, one, 1.0, 1, picture_only=True)
         while so.progress["phase"] == _kernels.PICTURE:
+            if between is not None:
+                between()
             self.iterate(aligned_copy(theta), so, NO_CURVES, None, OPERATIONS_PER_CALL)
         return GaussNewton(
             so.errors,

@@ -45,16 +45,18 @@ class Posterior:
     y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
 
-    def calibrated(self, network, X, y, sample_weight) -> "Posterior":
+    def calibrated(self, network, X, y, sample_weight, between) -> "Posterior":
         """Widen the standard deviations to what leaving out each row of the training data shows.
 
-        `y` is standardised as theta is. A weight counts how often the row is there.
+        `y` is standardised as theta is. A weight counts how often the row is there. `between` is
+        called with each block of rows.
         """
         z = np.empty(y.shape)
         beta = (self.y_scale / self.noise_std) ** 2
         for rows, predictions, jacobian in self._jacobians(network, X):
             variance = np.column_stack([self._variance(part) for part in jacobian])
             freedom = np.maximum(1.0 - beta * variance, LEAST_FREEDOM)
+            between()
             z[rows] = np.abs(y[rows] - predictions.T) * np.sqrt(beta / freedom)
         quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
         return replace(self, widening=np.maximum(1.0, quantiles / NORMAL_QUANTILE))

@@ -259,7 +259,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Intercepts of each layer; zeros with ``bias=False``.
 
     loss_ : float
-        Training loss of the last epoch or iteration, penalty included.
+        Training loss, penalty included: of sgd and adam that of the last epoch, else that of
+        the weights that are kept; with the evidence these are those of its greatest value.
 
     best_loss_ : float or None
         Least training loss; None with `early_stopping`.
@@ -277,12 +278,12 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
         bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
         gradient_norm and damping, and by the evidence alpha (that of all but the output layer's
-        intercepts), log_evidence and n_effective_parameters; with a validation set validation_loss
-        and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+        intercepts), log_evidence (of standardised y) and n_effective_parameters; with a validation
+        set validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
     starts_ : dict of ndarray
         One row a random start, `n_init` of them: loss, n_iter and stop_reason; by the evidence
-        log_evidence, with `early_stopping` validation_score.
+        log_evidence (of standardised y), with `early_stopping` validation_score.
 
     n_iter_ : int
         Epochs or iterations of the last call.
@@ -305,7 +306,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         How many parameters the data determine, of `n_parameters_`.
 
     log_evidence_ : float
-        Logarithm of the probability of y given the hyperparameters, in nats.
+        Logarithm of the probability of y, in its own units, given the hyperparameters, in nats.
 
     feature_relevance_ : ndarray of shape (`n_features_in_`,)
         Root mean square of the first layer's coefs of each standardised input, summing to 1.
@@ -584,7 +585,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if self.solver not in STOCHASTIC_SOLVERS:
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
-                f"{self.solver} is not stochastic."
+                f"{self.solver} is not stochastic. Set solver='adam' or solver='sgd'."
             )
         return True
 
@@ -795,20 +796,36 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _posterior_inputs(self, X):
         """Give the network and the inputs in the units that the posterior was found in."""
         if self._posterior is None:
-            raise ValueError(
-                "A standard deviation needs the evidence: fit with solver='lm' (or 'auto', on data "
-                "that lm can take), alpha='auto' and early_stopping=False. This network was fitted "
-                f"with solver_={self.solver_!r}, alpha={self.alpha!r} and early_stopping="
-                f"{self.early_stopping!r}, and has {self.n_parameters_} parameters; up to "
-                f"{POSTERIOR_PARAMETERS} their distribution is kept, unless Ctrl-C ended the fit, "
-                "or y or sample_weight are so large or so unlike that the evidence is no number."
-            )
+            raise ValueError(f"A standard deviation needs the evidence: {self._no_posterior()}")
         X = X.astype(np.float64, copy=False)
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
         activations = self._layer_activations
         architecture = self._architecture()
         return kernel_network(architecture, activations, self._loss, "float64", False), X
+
+    def _no_posterior(self) -> str:
+        """Say why there is no distribution of the weights, and what to do."""
+        if self._loss == "poisson":
+            return "it is that of squared errors. This network was fitted with loss='poisson'."
+        if self.solver_ != "lm":
+            return (
+                "fit with solver='lm' and alpha='auto'. This network was fitted with solver_="
+                f"{self.solver_!r}; solver='auto' takes lm where data and network are small enough."
+            )
+        if self.early_stopping:
+            return "set early_stopping=False: with it the validation set chooses the weights."
+        if isinstance(self.alpha_, float) and self.alpha != "auto":
+            return f"set alpha='auto'. This network was fitted with alpha={self.alpha_!r}."
+        if self.n_parameters_ > POSTERIOR_PARAMETERS:
+            return (
+                f"the network has {self.n_parameters_} parameters, and up to "
+                f"{POSTERIOR_PARAMETERS} their distribution is kept. Take fewer units."
+            )
+        return (
+            "Ctrl-C ended the fit before it was computed, or y or sample_weight are so large or so "
+            "unlike that the evidence is no number. Fit again, or rescale them."
+        )
 
     _doc_link_module = "sklearn_tinymlp"
     _doc_link_template = _html.DOCUMENTATION
@@ -928,8 +945,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return solution
 
         small = architecture.n_parameters <= ONE_THREAD
-        one_thread = single_threaded_blas() if small else nullcontext()
-        with interrupted.hears_ctrl_c(), one_thread:
+        one_thread = single_threaded_blas if small else nullcontext
+        with interrupted.hears_ctrl_c(), one_thread():
             # Neither lines of text nor callbacks are to come from several threads.
             in_threads = not self.verbose and tasks is None
             solutions = train_all(train, starts, interrupted, in_threads)
@@ -962,9 +979,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         quick = len(y) * architecture.n_parameters**2 <= POSTERIOR_WORK_AFTER_CTRL_C
         if not self.early_stopping and (quick or not by_user):  # else theta is not the evidence's
             try:
-                posterior = self._calibrated_posterior(
-                    best, architecture, activations, scaling, data
-                )
+                stopped = Interruption()  # not by a Ctrl-C that has ended the training
+                with stopped.hears_ctrl_c(), one_thread():
+                    posterior = self._calibrated_posterior(
+                        best, architecture, activations, scaling, data, stopped.heed
+                    )
             except KeyboardInterrupt:  # of large data it takes as long as some iterations
                 warnings.warn(
                     "Interrupted by user: the standard deviations of predictions are left out.",
@@ -1215,8 +1234,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         relevance = np.sqrt(np.mean(architecture.unpack(solution.theta)[0][0] ** 2, axis=1))
         self.feature_relevance_ = relevance / max(relevance.sum(), np.finfo(float).tiny)
 
-    def _calibrated_posterior(self, solution, architecture, activations, scaling, data):
-        """Give the distribution of the weights; None without the evidence, or with very many."""
+    def _calibrated_posterior(self, solution, architecture, activations, scaling, data, between):
+        """Give the distribution of the weights; None without the evidence, or with very many.
+
+        `between` is called with each block of rows.
+        """
         state = solution.state
         if solution.log_evidence == -np.inf or not isinstance(state, _levenberg_marquardt.State):
             return None
@@ -1228,13 +1250,13 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             _samples(data, np.dtype(np.float64)),
             0.0,
         )
-        picture = objective.gauss_newton(solution.theta)
+        picture = objective.gauss_newton(solution.theta, between)
         factor = cholesky_factor(picture, state.hyper, state.groups)
         noise = scaling.y_scale / np.sqrt(state.hyper.beta)
         posterior = Posterior(solution.theta, factor, noise, scaling.y_scale)
         X, y, sample_weight = data
         X = X.astype(np.float64, copy=False)
-        return posterior.calibrated(objective.network, X, y, sample_weight)
+        return posterior.calibrated(objective.network, X, y, sample_weight, between)
 
     def _rank(self, solution) -> tuple:
         """Larger is better: finite weights, the target met, then score, evidence and loss."""

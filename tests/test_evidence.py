@@ -347,7 +347,7 @@ def test_many_parameters_of_few_rows_need_no_large_matrix():
         warnings.simplefilter("ignore")
         net.fit(X, y)
     assert net.n_parameters_ == 44_001
-    with pytest.raises(ValueError, match="44001 parameters; up to 5000"):
+    with pytest.raises(ValueError, match="44001 parameters, and up to 5000"):
         net.predict(X, return_std=True)
 
 
