@@ -51,7 +51,8 @@ class _Compilations(event.Listener):
 
     def on_start(self, started):
         """Take note of a compilation that begins."""
-        name = started.data["dispatcher"].py_func.__module__
+        # Code that was generated has no module.
+        name = getattr(started.data["dispatcher"].py_func, "__module__", None) or ""
         self.under_way.append(_no_collections() if name.startswith(_PACKAGE) else nullcontext())
         self.under_way[-1].__enter__()
 

@@ -51,4 +51,5 @@ class Interruption:
             signal.signal(signal.SIGINT, hear)
             yield
         finally:
-            signal.signal(signal.SIGINT, usual)
+            if signal.getsignal(signal.SIGINT) is hear:  # else a callback has set another
+                signal.signal(signal.SIGINT, usual)

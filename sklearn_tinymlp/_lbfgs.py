@@ -72,7 +72,7 @@ def solve(
             options=options,
         )
     except KeyboardInterrupt:
-        return Solution(*latest, monitor.n_iter, StopReason.INTERRUPTED, monitor.record)
+        reason = StopReason.INTERRUPTED
     if reason in ENDS:
         theta, loss = latest
         n_iter, warning = monitor.n_iter, None

@@ -204,7 +204,8 @@ def _columns(curves, estimate) -> dict[str, np.ndarray]:
 
 def _best(so, groups, n_groups, n_samples) -> tuple[np.ndarray, State]:
     """Parameters of the greatest evidence, and what it says of them."""
-    parts = np.split(so.best, np.cumsum([groups.size, n_groups, so.errors.size]))
+    best = so.best.copy()  # else what is kept would keep all arrays of the fit
+    parts = np.split(best, np.cumsum([groups.size, n_groups, so.errors.size]))
     theta, alpha, beta, gamma = parts
     return theta, State(Hyperparameters(alpha, beta), gamma, groups, n_samples)
 

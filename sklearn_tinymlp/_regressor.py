@@ -668,6 +668,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return y
         network, inputs = net._posterior_inputs(X)
         std = net._posterior.std(network, inputs)
+        raise_caught()
         return y, std.ravel() if std.shape[1] == 1 else std
 
     def sample_y(self, X, n_samples=1, random_state=0):
@@ -699,6 +700,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         network, inputs = net._posterior_inputs(X)
         random_state = check_random_state(random_state)
         deviations = net._posterior.draw(network, inputs, n_samples, random_state)
+        raise_caught()
         if y.ndim == 1:
             deviations = deviations[:, 0]
         return y[..., None] + deviations
@@ -867,11 +869,20 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         copy.__dict__ = vars(self).copy()
         return copy
 
-    def _become(self, fitted):
-        """Take the attributes of a fitted copy in one step: another thread may be predicting."""
-        attributes = vars(self) | vars(fitted)
-        if "feature_names_in_" not in vars(fitted):
-            attributes.pop("feature_names_in_", None)
+    def _become(self, fitted, before):
+        """Take what a fit has set on a copy, in one step: another thread may be predicting.
+
+        `before` holds the attributes of the copy when the fit began. What a callback has changed
+        meanwhile on the estimator itself stays.
+        """
+        new = {
+            name: value
+            for name, value in vars(fitted).items()
+            if name not in before or before[name] is not value
+        }
+        attributes = vars(self) | new
+        for name in before.keys() - vars(fitted).keys():
+            attributes.pop(name, None)
         self.__dict__ = attributes
 
     # ---------------------------------------------------------------------------- training
@@ -886,6 +897,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         incremental=False,
     ):
         given, fitted = (X, y, sample_weight), self._as_it_is()
+        before = vars(fitted).copy()
         hidden = self._hidden_layer_sizes()
         activations = self._activations(hidden)
         self._check_consistency(start)
@@ -984,6 +996,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                     posterior = self._calibrated_posterior(
                         best, architecture, activations, scaling, data, stopped.heed
                     )
+                raise_caught()
             except KeyboardInterrupt:  # of large data it takes as long as some iterations
                 warnings.warn(
                     "Interrupted by user: the standard deviations of predictions are left out.",
@@ -994,7 +1007,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             record = self._record.joined(record)
         fitted._keep(best, solver, record, *kept)
         fitted._posterior = posterior
-        self._become(fitted)
+        self._become(fitted, before)
         if tasks is not None:
             tasks.end()
         return self

@@ -181,7 +181,7 @@ def solve(
                 reason = StopReason.TOL
             if reason in (StopReason.TOL, StopReason.VALIDATION):
                 reason = _stop_or_cut_rate(reason, monitor, state)
-        if single_epoch:
+        if single_epoch and reason is not StopReason.INTERRUPTED:
             reason = None
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED

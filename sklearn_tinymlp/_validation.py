@@ -25,7 +25,7 @@ def is_plain(array, *n_dims) -> bool:
 
 def _fits(estimator, X) -> bool:
     """Say whether X has the columns of the fit, where neither has names."""
-    named = hasattr(estimator, "feature_names_in_")
+    named = getattr(estimator, "feature_names_in_", None) is not None
     return not named and X.shape[1] == getattr(estimator, "n_features_in_", None)
 
 

@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import interrupted_fit
+import numba
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -23,7 +24,16 @@ from problems import PROBLEMS
 from threadpoolctl import threadpool_info
 
 import sklearn_tinymlp
-from sklearn_tinymlp import TinyMLPRegressor, _callbacks, _kernels, _objective, _stochastic
+from sklearn_tinymlp import (
+    TinyMLPRegressor,
+    _activations,
+    _callbacks,
+    _kernels,
+    _objective,
+    _regressor,
+    _stochastic,
+)
+from sklearn_tinymlp._posterior import Posterior
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -186,6 +196,135 @@ def test_a_handler_of_the_users_own_is_left_alone():
         signal.signal(signal.SIGINT, before)
     assert heard
     assert_array_equal(parameters(net), parameters(make_net("lbfgs").fit(X, y)))
+
+
+def interrupt_after(monkeypatch, kernel, n_calls):
+    """Let SIGINT come at the end of a call of a kernel."""
+    run, count = getattr(_kernels, kernel), iter(range(1, n_calls + 1))
+
+    def run_and_interrupt(*arguments):
+        result = run(*arguments)
+        if next(count, None) == n_calls:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    monkeypatch.setattr(_kernels, kernel, run_and_interrupt)
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_ctrl_c_within_partial_fit_ends_its_epoch(solver, monkeypatch):
+    net = TinyMLPRegressor(solver=solver, random_state=0).partial_fit(X, y)
+    monkeypatch.setattr(_stochastic, "rows_per_call", lambda _: 5)
+    monkeypatch.setattr(_stochastic, "next_budget", lambda *_: 5)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, "run_epochs", 1)
+        with pytest.warns(UserWarning, match="interrupted"):
+            net.partial_fit(X, y)
+    assert net.stop_reason_ == "interrupted"
+    assert net._stochastic_state.progress["row"][0] == 0
+    seen = net.t_
+    net.partial_fit(X[:3], y[:3])  # it would never end with fewer rows than were done before
+    assert net.t_ == seen + 3
+
+
+def test_ctrl_c_with_a_validation_set_keeps_the_best_so_far(monkeypatch):
+    noise = np.random.default_rng(0).standard_normal(len(y))
+    net = make_net("lbfgs", early_stopping=True, max_iter=300, tol=0.0, n_iter_no_change=1000)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, "loss_and_gradient", 200)
+        with pytest.warns(UserWarning, match="interrupted"):
+            net.fit(X[::2], (y + noise)[::2], X_val=X[1::2], y_val=y[1::2])
+    assert net.stop_reason_ == "interrupted"
+    assert net.best_validation_score_ == max(net.validation_scores_)
+    assert net.score(X[1::2], y[1::2]) == pytest.approx(max(net.validation_scores_), rel=1e-9)
+
+
+@pytest.fixture
+def meanwhile(monkeypatch):
+    """Do something while a fit trains, as a callback may."""
+
+    def during_fits(action):
+        train_all = _regressor.train_all
+
+        def act_and_train(*arguments):
+            action()
+            return train_all(*arguments)
+
+        monkeypatch.setattr(_regressor, "train_all", act_and_train)
+
+    return during_fits
+
+
+def test_a_handler_installed_during_a_fit_stays(meanwhile):
+    def handler(signum, frame):
+        pass
+
+    meanwhile(lambda: signal.signal(signal.SIGINT, handler))
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        make_net("adam").fit(X, y)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_changes_on_the_estimator_during_a_fit_stays(meanwhile):
+    net = make_net("adam").fit(X, y)
+    net.gone = net.count = 1
+
+    def change():
+        net.set_params(max_iter=77)
+        net.count += 1
+        del net.gone
+
+    meanwhile(change)
+    net.fit(X, -y)
+    assert (net.max_iter, net.count, hasattr(net, "gone")) == (77, 2, False)
+    assert_array_equal(
+        net.predict(X), make_net("adam").set_params(max_iter=77).fit(X, -y).predict(X)
+    )
+
+
+@pytest.mark.parametrize("method", ["std", "draw"])
+def test_an_error_of_an_activation_in_the_intervals_is_raised_there(method, monkeypatch):
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    compute = getattr(Posterior, method)
+
+    def fail(*arguments):
+        _activations._caught.error = RuntimeError("no more")
+        return compute(*arguments)
+
+    monkeypatch.setattr(Posterior, method, fail)
+    with pytest.raises(RuntimeError, match="no more"):
+        net.predict(X, return_std=True) if method == "std" else net.sample_y(X)
+
+
+def test_an_error_of_an_activation_after_the_training_changes_nothing(monkeypatch):
+    net, before = fitted_before("lm by the evidence")
+
+    def fail(*arguments):
+        _activations._caught.error = RuntimeError("no more")
+        return arguments[0]
+
+    monkeypatch.setattr(Posterior, "calibrated", fail)
+    with pytest.raises(RuntimeError, match="no more"):
+        net.fit(X, y)
+    assert_as_it_was(net, before)
+
+
+def test_a_fitted_network_keeps_none_of_the_arrays_of_its_fit():
+    net = TinyMLPRegressor(hidden_layer_sizes=(30,), random_state=0).fit(X, y)
+    for kept in (net.alpha_, net._posterior.theta, *net.coefs_, *net.intercepts_):
+        while kept.base is not None:
+            kept = kept.base
+        assert kept.nbytes <= 16 * net.n_parameters_
+
+
+def test_generated_functions_of_others_are_compiled_as_ever():
+    module = {}
+    exec("def add_one(x):\n    return x + 1", module)
+    module["add_one"].__module__ = None
+    assert numba.njit(module["add_one"])(1) == 2
 
 
 def test_after_ctrl_c_no_time_is_spent_on_intervals_of_large_data(monkeypatch):
@@ -523,8 +662,8 @@ def test_a_fit_that_ends_while_another_thread_predicts():
     outside = ("_compilation", "_threads")
     n_lines = at_each_line(predict, lambda number: None, outside)
     for last in range(1, n_lines + 1):
-        net._become(old)
-        at_each_line(predict, lambda n, last=last: n == last and net._become(new), outside)
+        net._become(old, {})
+        at_each_line(predict, lambda n, last=last: n == last and net._become(new, {}), outside)
     assert predictions[0] == answers[old]
     assert all(answer in answers.values() for answer in predictions)
     assert answers[new] in predictions and predictions.count(answers[old]) > n_lines / 2
