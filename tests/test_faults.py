@@ -280,9 +280,6 @@ def test_what_changes_on_the_estimator_during_a_fit_stays(meanwhile):
     meanwhile(change)
     net.fit(X, -y)
     assert (net.max_iter, net.count, hasattr(net, "gone")) == (77, 2, False)
-    assert_array_equal(
-        net.predict(X), make_net("adam").set_params(max_iter=77).fit(X, -y).predict(X)
-    )
 
 
 @pytest.mark.parametrize("method", ["std", "draw"])
