@@ -996,6 +996,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
                     posterior = self._calibrated_posterior(
                         best, architecture, activations, scaling, data, stopped.heed
                     )
+                    stopped.heed()  # a Ctrl-C after the last block is heard too
                 raise_caught()
             except KeyboardInterrupt:  # of large data it takes as long as some iterations
                 warnings.warn(
