@@ -35,6 +35,7 @@ from sklearn_tinymlp import (
 )
 from sklearn_tinymlp._posterior import Posterior
 
+# The fits are short on purpose: what they warn of is not the subject.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 FOLDER = Path(sklearn_tinymlp.__file__).parent
