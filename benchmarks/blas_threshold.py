@@ -11,8 +11,8 @@ import argparse
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sklearn_tinymlp import _products
-from sklearn_tinymlp._linear_algebra import gemm
+from sklearn_tinymlp._engine import products
+from sklearn_tinymlp._machine.linear_algebra import gemm
 
 from .timing import least_seconds
 
@@ -22,8 +22,8 @@ SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (50
 
 def layer_seconds(n_in, n_out, n_rows, blas):
     """Time a layer's three products."""
-    combine = _products.compiled_combine("float64", blas)
-    multiply = _products.compiled_add_products("float64", blas)
+    combine = products.compiled_combine("float64", blas)
+    multiply = products.compiled_add_products("float64", blas)
     rng = np.random.default_rng(0)
     coefs, gradient = rng.standard_normal((2, n_in * n_out))
     before, after = rng.standard_normal(n_in * n_rows), rng.standard_normal(n_out * n_rows)
@@ -35,13 +35,13 @@ def layer_seconds(n_in, n_out, n_rows, blas):
     address = gemm("float64")
     forward = (*pointers(coefs, before, after), *sizes, n_out, 1, 1, address)
     backward = (*pointers(coefs, after, before), n_out, n_in, n_rows, 1, n_out, 0, address)
-    products = (*pointers(before, after, gradient), *sizes, n_out, 1, address)
+    operands = (*pointers(before, after, gradient), *sizes, n_out, 1, address)
     if n_in <= n_out:
-        products = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out, address)
+        operands = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out, address)
     return (
         least_seconds(combine.ctypes, *forward, n_rounds=200)
         + least_seconds(combine.ctypes, *backward, n_rounds=200)
-        + least_seconds(multiply.ctypes, *products, n_rounds=200)
+        + least_seconds(multiply.ctypes, *operands, n_rounds=200)
     )
 
 

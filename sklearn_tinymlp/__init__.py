@@ -1,17 +1,16 @@
 """Small neural networks for scikit-learn: a faster, freer `MLPRegressor`."""
 
 from . import activations
-from ._activations import Activation
-from ._diagnose import diagnose
-from ._diagnosis import Diagnosis, Finding
-from ._display import (
-    LossCurveDisplay,
-    NetworkDisplay,
-    PredictionBandDisplay,
-    RelevanceDisplay,
-    TrainingStateDisplay,
-)
-from ._export import to_c, to_python
+from ._activations.users_own import Activation
+from ._diagnosis.finding import Diagnosis, Finding
+from ._diagnosis.of_any_estimator import diagnose
+from ._displays.importance import RelevanceDisplay
+from ._displays.loss_curve import LossCurveDisplay
+from ._displays.network import NetworkDisplay
+from ._displays.prediction_band import PredictionBandDisplay
+from ._displays.training_state import TrainingStateDisplay
+from ._export.c import to_c
+from ._export.python import to_python
 from ._regressor import TinyMLPRegressor
 
 __version__ = "0.1.0"

@@ -25,40 +25,30 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from . import (
-    _diagnosis,
-    _feasibility,
-    _html,
-    _kernels,
-    _lbfgs,
-    _levenberg_marquardt,
-    _look,
-    _persistence,
-    _stochastic,
-)
-from ._activations import (
-    HIDDEN_ACTIVATIONS,
-    OUTPUT_ACTIVATIONS,
-    POSITIVE_ACTIVATIONS,
-    Activation,
-    check_derivative,
-    is_positive,
-    name_of,
-    raise_caught,
-    value_and_slope,
-)
-from ._callbacks import CallbackSupportMixin, FitTasks, managed
-from ._diagram import diagram_of
-from ._evidence import cholesky_factor
-from ._interruption import Interruption
-from ._objective import Objective, Samples, kernel_network, kernel_rows, predict
-from ._parameters import INITIALIZERS, Architecture, initial_parameters, weight_groups
-from ._posterior import Posterior
-from ._restarts import summary, train_all
-from ._scaling import Scaling
-from ._threads import single_threaded_blas
-from ._training import Monitor, Record, Solution, StopReason
-from ._validation import validate_inputs, validate_training_data
+from ._activations.built_in import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
+from ._activations.derivative_check import check_derivative
+from ._activations.lookup import is_positive, name_of, value_and_slope
+from ._activations.users_own import Activation, raise_caught
+from ._bayes.evidence import cholesky_factor
+from ._bayes.groups import weight_groups
+from ._bayes.posterior import Posterior
+from ._diagnosis import diagnose, feasibility, look
+from ._displays import html
+from ._displays.diagram import diagram_of
+from ._engine import kernels
+from ._engine.architecture import Architecture
+from ._engine.objective import Objective, Samples, kernel_network, kernel_rows, predict
+from ._engine.second_order import gauss_newton
+from ._export import persistence
+from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
+from ._fit.initial_weights import INITIALIZERS, initial_parameters
+from ._fit.restarts import summary, train_all
+from ._fit.scaling import Scaling
+from ._fit.validation import validate_inputs, validate_training_data
+from ._machine.interruption import Interruption
+from ._machine.threads import single_threaded_blas
+from ._solvers import lbfgs, levenberg_marquardt, stochastic
+from ._solvers.monitor import Monitor, Record, Solution, StopReason
 
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 
@@ -705,7 +695,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             deviations = deviations[:, 0]
         return y[..., None] + deviations
 
-    def diagnose(self, X, y, sample_weight=None) -> _diagnosis.Diagnosis:
+    def diagnose(self, X, y, sample_weight=None) -> diagnose.Diagnosis:
         """Say why the fitted network does not learn, or not well, and which parameter mends it.
 
         The estimator is not changed. It costs a few dozen passes of the data through the network,
@@ -763,15 +753,15 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if net._scaling is not None:
             theta = net._scaling.unfold(architecture, theta)
         data = _standardized((X, y, sample_weight), net._scaling)
-        return _diagnosis.diagnose(net._describe(architecture, theta, data))
+        return diagnose.diagnose(net._describe(architecture, theta, data))
 
-    def _describe(self, architecture, theta, data) -> _look.Fit:
+    def _describe(self, architecture, theta, data) -> look.Fit:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
         loss_unit = 1.0
         if self.solver_ == "lm" and self._scaling is not None:
             with np.errstate(over="ignore"):  # y of 1e200
                 loss_unit = float(np.mean(self._scaling.y_scale**2))
-        return _look.Fit(
+        return look.Fit(
             architecture,
             theta,
             self._layer_activations,
@@ -794,6 +784,10 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _architecture(self) -> Architecture:
         units = (self.coefs_[0].shape[0], *(len(b) for b in self.intercepts_))
         return Architecture(units, self.n_parameters_ > sum(coef.size for coef in self.coefs_))
+
+    def _layers(self):
+        """Give coefs, intercepts and activation of each layer, for the exports."""
+        return zip(self.coefs_, self.intercepts_, self._layer_activations, strict=True)
 
     def _posterior_inputs(self, X):
         """Give the network and the inputs in the units that the posterior was found in."""
@@ -830,7 +824,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         )
 
     _doc_link_module = "sklearn_tinymlp"
-    _doc_link_template = _html.DOCUMENTATION
+    _doc_link_template = html.DOCUMENTATION
 
     def _get_params_html(self, *args, **kwargs):
         """Show the network below the parameters, wherever a block of scikit-learn shows those.
@@ -839,7 +833,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         params = super()._get_params_html(*args, **kwargs)
         if hasattr(self, "coefs_"):
-            block = params._html_repr() + _html.trained_network(self, diagram_of(self))
+            block = params._html_repr() + html.trained_network(self, diagram_of(self))
             params._html_repr = lambda: block
         return params
 
@@ -850,11 +844,11 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
 
     def __getstate__(self):
         """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
-        return _persistence.plain(super().__getstate__())
+        return persistence.plain(super().__getstate__())
 
     def __setstate__(self, state):
         """Take what `__getstate__` gave."""
-        super().__setstate__(_persistence.restored(state))
+        super().__setstate__(persistence.restored(state))
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""
@@ -915,7 +909,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if any(isinstance(activation, Activation) for activation in activations):
             _check_derivatives(architecture, activations, starts[0][0], data[0])
         units = (X, y, sample_weight) if solver == "lm" else data  # those of `loss_`
-        for sentence in _feasibility.impossible(*units, activations, self.bias, self.loss_tol):
+        for sentence in feasibility.impossible(*units, activations, self.bias, self.loss_tol):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Interruption()
@@ -1032,7 +1026,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             fitted = self._as_it_is()
             fitted._keep(solution, solver, solution.record, *kept)
             fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
-            found = _diagnosis.diagnose(fit, _look.MOST_VALUES_IN_WARNING)
+            found = diagnose.diagnose(fit, look.MOST_VALUES_IN_WARNING)
             asked = "no loss_tol" if self.loss_tol is None else f"loss_tol={self.loss_tol:g}"
             lines.append(
                 f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}, {asked} was asked."
@@ -1068,7 +1062,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         rate = self._first_rate()
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                limit = _look.stable_rate_of(
+                limit = look.stable_rate_of(
                     architecture,
                     theta,
                     activations,
@@ -1152,23 +1146,23 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             monitor.best_score = self.best_validation_score_
             monitor.no_improvement = int(earlier.progress["no_improvement"][0])
         if solver == "lbfgs":
-            return _lbfgs.solve(objective, theta, monitor, tol=self.tol, max_fun=self.max_fun)
+            return lbfgs.solve(objective, theta, monitor, tol=self.tol, max_fun=self.max_fun)
         if solver == "lm" and self.alpha == "auto":
             groups = weight_groups(architecture)
-            return _levenberg_marquardt.solve_by_evidence(
+            return levenberg_marquardt.solve_by_evidence(
                 objective, theta, monitor, groups=groups, tol=float(self.tol)
             )
         if solver == "lm":
             tol = float(self.tol)
-            return _levenberg_marquardt.solve_penalised(objective, theta, monitor, tol=tol)
+            return levenberg_marquardt.solve_penalised(objective, theta, monitor, tol=tol)
         options = self._stochastic_options(solver, objective.alpha)
         if earlier is None:
-            state = _stochastic.StochasticState.fresh(solver, options, theta)
+            state = stochastic.StochasticState.fresh(solver, options, theta)
         elif incremental:
             state = earlier.resumed(options)
         else:
             state = earlier.restarted(solver, options, theta)
-        return _stochastic.solve(
+        return stochastic.solve(
             objective,
             theta,
             monitor,
@@ -1254,7 +1248,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         `between` is called with each block of rows.
         """
         state = solution.state
-        if solution.log_evidence == -np.inf or not isinstance(state, _levenberg_marquardt.State):
+        if solution.log_evidence == -np.inf or not isinstance(state, levenberg_marquardt.State):
             return None
         if architecture.n_parameters > POSTERIOR_PARAMETERS:
             return None
@@ -1264,7 +1258,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             _samples(data, np.dtype(np.float64)),
             0.0,
         )
-        picture = objective.gauss_newton(solution.theta, between)
+        picture = gauss_newton(objective, solution.theta, between)
         factor = cholesky_factor(picture, state.hyper, state.groups)
         noise = scaling.y_scale / np.sqrt(state.hyper.beta)
         posterior = Posterior(solution.theta, factor, noise, scaling.y_scale)
@@ -1434,8 +1428,8 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _stochastic_options(self, solver, alpha):
         by_name = isinstance(self.learning_rate, str)
         schedule = self.learning_rate if by_name and solver == "sgd" else "constant"
-        return _kernels.StochasticOptions(
-            schedule=_kernels.SCHEDULE_CODES[schedule],
+        return kernels.StochasticOptions(
+            schedule=kernels.SCHEDULE_CODES[schedule],
             learning_rate_init=self._first_rate(),
             power_t=float(self.power_t),
             momentum=float(self.momentum),

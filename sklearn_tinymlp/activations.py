@@ -11,7 +11,7 @@ import math
 from functools import partial
 from math import inf
 
-from ._activations import Activation
+from ._activations.users_own import Activation
 
 __all__ = ["Activation", "elu", "leaky_relu", "scaled_tanh", "softplus", "swish"]
 

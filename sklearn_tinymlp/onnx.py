@@ -28,8 +28,8 @@ from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from skl2onnx.common.utils import check_input_and_output_numbers
 
-from ._activations import name_of
-from ._formulas import WHICH_CAN, formula_of
+from ._activations.formulas import WHICH_CAN, formula_of
+from ._activations.lookup import name_of
 from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
@@ -237,9 +237,7 @@ def convert(scope, operator, container):
     values = variable.full_name
     if given != dtype.name:
         values = graph.cast(values, dtype)
-    for coefs, intercepts, activation in zip(
-        net.coefs_, net.intercepts_, net._layer_activations, strict=True
-    ):
+    for coefs, intercepts, activation in net._layers():
         values = graph.node("MatMul", values, graph.constant(coefs))
         values = graph.node("Add", values, graph.constant(intercepts))
         formula = formula_of(activation, dtype)

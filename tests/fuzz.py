@@ -31,8 +31,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor, _restarts, activations
-from sklearn_tinymlp._parameters import INITIALIZERS
+from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
+from sklearn_tinymlp._fit import restarts
+from sklearn_tinymlp._fit.initial_weights import INITIALIZERS
 
 if __name__ == "__main__":  # pytest does the same for its modules
     sys.path.insert(0, str(Path(__file__).parent))
@@ -667,7 +668,7 @@ def the_best_start_is_kept(trained):
         if number == best:
             assert bits(alone)[: len(net.coefs_)] == bits(net)[: len(net.coefs_)]
     for n_threads in (1, 3):
-        with patch.object(_restarts, "_openmp_effective_n_threads", lambda n=n_threads: n):
+        with patch.object(restarts, "_openmp_effective_n_threads", lambda n=n_threads: n):
             assert bits(trained.again()) == bits(net), f"{n_threads} threads"
 
 

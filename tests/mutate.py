@@ -1,6 +1,6 @@
 """Mutation testing: change the package in one place at a time and see whether a test fails.
 
-    python -m tests.mutate --file _evidence.py --sample 60 --seed 0
+    python -m tests.mutate --file _bayes/evidence.py --sample 60 --seed 0
 
 The tests run without compilation, on a copy of the package in a temporary folder, each mutant in a
 process of its own: a crash or an endless loop counts as a failure. Statements within functions are
@@ -25,11 +25,11 @@ from pathlib import Path
 
 # Which tests a file's mutants have to pass, the most telling first.
 TESTS = {
-    "_kernels.py": ("stochastic", "levenberg_marquardt", "kernels"),
-    "_levenberg_marquardt.py": ("lm_solution", "levenberg_marquardt"),
-    "_evidence.py": ("evidence_formulas", "levenberg_marquardt"),
-    "_dual.py": ("evidence_formulas", "levenberg_marquardt"),
-    "_stochastic.py": ("stochastic", "kernels"),
+    "_engine/kernels.py": ("stochastic", "levenberg_marquardt", "kernels"),
+    "_solvers/levenberg_marquardt.py": ("lm_solution", "levenberg_marquardt"),
+    "_bayes/evidence.py": ("evidence_formulas", "levenberg_marquardt"),
+    "_bayes/dual.py": ("evidence_formulas", "levenberg_marquardt"),
+    "_solvers/stochastic.py": ("stochastic", "kernels"),
 }
 
 # Whole fits and large networks are slow without compilation; what they look at other tests do too.

@@ -3,14 +3,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
-from sklearn_tinymlp._activations import (
+from sklearn_tinymlp._activations.built_in import (
     BUILT_IN,
     HIDDEN_ACTIVATIONS,
     OUTPUT_ACTIVATIONS,
     POSITIVE_ACTIVATIONS,
-    compiled,
 )
-from sklearn_tinymlp._compilation import call_from_python
+from sklearn_tinymlp._activations.lookup import compiled
+from sklearn_tinymlp._machine.compilation import call_from_python
 
 KINKED = ("relu", "leaky_relu")
 

@@ -1,4 +1,4 @@
-"""Which module may import which: read from the imports, held by these tests."""
+"""The floors of the house: who may import whom, read from the imports of every file."""
 
 import ast
 import subprocess
@@ -11,140 +11,127 @@ import pytest
 import sklearn_tinymlp
 
 FOLDER = Path(sklearn_tinymlp.__file__).parent
-SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.py")}
 
-# What of the package a module may import.
-ALLOWED = {
-    "_compilation": set(),
-    "_parameters": set(),
-    "_interruption": set(),
-    "_training": {"_interruption"},
-    "_callbacks": set(),
-    "_threads": set(),
-    "_validation": set(),
-    "_restarts": {"_interruption", "_training"},
-    "_activations": {"_compilation"},
-    "_products": {"_compilation", "_linear_algebra"},
-    "_linear_algebra": {"_compilation"},
-    "_kernels": {"_compilation", "_linear_algebra", "_products"},
-    "_evidence": {"_compilation", "_linear_algebra"},
-    "_dual": {"_compilation", "_evidence", "_linear_algebra"},
-    "_scaling": {"_parameters"},
-    "_diagram": {"_activations", "_objective", "_parameters"},
-    "_display": {"_diagram"},
-    "_html": {"_diagram", "_training"},
-    "_objective": {
-        "_activations",
-        "_compilation",
-        "_dual",
-        "_evidence",
-        "_kernels",
-        "_linear_algebra",
-        "_parameters",
-        "_products",
-    },
-    "_posterior": {"_objective"},
-    "_stochastic": {"_training", "_objective", "_kernels", "_parameters"},
-    "_lbfgs": {"_training", "_objective", "_kernels"},
-    "_persistence": {"_kernels", "_posterior", "_scaling", "_stochastic", "_training"},
-    "_levenberg_marquardt": {
-        "_training",
-        "_objective",
-        "_evidence",
-        "_kernels",
-        "_parameters",
-    },
-    "_look": {"_activations", "_parameters"},
-    "_feasibility": {"_activations", "_look"},
-    "_diagnosis": {"_activations", "_look", "_feasibility"},
-    "activations": {"_activations"},
-    "_formulas": {"_activations", "activations"},
-}
-
-# These stand above the estimator: they read what it found.
-ABOVE_THE_ESTIMATOR = {
-    "_diagnose": {"_diagnosis", "_look", "_parameters"},
-    "_export": {"_activations", "_formulas"},
-    "onnx": {"_activations", "_formulas"},
-}
-
-KNOW_ESTIMATORS = {"_regressor", "_callbacks", *ABOVE_THE_ESTIMATOR}
-ESTIMATORS = ("sklearn.base", "sklearn.callback")
+# From the top; an import goes down, or to a neighbour in the same folder, never up. Each folder and
+# each file beside the folders stands here once.
+FLOORS = (
+    {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
+    {"_regressor"},
+    {"_export", "_displays"},
+    {"_fit"},
+    {"_diagnosis"},
+    {"_solvers"},
+    {"_bayes"},
+    {"_engine"},
+    {"_losses"},
+    {"_activations", "activations"},
+    {"_machine"},
+)
+FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
 
-def imports(source):
+def module_name(path: Path) -> str:
+    """Give 'folder.file' or 'file', of a folder's own __init__ the folder's name."""
+    parts = path.relative_to(FOLDER).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")}
+
+
+def room(module) -> str:
+    return module.partition(".")[0]
+
+
+def imports(source, module="x", modules=SOURCES):
     """Names of the package's own modules, and of all others, that a source imports anywhere."""
     own, other = set(), set()
+    is_folder = any(name.startswith(f"{module}.") for name in modules)
+    package = module.split(".") if is_folder else module.split(".")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"sklearn_tinymlp.{node.module}"]
         elif isinstance(node, ast.ImportFrom):
-            names = [f"sklearn_tinymlp.{alias.name}" for alias in node.names]
+            base = node.module or ""
+            if node.level:
+                above = package[: len(package) - node.level + 1]
+                base = ".".join(["sklearn_tinymlp", *above, *filter(None, [base])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
         else:
             continue
         for name in names:
-            package, _, rest = name.partition(".")
-            if package == "sklearn_tinymlp":
-                own.add(rest.partition(".")[0] or "__init__")
-            else:
+            first, _, rest = name.partition(".")
+            if first != "sklearn_tinymlp":
                 other.add(name)
+                continue
+            while rest and rest not in modules:  # a name within a module
+                rest = rest.rpartition(".")[0]
+            own.add(rest or "__init__")
     return own, other
 
 
 def test_imports_of_every_form_are_found():
+    modules = {"__init__", "_engine", "_engine.kernels", "_engine.objective", "_fit", "_fit.plan"}
     source = (
         "import numpy as np\n"
         "import sklearn_tinymlp\n"
         "from sklearn.base import clone\n"
-        "from . import _kernels, _lbfgs\n"
-        "from ._training import Monitor\n"
+        "from . import kernels\n"
+        "from .._fit.plan import Plan\n"
         "def f():\n"
-        "    from sklearn_tinymlp._objective import predict\n"
+        "    from sklearn_tinymlp._engine.objective import predict\n"
     )
-    own, other = imports(source)
-    assert own == {"__init__", "_kernels", "_lbfgs", "_training", "_objective"}
+    own, other = imports(source, "_engine.products", modules)
+    assert own == {"__init__", "_engine.kernels", "_engine.objective", "_fit.plan"}
     assert other == {"numpy", "sklearn.base.clone"}
+    assert imports("from .plan import Plan", "_fit", modules)[0] == {"_fit.plan"}
+    assert imports("from ._fit.plan import Plan", "_regressor", modules)[0] == {"_fit.plan"}
 
 
-@pytest.mark.parametrize("module", ALLOWED)
-def test_module_imports_only_what_it_may(module):
-    own, _ = imports(SOURCES[module])
-    assert own <= ALLOWED[module], f"{module} must not import {own - ALLOWED[module]}"
+def test_every_room_has_a_floor_and_every_floor_its_rooms():
+    assert {room(module) for module in SOURCES} == set(FLOOR_OF)
 
 
-@pytest.mark.parametrize("module", ABOVE_THE_ESTIMATOR)
-def test_modules_above_the_estimator_import_little_else(module):
-    own, _ = imports(SOURCES[module])
-    assert own <= ABOVE_THE_ESTIMATOR[module] | {"_regressor"}
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_imports_go_down(module):
+    own, _ = imports(SOURCES[module], module)
+    up = {
+        name
+        for name in own
+        if room(name) != room(module)
+        and FLOOR_OF[room(name)] <= FLOOR_OF[room(module)]
+        # The public activations are a front of their folder, whose formulas read them.
+        and {room(name), room(module)} != {"activations", "_activations"}
+    }
+    assert not up, f"{module} must not import {up}, on its own floor or above"
 
 
-@pytest.mark.parametrize("module", sorted(set(SOURCES) - {"__init__", *ABOVE_THE_ESTIMATOR}))
-def test_nothing_but_the_public_names_imports_what_is_above_the_estimator(module):
-    own, _ = imports(SOURCES[module])
-    assert not own & set(ABOVE_THE_ESTIMATOR)
+def test_no_module_imports_itself_by_way_of_others():
+    graph = {module: imports(source, module)[0] for module, source in SOURCES.items()}
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
+    assert set(order) == set(SOURCES)
 
 
-def test_the_public_names_do_not_import_onnx():
-    own, _ = imports(SOURCES["__init__"])
-    assert "onnx" not in own
+# scikit-learn's base classes belong to the estimator; `_fit.callbacks` speaks its protocol.
+KNOW_ESTIMATORS = {"_regressor", "_fit.callbacks"}
+ESTIMATORS = ("sklearn.base", "sklearn.callback")
 
 
 @pytest.mark.parametrize("module", sorted(set(SOURCES) - KNOW_ESTIMATORS))
 def test_only_the_regressor_and_the_callbacks_know_estimators(module):
-    own, other = imports(SOURCES[module])
+    _, other = imports(SOURCES[module], module)
     assert not [name for name in other if name.startswith(ESTIMATORS)]
-    if module != "__init__":
-        assert not own & {"_regressor", "__init__"}
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    graph = {module: imports(source)[0] for module, source in SOURCES.items()}
-    order = list(TopologicalSorter(graph).static_order())  # raises CycleError
-    assert set(order) == set(SOURCES)
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_the_first_line_says_the_one_job_of_a_file(module):
+    docstring = ast.get_docstring(ast.parse(SOURCES[module]))
+    assert docstring and docstring.splitlines()[0].endswith(".")
+
+
+def test_the_public_names_do_not_import_onnx():
+    own, _ = imports(SOURCES["__init__"], "__init__")
+    assert "onnx" not in own
 
 
 OPTIONAL = ("matplotlib", "pandas", "polars", "skops", "onnx", "skl2onnx", "onnxruntime", "dask")
@@ -154,7 +141,7 @@ OPTIONAL = ("matplotlib", "pandas", "polars", "skops", "onnx", "skl2onnx", "onnx
 def test_optional_packages_are_imported_within_functions_only(module):
     tree = ast.parse(SOURCES[module])
     at_import = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    _, other = imports(ast.unparse(ast.Module(body=at_import, type_ignores=[])))
+    _, other = imports(ast.unparse(ast.Module(body=at_import, type_ignores=[])), module)
     assert not [name for name in other if name.split(".")[0] in OPTIONAL]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numba import config
 
-from sklearn_tinymlp._compilation import (
+from sklearn_tinymlp._machine.compilation import (
     c_function,
     call,
     carray,

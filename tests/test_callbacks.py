@@ -14,9 +14,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor, _kernels
-from sklearn_tinymlp._objective import Objective
-from sklearn_tinymlp._training import Monitor, Record, StopReason
+from sklearn_tinymlp import Activation, TinyMLPRegressor
+from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._engine.objective import Objective
+from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -94,13 +95,13 @@ def test_without_scikit_learns_callbacks_there_is_no_set_callbacks():
 
 def count_calls(monkeypatch, name):
     calls = []
-    kernel = getattr(_kernels, name)
+    kernel = getattr(kernels, name)
 
     def counted(*args):
         calls.append(name)
         return kernel(*args)
 
-    monkeypatch.setattr(_kernels, name, counted)
+    monkeypatch.setattr(kernels, name, counted)
     return calls
 
 
@@ -111,10 +112,10 @@ def count_calls(monkeypatch, name):
 def test_epochs_come_back_one_by_one_with_callbacks_only(
     monkeypatch, solver, kernel, with_callback
 ):
-    monkeypatch.setattr("sklearn_tinymlp._stochastic.rows_per_call", lambda n: 10**9)
-    monkeypatch.setattr("sklearn_tinymlp._stochastic.next_budget", lambda *_: 10**9)
-    monkeypatch.setattr("sklearn_tinymlp._levenberg_marquardt.FIRST_BUDGET", 1e12)
-    monkeypatch.setattr("sklearn_tinymlp._levenberg_marquardt.next_budget", lambda *_: 1e12)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.stochastic.rows_per_call", lambda n: 10**9)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.stochastic.next_budget", lambda *_: 10**9)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.levenberg_marquardt.FIRST_BUDGET", 1e12)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.levenberg_marquardt.next_budget", lambda *_: 1e12)
     est = regressor(solver, max_iter=30, alpha=0.1, tol=0.0, n_iter_no_change=1000)
     if with_callback:
         est.set_callbacks(Recorder())

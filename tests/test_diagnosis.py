@@ -17,9 +17,14 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
-from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, _diagnosis, diagnose
-from sklearn_tinymlp._feasibility import intercept_sentence, needs_intercept, targets_out_of_range
-from sklearn_tinymlp._look import Look, conjugate_gradients, largest_eigenvalue
+from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, diagnose
+from sklearn_tinymlp._diagnosis import diagnose as diagnosis
+from sklearn_tinymlp._diagnosis.feasibility import (
+    intercept_sentence,
+    needs_intercept,
+    targets_out_of_range,
+)
+from sklearn_tinymlp._diagnosis.look import Look, conjugate_gradients, largest_eigenvalue
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -717,7 +722,7 @@ def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
     def fail(*_):
         raise AssertionError
 
-    monkeypatch.setattr(_diagnosis, "diagnose", fail)
+    monkeypatch.setattr(diagnosis, "diagnose", fail)
     X, y = wave()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -769,7 +774,7 @@ def test_layouts_dtypes_and_weights_agree(solver, params):
 def test_of_many_rows_an_even_part_is_looked_at():
     X, y = plane(20_000, 2)
     net = make_net(max_iter=3).fit(X, y)
-    part = _diagnosis.diagnose(
+    part = diagnosis.diagnose(
         net._describe(
             net._architecture(),
             net._architecture().pack(net.coefs_, net.intercepts_, np.float64),

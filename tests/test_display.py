@@ -27,10 +27,9 @@ from sklearn_tinymlp import (
     RelevanceDisplay,
     TinyMLPRegressor,
     TrainingStateDisplay,
-    _diagram,
-    _html,
 )
-from sklearn_tinymlp._diagram import diagram_of
+from sklearn_tinymlp._displays import diagram, html
+from sklearn_tinymlp._displays.diagram import diagram_of
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 matplotlib.use("Agg")
@@ -244,11 +243,11 @@ def test_network_has_all_weights_and_names(net):
 
 def test_line_widths_and_signs_are_those_of_the_standardised_weights():
     est = fitted(FRAME * [1.0, 1e6, 1.0], bias=False, hidden_layer_sizes=())
-    diagram = _diagram.diagram_of(est)
-    weights = [link.weight for link in sorted(diagram.links, key=lambda link: -link.start[1])]
+    picture = diagram.diagram_of(est)
+    weights = [link.weight for link in sorted(picture.links, key=lambda link: -link.start[1])]
     standardised = est.coefs_[0].ravel() * est._scaling.x_scale
     np.testing.assert_allclose(weights, standardised / np.abs(standardised).max())
-    assert not [node for node in diagram.nodes if node.kind == "bias"]
+    assert not [node for node in picture.nodes if node.kind == "bias"]
 
 
 def test_the_network_drawn_predicts_standardised_targets(net):
@@ -259,8 +258,8 @@ def test_the_network_drawn_predicts_standardised_targets(net):
         seen.update(coefs=coefs, intercepts=intercepts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_diagram, "network_diagram", keep)
-        _diagram.diagram_of(net)
+        patch.setattr(diagram, "network_diagram", keep)
+        diagram.diagram_of(net)
     scaling = net._scaling
     hidden = np.tanh(
         (X - scaling.x_mean) / scaling.x_scale @ seen["coefs"][0] + seen["intercepts"][0]
@@ -278,9 +277,9 @@ def test_without_bias_there_are_no_squares():
 @pytest.mark.parametrize("standardize", [False, True])
 def test_nodes_are_the_darker_the_higher_their_activation(standardize):
     est = fitted(standardize=standardize)
-    diagram = _diagram.diagram_of(est, FRAME[:1])
+    picture = diagram.diagram_of(est, FRAME[:1])
     hidden = np.tanh(X[:1] @ est.coefs_[0] + est.intercepts_[0]).ravel()
-    shades = [node.shade for node in diagram.nodes if node.kind == "unit" and node.x == 1]
+    shades = [node.shade for node in picture.nodes if node.kind == "unit" and node.x == 1]
     np.testing.assert_allclose(shades, (hidden - hidden.min()) / np.ptp(hidden))
     display = NetworkDisplay.from_estimator(est, FRAME[:1])
     assert "high activation" in labels(display)
@@ -293,14 +292,14 @@ def test_large_layers_show_the_units_with_the_largest_weights():
     coefs[0][[3, 17]] *= 5
     coefs[1][[8, 9, 30]] *= 5
     names = [f"x{k}" for k in range(30)]
-    diagram = _diagram.network_diagram(
+    picture = diagram.network_diagram(
         coefs, [np.ones(40), np.ones(1)], names, ["y"], ["relu", "identity"], most_units=2
     )
-    assert [node.label for node in diagram.nodes if node.x == 0] == ["1", "x3", "x17", "28 more"]
-    assert [node.label for node in diagram.nodes if node.x == 1] == ["1", "", "", "38 more"]
-    assert diagram.most == 4
-    assert all(0 < node.y < 1 for node in diagram.nodes)
-    assert len(diagram.links) == (2 + 1) * 2 + (2 + 1)
+    assert [node.label for node in picture.nodes if node.x == 0] == ["1", "x3", "x17", "28 more"]
+    assert [node.label for node in picture.nodes if node.x == 1] == ["1", "", "", "38 more"]
+    assert picture.most == 4
+    assert all(0 < node.y < 1 for node in picture.nodes)
+    assert len(picture.links) == (2 + 1) * 2 + (2 + 1)
 
 
 @pytest.mark.parametrize("hidden", [(), (1,), (60, 30)])
@@ -329,19 +328,19 @@ def test_inputs_are_numbered_where_a_transformer_does_not_know_their_names():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = make_pipeline(FunctionTransformer(np.square), mlp).fit(X, y)
-    diagram = _diagram.diagram_of(model, X)
-    labels = [node.label for node in diagram.nodes if node.x == 0 and node.kind == "unit"]
+    picture = diagram.diagram_of(model, X)
+    labels = [node.label for node in picture.nodes if node.x == 0 and node.kind == "unit"]
     assert labels == ["x0", "x1", "x2"]
 
 
 def test_network_with_an_activation_of_ones_own():
     bump = Activation(lambda z: np.exp(-z * z), lambda z: -2 * z * np.exp(-z * z), name="bump")
     est = fitted(activation=bump, standardize=False)
-    diagram = _diagram.diagram_of(est, FRAME)
+    picture = diagram.diagram_of(est, FRAME)
     hidden = np.exp(-((X @ est.coefs_[0] + est.intercepts_[0]) ** 2)).mean(axis=0)
-    shades = [node.shade for node in diagram.nodes if node.kind == "unit" and node.x == 1]
+    shades = [node.shade for node in picture.nodes if node.kind == "unit" and node.x == 1]
     np.testing.assert_allclose(shades, (hidden - hidden.min()) / np.ptp(hidden))
-    assert diagram.captions == ["inputs", "bump", "identity"]
+    assert picture.captions == ["inputs", "bump", "identity"]
     assert "bump" in est._repr_html_()
 
 
@@ -506,7 +505,7 @@ def test_network_is_shown_once_within_what_holds_it(kind):
     holder.fit(X, y)
     net = network_in(holder)
     shown = holder._repr_html_()
-    block = _html.trained_network(net, diagram_of(net))
+    block = html.trained_network(net, diagram_of(net))
     assert shown.count(block) == shown.count("sklearn-tinymlp-network") == 1
     assert net._repr_html_().count(block) == 1
     assert shown.index("Parameters") < shown.index(block) < shown.index("<script>")
@@ -543,4 +542,4 @@ def test_outcome_of_starts_validation_and_partial_fit():
     partial = TinyMLPRegressor(solver="sgd", random_state=0).partial_fit(X, y)
     assert "partial_fit: One epoch was done." in partial._repr_html_()
     two = fitted(X, np.column_stack([y, y**2]))
-    assert len(_html.outcome_table(two).split("noise_std_")[1].split("</td>")[0].split(",")) == 2
+    assert len(html.outcome_table(two).split("noise_std_")[1].split("</td>")[0].split(",")) == 2

@@ -7,7 +7,8 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge
 
-from sklearn_tinymlp import TinyMLPRegressor, _posterior
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._bayes import posterior
 
 
 def fit(X, y, **params):
@@ -321,7 +322,7 @@ def test_where_the_target_was_met_the_weights_that_met_it_are_kept():
 
 
 def test_ctrl_c_in_the_second_beginning_is_reported(monkeypatch):
-    from sklearn_tinymlp import _levenberg_marquardt as lm
+    from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
     solve, calls = lm.solve, []
 
@@ -392,6 +393,6 @@ def test_intervals_by_weights_of_one_are_those_without_weights():
     for n in (18, 19, 20, 39, 40, 100):
         rng = np.random.RandomState(n)
         z = np.abs(rng.standard_normal(n))
-        unweighted = _posterior._conformal_quantile(z.copy(), None)
-        assert unweighted == _posterior._conformal_quantile(z, np.ones(n))
+        unweighted = posterior._conformal_quantile(z.copy(), None)
+        assert unweighted == posterior._conformal_quantile(z, np.ones(n))
         assert (unweighted > 0) == (n >= 19)

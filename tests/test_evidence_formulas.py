@@ -1,4 +1,4 @@
-"""The functions of `_evidence` and `_dual` against the formulas in dense NumPy."""
+"""The functions of `evidence` and `dual` against the formulas in dense NumPy."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_tinymlp import _dual, _evidence
-from sklearn_tinymlp._compilation import call_from_python
-from sklearn_tinymlp._evidence import GaussNewton, Hyperparameters
-from sklearn_tinymlp._linear_algebra import routines
+from sklearn_tinymlp._bayes import dual, evidence
+from sklearn_tinymlp._bayes.evidence import Hyperparameters
+from sklearn_tinymlp._engine.second_order import GaussNewton
+from sklearn_tinymlp._machine.compilation import call_from_python
+from sklearn_tinymlp._machine.linear_algebra import routines
 
-FORMS = {"large matrix": _evidence, "small matrix": _dual}
+FORMS = {"large matrix": evidence, "small matrix": dual}
 
 
 class Case(NamedTuple):
@@ -78,7 +79,7 @@ class Arrays:
         self.theta, self.groups = case.theta, case.groups.astype(float)
         self.errors, self.gradients = case.errors, case.gradients
         self.hyper = np.concatenate([case.alpha, case.beta, [n_samples, case.variance]])
-        if form is _dual:
+        if form is dual:
             self.picture = case.jacobian.transpose(2, 0, 1).copy()
             self.residuals = case.residuals
             size = self.residuals.size
@@ -118,7 +119,7 @@ class Arrays:
         call_from_python(self.functions[name], arrays, (*self.sizes, *addresses))
 
 
-def evidence(case):
+def evidence_in_numpy(case):
     """Log evidence, gamma of each group, alpha and beta re-estimated, from the inverse of A."""
     n_outputs, n_samples, n = case.jacobian.shape
     inverse = np.linalg.inv(case.A)
@@ -162,7 +163,7 @@ def test_step_solves_the_damped_equations_and_foretells_the_fall(case, form, mu)
 @each_case
 def test_evidence_and_what_is_re_estimated_follow_the_formulas(case, form):
     actual = Arrays(FORMS[form], case).assemble().evaluate()
-    for part, expected in zip(actual, evidence(case), strict=True):
+    for part, expected in zip(actual, evidence_in_numpy(case), strict=True):
         assert_allclose(part, expected, rtol=1e-9)
 
 
@@ -171,8 +172,8 @@ def test_evidence_of_a_picture_is_the_same(case):
     n_samples = case.residuals.shape[1]
     picture = GaussNewton(case.errors, case.gradients, case.hessians)
     hyper = Hyperparameters(case.alpha, case.beta)
-    found = _evidence.evidence(case.theta, picture, hyper, case.groups, n_samples)
-    value, gamma, alpha, beta = evidence(case)
+    found = evidence.evidence(case.theta, picture, hyper, case.groups, n_samples)
+    value, gamma, alpha, beta = evidence_in_numpy(case)
     assert found.log_evidence == pytest.approx(value, rel=1e-9)
     assert_allclose(found.gamma, gamma, rtol=1e-9)
     assert_allclose(found.next.alpha, alpha, rtol=1e-9)
@@ -184,8 +185,8 @@ def test_the_variance_of_the_targets_is_one_unless_given():
     picture = GaussNewton(0 * case.errors, case.gradients, case.hessians)
     for given, variance in (((), 1.0), ((100.0,), 100.0)):
         hyper = Hyperparameters(case.alpha, case.beta)
-        found = _evidence.evidence(case.theta, picture, hyper, case.groups, 7, *given)
-        assert found.next.beta == _evidence.MOST_BETA / variance
+        found = evidence.evidence(case.theta, picture, hyper, case.groups, 7, *given)
+        assert found.next.beta == evidence.MOST_BETA / variance
 
 
 # ---------------------------------------------------------------------------------- the bounds
@@ -197,7 +198,7 @@ def test_a_group_without_weights_gets_the_largest_alpha(form):
     case.theta[1] = 0.0
     _, gamma, alpha, _ = Arrays(FORMS[form], case).assemble().evaluate()
     assert 0 < gamma[1] < 1
-    assert alpha[1] == _evidence.MOST_ALPHA
+    assert alpha[1] == evidence.MOST_ALPHA
 
 
 @each_form
@@ -213,21 +214,21 @@ def test_a_group_that_nothing_asks_for_gets_alpha_one(form):
 
 @each_form
 @pytest.mark.parametrize(
-    ("size", "bound"), [(1e-9, _evidence.MOST_ALPHA), (1e9, _evidence.LEAST_ALPHA)]
+    ("size", "bound"), [(1e-9, evidence.MOST_ALPHA), (1e9, evidence.LEAST_ALPHA)]
 )
 def test_alpha_stays_within_its_bounds(form, size, bound):
     case = make_case(7, 6, 2, 1)
     case.theta[case.groups == 1] *= size
     _, _, alpha, _ = Arrays(FORMS[form], case).assemble().evaluate()
     assert alpha[1] == bound
-    assert_allclose(alpha[0], evidence(case)[2][0], rtol=1e-9)
+    assert_allclose(alpha[0], evidence_in_numpy(case)[2][0], rtol=1e-9)
 
 
 @each_form
 @pytest.mark.parametrize("variance", [1.0, 100.0])
 @pytest.mark.parametrize(
     ("size", "bound"),
-    [(0.0, _evidence.MOST_BETA), (1e-9, _evidence.MOST_BETA), (1e9, _evidence.LEAST_BETA)],
+    [(0.0, evidence.MOST_BETA), (1e-9, evidence.MOST_BETA), (1e9, evidence.LEAST_BETA)],
 )
 def test_beta_stays_within_its_bounds_in_any_unit_of_y(form, size, bound, variance):
     case = make_case(7, 6, 2, 2)._replace(variance=variance)
@@ -235,7 +236,7 @@ def test_beta_stays_within_its_bounds_in_any_unit_of_y(form, size, bound, varian
     *_, beta = Arrays(FORMS[form], case).assemble().evaluate()
     assert beta[1] == bound / variance
     with np.errstate(divide="ignore"):
-        assert_allclose(beta[0], evidence(case)[3][0], rtol=1e-9)
+        assert_allclose(beta[0], evidence_in_numpy(case)[3][0], rtol=1e-9)
 
 
 @each_form
@@ -243,7 +244,7 @@ def test_some_freedom_is_left_for_the_noise(form):
     case = make_case(3, 5, 1, 1)
     case.jacobian[:] *= 1e6  # the three rows determine three parameters
     *_, beta = Arrays(FORMS[form], case).assemble().evaluate()
-    assert_allclose(beta, _evidence.LEAST_FREEDOM / (2 * case.errors), rtol=1e-9)
+    assert_allclose(beta, evidence.LEAST_FREEDOM / (2 * case.errors), rtol=1e-9)
 
 
 def indefinite(form):
@@ -270,7 +271,7 @@ def test_where_rounding_hides_that_A_is_positive_definite_nothing_is_made_up(for
 def test_the_factor_is_that_of_A():
     case = CASES[2]
     picture = GaussNewton(case.errors, case.gradients, case.hessians)
-    factor = _evidence.cholesky_factor(picture, Hyperparameters(case.alpha, case.beta), case.groups)
+    factor = evidence.cholesky_factor(picture, Hyperparameters(case.alpha, case.beta), case.groups)
     assert_array_equal(factor, np.tril(factor))
     assert_allclose(factor @ factor.T, case.A, rtol=1e-12)
 
@@ -282,10 +283,10 @@ def test_rounding_that_hides_that_A_is_positive_definite_is_made_up_for(size):
     hessians = np.einsum("kni,knj->kij", jacobian, jacobian)
     picture = GaussNewton(np.ones(1), np.ones((1, 3)), hessians)
     hyper = Hyperparameters(np.array([1e-24 * size**2]), np.ones(1))
-    A = _evidence.hessian(picture, hyper, np.zeros(3, int))
+    A = evidence.hessian(picture, hyper, np.zeros(3, int))
     with pytest.raises(np.linalg.LinAlgError):
         np.linalg.cholesky(A)
-    factor = _evidence.cholesky_factor(picture, hyper, np.zeros(3, int))
+    factor = evidence.cholesky_factor(picture, hyper, np.zeros(3, int))
     assert_allclose(factor @ factor.T, A, rtol=1e-13)
 
 
@@ -294,5 +295,5 @@ def test_rounding_is_made_up_for_in_steps_of_ten(missing, added):
     unit = 4.0 * np.finfo(float).eps  # of the largest diagonal entry
     picture = GaussNewton(np.ones(1), np.ones((1, 2)), np.diag([4.0, -missing * unit])[np.newaxis])
     hyper = Hyperparameters(np.zeros(1), np.ones(1))
-    factor = _evidence.cholesky_factor(picture, hyper, np.zeros(2, int))
+    factor = evidence.cholesky_factor(picture, hyper, np.zeros(2, int))
     assert factor[1, 1] ** 2 / unit == pytest.approx(added - missing, rel=1e-9)

@@ -24,16 +24,12 @@ from problems import PROBLEMS
 from threadpoolctl import threadpool_info
 
 import sklearn_tinymlp
-from sklearn_tinymlp import (
-    TinyMLPRegressor,
-    _activations,
-    _callbacks,
-    _kernels,
-    _objective,
-    _regressor,
-    _stochastic,
-)
-from sklearn_tinymlp._posterior import Posterior
+from sklearn_tinymlp import TinyMLPRegressor, _regressor
+from sklearn_tinymlp._activations import users_own
+from sklearn_tinymlp._bayes.posterior import Posterior
+from sklearn_tinymlp._engine import kernels, objective, second_order
+from sklearn_tinymlp._fit import callbacks
+from sklearn_tinymlp._solvers import stochastic
 
 # The fits are short on purpose: what they warn of is not the subject.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -63,7 +59,7 @@ KERNELS = {
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    monkeypatch.setattr("sklearn_tinymlp._restarts._openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr("sklearn_tinymlp._fit.restarts._openmp_effective_n_threads", lambda: 2)
 
 
 def make_net(solver, **params):
@@ -106,7 +102,7 @@ def at_each_line(function, act, leave_out=()):
 
     def call(frame, *_):
         path = Path(frame.f_code.co_filename)
-        return line if path.parent == FOLDER and path.stem not in leave_out else None
+        return line if path.is_relative_to(FOLDER) and path.stem not in leave_out else None
 
     before = sys.gettrace()
     sys.settrace(call)
@@ -167,7 +163,7 @@ def test_ctrl_c_at_any_line_leaves_the_old_network_or_a_usable_one(solver, two_t
 
 
 def test_a_second_ctrl_c_ends_what_does_not_listen(monkeypatch):
-    run_epochs, pressed = _kernels.run_epochs, []
+    run_epochs, pressed = kernels.run_epochs, []
 
     def press_twice(*arguments):
         for _ in range(2):
@@ -175,12 +171,12 @@ def test_a_second_ctrl_c_ends_what_does_not_listen(monkeypatch):
             signal.raise_signal(signal.SIGINT)
         raise AssertionError("it went on")
 
-    monkeypatch.setattr(_kernels, "run_epochs", press_twice)
+    monkeypatch.setattr(kernels, "run_epochs", press_twice)
     net = make_net("sgd")
     with pytest.warns(UserWarning, match="interrupted"):
         net.fit(X, y)
     assert (len(pressed), net.n_iter_, net.stop_reason_) == (2, 0, "interrupted")
-    monkeypatch.setattr(_kernels, "run_epochs", run_epochs)
+    monkeypatch.setattr(kernels, "run_epochs", run_epochs)
     assert_array_equal(parameters(net.fit(X, y)), parameters(make_net("sgd").fit(X, y)))
 
 
@@ -201,7 +197,7 @@ def test_a_handler_of_the_users_own_is_left_alone():
 
 def interrupt_after(monkeypatch, kernel, n_calls):
     """Let SIGINT come at the end of a call of a kernel."""
-    run, count = getattr(_kernels, kernel), iter(range(1, n_calls + 1))
+    run, count = getattr(kernels, kernel), iter(range(1, n_calls + 1))
 
     def run_and_interrupt(*arguments):
         result = run(*arguments)
@@ -209,14 +205,14 @@ def interrupt_after(monkeypatch, kernel, n_calls):
             signal.raise_signal(signal.SIGINT)
         return result
 
-    monkeypatch.setattr(_kernels, kernel, run_and_interrupt)
+    monkeypatch.setattr(kernels, kernel, run_and_interrupt)
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd"])
 def test_ctrl_c_within_partial_fit_ends_its_epoch(solver, monkeypatch):
     net = TinyMLPRegressor(solver=solver, random_state=0).partial_fit(X, y)
-    monkeypatch.setattr(_stochastic, "rows_per_call", lambda _: 5)
-    monkeypatch.setattr(_stochastic, "next_budget", lambda *_: 5)
+    monkeypatch.setattr(stochastic, "rows_per_call", lambda _: 5)
+    monkeypatch.setattr(stochastic, "next_budget", lambda *_: 5)
     with monkeypatch.context() as patch:
         interrupt_after(patch, "run_epochs", 1)
         with pytest.warns(UserWarning, match="interrupted"):
@@ -289,7 +285,7 @@ def test_an_error_of_an_activation_in_the_intervals_is_raised_there(method, monk
     compute = getattr(Posterior, method)
 
     def fail(*arguments):
-        _activations._caught.error = RuntimeError("no more")
+        users_own._caught.error = RuntimeError("no more")
         return compute(*arguments)
 
     monkeypatch.setattr(Posterior, method, fail)
@@ -301,7 +297,7 @@ def test_an_error_of_an_activation_after_the_training_changes_nothing(monkeypatc
     net, before = fitted_before("lm by the evidence")
 
     def fail(*arguments):
-        _activations._caught.error = RuntimeError("no more")
+        users_own._caught.error = RuntimeError("no more")
         return arguments[0]
 
     monkeypatch.setattr(Posterior, "calibrated", fail)
@@ -364,8 +360,8 @@ def test_an_error_in_a_kernel_changes_nothing(monkeypatch, solver, call, two_thr
     random_state = np.random.RandomState(5)
     net, before = fitted_before(solver, random_state=random_state)
     state = random_state.get_state()
-    kernel = getattr(_kernels, KERNELS[solver])
-    monkeypatch.setattr(_kernels, KERNELS[solver], failing(kernel, call, RuntimeError("broken")))
+    kernel = getattr(kernels, KERNELS[solver])
+    monkeypatch.setattr(kernels, KERNELS[solver], failing(kernel, call, RuntimeError("broken")))
     # With a validation set epochs come one by one, each in a call of its own.
     with pytest.raises(RuntimeError, match="broken"):
         net.fit(X, y, X_val=X, y_val=y)
@@ -376,8 +372,8 @@ def test_an_error_in_a_kernel_changes_nothing(monkeypatch, solver, call, two_thr
 
 @each_solver
 def test_an_error_in_a_first_fit_leaves_nothing(monkeypatch, solver):
-    kernel = getattr(_kernels, KERNELS[solver])
-    monkeypatch.setattr(_kernels, KERNELS[solver], failing(kernel, 1, RuntimeError("broken")))
+    kernel = getattr(kernels, KERNELS[solver])
+    monkeypatch.setattr(kernels, KERNELS[solver], failing(kernel, 1, RuntimeError("broken")))
     net = make_net(solver)
     before = dict(vars(net))
     with pytest.raises(RuntimeError, match="broken"):
@@ -412,7 +408,7 @@ class FailingCallback:
 
 
 @pytest.mark.skipif(
-    _callbacks.CallbackSupportMixin.__module__ == _callbacks.__name__,
+    callbacks.CallbackSupportMixin.__module__ == callbacks.__name__,
     reason="scikit-learn has callbacks from 1.9 on",
 )
 @pytest.mark.parametrize(
@@ -438,12 +434,12 @@ def test_an_error_in_a_callback_changes_nothing(solver, hook, call):
 @pytest.mark.parametrize(
     "solver, owner, allocation, call",
     [
-        ("lm by the evidence", _objective, "aligned", 3),
-        ("lm", _objective, "aligned", 1),
-        ("lbfgs", _objective, "aligned", 2),
-        ("adam", _stochastic, "aligned_copy", 1),
-        ("sgd", _stochastic, "work_arrays", 1),
-        ("threads", _stochastic, "aligned_copy", 3),
+        ("lm by the evidence", second_order, "aligned_vectors", 1),
+        ("lm", second_order, "aligned_vectors", 1),
+        ("lbfgs", objective, "aligned", 2),
+        ("adam", stochastic, "aligned_copy", 1),
+        ("sgd", stochastic, "work_arrays", 1),
+        ("threads", stochastic, "aligned_copy", 3),
     ],
 )
 def test_no_memory_for_what_a_solver_needs(

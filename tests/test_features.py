@@ -14,8 +14,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor
 
-from sklearn_tinymlp import TinyMLPRegressor, _kernels
-from sklearn_tinymlp._training import Monitor
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._solvers.monitor import Monitor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -433,7 +434,7 @@ def test_ctrl_c_keeps_the_weights_so_far(monkeypatch, solver, where, count):
     if where == "monitor":
         owner, name = Monitor, "update"
     else:
-        owner, name = _kernels, "loss_and_gradient" if solver == "lbfgs" else "run_epochs"
+        owner, name = kernels, "loss_and_gradient" if solver == "lbfgs" else "run_epochs"
     monkeypatch.setattr(owner, name, interrupt_at_call(getattr(owner, name), count))
     net = make_net(solver, max_iter=1000, tol=0.0, n_iter_no_change=np.inf)
     with pytest.warns(UserWarning, match="Training interrupted by user.") as caught:
@@ -456,8 +457,8 @@ def test_warnings_point_at_the_line_that_called_fit(solver):
 
 
 def test_ctrl_c_during_several_starts_keeps_the_best_so_far(monkeypatch):
-    run_epochs = _kernels.run_epochs
-    monkeypatch.setattr(_kernels, "run_epochs", interrupt_at_call(run_epochs, 3))
+    run_epochs = kernels.run_epochs
+    monkeypatch.setattr(kernels, "run_epochs", interrupt_at_call(run_epochs, 3))
     with pytest.warns(UserWarning, match="Training interrupted by user."):
         net = make_net(n_init=1000).fit(X, y)
     assert np.isfinite(net.predict(X)).all()
@@ -538,7 +539,7 @@ def test_start_weights_are_those_of_raw_data_whichever_are_given(solver, given):
 
 
 def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
-    from sklearn_tinymlp import _levenberg_marquardt as lm
+    from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
     solve, calls = lm.solve, []
 
@@ -552,7 +553,7 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     inputs = rng.standard_normal((300, 3))
     targets = np.sin(inputs[:, 0]) + 0.1 * rng.standard_normal(300)
     monkeypatch.setattr(lm, "solve", interrupted_at_once_the_third_time)
-    monkeypatch.setattr("sklearn_tinymlp._restarts._openmp_effective_n_threads", lambda: 1)
+    monkeypatch.setattr("sklearn_tinymlp._fit.restarts._openmp_effective_n_threads", lambda: 1)
     with pytest.warns(UserWarning, match="interrupted"):
         net = TinyMLPRegressor(solver="lm", n_init=4, random_state=0).fit(inputs, targets)
     assert net.score(inputs, targets) > 0.9

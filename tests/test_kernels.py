@@ -14,12 +14,22 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
 import sklearn_tinymlp
-from sklearn_tinymlp import TinyMLPRegressor, _kernels, _objective, _products, _stochastic
-from sklearn_tinymlp._compilation import call_from_python
-from sklearn_tinymlp._linear_algebra import gemm
-from sklearn_tinymlp._objective import Objective, Samples, kernel_network, kernel_rows, predict
-from sklearn_tinymlp._parameters import Architecture
-from sklearn_tinymlp._stochastic import Twister
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._engine import kernels, products
+from sklearn_tinymlp._engine import objective as objectives
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.objective import (
+    Objective,
+    Samples,
+    kernel_network,
+    kernel_rows,
+    predict,
+)
+from sklearn_tinymlp._engine.second_order import gauss_newton
+from sklearn_tinymlp._machine.compilation import call_from_python
+from sklearn_tinymlp._machine.linear_algebra import gemm
+from sklearn_tinymlp._solvers import stochastic
+from sklearn_tinymlp._solvers.stochastic import Twister
 
 PACKAGE = Path(sklearn_tinymlp.__file__).parent
 
@@ -163,7 +173,7 @@ def test_one_layer_may_use_blas_and_the_next_one_loops():
     units = (3, 16, 16, 2)
     objective, theta, architecture = make_objective(units, n_samples=130)
     theta /= 4
-    addresses = objective.network.layers[:, _kernels.COMBINE]
+    addresses = objective.network.layers[:, kernels.COMBINE]
     assert addresses[0] == addresses[2] != addresses[1]
     X, y, _ = make_samples(130, 3, 2, "dense", False)
     _, loss, gradient = reference(theta, architecture, X, y, None, 0.3)
@@ -213,7 +223,7 @@ SIZES = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
 def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_rows, dtype, blas):
-    combine = _products.compiled_combine(dtype, blas)
+    combine = products.compiled_combine(dtype, blas)
     rng = np.random.RandomState(0)
     coefs = rng.standard_normal((n_in, n_out)).astype(dtype)
     source = rng.standard_normal((n_in, n_rows)).astype(dtype)
@@ -246,7 +256,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
         expected[2][:] += expected[0].sum(axis=1)
     deltas = np.full_like(values, np.nan)
     arrays = (coefs, values, slopes, after, deltas, gradient, intercepts)
-    function = _products.compiled_pass_back(dtype)
+    function = products.compiled_pass_back(dtype)
     call_from_python(function, arrays, (n_in, n_out, n_rows, bias))
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for actual, wanted in zip((deltas, gradient, intercepts), expected, strict=True):
@@ -257,7 +267,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_p, n_q, n_rows", SIZES)
 def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
-    add_products = _products.compiled_add_products(dtype, blas)
+    add_products = products.compiled_add_products(dtype, blas)
     rng = np.random.RandomState(0)
     p = rng.standard_normal((n_p, n_rows)).astype(dtype)
     q = rng.standard_normal((n_q, n_rows)).astype(dtype)
@@ -275,10 +285,10 @@ def test_blas_and_loops_train_alike(solver, monkeypatch):
     X, y, _ = make_samples(20, 7, 3, "dense", False)
     models = []
     for threshold in (1, 10**9):
-        monkeypatch.setattr(_products, "BLAS_SIZE", threshold)
-        _objective.kernel_network.cache_clear()
+        monkeypatch.setattr(products, "BLAS_SIZE", threshold)
+        objectives.kernel_network.cache_clear()
         models.append(fitted(X, y, solver=solver, hidden_layer_sizes=(5, 3), batch_size=7))
-    _objective.kernel_network.cache_clear()
+    objectives.kernel_network.cache_clear()
     assert_same_model(*models, rtol=1e-9)
 
 
@@ -308,7 +318,7 @@ def test_single_rows_train_as_blocks_of_one_row(solver, hidden, bias, weighted, 
     X, y, weight = make_samples(20, 3, 2, "dense", weighted)
     params = {"solver": solver, "hidden_layer_sizes": hidden, "bias": bias, "batch_size": 1}
     model = fitted(X, y, weight, **params)
-    run_epochs, seen = _kernels.run_epochs, []
+    run_epochs, seen = kernels.run_epochs, []
     names = list(signature(getattr(run_epochs, "py_func", run_epochs)).parameters)
 
     def by_blocks(*arguments):
@@ -316,7 +326,7 @@ def test_single_rows_train_as_blocks_of_one_row(solver, hidden, bias, weighted, 
         seen.append((given["batch_size"], given["single_rows"]))
         return run_epochs(*(given | {"batch_size": 1, "single_rows": None}).values())
 
-    monkeypatch.setattr(_kernels, "run_epochs", by_blocks)
+    monkeypatch.setattr(kernels, "run_epochs", by_blocks)
     assert_same_model(model, fitted(X, y, weight, **params), rtol=1e-10)
     assert set(seen) == {(None, True)}
 
@@ -338,9 +348,9 @@ def test_tiny_slices_of_time_change_nothing(solver, batch_size, monkeypatch):
     X, y, _ = make_samples(20, 3, 1, "dense", False)
     params = {"solver": solver, "batch_size": batch_size}
     whole = fitted(X, y.ravel(), **params)
-    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: 3)
-    monkeypatch.setattr(_stochastic, "next_budget", lambda budget, seconds: 3)
-    monkeypatch.setattr(_stochastic, "EPOCHS_PER_CALL", 2)
+    monkeypatch.setattr(stochastic, "rows_per_call", lambda n_parameters: 3)
+    monkeypatch.setattr(stochastic, "next_budget", lambda budget, seconds: 3)
+    monkeypatch.setattr(stochastic, "EPOCHS_PER_CALL", 2)
     assert_same_model(fitted(X, y.ravel(), **params), whole, rtol=0)
 
 
@@ -350,7 +360,7 @@ def test_tiny_slices_of_rows_change_nothing(layout, monkeypatch):
     loss, gradient = objective.loss_gradient(theta)
     rows = objective.training.rows
     predictions = predict(objective.network, rows, 20, theta)
-    monkeypatch.setattr(_objective, "rows_per_call", lambda n_parameters: 3)
+    monkeypatch.setattr(objectives, "rows_per_call", lambda n_parameters: 3)
     sliced_loss, sliced_gradient = objective.loss_gradient(theta)
     assert_allclose(sliced_loss, loss, rtol=1e-13)
     assert_allclose(sliced_gradient, gradient, rtol=1e-12, atol=1e-14)
@@ -358,14 +368,14 @@ def test_tiny_slices_of_rows_change_nothing(layout, monkeypatch):
 
 
 def test_slices_cover_every_row_once(monkeypatch):
-    monkeypatch.setattr(_objective, "rows_per_call", lambda n_parameters: 4)
-    assert list(_objective.slices(10, 1)) == [(0, 4), (4, 8), (8, 10)]
-    assert list(_objective.slices(4, 1)) == [(0, 4)]
+    monkeypatch.setattr(objectives, "rows_per_call", lambda n_parameters: 4)
+    assert list(objectives.slices(10, 1)) == [(0, 4), (4, 8), (8, 10)]
+    assert list(objectives.slices(4, 1)) == [(0, 4)]
 
 
 def test_large_networks_come_back_after_a_row():
-    assert _objective.rows_per_call(10**12) == 1
-    assert _objective.rows_per_call(10) > 10_000
+    assert objectives.rows_per_call(10**12) == 1
+    assert objectives.rows_per_call(10) > 10_000
 
 
 # ----------------------------------------------------------------------- the order of an epoch
@@ -375,7 +385,7 @@ def test_large_networks_come_back_after_a_row():
 def shuffle_in_kernel():
     @njit
     def run(order, twister):
-        _kernels.shuffle(order, twister)
+        kernels.shuffle(order, twister)
 
     return run
 
@@ -408,7 +418,7 @@ def test_permutations_follow_from_any_position(shuffle_in_kernel):
 @pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64])
 @pytest.mark.parametrize("n_samples", [1, 2, 300])
 def test_training_visits_rows_in_the_order_of_scikit_learn(n_samples, generator, monkeypatch):
-    run_epochs, orders = _kernels.run_epochs, []
+    run_epochs, orders = kernels.run_epochs, []
     names = list(signature(getattr(run_epochs, "py_func", run_epochs)).parameters)
 
     def watched(*arguments):
@@ -416,8 +426,8 @@ def test_training_visits_rows_in_the_order_of_scikit_learn(n_samples, generator,
         orders.append(arguments[names.index("order")].copy())
         return result
 
-    monkeypatch.setattr(_kernels, "run_epochs", watched)
-    monkeypatch.setattr(_stochastic, "EPOCHS_PER_CALL", 1)
+    monkeypatch.setattr(kernels, "run_epochs", watched)
+    monkeypatch.setattr(stochastic, "EPOCHS_PER_CALL", 1)
     X, y, _ = make_samples(n_samples, 3, 1, "dense", False)
     objective, theta, _ = make_objective((3, 1), n_samples=n_samples)
     ours, theirs = (np.random.RandomState(generator(9)) for _ in range(2))
@@ -489,11 +499,12 @@ USE_THE_CACHE = (
     + """
 for _ in fits(2):
     pass
-from sklearn_tinymlp import _activations, _kernels, _products
-kernels = [_kernels.run_epochs, _kernels.loss_and_gradient, _kernels.predict_rows]
+from sklearn_tinymlp._activations import lookup
+from sklearn_tinymlp._engine import kernels
+kernels = [kernels.run_epochs, kernels.loss_and_gradient, kernels.predict_rows]
 print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), end=" ")
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels), end=" ")
-print(_activations.compiled("elu", "float64").cache_hits)
+print(lookup.compiled("elu", "float64").cache_hits)
 """
 )
 
@@ -523,6 +534,9 @@ def test_without_any_place_for_a_cache_everything_still_works(tmp_path):
     shutil.copytree(
         PACKAGE, tmp_path / "sklearn_tinymlp", ignore=shutil.ignore_patterns("__pycache__")
     )
+    for folder in list((tmp_path / "sklearn_tinymlp").iterdir()):
+        if folder.is_dir():
+            (folder / "__pycache__").touch()
     wall = tmp_path / "sklearn_tinymlp" / "__pycache__"
     wall.touch()
     code = SMALL_FITS + "print(next(fits()).size, sys.modules['sklearn_tinymlp'].__file__)"
@@ -546,7 +560,7 @@ def test_where_memory_lies_does_not_change_a_bit():
         moved = np.empty(theta.size + 8)[offset : offset + theta.size]
         moved[:] = theta
         loss, gradient = objective.loss_gradient(moved)
-        errors, gradients, hessians = objective.gauss_newton(moved)
+        errors, gradients, hessians = gauss_newton(objective, moved)
         results.append(np.hstack([loss, gradient, errors, gradients.ravel(), hessians.ravel()]))
     for result in results[1:]:
         assert_array_equal(result, results[0])

@@ -5,10 +5,10 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sklearn_tinymlp._lbfgs import solve
-from sklearn_tinymlp._objective import Objective, Samples, kernel_network
-from sklearn_tinymlp._parameters import Architecture
-from sklearn_tinymlp._training import Monitor, Record, StopReason
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._solvers.lbfgs import solve
+from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
 
 CENTRE = np.array([1.0, -2.0, 3.0])
 START = np.array([-1.2, 1.0, -1.0])

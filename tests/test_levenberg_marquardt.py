@@ -5,18 +5,25 @@ import pytest
 from scipy.optimize import least_squares
 from scipy.sparse import csr_matrix
 
-from sklearn_tinymlp import TinyMLPRegressor, _kernels
-from sklearn_tinymlp import _levenberg_marquardt as lm
-from sklearn_tinymlp._evidence import Hyperparameters, evidence, hessian
-from sklearn_tinymlp._objective import (
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._bayes.evidence import Hyperparameters, evidence, hessian
+from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.objective import (
     Objective,
     Samples,
     kernel_network,
     predict,
-    second_order_arrays,
 )
-from sklearn_tinymlp._parameters import Architecture
-from sklearn_tinymlp._training import Monitor, Record
+from sklearn_tinymlp._engine.second_order import (
+    gauss_newton,
+    iterate,
+    residual_jacobian,
+    second_order_arrays,
+    second_order_options,
+)
+from sklearn_tinymlp._solvers import levenberg_marquardt as lm
+from sklearn_tinymlp._solvers.monitor import Monitor, Record
 
 
 def make_objective(units, activations, *, bias=True, weighted=False, n_samples=37, alpha=0.0):
@@ -44,7 +51,7 @@ CASES = [
 @pytest.mark.parametrize("units, activations, bias, weighted", CASES)
 def test_gauss_newton_agrees_with_central_differences(units, activations, bias, weighted):
     objective, theta = make_objective(units, activations, bias=bias, weighted=weighted)
-    picture = objective.gauss_newton(theta)
+    picture = gauss_newton(objective, theta)
     step = 1e-5
     gradients = np.empty_like(picture.gradients)
     for p in range(theta.size):
@@ -72,7 +79,7 @@ def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
             for unit in np.eye(theta.size)
         ]
     )
-    picture = objective.gauss_newton(theta)
+    picture = gauss_newton(objective, theta)
     for k in range(3):
         expected = np.triu(jacobian[:, :, k] @ jacobian[:, :, k].T)
         np.testing.assert_allclose(np.triu(picture.hessians[k]), expected, rtol=1e-6, atol=1e-6)
@@ -89,21 +96,21 @@ def test_sparse_rows_give_the_jacobian_of_dense_ones(weighted, n_samples):
     pictures = []
     for data in (X, csr_matrix(X)):
         objective = replace(dense, training=Samples.of(data, dense.training.y, weight))
-        pictures.append([*objective.residual_jacobian(theta), *objective.gauss_newton(theta)])
+        pictures.append([*residual_jacobian(objective, theta), *gauss_newton(objective, theta)])
     for ours, theirs in zip(*pictures, strict=True):
         np.testing.assert_allclose(np.triu(ours), np.triu(theirs), rtol=1e-12, atol=1e-14)
 
 
 def test_blocks_of_rows_add_up():
     objective, theta = make_objective((2, 4, 2), ("tanh", "identity"), n_samples=300)
-    assert 300 > 2 * _kernels.BLOCK_ROWS
-    whole = objective.gauss_newton(theta)
+    assert 300 > 2 * kernels.BLOCK_ROWS
+    whole = gauss_newton(objective, theta)
     samples = objective.training
     parts = [
         replace(objective, training=Samples.of(samples.rows.values[rows], samples.y[rows]))
         for rows in (slice(0, 100), slice(100, 300))
     ]
-    for sums, *terms in zip(whole, *(part.gauss_newton(theta) for part in parts), strict=True):
+    for sums, *terms in zip(whole, *(gauss_newton(part, theta) for part in parts), strict=True):
         np.testing.assert_allclose(sum(terms), sums, rtol=1e-10, atol=1e-12)
 
 
@@ -113,10 +120,18 @@ def test_tiny_slices_of_time_change_nothing():
     results = []
     for budget in (1, 10**9):
         so = second_order_arrays(np.zeros(theta.size), *hyper, 300.0, 20)
-        options = objective.second_order_options(estimate=True)
-        curves, parameters = np.empty((7, _kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
+        options = second_order_options(objective, estimate=True)
+        curves, parameters = np.empty((7, kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
         while so.progress["iteration"] < 7:
-            objective.iterate(parameters, so, curves, options, budget)
+            iterate(
+                objective,
+                parameters,
+                so,
+                budget=budget,
+                curves=curves,
+                options=options,
+                evidence=lm.evidence_routines(dual=so.residuals.size > 0),
+            )
         results.append((parameters, curves, so.hyper))
     for one, other in zip(*results, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -129,10 +144,10 @@ def test_first_step_solves_the_damped_normal_equations():
     solution = lm.solve(
         objective, theta, Monitor(1, Record()), groups=groups, hyper=hyper, tol=0.0, estimate=False
     )
-    picture = objective.gauss_newton(theta)
+    picture = gauss_newton(objective, theta)
     upper = np.triu(picture.hessians[0])
     A = 2.0 * (upper + np.triu(upper, 1).T) + 0.3 * np.eye(theta.size)
-    damped = A + _kernels.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
+    damped = A + kernels.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
     step = np.linalg.solve(damped, -(2.0 * picture.gradients[0] + 0.3 * theta))
     np.testing.assert_allclose(solution.theta - theta, step, rtol=1e-9)
 
@@ -232,9 +247,17 @@ def test_the_small_matrix_and_the_large_one_give_the_same_step_and_evidence(n_ou
         so = second_order_arrays(
             groups, alpha, beta, objective.training.weight_sum, 20, n_residuals
         )
-        curves, parameters = np.empty((5, _kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
-        options = objective.second_order_options(estimate=True)
-        objective.iterate(parameters, so, curves, options, 10**9)
+        curves, parameters = np.empty((5, kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
+        options = second_order_options(objective, estimate=True)
+        iterate(
+            objective,
+            parameters,
+            so,
+            budget=10**9,
+            curves=curves,
+            options=options,
+            evidence=lm.evidence_routines(dual=so.residuals.size > 0),
+        )
         assert so.progress["iteration"] == 5
         results.append((parameters, curves, so.hyper, so.best))
     for one, other in zip(*results, strict=True):
@@ -256,13 +279,21 @@ class Run:
         self.so = second_order_arrays(groups, *hyper, weight_sum, n_peaks, n_residuals)
         self.progress = self.so.progress[0]
         self.progress["damping"] = damping
-        self.options = objective.second_order_options(**options)
+        self.options = second_order_options(objective, **options)
 
     def iterate(self, n_iterations, budget=10**9):
         """Give the rows of the curves that were written."""
-        curves = np.full((n_iterations, _kernels.N_SECOND_ORDER_COLUMNS), 7.0)
+        curves = np.full((n_iterations, kernels.N_SECOND_ORDER_COLUMNS), 7.0)
         self.progress["iteration"] = 0
-        self.objective.iterate(self.theta, self.so, curves, self.options, budget)
+        iterate(
+            self.objective,
+            self.theta,
+            self.so,
+            budget=budget,
+            curves=curves,
+            options=self.options,
+            evidence=lm.evidence_routines(dual=self.so.residuals.size > 0),
+        )
         return curves[: self.progress["iteration"]]
 
 
@@ -279,7 +310,7 @@ def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up
         return hyper.beta @ objective.errors(theta) + 0.5 * hyper.alpha[groups] @ theta**2
 
     for n_iter in range(1, n_iterations + 1):
-        picture = objective.gauss_newton(theta)
+        picture = gauss_newton(objective, theta)
         A = hessian(picture, hyper, groups)
         A = np.triu(A) + np.triu(A, 1).T
         gradient = hyper.beta @ picture.gradients + hyper.alpha[groups] * theta
@@ -294,7 +325,7 @@ def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up
         ratio = fall / -(gradient @ step + 0.5 * step @ A @ step)
         damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
         theta = theta + step
-        picture, scale = objective.gauss_newton(theta), objective.output_scale
+        picture, scale = gauss_newton(objective, theta), objective.output_scale
         squares = np.sum(theta[: objective.network.n_coefs] ** 2)
         loss = np.mean(scale**2 * (picture.errors + 0.5 * objective.alpha * squares)) / weight_sum
         row = [loss, np.abs(gradient).max(), damping, hyper.alpha[0], np.nan, np.nan]
@@ -339,7 +370,7 @@ def test_iterations_are_those_of_the_published_algorithm(
     np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
     np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(hyper), rtol=1e-6)
     assert run.progress["n_iter"] == 8
-    assert run.progress["event"] == _kernels.RUNNING
+    assert run.progress["event"] == kernels.RUNNING
     if estimate:
         assert run.progress["best_evidence"] == pytest.approx(best[0], rel=1e-6)
         assert run.progress["best_loss"] == pytest.approx(best[1], rel=1e-6)
@@ -353,10 +384,10 @@ def test_where_A_is_not_positive_definite_damping_grows_and_the_evidence_waits()
     assert n_rejected > 0
     run = Run(*problem, estimate=True)
     np.testing.assert_allclose(run.iterate(3), curves, rtol=1e-6)
-    assert np.isnan(curves[:, _kernels.LOG_EVIDENCE]).all()
+    assert np.isnan(curves[:, kernels.LOG_EVIDENCE]).all()
     np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
     np.testing.assert_array_equal(run.so.hyper[:-2], np.concatenate(problem[-1]))
-    assert run.progress["event"] == _kernels.RUNNING
+    assert run.progress["event"] == kernels.RUNNING
     assert run.progress["best_evidence"] == -np.inf
 
 
@@ -366,19 +397,19 @@ def test_it_ends_where_no_step_lowers_the_objective_and_there_is_no_evidence():
     hyper = hyper._replace(alpha=np.array([-1e-3]))
     run = Run(replace(objective, training=nothing), 0 * theta, groups, hyper, estimate=True)
     curves = run.iterate(5)
-    assert len(curves) == 1 and np.isnan(curves[0, _kernels.LOG_EVIDENCE])
-    assert run.progress["event"] == _kernels.STALLED
+    assert len(curves) == 1 and np.isnan(curves[0, kernels.LOG_EVIDENCE])
+    assert run.progress["event"] == kernels.STALLED
 
 
 def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
     problem = make_problem(n_samples=12)
     run = Run(*problem, estimate=True)
     curves = run.iterate(60)
-    found = curves[:, _kernels.LOG_EVIDENCE]
+    found = curves[:, kernels.LOG_EVIDENCE]
     best = int(np.argmax(found))
     assert 0 < best < 59
     assert run.progress["best_evidence"] == found[best]
-    assert run.progress["best_loss"] == curves[best, _kernels.LOSS]
+    assert run.progress["best_loss"] == curves[best, kernels.LOSS]
     again = Run(*problem, estimate=True)
     again.iterate(best)
     hyper = again.so.hyper[:-2].copy()
@@ -391,8 +422,8 @@ def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
 @pytest.mark.parametrize("n_peaks", [2, 4])
 def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(n_peaks, rise):
     run = Run(*make_problem(), estimate=True, n_peaks=n_peaks, rise=rise)
-    found = run.iterate(200)[:, _kernels.LOG_EVIDENCE]
-    assert run.progress["event"] == _kernels.CONVERGED
+    found = run.iterate(200)[:, kernels.LOG_EVIDENCE]
+    assert run.progress["event"] == kernels.CONVERGED
     best = np.maximum.accumulate(found)
     rises = best[n_peaks - 1 :] - best[: 1 - n_peaks]
     assert rises[-1] <= rise
@@ -404,11 +435,11 @@ def test_with_a_fixed_penalty_it_ends_once_the_objective_falls_by_no_more_than_a
     problem = objective, theta, groups, hyper = make_problem()
     run = Run(*problem, estimate=False, reduction=reduction)
     values = []
-    while run.progress["event"] == _kernels.RUNNING:
+    while run.progress["event"] == kernels.RUNNING:
         errors, alpha = objective.errors(run.theta), hyper.alpha[groups]
         values.append(hyper.beta @ errors + 0.5 * alpha @ run.theta**2)
         run.iterate(1)
-    assert run.progress["event"] == _kernels.STALLED
+    assert run.progress["event"] == kernels.STALLED
     values.append(values[-1] - run.progress["fall"])
     falls = -np.diff(values) / values[:-1]
     assert falls[-1] <= reduction
@@ -418,14 +449,14 @@ def test_with_a_fixed_penalty_it_ends_once_the_objective_falls_by_no_more_than_a
 @pytest.mark.parametrize("estimate", [False, True])
 def test_it_ends_at_the_first_loss_that_is_low_enough(estimate):
     problem = make_problem()
-    losses = Run(*problem, estimate=estimate).iterate(10)[:, _kernels.LOSS]
+    losses = Run(*problem, estimate=estimate).iterate(10)[:, kernels.LOSS]
     for loss_tol in (losses[4], np.nextafter(losses[4], np.inf)):
         run = Run(*problem, estimate=estimate, loss_tol=loss_tol)
         curves = run.iterate(10)
-        assert run.progress["event"] == _kernels.TARGET_REACHED
+        assert run.progress["event"] == kernels.TARGET_REACHED
         assert len(curves) == 1 + np.flatnonzero(losses <= loss_tol)[0]
         if estimate:  # what met the target is kept, were its evidence the best or not
-            assert run.progress["best_loss"] == curves[-1, _kernels.LOSS]
+            assert run.progress["best_loss"] == curves[-1, kernels.LOSS]
             np.testing.assert_array_equal(run.so.best[: run.theta.size], run.theta)
 
 
@@ -441,25 +472,25 @@ def test_where_no_step_lowers_the_objective_it_says_so_and_the_evidence_goes_on(
     objective, theta, groups, hyper = make_linear_problem()
     run = Run(objective, theta, groups, hyper, estimate=False)
     run.iterate(100)
-    assert run.progress["event"] == _kernels.STALLED
+    assert run.progress["event"] == kernels.STALLED
     minimum = run.theta.copy()
     run = Run(objective, minimum, groups, hyper, estimate=estimate, warm_up=warm_up)
     curves = run.iterate(1)
     np.testing.assert_array_equal(run.theta, minimum)
     assert run.progress["fall"] == 0.0
-    assert run.progress["damping"] == curves[0, _kernels.DAMPING] == _kernels.FIRST_DAMPING
+    assert run.progress["damping"] == curves[0, kernels.DAMPING] == kernels.FIRST_DAMPING
     assert run.progress["growth"] == 2.0
     if estimate:
-        assert run.progress["event"] == _kernels.RUNNING
-        picture = objective.gauss_newton(minimum)
+        assert run.progress["event"] == kernels.RUNNING
+        picture = gauss_newton(objective, minimum)
         found = evidence(minimum, picture, hyper, groups, 37.0)
-        assert curves[0, _kernels.LOG_EVIDENCE] == pytest.approx(found.log_evidence)
+        assert curves[0, kernels.LOG_EVIDENCE] == pytest.approx(found.log_evidence)
         np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(found.next), rtol=1e-9)
     else:
-        assert run.progress["event"] == _kernels.STALLED
+        assert run.progress["event"] == kernels.STALLED
 
 
 def test_damping_falls_to_a_third_where_the_picture_is_exact_and_has_a_floor():
-    for damping, expected in ((3e-5, 1e-5), (2e-12, _kernels.LEAST_DAMPING)):
+    for damping, expected in ((3e-5, 1e-5), (2e-12, kernels.LEAST_DAMPING)):
         run = Run(*make_linear_problem(), estimate=False, damping=damping)
-        assert run.iterate(1)[0, _kernels.DAMPING] == pytest.approx(expected, rel=1e-9, abs=0)
+        assert run.iterate(1)[0, kernels.DAMPING] == pytest.approx(expected, rel=1e-9, abs=0)

@@ -8,11 +8,12 @@ import pytest
 from test_levenberg_marquardt import Run, in_numpy, make_problem
 from watching import Watch, watch_budgets
 
-from sklearn_tinymlp import _kernels
-from sklearn_tinymlp import _levenberg_marquardt as lm
-from sklearn_tinymlp._evidence import MOST_BETA, Hyperparameters
-from sklearn_tinymlp._objective import Objective, Samples, predict, second_order_arrays
-from sklearn_tinymlp._training import Monitor, Record, Solution, StopReason
+from sklearn_tinymlp._bayes.evidence import MOST_BETA, Hyperparameters
+from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._engine.objective import Samples, predict
+from sklearn_tinymlp._engine.second_order import second_order_arrays
+from sklearn_tinymlp._solvers import levenberg_marquardt as lm
+from sklearn_tinymlp._solvers.monitor import Monitor, Record, Solution, StopReason
 
 COLUMNS = ["loss", "gradient_norm", "damping", "alpha", "log_evidence", "n_effective_parameters"]
 
@@ -50,7 +51,7 @@ def test_solution_is_the_best_of_the_evidence_and_has_a_record_of_all(
 def test_solution_with_a_fixed_penalty_is_where_the_last_step_led():
     problem = make_problem()
     solution = solve(problem, estimate=False)
-    theta, _, curves, *_ = in_numpy(*problem, 8, estimate=False, damping=_kernels.FIRST_DAMPING)
+    theta, _, curves, *_ = in_numpy(*problem, 8, estimate=False, damping=kernels.FIRST_DAMPING)
     record = solution.record.columns
     assert list(record) == COLUMNS[:3]
     np.testing.assert_allclose(np.column_stack(list(record.values())), curves[:, :3], rtol=1e-6)
@@ -68,7 +69,7 @@ def test_hyperparameters_wait_for_the_warm_up():
 
 def test_the_tolerance_of_a_fixed_penalty_is_a_relative_fall():
     problem = make_problem()
-    run = Run(*problem, damping=_kernels.FIRST_DAMPING, estimate=False, reduction=1e-4)
+    run = Run(*problem, damping=kernels.FIRST_DAMPING, estimate=False, reduction=1e-4)
     curves = run.iterate(50)
     solution = solve(problem, Monitor(50, Record()), tol=1.0, estimate=False)
     assert (solution.reason, solution.warning) == (StopReason.TOL, None)
@@ -127,15 +128,15 @@ def test_the_target_is_met_by_what_is_returned():
 
 @pytest.mark.parametrize("reached", [False, True])
 def test_where_the_target_is_met_without_an_evidence_those_weights_are_given(reached, monkeypatch):
-    def iterate(objective, theta, so, curves, options, budget):
+    def iterate(objective, theta, so, *, curves, **given):
         # An evidence is known of an earlier iteration; of the last, with its lower loss, none.
         theta[:], so.best[:], curves[:] = 5.0, 3.0, np.nan
-        curves[0, _kernels.LOSS] = 0.1
+        curves[0, kernels.LOSS] = 0.1
         progress = so.progress[0]
         progress["best_evidence"], progress["best_loss"], progress["loss"] = 1.0, 9.0, 0.1
         progress["iteration"], so.errors[:] = 1, 1.0
 
-    monkeypatch.setattr(Objective, "iterate", iterate)
+    monkeypatch.setattr(lm, "iterate", iterate)
     solution = solve(make_problem(), Monitor(1, Record(), loss_tol=0.2 if reached else 0.0))
     assert solution.reason is (StopReason.LOSS_TOL if reached else StopReason.MAX_ITER)
     assert (solution.theta == (5.0 if reached else 3.0)).all()
@@ -192,14 +193,14 @@ def test_a_watcher_may_end_it():
 
 
 def test_each_call_is_given_the_budget_that_follows_from_the_one_before(monkeypatch):
-    calls, given, iterate = watch_budgets(monkeypatch, lm), [], Objective.iterate
+    calls, given, iterate = watch_budgets(monkeypatch, lm), [], lm.iterate
 
-    def keep(*arguments):
-        given.append(arguments[-1])
-        return iterate(*arguments)
+    def keep(*arguments, budget, **named):
+        given.append(budget)
+        return iterate(*arguments, budget=budget, **named)
 
     monkeypatch.setattr(lm, "FIRST_BUDGET", 5)
-    monkeypatch.setattr(Objective, "iterate", keep)
+    monkeypatch.setattr(lm, "iterate", keep)
     solve(make_problem())
     assert calls == [(5 + k, 3.0) for k in range(len(calls))]
     assert given == [5 + k for k in range(len(calls))] and len(calls) > 8
@@ -207,16 +208,16 @@ def test_each_call_is_given_the_budget_that_follows_from_the_one_before(monkeypa
 
 def test_ctrl_c_keeps_the_best_so_far(monkeypatch):
     problem = make_problem()
-    expected, iterate, calls = solve(problem, Monitor(3, Record())), Objective.iterate, []
+    expected, iterate, calls = solve(problem, Monitor(3, Record())), lm.iterate, []
 
-    def interrupted(*arguments):
+    def interrupted(*arguments, **named):
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return iterate(*arguments)
+        return iterate(*arguments, **named)
 
     monkeypatch.setattr(lm, "ITERATIONS_PER_CALL", 3)
-    monkeypatch.setattr(Objective, "iterate", interrupted)
+    monkeypatch.setattr(lm, "iterate", interrupted)
     solution = solve(problem)
     assert (solution.reason, solution.n_iter) == (StopReason.INTERRUPTED, 3)
     assert solution.warning is None

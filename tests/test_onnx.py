@@ -11,7 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
-from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+from sklearn_tinymlp._activations.built_in import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

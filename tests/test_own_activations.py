@@ -25,13 +25,10 @@ from sklearn.model_selection import GridSearchCV
 
 import sklearn_tinymlp
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
-from sklearn_tinymlp._activations import (
-    BUILT_IN,
-    by_numpy,
-    check_derivative,
-    compiled,
-    value_and_slope,
-)
+from sklearn_tinymlp._activations.built_in import BUILT_IN
+from sklearn_tinymlp._activations.derivative_check import check_derivative
+from sklearn_tinymlp._activations.lookup import compiled, value_and_slope
+from sklearn_tinymlp._activations.users_own import by_numpy
 
 compiles = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="looks at the machine code")
 
@@ -406,8 +403,10 @@ def test_a_second_fit_compiles_nothing(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr("sklearn_tinymlp._activations.c_function", fail)
-    monkeypatch.setattr("sklearn_tinymlp._activations._check_derivative", lambda *_: None)
+    monkeypatch.setattr("sklearn_tinymlp._activations.users_own.c_function", fail)
+    monkeypatch.setattr(
+        "sklearn_tinymlp._activations.derivative_check._check_derivative", lambda *_: None
+    )
     again = Activation(own_tanh, own_tanh_slope, name="compiled once")
     assert_array_equal(fitted(again).predict(X), fitted(own).predict(X))
 
@@ -423,7 +422,8 @@ SECOND_PROCESS = """
 import sys, warnings
 import numpy as np
 from numba.core import event
-from sklearn_tinymlp import Activation, TinyMLPRegressor, _kernels
+from sklearn_tinymlp import Activation, TinyMLPRegressor
+from sklearn_tinymlp._engine import kernels
 warnings.simplefilter("ignore")
 own = Activation(lambda z: np.tanh(z), lambda z: 1 - np.tanh(z) ** 2)
 X = np.linspace(-2, 2, 40)[:, np.newaxis]
@@ -431,7 +431,7 @@ for solver in ("adam", "lbfgs"):
     params = dict(hidden_layer_sizes=(5,), solver=solver, max_iter=5)
     TinyMLPRegressor(activation=own, **params).fit(X, X.ravel())
 for name in ("run_epochs", "loss_and_gradient"):
-    stats = getattr(_kernels, name).stats
+    stats = getattr(kernels, name).stats
     print(name, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 

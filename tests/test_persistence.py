@@ -11,7 +11,8 @@ from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor, _persistence, activations
+from sklearn_tinymlp import TinyMLPRegressor, activations
+from sklearn_tinymlp._export import persistence
 
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((60, 3))
@@ -47,7 +48,7 @@ ROUND_TRIPS = {
 
 def assert_same(a, b):
     """Compare all attributes, private ones included, bit for bit."""
-    state, other = _persistence.plain(vars(a)), _persistence.plain(vars(b))
+    state, other = persistence.plain(vars(a)), persistence.plain(vars(b))
     assert set(vars(a)) == set(vars(b))
     _assert_equal(state, other)
 
@@ -153,7 +154,7 @@ def test_a_memory_map_predicts_and_trains_on(tmp_path):
 
 def test_a_file_of_a_later_version_is_refused_with_what_to_do():
     net = TinyMLPRegressor(solver="lbfgs", max_iter=3).fit(X, Y)
-    state = {**net.__getstate__(), "_layout": _persistence.LAYOUT + 1}
+    state = {**net.__getstate__(), "_layout": persistence.LAYOUT + 1}
     with pytest.raises(ValueError, match="Update sklearn-tinymlp"):
         TinyMLPRegressor().__setstate__(state)
 

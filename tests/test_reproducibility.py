@@ -18,9 +18,10 @@ from scipy import sparse
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 
 import sklearn_tinymlp
-from sklearn_tinymlp import TinyMLPRegressor, _scaling
-from sklearn_tinymlp._activations import HIDDEN_ACTIVATIONS
-from sklearn_tinymlp._parameters import INITIALIZERS
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._activations.built_in import HIDDEN_ACTIVATIONS
+from sklearn_tinymlp._fit import scaling
+from sklearn_tinymlp._fit.initial_weights import INITIALIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -154,8 +155,8 @@ def test_standardising_in_blocks_has_the_bits_of_doing_it_at_once(
     rng = np.random.RandomState(0)
     values = (rng.standard_normal(shape) + 1.0).astype(dtype)
     weight = rng.uniform(0.1, 2, shape[0]).astype(dtype) if weighted else None
-    monkeypatch.setattr(_scaling, "NUMBERS", 100)
-    mean, scale = _scaling._moments(values, weight, centre)
+    monkeypatch.setattr(scaling, "NUMBERS", 100)
+    mean, scale = scaling._moments(values, weight, centre)
     wide = values.astype(np.float64)
     assert_array_equal(mean, np.average(wide, axis=0, weights=weight) if centre else 0.0)
     deviation = np.abs(wide - mean)
@@ -163,7 +164,7 @@ def test_standardising_in_blocks_has_the_bits_of_doing_it_at_once(
     squares = np.average((deviation / largest) ** 2, axis=0, weights=weight)
     if shape[0] > 1:
         assert_array_equal(scale, largest * np.sqrt(squares))
-    scaled = _scaling._scaled(values, mean, scale)
+    scaled = scaling._scaled(values, mean, scale)
     assert scaled.dtype == dtype
     assert_array_equal(scaled, ((values - mean) / scale).astype(dtype))
 

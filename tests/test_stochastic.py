@@ -6,18 +6,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import shuffle
 from watching import Watch, watch_budgets
 
-from sklearn_tinymlp import _kernels, _stochastic
-from sklearn_tinymlp._objective import Objective, Samples, kernel_network
-from sklearn_tinymlp._parameters import Architecture
-from sklearn_tinymlp._stochastic import StochasticState, Twister, next_budget, solve
-from sklearn_tinymlp._training import SECONDS_PER_CALL, Monitor, Record, StopReason
+from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._solvers import stochastic
+from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.stochastic import StochasticState, Twister, next_budget, solve
 
 N_SAMPLES = 12
 
 
 def options(**changes):
     values = {
-        "schedule": _kernels.CONSTANT,
+        "schedule": kernels.CONSTANT,
         "learning_rate_init": 0.01,
         "power_t": 0.5,
         "momentum": 0.0,
@@ -30,7 +31,7 @@ def options(**changes):
         "n_iter_no_change": np.inf,
         "loss_tol": -np.inf,
     }
-    return _kernels.StochasticOptions(**values | changes)
+    return kernels.StochasticOptions(**values | changes)
 
 
 @pytest.fixture
@@ -262,7 +263,7 @@ def test_adam_steps_once_a_batch(objective):
 
 
 def test_invscaling_falls_with_the_samples_seen(objective):
-    _, watcher, state = train(objective, changes={"schedule": _kernels.INVSCALING, "power_t": 0.25})
+    _, watcher, state = train(objective, changes={"schedule": kernels.INVSCALING, "power_t": 0.25})
     seen = N_SAMPLES * np.arange(6)
     expected = 0.01 / (seen + 1) ** 0.25
     expected[0] = 0.01
@@ -271,7 +272,7 @@ def test_invscaling_falls_with_the_samples_seen(objective):
 
 
 def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
-    changes = {"schedule": _kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 7})
     rates = watcher.record.columns["learning_rate"]
     # The first epoch improves on infinity; then every second one is a standstill.
@@ -281,17 +282,17 @@ def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
 
 
 def test_adaptive_ends_when_the_rate_is_small(objective):
-    changes = {"schedule": _kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 1000})
     rates = watcher.record.columns["learning_rate"]
     assert solution.reason is StopReason.TOL
-    assert rates[-1] <= _stochastic.LEAST_RATE < 5 * rates[-1] * (1 + 1e-12)
+    assert rates[-1] <= stochastic.LEAST_RATE < 5 * rates[-1] * (1 + 1e-12)
     assert solution.n_iter == len(rates) < 30
 
 
 def test_adaptive_ends_at_the_least_rate_itself(objective):
-    changes = {"schedule": _kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
-    changes["learning_rate_init"] = _stochastic.LEAST_RATE
+    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes["learning_rate_init"] = stochastic.LEAST_RATE
     solution, *_ = train(objective, changes=changes, watch={"max_iter": 50})
     assert (solution.reason, solution.n_iter) == (StopReason.TOL, 3)
 
@@ -300,7 +301,7 @@ STANDSTILL = "did not improve more than tol=1000000000.000000 for 1 consecutive 
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("schedule", [_kernels.CONSTANT, _kernels.ADAPTIVE])
+@pytest.mark.parametrize("schedule", [kernels.CONSTANT, kernels.ADAPTIVE])
 def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_stopping, capsys):
     changes = {"schedule": schedule, "tol": 1e9, "n_iter_no_change": 1, "learning_rate_init": 2e-6}
     watch = {"max_iter": 50, "verbose": True}
@@ -312,7 +313,7 @@ def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_s
     train(objective, changes=changes, watch=watch)
     printed = capsys.readouterr().out.splitlines()
     said = [line for line in printed if not line.startswith(("Iteration", "Validation score:"))]
-    if schedule == _kernels.CONSTANT:
+    if schedule == kernels.CONSTANT:
         assert said == [f"{what} {STANDSTILL} Stopping."]
     else:
         assert said == [
@@ -404,8 +405,8 @@ def test_a_watcher_sees_each_epoch(objective, shuffled):
 
 def test_a_later_call_does_no_more_epochs_than_are_left(objective, monkeypatch):
     three_epochs = 3 * N_SAMPLES
-    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: three_epochs)
-    monkeypatch.setattr(_stochastic, "next_budget", lambda budget, seconds: three_epochs)
+    monkeypatch.setattr(stochastic, "rows_per_call", lambda n_parameters: three_epochs)
+    monkeypatch.setattr(stochastic, "next_budget", lambda budget, seconds: three_epochs)
     solution, watcher, _ = train(objective)
     assert solution.n_iter == len(watcher.record.columns["loss"]) == 5
 
@@ -417,14 +418,14 @@ def test_a_watcher_may_end_it(objective):
 
 
 def test_each_call_is_given_the_budget_that_follows_from_the_one_before(objective, monkeypatch):
-    calls, given, run_epochs = watch_budgets(monkeypatch, _stochastic), [], _kernels.run_epochs
+    calls, given, run_epochs = watch_budgets(monkeypatch, stochastic), [], kernels.run_epochs
 
     def keep(*arguments):
         given.append(arguments[-1])
         return run_epochs(*arguments)
 
-    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: n_parameters)
-    monkeypatch.setattr(_kernels, "run_epochs", keep)
+    monkeypatch.setattr(stochastic, "rows_per_call", lambda n_parameters: n_parameters)
+    monkeypatch.setattr(kernels, "run_epochs", keep)
     train(objective, batch_size=5)
     assert calls == [(3 + k, 3.0) for k in range(len(calls))]
     assert given == [3 + k for k in range(len(calls))] and len(calls) > 5
@@ -485,7 +486,7 @@ def test_the_random_state_stands_where_scikit_learns_would(objective, generator)
 
 
 def test_after_an_interrupt_an_epoch_begins_anew(objective, monkeypatch):
-    monkeypatch.setattr(_stochastic, "rows_per_call", lambda n_parameters: 3)
+    monkeypatch.setattr(stochastic, "rows_per_call", lambda n_parameters: 3)
     interrupted = threading.Event()
     interrupted.set()
     solution, _, state = train(objective, batch_size=3, watch={"interrupted": interrupted})
@@ -496,7 +497,7 @@ def test_after_an_interrupt_an_epoch_begins_anew(objective, monkeypatch):
 
 def interrupting(monkeypatch, error, after):
     """Let `run_epochs` raise once it was called `after` times, an epoch a call."""
-    run_epochs, n_calls = _kernels.run_epochs, 0
+    run_epochs, n_calls = kernels.run_epochs, 0
 
     def run(*arguments):
         nonlocal n_calls
@@ -505,8 +506,8 @@ def interrupting(monkeypatch, error, after):
         n_calls += 1
         return run_epochs(*arguments)
 
-    monkeypatch.setattr(_kernels, "run_epochs", run)
-    monkeypatch.setattr(_stochastic, "EPOCHS_PER_CALL", 1)
+    monkeypatch.setattr(kernels, "run_epochs", run)
+    monkeypatch.setattr(stochastic, "EPOCHS_PER_CALL", 1)
 
 
 def test_an_interrupt_keeps_the_weights_so_far(objective, monkeypatch):

@@ -3,7 +3,7 @@ import threading
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from sklearn_tinymlp._threads import single_threaded_blas
+from sklearn_tinymlp._machine.threads import single_threaded_blas
 
 
 def n_threads():

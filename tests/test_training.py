@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_tinymlp._training import Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
 
 
 def monitor(**options):

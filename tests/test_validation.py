@@ -8,7 +8,8 @@ from scipy import sparse
 from sklearn import config_context
 from sklearn.utils.validation import validate_data
 
-from sklearn_tinymlp import TinyMLPRegressor, _validation
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._fit import validation
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 y = X.sum(axis=1)
@@ -51,7 +52,7 @@ NOT_PLAIN = {
 
 @pytest.mark.parametrize("name", NOT_PLAIN)
 def test_what_validation_may_change_or_refuse_is_not_plain(name):
-    assert not _validation.is_plain(NOT_PLAIN[name], 2)
+    assert not validation.is_plain(NOT_PLAIN[name], 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -59,7 +60,7 @@ def test_what_is_plain_comes_out_of_validation_as_it_went_in(dtype):
     inputs, targets = X.astype(dtype), y.astype(dtype)
     inputs.flags.writeable = False
     ours, theirs = TinyMLPRegressor(), TinyMLPRegressor()
-    result = _validation.validate_training_data(ours, inputs, targets, reset=True)
+    result = validation.validate_training_data(ours, inputs, targets, reset=True)
     expected = validate_data(
         theirs, inputs, targets, y_numeric=True, dtype=(np.float64, np.float32), order="C"
     )

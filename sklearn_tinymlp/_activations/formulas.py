@@ -1,0 +1,66 @@
+"""Which formula an activation computes, and with what constants: for what writes networks down."""
+
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from ..activations import elu, leaky_relu, scaled_tanh, softplus, swish
+from .built_in import LEAKY_SLOPE, OUTPUT_ACTIVATIONS
+from .lookup import name_of
+
+# The built-in activations that are a ready-made one with these constants.
+CASES = {
+    "tanh": scaled_tanh(1.0, 1.0),
+    "leaky_relu": leaky_relu(LEAKY_SLOPE),
+    "elu": elu(1.0),
+    "softplus": softplus(1.0),
+    "silu": swish(1.0),
+}
+
+READY_MADE = [case.value.func for case in CASES.values()]
+
+WHICH_CAN = (
+    f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
+    "sklearn_tinymlp.activations."
+)
+
+
+class Formula(NamedTuple):
+    """A formula and its constants; `called` is what the network calls it, with all digits."""
+
+    name: str  # "swish"
+    constants: tuple[tuple[str, float], ...] = ()
+    called: str = ""  # "silu", "swish(1.5)"
+
+
+def formula_of(activation, dtype) -> Formula | None:
+    """Give the formula of a built-in or ready-made activation; None of a user's own function.
+
+    A ready-made one binds constants to a function of `activations`, also after it was saved and
+    loaded. Its name is not looked at: that is for people, and shows six digits.
+
+    Raises
+    ------
+    ValueError
+        When a constant does not fit into `dtype`.
+    """
+    value = getattr(CASES.get(activation, activation), "value", None)
+    if value is None:
+        return Formula(activation, called=activation)
+    if not isinstance(value, partial) or not any(value.func is own for own in READY_MADE):
+        return None
+    constants = {name: float(constant) for name, constant in value.keywords.items()}
+    limits = np.finfo(dtype)
+    for name, constant in constants.items():
+        if constant != 0.0 and not float(limits.tiny) <= abs(constant) <= float(limits.max):
+            raise ValueError(
+                f"{name}={constant!r} of the activation {name_of(activation)!r} does not fit into "
+                f"{limits.dtype}."
+            )
+    name = value.func.__name__.strip("_")
+    if isinstance(activation, str):
+        called = activation
+    else:
+        called = f"{name}({', '.join(map(repr, constants.values()))})"
+    return Formula(name, tuple(constants.items()), called)

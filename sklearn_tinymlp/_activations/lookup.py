@@ -1,0 +1,51 @@
+"""What the rest of the package asks of an activation, built in or the user's own."""
+
+import numpy as np
+
+from .._machine.compilation import (
+    c_function,
+    call_from_python,
+    once,
+)
+from .built_in import BUILT_IN, POSITIVE_ACTIVATIONS
+from .derivative_check import CHECK_FINE, CHECK_POINTS
+from .users_own import Activation, _compiled_user, by_numpy, raise_caught
+
+
+@once
+def compiled(activation, dtype: str):
+    """Compile an activation for 'float32' or 'float64'."""
+    if isinstance(activation, Activation):
+        return _compiled_user(activation, dtype)
+    function, _, _ = BUILT_IN[activation]
+    return c_function(function, 2, 1, dtype)
+
+
+def value_range(activation) -> tuple[float, float]:
+    """Give the least and the greatest value."""
+    if isinstance(activation, Activation):
+        return activation.output_range
+    return BUILT_IN[activation][1:]
+
+
+def name_of(activation) -> str:
+    """Give the name of a built-in or of an `Activation`."""
+    return getattr(activation, "name", activation)
+
+
+def is_positive(activation) -> bool:
+    """Whether all values are above zero, as the Poisson deviance needs; a user's on [-5, 5]."""
+    if not isinstance(activation, Activation):
+        return activation in POSITIVE_ACTIVATIONS
+    z = np.linspace(-CHECK_FINE, CHECK_FINE, CHECK_POINTS)
+    return activation.output_range[0] >= 0.0 and bool((by_numpy(activation.value)(z) > 0.0).all())
+
+
+def value_and_slope(activation, z):
+    """Compute f(z) and f'(z), arrays of the shape and dtype of z (float32 or float64)."""
+    values = np.array(z, order="C")
+    slopes = np.empty_like(values)
+    function = compiled(activation, values.dtype.name)
+    call_from_python(function, (values, slopes), (values.size,))
+    raise_caught()
+    return values, slopes

@@ -1,0 +1,1 @@
+"""MacKay's evidence, and the posterior of the weights."""

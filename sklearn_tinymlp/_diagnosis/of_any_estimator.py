@@ -1,0 +1,111 @@
+"""`diagnose`: the diagnosis of any fitted network, of scikit-learn's too, and in pipelines."""
+
+import numpy as np
+from sklearn.neural_network import MLPRegressor
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y
+
+from .._engine.architecture import Architecture
+from . import diagnose as causes
+from . import look
+from .finding import Diagnosis
+
+
+def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
+    """Say why a fitted network does not learn, or not well, and which parameter mends it.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
+        that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
+
+    X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        Inputs the network was trained on; of a pipeline before its transformations.
+
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Their targets.
+
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weight of each sample.
+
+    Returns
+    -------
+    diagnosis : Diagnosis
+        See :meth:`TinyMLPRegressor.diagnose`.
+
+    Raises
+    ------
+    TypeError
+        When the estimator is of another kind.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.neural_network import MLPRegressor
+    >>> from sklearn_tinymlp import diagnose
+    >>> X = 1000 + np.arange(50.0)[:, np.newaxis]
+    >>> y = np.sin(X.ravel() / 10)
+    >>> mlp = MLPRegressor(random_state=0).fit(X, y)
+    >>> diagnose(mlp, X, y)[0].code
+    'unscaled_features'
+    """
+    # Told by their attributes: sklearn.compose takes long to import.
+    if hasattr(estimator, "best_estimator_"):
+        return diagnose(estimator.best_estimator_, X, y, sample_weight)
+    if hasattr(estimator, "named_steps"):
+        X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+        return diagnose(estimator[-1], X, y, sample_weight)
+    if hasattr(estimator, "transformer_") and hasattr(estimator, "regressor_"):
+        y = np.asarray(y)
+        y = estimator.transformer_.transform(y.reshape(len(y), -1))
+        return diagnose(estimator.regressor_, X, y.squeeze(), sample_weight)
+    if isinstance(estimator, MLPRegressor):
+        return _diagnose_theirs(estimator, X, y, sample_weight)
+    if not hasattr(estimator, "diagnose"):  # of this package's own, which know how
+        raise TypeError(
+            "diagnose needs a fitted TinyMLPRegressor or MLPRegressor, or a pipeline, target "
+            f"transformer or search with one, got {type(estimator).__name__}."
+        )
+    return estimator.diagnose(X, y, sample_weight)
+
+
+def _diagnose_theirs(mlp, X, y, sample_weight):
+    check_is_fitted(mlp)
+    X, y = check_X_y(X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
+    y = y.reshape(len(y), -1)
+    if sample_weight is not None:
+        sample_weight = _check_sample_weight(sample_weight, X)
+    units = (mlp.coefs_[0].shape[0], *(len(intercept) for intercept in mlp.intercepts_))
+    if (X.shape[1], y.shape[1]) != (units[0], units[-1]):
+        raise ValueError(
+            f"X has {X.shape[1]} features and y {y.shape[1]} outputs, but the network has "
+            f"{units[0]} and {units[-1]}."
+        )
+    architecture = Architecture(units)
+    n_hidden = len(units) - 2
+    stop_reason = "validation" if mlp.early_stopping else "tol"
+    if mlp.n_iter_ >= mlp.max_iter:
+        stop_reason = "max_iter"
+    history = {"loss": getattr(mlp, "loss_curve_", [])}
+    fit = look.Fit(
+        architecture,
+        architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
+        (*[mlp.activation] * n_hidden, mlp.out_activation_),
+        getattr(mlp, "loss", "squared_error"),
+        X,
+        y,
+        sample_weight,
+        params=mlp.get_params(deep=False),
+        solver=mlp.solver,
+        standardized=False,
+        penalty=float(mlp.alpha),
+        by_evidence=False,
+        rate=float(mlp.learning_rate_init),
+        stop_reason=stop_reason,
+        n_iter=int(mlp.n_iter_),
+        reached=float(mlp.loss_),
+        loss_unit=1.0,
+        history=history,
+        of_sklearn=True,
+    )
+    return causes.diagnose(fit)

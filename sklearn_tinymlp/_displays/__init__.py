@@ -1,0 +1,1 @@
+"""Pictures of fitted networks, a file each."""

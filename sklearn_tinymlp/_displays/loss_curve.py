@@ -1,0 +1,223 @@
+"""`LossCurveDisplay`: the loss over epochs or iterations."""
+
+import numpy as np
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from .axes import COLOURS, MARKERS, _axes
+from .diagram import last_step
+
+
+class LossCurveDisplay:
+    """Loss by epoch or iteration, and where and why it ended.
+
+    Make it by :meth:`from_estimator` or :meth:`from_history`. Several estimators come on one axis
+    by giving the first one's `ax_` to the next.
+
+    Parameters
+    ----------
+    loss : array-like of shape (n_iter,)
+        Training loss.
+
+    validation_loss : array-like of shape (n_iter,), default=None
+        Loss on the validation set.
+
+    loss_tol : float, default=None
+        The loss asked for.
+
+    stop_reason : str, default=None
+        As `stop_reason_`.
+
+    converged : bool, default=None
+        As `converged_`: the last point is full if it is true, and hollow if not.
+
+    name : str, default=None
+        What the legend calls the estimator.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the curves.
+
+    figure_ : matplotlib Figure
+        Figure containing the curves.
+
+    line_ : matplotlib Line2D
+        Training loss, with a marker where it ended.
+
+    validation_line_ : matplotlib Line2D or None
+        Validation loss.
+
+    loss_tol_line_ : matplotlib Line2D or None
+        The loss asked for.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from sklearn_tinymlp import LossCurveDisplay, TinyMLPRegressor
+    >>> X, y = [[1], [2], [3]], [5, 4, 3]
+    >>> net = TinyMLPRegressor(solver="lm", alpha=0.0, random_state=0).fit(X, y)
+    >>> display = LossCurveDisplay.from_estimator(net)
+    >>> plt.show()
+    """
+
+    def __init__(
+        self,
+        *,
+        loss,
+        validation_loss=None,
+        loss_tol=None,
+        stop_reason=None,
+        converged=None,
+        name=None,
+    ):
+        self.loss = loss
+        self.validation_loss = validation_loss
+        self.loss_tol = loss_tol
+        self.stop_reason = stop_reason
+        self.converged = converged
+        self.name = name
+
+    @classmethod
+    def from_estimator(cls, estimator, *, name=None, ax=None, **kwargs):
+        """Draw the loss of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted :class:`TinyMLPRegressor`, or a pipeline or search that ends in one. The loss
+            of scikit-learn's :class:`MLPRegressor` is drawn too.
+
+        name : str, default=None
+            What the legend calls it; the solver unless given.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` for both curves.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        estimator = last_step(estimator)
+        check_is_fitted(estimator)
+        history = getattr(estimator, "history_", None) or {"loss": estimator.loss_curve_}
+        return cls.from_history(
+            history,
+            loss_tol=getattr(estimator, "loss_tol", None),
+            stop_reason=getattr(estimator, "stop_reason_", None),
+            converged=getattr(estimator, "converged_", None),
+            name=getattr(estimator, "solver_", estimator.solver) if name is None else name,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_history(
+        cls,
+        history,
+        *,
+        loss_tol=None,
+        stop_reason=None,
+        converged=None,
+        name=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw the loss of a training whose `history_` was kept.
+
+        Parameters
+        ----------
+        history : dict of array-like, or DataFrame
+            As `history_`: 'loss', and 'validation_loss' where there is one.
+
+        loss_tol, stop_reason, converged, name : as for the class
+            See the class.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` for both curves.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_history")
+        display = cls(
+            loss=np.asarray(history["loss"], dtype=float),
+            validation_loss=(
+                np.asarray(history["validation_loss"], dtype=float)
+                if "validation_loss" in history
+                else None
+            ),
+            loss_tol=loss_tol,
+            stop_reason=stop_reason,
+            converged=converged,
+            name=name,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given. Displays already there keep their colours.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` for both curves.
+
+        Returns
+        -------
+        display : LossCurveDisplay
+            With the attributes that end in an underscore.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        ax = _axes(ax)
+        number = sum(line.get_gid() == "training loss" for line in ax.lines)
+        style = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.8} | kwargs
+        n_iter = len(self.loss)
+        steps = np.arange(1, n_iter + 1)
+        label = "training" if self.name is None else f"{self.name}, training"
+        if self.stop_reason is not None:
+            label += f" (ended by {self.stop_reason})"
+        first = {
+            "label": label,
+            "marker": MARKERS[number % len(MARKERS)],
+            "markevery": [n_iter - 1] if n_iter else None,
+            "markersize": 7,
+            "markeredgewidth": 1.5,
+            "markerfacecolor": "white" if self.converged is False else style["color"],
+        }
+        (self.line_,) = ax.plot(steps, self.loss, **(first | style))
+        self.line_.set_gid("training loss")
+        style["color"] = self.line_.get_color()
+
+        self.validation_line_ = None
+        if self.validation_loss is not None:
+            label = "validation" if self.name is None else f"{self.name}, validation"
+            later = style | {"linestyle": (0, (4, 1.5)), "linewidth": 1.3, "label": label}
+            (self.validation_line_,) = ax.plot(steps, self.validation_loss, **later)
+
+        self.loss_tol_line_ = None
+        if self.loss_tol is not None:
+            self.loss_tol_line_ = ax.axhline(
+                self.loss_tol,
+                color="0.35",
+                linewidth=1,
+                linestyle=":",
+                label=f"loss_tol = {self.loss_tol:g}",
+            )
+        curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
+        if all(np.nanmin(curve, initial=np.inf) > 0 for curve in curves):
+            ax.set_yscale("log")
+        ax.set(xlabel="epoch or iteration", ylabel="loss")
+        ax.legend(frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self

@@ -1,0 +1,292 @@
+"""`PredictionBandDisplay`: predictions with their standard deviation."""
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.utils._optional_dependencies import check_matplotlib_support
+from sklearn.utils.validation import check_is_fitted
+
+from .axes import BLUE, _axes
+
+
+class PredictionBandDisplay:
+    """The prediction over one feature, the others fixed, with bands that hold y by chance.
+
+    Parameters
+    ----------
+    x : array-like of shape (n_points,)
+        Values of the feature.
+
+    y_mean : array-like of shape (n_points,)
+        Predictions.
+
+    y_std : array-like of shape (n_points,), default=None
+        Their standard deviations; no bands without.
+
+    levels : tuple of float, default=(0.68, 0.95)
+        Probability that each band has of holding y.
+
+    x_data, y_data : array-like of shape (n_samples,), default=None
+        Points to show.
+
+    feature_name, target_name : str, default=None
+        Names of the axes.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Axes with the curve.
+
+    figure_ : matplotlib Figure
+        Figure containing the curve.
+
+    line_ : matplotlib Line2D
+        The prediction.
+
+    bands_ : list of matplotlib PolyCollection
+        The bands, the widest first.
+
+    points_ : matplotlib Line2D or None
+        The points.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from sklearn_tinymlp import PredictionBandDisplay, TinyMLPRegressor
+    >>> X = np.linspace(-2, 2, 50)[:, np.newaxis]
+    >>> y = np.sin(2 * X.ravel()) + 0.1 * np.random.default_rng(0).standard_normal(50)
+    >>> net = TinyMLPRegressor(random_state=0).fit(X, y)
+    >>> display = PredictionBandDisplay.from_estimator(net, X, y)
+    >>> plt.show()
+    """
+
+    def __init__(
+        self,
+        *,
+        x,
+        y_mean,
+        y_std=None,
+        levels=(0.68, 0.95),
+        x_data=None,
+        y_data=None,
+        feature_name=None,
+        target_name=None,
+    ):
+        self.x = x
+        self.y_mean = y_mean
+        self.y_std = y_std
+        self.levels = levels
+        self.x_data = x_data
+        self.y_data = y_data
+        self.feature_name = feature_name
+        self.target_name = target_name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator,
+        X,
+        y=None,
+        *,
+        feature=0,
+        output=0,
+        fixed="median",
+        levels=(0.68, 0.95),
+        grid_resolution=200,
+        margin=0.1,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw the prediction of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted regressor whose `predict` knows `return_std`: :class:`TinyMLPRegressor`, a
+            pipeline that ends in one, a Gaussian process.
+
+        X : array-like of shape (n_samples, n_features)
+            Data: the range of the feature, and where the others are fixed.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets, shown as points. With several features a point is the curve plus what the
+            estimator leaves of y, so that the other features do not scatter it.
+
+        feature : int or str, default=0
+            Which column of X is drawn.
+
+        output : int, default=0
+            Which output is drawn.
+
+        fixed : 'median', 'mean' or array-like of shape (n_features,), default='median'
+            Where the other features are fixed.
+
+        levels : tuple of float, default=(0.68, 0.95)
+            Probability that each band has of holding y. Empty: the prediction alone, which any
+            regressor has.
+
+        grid_resolution : int, default=200
+            Points of the curve.
+
+        margin : float, default=0.1
+            How far the curve goes beyond the data, as a share of their range.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` of the prediction.
+
+        Returns
+        -------
+        display : PredictionBandDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_estimator")
+        check_is_fitted(estimator)
+        names = [str(name) for name in getattr(X, "columns", [])]
+        if isinstance(feature, str):
+            if feature not in names:
+                raise ValueError(f"feature={feature!r} is not a column of X, which has {names}.")
+            feature = names.index(feature)
+        values = np.asarray(X, dtype=float)
+        if isinstance(fixed, str):
+            if fixed not in ("median", "mean"):
+                raise ValueError(f"fixed must be 'median', 'mean' or an array, got {fixed!r}.")
+            fixed = np.median(values, axis=0) if fixed == "median" else values.mean(axis=0)
+        least, greatest = values[:, feature].min(), values[:, feature].max()
+        beyond = margin * (greatest - least)
+        x = np.linspace(least - beyond, greatest + beyond, grid_resolution)
+
+        def predict(column, **options):
+            rows = np.tile(np.asarray(fixed, dtype=float), (len(column), 1))
+            rows[:, feature] = column
+            return estimator.predict(_like(X, rows), **options)
+
+        def of_output(predicted):
+            predicted = np.asarray(predicted)
+            return predicted.reshape(len(predicted), -1)[:, output]
+
+        y_std = None
+        if len(levels):
+            y_mean, y_std = map(of_output, predict(x, return_std=True))
+        else:
+            y_mean = of_output(predict(x))
+        x_data = y_data = None
+        if y is not None:
+            x_data = values[:, feature]
+            left = of_output(y) - of_output(estimator.predict(X))
+            y_data = of_output(predict(x_data)) + left
+        return cls(
+            x=x,
+            y_mean=y_mean,
+            y_std=y_std,
+            levels=levels,
+            x_data=x_data,
+            y_data=y_data,
+            feature_name=names[feature] if names else f"x{feature}",
+            target_name=getattr(y, "name", None) or "y",
+        ).plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        x,
+        y_mean,
+        y_std=None,
+        *,
+        levels=(0.68, 0.95),
+        x_data=None,
+        y_data=None,
+        feature_name=None,
+        target_name=None,
+        ax=None,
+        **kwargs,
+    ):
+        """Draw predictions.
+
+        Parameters
+        ----------
+        x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name : as for the class
+            See the class.
+
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` of the prediction.
+
+        Returns
+        -------
+        display : PredictionBandDisplay
+        """
+        check_matplotlib_support(f"{cls.__name__}.from_predictions")
+        display = cls(
+            x=x,
+            y_mean=y_mean,
+            y_std=y_std,
+            levels=levels,
+            x_data=x_data,
+            y_data=y_data,
+            feature_name=feature_name,
+            target_name=target_name,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw prediction, bands and points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; new ones unless given.
+
+        **kwargs : dict
+            Passed on to matplotlib's `plot` of the prediction.
+
+        Returns
+        -------
+        display : PredictionBandDisplay
+            With the attributes that end in an underscore.
+        """
+        check_matplotlib_support(f"{type(self).__name__}.plot")
+        ax = _axes(ax)
+        order = np.argsort(self.x, kind="stable")
+        x, y_mean = np.asarray(self.x)[order], np.asarray(self.y_mean)[order]
+        self.bands_ = []
+        if self.y_std is not None:
+            y_std = np.asarray(self.y_std)[order]
+            levels = sorted(self.levels, reverse=True)
+            # Shades of one hue, the narrower the darker: they survive a copying machine.
+            for level, shade in zip(levels, np.linspace(0.2, 0.5, len(levels)), strict=True):
+                half = norm.ppf(0.5 + 0.5 * level) * y_std
+                label = f"{100 * level:g}% band"
+                self.bands_.append(
+                    ax.fill_between(
+                        x,
+                        y_mean - half,
+                        y_mean + half,
+                        facecolor=tuple(1.0 - shade * (1.0 - BLUE)),  # opaque, as in the legend
+                        linewidth=0,
+                        label=label,
+                    )
+                )
+        style = {"color": "#003F63", "linewidth": 1.8, "label": "prediction"} | kwargs
+        (self.line_,) = ax.plot(x, y_mean, **style)
+        self.points_ = None
+        if self.x_data is not None and self.y_data is not None:
+            (self.points_,) = ax.plot(
+                self.x_data, self.y_data, ".", color="black", markersize=4, label="data"
+            )
+        ax.set(xlabel=self.feature_name or "x", ylabel=self.target_name or "y")
+        ax.legend(frameon=False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _like(X, rows):
+    """Give rows the names that X has, so that the estimator does not miss them."""
+    if hasattr(X, "iloc"):
+        return type(X)(rows, columns=X.columns)
+    if hasattr(X, "columns"):  # polars
+        return type(X)(rows, schema=list(X.columns))
+    return rows

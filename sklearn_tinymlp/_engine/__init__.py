@@ -1,0 +1,1 @@
+"""Networks as the kernels see them: forward pass, gradients, Jacobians, epochs."""

@@ -1,0 +1,243 @@
+"""The objective of a fit: data, network and penalty; its loss and gradient at any parameters."""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics import r2_score
+from sklearn.neural_network._base import poisson_loss, squared_loss
+
+from .._activations import lookup
+from .._machine import linear_algebra
+from .._machine.compilation import unsigned
+from .._machine.memory import aligned, aligned_copy
+from . import kernels, products
+from .architecture import Architecture
+
+_NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
+NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
+
+# Rows a kernel call works on before it comes back to Python: 2e7 multiply-adds take 10 to 40 ms
+# on a current core, so that Ctrl-C is heard within 50 ms.
+OPERATIONS_PER_CALL = 2e7
+
+
+def read_only(array):
+    """Give a view that kernels cannot write to.
+
+    It has one numba type whether or not the user's array may be written, so that a memory map
+    or a pandas block needs no second compilation.
+    """
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def kernel_rows(X) -> kernels.Rows:
+    """Hand over a C-contiguous dense matrix or a CSR matrix, without a copy."""
+    if sparse.issparse(X):
+        return kernels.Rows(read_only(X.data), read_only(X.indices), read_only(X.indptr))
+    return kernels.Rows(read_only(X), None, None)
+
+
+@lru_cache(maxsize=64)
+def kernel_network(
+    architecture: Architecture, activations, loss, dtype, gradients=True
+) -> kernels.Network:
+    """Describe an architecture to the kernels; `activations` names one a layer, output last.
+
+    Without `gradients`, for predictions and Levenberg-Marquardt, what only the gradient of the loss
+    needs is not compiled.
+    """
+    units = architecture.units
+    if loss == "squared_error":
+        loss_code, loss_factor = kernels.SQUARED_ERROR, 1.0 / units[-1]
+    else:
+        exponential = activations[-1] == "exp"
+        loss_code = kernels.POISSON_OF_EXP if exponential else kernels.POISSON
+        loss_factor = 1.0
+    starts = np.cumsum([0, *units])
+    combine, add_products, pass_back = [], [0] * len(activations), 0
+    for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
+        blas = n_in * n_out >= products.BLAS_SIZE
+        combine.append(products.compiled_combine(dtype, blas).address)
+        if gradients:
+            add_products[layer] = products.compiled_add_products(dtype, blas).address
+    if gradients:
+        pass_back = products.compiled_pass_back(dtype).address
+    layers = np.column_stack(
+        [
+            units[:-1],
+            units[1:],
+            architecture.coef_starts,
+            architecture.intercept_starts,
+            starts[:-2],
+            starts[1:-1],
+            [lookup.compiled(name, dtype).address for name in activations],
+            combine,
+            add_products,
+        ]
+    )
+    return kernels.Network(
+        layers=layers.astype(unsigned),
+        n_coefs=architecture.n_coefs,
+        bias=architecture.bias,
+        loss=loss_code,
+        loss_factor=loss_factor,
+        gemm=linear_algebra.gemm(dtype),
+        pass_back=unsigned(pass_back),
+    )
+
+
+def work_arrays(network, n_parameters, dtype) -> kernels.Work:
+    """Scratch space for blocks of rows, and for a gradient."""
+    n_units = int(network.layers[-1, kernels.AFTER] + network.layers[-1, kernels.N_OUT])
+    size = n_units * kernels.BLOCK_ROWS  # a multiple of a cache line
+    memory = aligned(3 * size + n_parameters, dtype)
+    return kernels.Work(
+        memory[:size], memory[size : 2 * size], memory[2 * size : 3 * size], memory[3 * size :]
+    )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs, targets of shape (n_samples, n_outputs) and weights, as the kernels take them."""
+
+    rows: kernels.Rows
+    y: np.ndarray
+    weight: np.ndarray  # empty when every sample counts 1
+    weight_sum: float
+
+    @classmethod
+    def of(cls, X, y, sample_weight=None) -> "Samples":
+        """Wrap validated arrays of one floating dtype."""
+        if sample_weight is None:
+            weight, weight_sum = _NO_WEIGHT[X.dtype.type], float(len(y))
+        else:
+            weight = np.ascontiguousarray(sample_weight, dtype=X.dtype)
+            weight_sum = float(weight.sum(dtype=np.float64))
+        return cls(kernel_rows(X), read_only(y), read_only(weight), weight_sum)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`loss(theta)` = mean loss over the training samples + alpha / 2 sum(coefs^2) / weight_sum."""
+
+    network: kernels.Network
+    training: Samples
+    alpha: float
+    validation: Samples | None = None
+    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_scaling`
+
+    def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
+        """Loss and its gradient at theta; `between` is called before each range of rows.
+
+        The gradient is that of the loss. MLPRegressor's, with several outputs and the squared
+        error, is n_outputs times larger in its first term (scikit-learn issue 8349).
+        """
+        samples, network = self.training, self.network
+        parameters, work, ranges = self._scratch
+        parameters[:] = theta
+        scale = network.loss_factor / samples.weight_sum
+        penalty = self.alpha / samples.weight_sum
+        loss = 0.0
+        for start, stop in ranges:
+            if between is not None:
+                between()
+            loss = kernels.loss_and_gradient(
+                parameters,
+                network,
+                samples.rows,
+                samples.y,
+                samples.weight,
+                NATURAL_ORDER,
+                start,
+                stop,
+                work,
+                loss,
+                scale,
+                penalty,
+            )
+        return loss, work.gradient.copy()
+
+    @cached_property
+    def _scratch(self):
+        """What `loss_gradient` works with, allocated once: it is called thousands of times."""
+        network, dtype = self.network, self.training.y.dtype
+        n_parameters = network.n_coefs
+        if network.bias:
+            n_parameters += int(network.layers[:, kernels.N_OUT].sum())
+        work = work_arrays(network, n_parameters, dtype)
+        ranges = list(slices(self.training.n_samples, n_parameters))
+        return aligned(n_parameters, dtype), work, ranges
+
+    def errors(self, theta) -> np.ndarray:
+        """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
+        samples = self.training
+        theta = aligned_copy(theta)
+        residuals = predict(self.network, samples.rows, samples.n_samples, theta) - samples.y
+        squares = residuals * residuals
+        if samples.weight.size:
+            return 0.5 * samples.weight @ squares
+        return 0.5 * squares.sum(axis=0)
+
+    def spread(self) -> np.ndarray:
+        """Give what `errors` would be if every prediction were zero, shape (n_outputs,)."""
+        squares = self.training.y**2
+        if self.training.weight.size:
+            return 0.5 * self.training.weight @ squares
+        return 0.5 * squares.sum(axis=0)
+
+    def variance(self) -> float:
+        """Variance of the targets trained on; 1 of standardised and of constant ones."""
+        y, weight = self.training.y, self.training.weight
+        weight = weight if weight.size else None
+        deviations = y - np.average(y, axis=0, weights=weight)
+        variance = float(np.average(deviations**2, axis=0, weights=weight).mean())
+        return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
+
+    def validation_scores(self, theta) -> tuple[float, float]:
+        """Loss without penalty, and R² (as `r2_score`), on the validation set.
+
+        Both are NaN when a prediction is not finite, as in scikit-learn's early stopping.
+        """
+        samples = self.validation
+        predictions = predict(self.network, samples.rows, samples.n_samples, theta)
+        if not np.isfinite(predictions).all():
+            return np.nan, np.nan
+        weight = samples.weight if samples.weight.size else None
+        if self.network.loss == kernels.SQUARED_ERROR:
+            loss = squared_loss(samples.y, predictions, weight)
+        else:
+            loss = poisson_loss(samples.y, predictions, weight)
+        return float(loss), r2_score(samples.y, predictions, sample_weight=weight)
+
+
+def slices(n_samples, n_parameters):
+    """Cut rows into ranges that a kernel is done with before Ctrl-C has to wait."""
+    step = rows_per_call(n_parameters)
+    for start in range(0, n_samples, step):
+        yield start, min(start + step, n_samples)
+
+
+def rows_per_call(n_parameters) -> int:
+    """Rows that a kernel call works on between two chances for Ctrl-C."""
+    return max(1, int(OPERATIONS_PER_CALL / (3 * n_parameters)))
+
+
+def predict(network, rows, n_samples, theta) -> np.ndarray:
+    """Compute the network's outputs, shape (n_samples, n_outputs), in the dtype of theta.
+
+    `theta` begins with a cache line.
+    """
+    predictions = np.empty((n_samples, int(network.layers[-1, kernels.N_OUT])), theta.dtype)
+    work = work_arrays(network, 0, theta.dtype)
+    for start, stop in slices(n_samples, theta.size):
+        kernels.predict_rows(theta, network, rows, NATURAL_ORDER, start, stop, work, predictions)
+    return predictions

@@ -1,0 +1,91 @@
+"""The private state of an estimator as plain dicts and arrays, for files, and back.
+
+A file of skops holds objects of any class by name, and its reader is asked to trust each of them.
+Dicts, lists, numbers and arrays need no trust, so that of this package the reader is asked about
+the estimator alone. It also lets a file outlive the names of private classes.
+"""
+
+from dataclasses import fields
+
+import numpy as np
+
+from .._bayes.posterior import Posterior
+from .._engine import kernels
+from .._fit.scaling import Scaling
+from .._solvers.monitor import Record
+from .._solvers.stochastic import StochasticState
+
+# Counts changes of the layout below; a reader refuses a file of a later layout than it knows.
+LAYOUT = 1
+
+# Public lists that are columns of the record: kept once, and the same list again after loading.
+COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
+
+
+def plain(state: dict) -> dict:
+    """Turn an estimator's attributes into what a file holds: a new dict, the arrays not copied.
+
+    The lists of the record become arrays, since skops writes an entry of some 100 bytes for each
+    element of a list.
+    """
+    if "_record" not in state:  # not fitted
+        return state
+    columns = state["_record"].columns
+    out = {**state, "_layout": LAYOUT}
+    for name, column in COLUMNS.items():
+        if state.get(name) is not None and state[name] is columns.get(column):
+            del out[name]
+    out["_record"] = {name: np.array(values) for name, values in columns.items()}
+    if state["_scaling"] is not None:
+        out["_scaling"] = state["_scaling"]._asdict()
+    if state["_posterior"] is not None:
+        out["_posterior"] = _parts(state["_posterior"])
+    if state["_stochastic_state"] is not None:
+        stochastic = _parts(state["_stochastic_state"])
+        row = stochastic["progress"][0]
+        stochastic["progress"] = {name: row[name].item() for name in row.dtype.names}
+        stochastic["options"] = stochastic["options"]._asdict()
+        out["_stochastic_state"] = stochastic
+    return out
+
+
+def restored(state: dict) -> dict:
+    """Undo `plain`.
+
+    Raises
+    ------
+    ValueError
+        When a later version of this package wrote the state.
+    """
+    if "_layout" not in state:
+        return state
+    out = dict(state)
+    layout = out.pop("_layout")
+    if layout > LAYOUT:
+        raise ValueError(
+            "This TinyMLPRegressor was saved by a later version of sklearn-tinymlp than the one "
+            f"installed (layout {layout}; known are those up to {LAYOUT}). Update sklearn-tinymlp."
+        )
+    columns = {name: values.tolist() for name, values in state["_record"].items()}
+    out["_record"] = Record(columns)
+    for name, column in COLUMNS.items():
+        if name not in out and column in columns:
+            out[name] = columns[column]
+    if state["_scaling"] is not None:
+        out["_scaling"] = Scaling(**state["_scaling"])
+    if state["_posterior"] is not None:
+        out["_posterior"] = Posterior(**state["_posterior"])
+    if state["_stochastic_state"] is not None:
+        stochastic = dict(state["_stochastic_state"])
+        progress = np.zeros(1, kernels.PROGRESS_DTYPE)
+        for name, value in stochastic["progress"].items():
+            progress[name] = value
+        stochastic["progress"] = progress
+        stochastic["options"] = kernels.StochasticOptions(**stochastic["options"])
+        out["_stochastic_state"] = StochasticState(**stochastic)
+    return out
+
+
+def _parts(record) -> dict:
+    """Give the fields of a dataclass, without the copies that `dataclasses.asdict` makes."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}

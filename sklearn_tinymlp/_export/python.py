@@ -1,0 +1,140 @@
+"""`to_python`: a fitted network as a Python function."""
+
+import keyword
+
+from .layers import _filled, _functions, _indented, _layers, _nested, _title
+
+# ---------------------------------------------------------------------------------- Python
+
+# Functions of an array z. float32 stays float32: Python's numbers do not widen it. `_filled` puts
+# numbers in the places of the constants.
+PYTHON_ACTIVATIONS = {
+    "logistic": """\
+def {name}(z):
+    e = np.exp(-np.abs(z))  # at most 1: never overflows
+    return np.where(z > 0, 1, e) / (1 + e)
+""",
+    "scaled_tanh": """\
+def {name}(z):
+    return scale * np.tanh(rate * z)
+""",
+    "relu": """\
+def {name}(z):
+    return np.maximum(z, 0)
+""",
+    "leaky_relu": """\
+def {name}(z):
+    return np.where(z > 0, z, negative_slope * z)
+""",
+    "elu": """\
+def {name}(z):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
+""",
+    "softplus": """\
+def {name}(z):
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(beta * z))) / beta
+""",
+    "swish": """\
+def {name}(z):
+    e = np.exp(-np.abs(beta * z))  # at most 1: never overflows
+    return z * np.where(z > 0, 1, e) / (1 + e)
+""",
+    "gelu": """\
+def {name}(z):
+    erf = [math.erf(number) for number in (z * math.sqrt(0.5)).ravel().tolist()]
+    return z * (0.5 * (1 + np.array(erf, dtype=z.dtype).reshape(z.shape)))
+""",
+    "sin": """\
+def {name}(z):
+    return np.sin(z)
+""",
+    "exp": """\
+def {name}(z):
+    return np.exp(z)
+""",
+}
+
+
+def to_python(estimator, *, name="predict") -> str:
+    """Write a fitted network as a Python function that needs NumPy alone.
+
+    Parameters
+    ----------
+    estimator : TinyMLPRegressor
+        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`.
+
+    name : str, default='predict'
+        Name of the function.
+
+    Returns
+    -------
+    source : str
+        A module with the function ``predict(X)``, for X of shape (n_samples, n_features). It gives
+        what `predict` gives, to rounding, in its shape and dtype. Any standardisation is within
+        the weights.
+
+    Raises
+    ------
+    TypeError
+        When `estimator` is not a TinyMLPRegressor.
+
+    NotFittedError
+        When it is not fitted.
+
+    ValueError
+        When an activation is a function of the user's own, when a weight or a constant of an
+        activation is not finite in the dtype of the weights, or when `name` is not a name.
+
+    See Also
+    --------
+    to_c : The same in C.
+
+    Examples
+    --------
+    >>> from sklearn_tinymlp import TinyMLPRegressor, to_python
+    >>> X, y = [[1.0], [2.0], [3.0]], [5.0, 4.0, 3.0]
+    >>> net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X, y)
+    >>> module = {}
+    >>> exec(to_python(net), module)
+    >>> module["predict"](X).round(2)
+    array([5., 4., 3.])
+    """
+    layers, dtype = _layers(estimator, "to_python")
+    if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
+        raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
+    functions = _functions(layers)
+    n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
+    out = [f'"""{_title(layers)}"""\n\n']
+    out.append("import math\n\n" if any(f.name == "gelu" for f in functions) else "")
+    out.append("import numpy as np\n\n")
+    for number, (coefs, intercepts, _) in enumerate(layers, 1):
+        for kind, values in (("COEFS", coefs), ("INTERCEPTS", intercepts)):
+            literal = _nested(values, "[", "]", _python_number)
+            out.append(
+                f"{name.upper()}_{kind}_{number} = np.array(\n{_indented(literal)},\n"
+                f"    dtype=np.{dtype.name},\n)\n"
+            )
+    for formula, function in functions.items():
+        source = PYTHON_ACTIVATIONS[formula.name].format(name=f"_{name}_{function}")
+        out.append("\n\n" + _filled(source, formula, repr))
+    shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
+    out.append(
+        f'\n\ndef {name}(X):\n    """Predict y of shape {shape} from X of shape (n_samples, {n_in}'
+        ')."""\n'
+        "    a = np.asarray(X)\n"
+        f"    if a.ndim != 2 or a.shape[1] != {n_in}:\n"
+        f'        raise ValueError(f"X must be of shape (n_samples, {n_in}), got {{a.shape}}.")\n'
+        f"    a = a.astype(np.result_type(a.dtype, np.{dtype.name}))\n"
+    )
+    for number, (_, _, formula) in enumerate(layers, 1):
+        sums = f"a @ {name.upper()}_COEFS_{number} + {name.upper()}_INTERCEPTS_{number}"
+        sums = f"_{name}_{functions[formula]}({sums})" if formula in functions else sums
+        out.append(f"    a = {sums}\n")
+    out.append("    return a[:, 0]\n" if n_out == 1 else "    return a\n")
+    return "".join(out)
+
+
+def _python_number(value) -> str:
+    """Write the shortest decimal that gives the value back, read as a double and rounded."""
+    short = str(value)
+    return short if type(value)(float(short)) == value else repr(float(value))

@@ -1,0 +1,1 @@
+"""The way of a fit, a file a step."""

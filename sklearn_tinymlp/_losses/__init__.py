@@ -1,0 +1,1 @@
+"""Losses, a file each; `loss` has the contract and the table."""

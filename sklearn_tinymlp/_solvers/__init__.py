@@ -1,0 +1,1 @@
+"""The solvers, and what they share."""

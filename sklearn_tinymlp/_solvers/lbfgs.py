@@ -1,0 +1,116 @@
+"""L-BFGS: scipy's solver behind the interface of the others."""
+
+import numpy as np
+import scipy.optimize
+from sklearn.utils.fixes import parse_version
+
+from .._engine.objective import Objective
+from .monitor import Monitor, Solution, StopReason
+
+# scipy 1.15 deprecated the option `iprint`; before it, silence had to be asked for.
+_SILENT = {} if parse_version(scipy.__version__) >= parse_version("1.15") else {"iprint": -1}
+
+# Reasons of the monitor that end the solver; max_iter is left to scipy, which says why it stops.
+ENDS = (
+    StopReason.LOSS_TOL,
+    StopReason.VALIDATION,
+    StopReason.CALLBACK,
+    StopReason.INTERRUPTED,
+)
+
+
+def solve(
+    objective: Objective,
+    theta: np.ndarray,
+    monitor: Monitor,
+    *,
+    tol: float,
+    max_fun: int,
+) -> Solution:
+    """Minimise by L-BFGS-B until the largest entry of the gradient is at most `tol`.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : ndarray of shape (n_parameters,)
+        The start, float64; not changed.
+    monitor : Monitor
+    tol : float
+        Bound on the largest entry of the gradient.
+    max_fun : int
+        Bound on the number of times the loss is computed.
+
+    Returns
+    -------
+    Solution
+        With early stopping `theta` is that of the best validation score.
+    """
+    reason = None
+    latest = theta, np.nan
+
+    def after_iteration(intermediate_result):
+        nonlocal reason, latest
+        x, loss = intermediate_result.x, float(intermediate_result.fun)
+        latest = x.copy(), loss
+        reason = monitor.update(theta=x, loss=loss)
+        if reason in ENDS:
+            raise StopIteration
+
+    def loss_gradient(x):
+        if monitor.watcher is not None:
+            monitor.begin(latest[0])  # scipy tells of an iteration's end only
+        return objective.loss_gradient(x, monitor.heed_interruption)
+
+    options = {"maxfun": max_fun, "maxiter": monitor.max_iter, "gtol": tol, **_SILENT}
+    try:
+        result = scipy.optimize.minimize(
+            loss_gradient,
+            theta,
+            method="L-BFGS-B",
+            jac=True,
+            callback=after_iteration,
+            options=options,
+        )
+    except KeyboardInterrupt:
+        reason = StopReason.INTERRUPTED
+    if reason in ENDS:
+        theta, loss = latest
+        n_iter, warning = monitor.n_iter, None
+    else:
+        theta, loss = result.x, float(result.fun)
+        n_iter = min(result.nit, monitor.max_iter)
+        reason = _explain(result, monitor.max_iter)
+        if reason is StopReason.LINE_SEARCH:
+            # scipy goes back to the last x, but not always to its loss: it may give NaN or zero.
+            loss = float(objective.loss_gradient(theta)[0])
+        warning = _warning(result, n_iter, monitor.max_iter)
+    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
+        theta = monitor.best_theta
+    return Solution(theta, loss, n_iter, reason, monitor.record, warning, monitor.best_score)
+
+
+def _explain(result, max_iter) -> StopReason:
+    """Read scipy's status: 0 converged, 1 a limit was met, 2 the line search failed."""
+    if result.status == 0:
+        by_gradient = "GRADIENT" in str(result.message).upper()
+        return StopReason.GRADIENT if by_gradient else StopReason.TOL
+    if result.status == 1:
+        return StopReason.MAX_ITER if result.nit >= max_iter else StopReason.MAX_FUN
+    return StopReason.LINE_SEARCH
+
+
+def _warning(result, n_iter, max_iter) -> str | None:
+    """Word a failure as scikit-learn does for all its uses of L-BFGS."""
+    if result.status == 0:
+        return None
+    advice = ""
+    if n_iter == max_iter:
+        advice = (
+            f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
+        )
+    return (
+        f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n{advice}\n"
+        "You might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html"
+    )

@@ -1,0 +1,235 @@
+"""What all solvers share: why training stops, what is recorded, and who watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from .._machine.interruption import Interruption
+
+# A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
+# short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
+SECONDS_PER_CALL = 0.02
+
+
+def next_budget(budget, seconds) -> int:
+    """Work for the next kernel call, to take SECONDS_PER_CALL; at most four times as much."""
+    return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
+
+
+class StopReason(Enum):
+    """Why training ended: the code kept in `stop_reason_` and the sentence that explains it."""
+
+    LOSS_TOL = "loss_tol", "The loss reached loss_tol."
+    TOL = "tol", "The training loss no longer improved by tol."
+    VALIDATION = "validation", "The validation score no longer improved by tol."
+    EVIDENCE = "evidence", "The evidence no longer changes."
+    EXACT = "exact", "The residuals are less than a ten-thousandth of the target's spread."
+    GRADIENT = "gradient", "The gradient is as good as zero."
+    LINE_SEARCH = (
+        "line_search",
+        "The line search found no lower loss along its direction.",
+    )
+    MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
+    MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
+    CALLBACK = "callback", "A callback asked to stop."
+    INTERRUPTED = "interrupted", "Training was interrupted."
+
+    def __init__(self, code: str, sentence: str):
+        self.code = code
+        self.sentence = sentence
+
+    @property
+    def converged(self) -> bool:
+        """Whether the fit ended because there was nothing more to gain, or all asked was gained."""
+        return self in (
+            StopReason.LOSS_TOL,
+            StopReason.TOL,
+            StopReason.VALIDATION,
+            StopReason.EVIDENCE,
+            StopReason.EXACT,
+            StopReason.GRADIENT,
+        )
+
+
+@dataclass
+class Record:
+    """One row an iteration: a list a column, in the order in which columns first appeared."""
+
+    columns: dict[str, list[float]] = field(default_factory=dict)
+
+    def append(self, **row) -> None:
+        """Add one iteration, or several where the values are arrays.
+
+        What a row or an earlier row lacks is NaN, so that all columns keep one length.
+        """
+        columns = self.columns
+        if columns.keys() == row.keys() and all(type(value) is float for value in row.values()):
+            for name, value in row.items():  # by far the most frequent case, five times as fast
+                columns[name].append(value)
+            return
+        n_before = max((len(column) for column in self.columns.values()), default=0)
+        added = {name: np.atleast_1d(value).tolist() for name, value in row.items()}
+        n_added = max((len(values) for values in added.values()), default=0)
+        for name in added:
+            self.columns.setdefault(name, [np.nan] * n_before)
+        for name, column in self.columns.items():
+            column.extend(added.get(name, [np.nan] * n_added))
+
+    def joined(self, later: "Record") -> "Record":
+        """Give a record of these rows and those of a later one."""
+        record = Record({name: list(column) for name, column in self.columns.items()})
+        record.append(**later.columns)
+        return record
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Columns as arrays, all of one length."""
+        return {name: np.array(values) for name, values in self.columns.items()}
+
+
+class Solution(NamedTuple):
+    """What a solver found."""
+
+    theta: np.ndarray
+    loss: float
+    n_iter: int
+    reason: StopReason | None  # None after the single epoch of a partial_fit
+    record: Record
+    warning: str | None = None  # text of the ConvergenceWarning that is due
+    score: float = -np.inf  # best validation score, with early stopping
+    log_evidence: float = -np.inf  # on the data trained on
+    state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
+
+
+class Watcher(Protocol):
+    """Who wants to know of each epoch or iteration, as it begins and as it ends."""
+
+    def begin(self, theta: np.ndarray, n_iter: int) -> None:
+        """Take note that an iteration begins at `theta`, after `n_iter` others."""
+
+    def end(self, theta: np.ndarray) -> bool:
+        """Take note of what training would give if it ended now; True asks to end it."""
+
+
+@dataclass
+class Monitor:
+    """Stands between a solver and its watchers; solvers call `update` after each iteration.
+
+    Parameters
+    ----------
+    max_iter : int
+        Iterations allowed.
+    record : Record
+        Grows by a row an iteration.
+    loss_tol : float, default=-inf
+        Target: training is done as soon as the loss is at most this.
+    verbose : bool, default=False
+        Print a line an iteration, worded as MLPRegressor's.
+    validate : callable, default=None
+        `validate(theta)` gives loss and R² on the validation set.
+    early_stopping : bool, default=False
+        Stop when the validation score has not improved by `tol` for more than
+        `n_iter_no_change` iterations in a row; `best_theta` keeps the best.
+    tol, n_iter_no_change : float
+        See `early_stopping`.
+    interrupted : Interruption, default=None
+        Training ends when it is set, by Ctrl-C or by another thread.
+    watcher : Watcher, default=None
+        Is told of each iteration, and may ask to stop.
+    best_theta, best_score, no_improvement
+        Where early stopping stands; a warm start hands on what the fit before ended with.
+    """
+
+    max_iter: int
+    record: Record
+    loss_tol: float = -np.inf
+    verbose: bool = False
+    validate: Callable[[np.ndarray], tuple[float, float]] | None = None
+    early_stopping: bool = False
+    tol: float = 0.0
+    n_iter_no_change: float = np.inf
+    interrupted: Interruption | None = None
+    watcher: Watcher | None = None
+    n_iter: int = 0
+    best_theta: np.ndarray | None = None
+    best_score: float = -np.inf
+    no_improvement: int = 0
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether iterations must be reported one at a time, not many after a kernel call."""
+        return self.verbose or self.validate is not None or self.watcher is not None
+
+    def begin(self, theta) -> None:
+        """Take note that an iteration begins or goes on, before `update` tells of its end."""
+        if self.watcher is not None:
+            self.watcher.begin(theta, self.n_iter)
+
+    def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
+        """Take note of an iteration; say whether training is to stop, and why.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+            The parameters after the iteration.
+        loss : float or array
+            The training loss; an array when several iterations are reported at once, which is
+            done unless `one_by_one` only. `theta` is then that of the last one.
+        kept : ndarray of shape (n_parameters,), default=None
+            The parameters that the solver would give if it ended now; `theta` unless given.
+        **row : float or array
+            What else to keep in the record.
+        """
+        if self.validate is not None:
+            row["validation_loss"], row["validation_score"] = self.validate(theta)
+        n_iterations, last = (1, loss) if type(loss) is float else (len(loss), loss[-1])
+        self.record.append(loss=loss, **row)
+        self.n_iter += n_iterations
+        if self.verbose:
+            self._print(np.atleast_1d(loss), row)
+        stalled = False
+        if self.early_stopping:
+            stalled = self._stalled(theta, row["validation_score"])
+            kept = theta if self.best_theta is None else self.best_theta
+        asked = self.watcher is not None and self.watcher.end(theta if kept is None else kept)
+        if last <= self.loss_tol:
+            return StopReason.LOSS_TOL
+        if self.is_interrupted():
+            return StopReason.INTERRUPTED
+        if asked:
+            return StopReason.CALLBACK
+        if stalled:
+            return StopReason.VALIDATION
+        if self.n_iter >= self.max_iter:
+            return StopReason.MAX_ITER
+        return None
+
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C or another thread asks to end the training."""
+        return self.interrupted is not None and self.interrupted.is_set()
+
+    def heed_interruption(self) -> None:
+        """Raise KeyboardInterrupt if it was asked to end the training."""
+        if self.is_interrupted():
+            raise KeyboardInterrupt
+
+    def _stalled(self, theta, score) -> bool:
+        improved = not score < self.best_score + self.tol  # NaN counts as improved
+        self.no_improvement = 0 if improved else self.no_improvement + 1
+        if score > self.best_score:
+            self.best_score, self.best_theta = score, theta.copy()
+        return self.no_improvement > self.n_iter_no_change
+
+    def _print(self, losses, row) -> None:
+        first = self.n_iter - len(losses) + 1
+        for n_iter, loss in enumerate(losses, first):
+            print(f"Iteration {n_iter}, loss = {loss:.8f}")
+        if self.validate is not None:
+            print(f"Validation score: {row['validation_score']:f}")
+
+    def say(self, message: str) -> None:
+        """Print what happened if verbose."""
+        if self.verbose:
+            print(message)

@@ -1,0 +1,232 @@
+"""Stochastic gradient descent and Adam: gives the compiled loop a slice of time a call."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._engine import kernels
+from .._engine.objective import Objective, rows_per_call, work_arrays
+from .._machine.memory import aligned_copy
+from .monitor import Monitor, Solution, StopReason, next_budget
+
+# Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
+EPOCHS_PER_CALL = 8192
+
+LEAST_RATE = 1e-6  # where scikit-learn's adaptive schedule ends
+
+
+# The hyperparameters that scikit-learn's optimizers copy when they are made.
+OPTIMIZER_OPTIONS = (
+    "schedule",
+    "learning_rate_init",
+    "power_t",
+    "momentum",
+    "nesterovs_momentum",
+    "beta_1",
+    "beta_2",
+    "epsilon",
+)
+
+
+@dataclass
+class StochasticState:
+    """What is needed to go on training: the optimizer's state and what the stopping rule knows.
+
+    The hyperparameters are kept with it, as scikit-learn's optimizer keeps them: a `partial_fit`
+    goes on at the rates its training began with.
+    """
+
+    options: kernels.StochasticOptions
+    progress: np.ndarray  # PROGRESS_DTYPE, one row
+    moment: np.ndarray  # the velocity of sgd, the mean gradient of Adam, as long as theta
+    second_moment: np.ndarray | None  # Adam's mean squared gradient
+
+    @classmethod
+    def fresh(cls, solver, options, theta) -> "StochasticState":
+        """Begin anew."""
+        progress = np.zeros(1, kernels.PROGRESS_DTYPE)
+        progress["learning_rate"] = options.learning_rate_init
+        progress["best_loss"] = np.inf
+        second_moment = np.zeros_like(theta) if solver == "adam" else None
+        return cls(options, progress, np.zeros_like(theta), second_moment)
+
+    def restarted(self, solver, options, theta) -> "StochasticState":
+        """Begin anew, but remember what the stopping rule has seen: a warm start."""
+        state = StochasticState.fresh(solver, options, theta)
+        for name in ("best_loss", "no_improvement", "samples"):
+            state.progress[name] = self.progress[name]
+        return state
+
+    def resumed(self, options) -> "StochasticState":
+        """Go on with a `partial_fit`; a copy, so that a failure leaves this one as it was.
+
+        As in scikit-learn the optimizer keeps the hyperparameters that it began with; what
+        belongs to the data and to the stopping rule is taken from the new options.
+        """
+        kept = {name: getattr(self.options, name) for name in OPTIMIZER_OPTIONS}
+        second_moment = None if self.second_moment is None else self.second_moment.copy()
+        return StochasticState(
+            options._replace(**kept), self.progress.copy(), self.moment.copy(), second_moment
+        )
+
+
+class Twister:
+    """The state of a RandomState lent to a kernel, put back when the block ends.
+
+    A RandomState over another bit generator than MT19937 cannot be lent: `lent` is then False.
+    """
+
+    def __init__(self, random_state):
+        self.random_state = random_state
+        self.state = random_state.get_state(legacy=False)
+        self.lent = self.state["bit_generator"] == "MT19937"
+        self.words = np.empty(625, np.uint32)
+        if self.lent:
+            self.words[:624] = self.state["state"]["key"]
+            self.words[624] = self.state["state"]["pos"]
+
+    def put_back(self):
+        """Let the RandomState go on from where the kernel's draws ended."""
+        if self.lent:
+            self.state["state"] = {"key": self.words[:624], "pos": int(self.words[624])}
+            self.random_state.set_state(self.state)
+
+
+def solve(
+    objective: Objective,
+    theta: np.ndarray,
+    monitor: Monitor,
+    *,
+    state: StochasticState,
+    random_state: np.random.RandomState,
+    batch_size: int,
+    shuffle: bool,
+    single_epoch: bool = False,
+) -> Solution:
+    """Train by sgd or adam until the loss or the validation score stalls, or `max_iter` epochs.
+
+    Parameters
+    ----------
+    objective : Objective
+    theta : ndarray of shape (n_parameters,)
+        The start; not changed.
+    monitor : Monitor
+    state : StochasticState
+        Where the optimizer stands; changed.
+    random_state : RandomState
+        Draws the order of each epoch; afterwards it stands where scikit-learn's would.
+    batch_size : int
+        Rows of a minibatch.
+    shuffle : bool
+        Whether each epoch draws a new order of the samples.
+    single_epoch : bool, default=False
+        Do one epoch whatever the stopping rule says (`partial_fit`).
+
+    Returns
+    -------
+    Solution
+        With early stopping `theta` is that of the best validation score.
+    """
+    theta = aligned_copy(theta)
+    samples, options, progress = objective.training, state.options, state.progress
+    order = np.arange(samples.n_samples)
+    twister = Twister(random_state) if shuffle else None
+    shuffle_in_python = shuffle and not twister.lent
+    by_single_rows = batch_size == 1 and samples.rows.indptr is None
+    if monitor.early_stopping:  # the validation score decides, not the loss
+        options = options._replace(n_iter_no_change=np.inf)
+    epoch_by_epoch = monitor.one_by_one or shuffle_in_python
+    work = work_arrays(objective.network, theta.size, theta.dtype)
+    max_iter = 1 if single_epoch else monitor.max_iter
+    budget = rows_per_call(theta.size)
+    reason, loss = None, np.nan
+    try:
+        while monitor.n_iter < max_iter and reason is None:
+            monitor.begin(theta)
+            if shuffle_in_python and progress["row"][0] == 0:
+                random_state.shuffle(order)
+            n_epochs = 1 if epoch_by_epoch else min(max_iter - monitor.n_iter, EPOCHS_PER_CALL)
+            curves = np.empty((n_epochs, 2))
+            progress["epoch"] = 0
+            begun = time.perf_counter()
+            kernels.run_epochs(
+                theta,
+                state.moment,
+                state.second_moment,
+                progress,
+                curves,
+                objective.network,
+                options,
+                samples.rows,
+                samples.y,
+                samples.weight,
+                order,
+                twister.words if shuffle and twister.lent else None,
+                None if by_single_rows else batch_size,
+                True if by_single_rows else None,
+                work,
+                budget,
+            )
+            budget = next_budget(budget, time.perf_counter() - begun)
+            done = curves[: progress["epoch"][0]]
+            if len(done) == 0:  # still within an epoch
+                reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
+                continue
+            loss = float(done[-1, kernels.LOSS])
+            reason = monitor.update(
+                theta=theta, loss=done[:, kernels.LOSS], learning_rate=done[:, kernels.RATE]
+            )
+            if reason in (None, StopReason.MAX_ITER) and progress["event"] == kernels.STALLED:
+                reason = StopReason.TOL
+            if reason in (StopReason.TOL, StopReason.VALIDATION):
+                reason = _stop_or_cut_rate(reason, monitor, state)
+        if single_epoch and reason is not StopReason.INTERRUPTED:
+            reason = None
+    except KeyboardInterrupt:
+        reason = StopReason.INTERRUPTED
+    finally:
+        if shuffle:
+            twister.put_back()
+    if reason is StopReason.INTERRUPTED:
+        progress["row"] = 0
+    warning = None
+    if reason is StopReason.MAX_ITER:
+        warning = (
+            f"Stochastic Optimizer: Maximum iterations ({monitor.max_iter}) reached and the "
+            "optimization hasn't converged yet."
+        )
+    if monitor.early_stopping:
+        progress["no_improvement"] = monitor.no_improvement
+        if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
+            theta = monitor.best_theta
+    return Solution(
+        theta,
+        loss,
+        monitor.n_iter,
+        reason,
+        monitor.record,
+        warning,
+        monitor.best_score,
+        state=state,
+    )
+
+
+def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
+    """Stop after a stall, or with the adaptive schedule go on at a fifth of the learning rate."""
+    options, progress = state.options, state.progress
+    what = "Validation score" if reason is StopReason.VALIDATION else "Training loss"
+    message = (
+        f"{what} did not improve more than tol={options.tol:f} for "
+        f"{options.n_iter_no_change:g} consecutive epochs."
+    )
+    if options.schedule != kernels.ADAPTIVE:
+        monitor.say(f"{message} Stopping.")
+        return reason
+    if progress["learning_rate"] <= LEAST_RATE:
+        monitor.say(f"{message} Learning rate too small. Stopping.")
+        return reason
+    progress["learning_rate"] /= 5.0
+    progress["no_improvement"] = monitor.no_improvement = 0
+    monitor.say(f"{message} Setting learning rate to {progress['learning_rate'][0]:f}")
+    return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
