@@ -630,7 +630,7 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
         n_new += 1
 
     # Within the locks there, the call below would wait for itself.
-    outside = ("_compilation", "_threads")
+    outside = ("compilation", "threads")
     if fails:
         with pytest.raises(RuntimeError, match="broken"):
             at_each_line(lambda: net.fit(inputs, y), predict, outside)
@@ -653,7 +653,7 @@ def test_a_fit_that_ends_while_another_thread_predicts():
     def predict():
         predictions.append([part.tobytes() for part in net.predict(X, return_std=True)])
 
-    outside = ("_compilation", "_threads")
+    outside = ("compilation", "threads")
     n_lines = at_each_line(predict, lambda number: None, outside)
     for last in range(1, n_lines + 1):
         net._become(old, {})

@@ -1,1 +1,1 @@
-"""Losses, a file each; `loss` has the contract and the table."""
+"""Losses, a file each; `loss` has the contract, `table` their names."""
