@@ -45,6 +45,7 @@ from ._fit.initial_weights import INITIALIZERS, initial_parameters
 from ._fit.restarts import summary, train_all
 from ._fit.scaling import Scaling
 from ._fit.validation import validate_inputs, validate_training_data
+from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
 from ._machine.threads import single_threaded_blas
 from ._solvers import lbfgs, levenberg_marquardt, stochastic
@@ -647,9 +648,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         dtype = np.dtype(np.float32 if both_single else np.float64)
         X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
         architecture = net._architecture()
-        network = kernel_network(
-            architecture, net._layer_activations, net._loss, dtype.name, gradients=False
-        )
+        network = kernel_network(architecture, net._layer_activations, dtype.name)
         theta = architecture.pack(net.coefs_, net.intercepts_, dtype)
         y = predict(network, kernel_rows(X), X.shape[0], theta)
         raise_caught()
@@ -798,7 +797,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             X = self._scaling.transform_X(X)
         activations = self._layer_activations
         architecture = self._architecture()
-        return kernel_network(architecture, activations, self._loss, "float64", False), X
+        return kernel_network(architecture, activations, "float64"), X
 
     def _no_posterior(self) -> str:
         """Say why there is no distribution of the weights, and what to do."""
@@ -927,12 +926,16 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             dtype = X.dtype if solver in STOCHASTIC_SOLVERS else np.dtype(np.float64)
             objective = Objective(
                 kernel_network(
-                    architecture, activations, self.loss, dtype.name, gradients=solver != "lm"
+                    architecture,
+                    activations,
+                    dtype.name,
+                    None if solver == "lm" else LOSSES[self.loss],
                 ),
                 _samples(training, dtype),
                 self._alpha(solver),
                 None if held_out is None else _samples(held_out, dtype),
                 np.ones(1) if scaling is None else scaling.y_scale,
+                LOSSES[self.loss],
             )
             solution = self._solve(
                 solver,
@@ -1254,7 +1257,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             return None
         scaling = scaling or Scaling.identity(architecture.units[0], architecture.units[-1])
         objective = Objective(
-            kernel_network(architecture, activations, self.loss, "float64", False),
+            kernel_network(architecture, activations, "float64"),
             _samples(data, np.dtype(np.float64)),
             0.0,
         )
