@@ -25,6 +25,13 @@ from sklearn_tinymlp._diagnosis.feasibility import (
     targets_out_of_range,
 )
 from sklearn_tinymlp._diagnosis.look import Look, conjugate_gradients, largest_eigenvalue
+from sklearn_tinymlp._fit.data import Data
+from sklearn_tinymlp._fit.description import describe
+
+
+def described(net, theta, data):
+    return describe(vars(net), net.get_params(deep=False), theta, Data(*data))
+
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -508,7 +515,7 @@ def limit_of(net, X, y, sample_weight=None):
     data = (X, np.asarray(y, float).reshape(len(y), -1), sample_weight)
     architecture = net._architecture()
     theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    return Look(net._describe(architecture, theta, data)).stable_rate
+    return Look(described(net, theta, data)).stable_rate
 
 
 @pytest.mark.parametrize("name", QUADRATICS)
@@ -550,7 +557,7 @@ def test_the_largest_eigenvalue_is_that_of_the_gauss_newton_matrix():
     )
     architecture = net._architecture()
     theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    look = Look(net._describe(architecture, theta, (X, y[:, None], None)))
+    look = Look(described(net, theta, (X, y[:, None], None)))
     matrix = np.array([look.curve(e) for e in np.eye(theta.size)])
     assert_allclose(matrix, matrix.T, atol=1e-12)
     assert_allclose(look.steepest_curvature, np.linalg.eigvalsh(matrix)[-1], rtol=1e-6)
@@ -775,8 +782,8 @@ def test_of_many_rows_an_even_part_is_looked_at():
     X, y = plane(20_000, 2)
     net = make_net(max_iter=3).fit(X, y)
     part = diagnosis.diagnose(
-        net._describe(
-            net._architecture(),
+        described(
+            net,
             net._architecture().pack(net.coefs_, net.intercepts_, np.float64),
             (X, y[:, None], None),
         ),

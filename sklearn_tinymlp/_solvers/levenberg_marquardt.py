@@ -27,6 +27,7 @@ from .._engine.second_order import iterate, second_order_arrays, second_order_op
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Record, Solution, StopReason, next_budget
+from .solver import Options, Solver
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
 # odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
@@ -286,3 +287,13 @@ def solve_by_evidence(
 def _merit(solution) -> tuple[float, float]:
     """Larger is better: with early stopping the validation score decides, else the evidence."""
     return solution.score, solution.log_evidence
+
+
+def run(objective, theta, monitor, options: Options) -> Solution:
+    """Find the penalty by the evidence, or take that of the objective."""
+    if options.alpha_by_evidence:
+        return solve_by_evidence(objective, theta, monitor, groups=options.groups, tol=options.tol)
+    return solve_penalised(objective, theta, monitor, tol=options.tol)
+
+
+LM = Solver("lm", run, least_squares=True)

@@ -9,6 +9,7 @@ from .._engine import kernels
 from .._engine.objective import Objective, rows_per_call, work_arrays
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Solution, StopReason, next_budget
+from .solver import Options, Solver
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
@@ -230,3 +231,31 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     progress["no_improvement"] = monitor.no_improvement = 0
     monitor.say(f"{message} Setting learning rate to {progress['learning_rate'][0]:f}")
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
+
+
+def _run(solver):
+    def run(objective, theta, monitor, options: Options) -> Solution:
+        """Begin with a fresh state, or go on from an earlier one."""
+        earlier, rates = options.earlier, options.stochastic
+        if earlier is None:
+            state = StochasticState.fresh(solver, rates, theta)
+        elif options.single_epoch:
+            state = earlier.resumed(rates)
+        else:
+            state = earlier.restarted(solver, rates, theta)
+        return solve(
+            objective,
+            theta,
+            monitor,
+            state=state,
+            random_state=options.random_state,
+            batch_size=options.batch_size,
+            shuffle=options.shuffle,
+            single_epoch=options.single_epoch,
+        )
+
+    return run
+
+
+SGD = Solver("sgd", _run("sgd"), stochastic=True, float32=True, has_schedule=True)
+ADAM = Solver("adam", _run("adam"), stochastic=True, float32=True)
