@@ -98,17 +98,18 @@ def kernel_network(
 
 def work_arrays(network, n_parameters, dtype) -> kernels.Work:
     """Scratch space for blocks of rows, and for a gradient."""
-    n_units = int(network.layers[-1, kernels.AFTER] + network.layers[-1, kernels.N_OUT])
-    size = n_units * kernels.BLOCK_ROWS  # a multiple of a cache line
-    of_outputs = int(network.layers[-1, kernels.N_OUT]) * kernels.BLOCK_ROWS  # a multiple too
+    last = network.layers[-1]
+    n_out = int(last[kernels.N_OUT])
+    size = (int(last[kernels.AFTER]) + n_out) * kernels.BLOCK_ROWS  # a multiple of a cache line
+    of_outputs = n_out * kernels.BLOCK_ROWS if network.loss else 0
     memory = aligned(3 * size + of_outputs + n_parameters, dtype)
     return kernels.Work(
-        values=memory[:size],
-        slopes=memory[size : 2 * size],
-        deltas=memory[2 * size : 3 * size],
-        targets=memory[3 * size : 3 * size + of_outputs],
-        losses=np.empty(of_outputs),
-        gradient=memory[3 * size + of_outputs :],
+        memory[:size],
+        memory[size : 2 * size],
+        memory[2 * size : 3 * size],
+        memory[3 * size : 3 * size + of_outputs],
+        np.empty(of_outputs),
+        memory[3 * size + of_outputs :],
     )
 
 

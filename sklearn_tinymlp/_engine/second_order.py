@@ -147,10 +147,12 @@ def iterate(
 def second_order_options(objective: Objective, **options) -> kernels.SecondOrderOptions:
     """Complete the options of Levenberg-Marquardt by what the objective knows."""
     defaults = {"warm_up": 0, "reduction": 0.0, "rise": 0.0, "loss_tol": -np.inf}
-    n_outputs = objective.training.y.shape[1]
+    n_outputs, scale = objective.training.y.shape[1], objective.output_scale
+    if scale.size != n_outputs:
+        scale = np.full(n_outputs, scale[0])
     return kernels.SecondOrderOptions(
         **(defaults | options),
         penalty=float(objective.alpha),
         weight_sum=objective.training.weight_sum,
-        output_scale=np.broadcast_to(objective.output_scale, n_outputs).copy(),
+        output_scale=scale,
     )
