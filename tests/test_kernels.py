@@ -18,6 +18,7 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels, products
 from sklearn_tinymlp._engine import objective as objectives
 from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.linear_algebra import gemm
 from sklearn_tinymlp._engine.objective import (
     Objective,
     Samples,
@@ -28,7 +29,6 @@ from sklearn_tinymlp._engine.objective import (
 from sklearn_tinymlp._engine.second_order import gauss_newton
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
-from sklearn_tinymlp._machine.linear_algebra import gemm
 from sklearn_tinymlp._solvers import stochastic
 from sklearn_tinymlp._solvers.stochastic import Twister
 

@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._machine.compilation import call, inlined, kernel, literal, part, unsigned
-from .._machine.linear_algebra import add_self_product
+from .linear_algebra import add_self_product
 from .products import FEW_OUTPUTS
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay

@@ -10,10 +10,9 @@ from sklearn.metrics import r2_score
 from .._activations import lookup
 from .._losses.loss import Loss
 from .._losses.squared_error import SQUARED_ERROR
-from .._machine import linear_algebra
 from .._machine.compilation import c_function, once, unsigned
 from .._machine.memory import aligned, aligned_copy
-from . import kernels, products
+from . import kernels, linear_algebra, products
 from .architecture import Architecture
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}

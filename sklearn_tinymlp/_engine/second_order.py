@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine import linear_algebra
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy, aligned_vectors
-from . import kernels, products
+from . import kernels, linear_algebra, products
 from .objective import NATURAL_ORDER, OPERATIONS_PER_CALL, Objective, work_arrays
 
 NO_ROUTINES = kernels.EvidenceRoutines(*[unsigned(0)] * 3)
