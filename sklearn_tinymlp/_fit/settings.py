@@ -23,12 +23,12 @@ BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
 # In scikit-learn's language what each parameter of `TinyMLPRegressor` may be.
 CONSTRAINTS = {
-    "loss": [StrOptions(set(LOSSES))],
+    "loss": [StrOptions(LOSSES.keys())],
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
     "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), Activation, list, tuple],
     "bias": ["boolean"],
     "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS}), Activation],
-    "solver": [StrOptions({"auto", *SOLVERS})],
+    "solver": [StrOptions({"auto"}), StrOptions(SOLVERS.keys())],
     "alpha": [StrOptions({"auto"}), NOT_NEGATIVE],
     "standardize": [StrOptions({"auto"}), "boolean"],
     "init": [StrOptions(set(INITIALIZERS))],

@@ -86,6 +86,8 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
     if message is None and reason not in expected:
         if not outcome.reached:
             message = f"loss_tol={plan.settings.loss_tol:g} was not reached. {reason.sentence}"
+        elif not reason.converged:
+            message = reason.sentence
         elif learned_nothing(plan, data, solution):
             message = f"{reason.sentence} But the predictions are no better than the mean of y."
     if message is None:
@@ -97,8 +99,8 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
     fit = describe(outcome.attributes(), params, theta, data)
     found = diagnose.diagnose(fit, look.MOST_VALUES_IN_WARNING)
     target = params["loss_tol"]
-    asked = "no loss_tol was asked." if target is None else f"loss_tol={target:g} was asked."
-    lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}, {asked}")
+    asked = "" if target is None else f", and loss_tol={target:g} was asked for"
+    lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}{asked}.")
     lines.extend(f"{first.sentence} Try {first.remedy}." for first in found[:1])
     return "\n".join(lines)
 
