@@ -32,7 +32,8 @@ from ._activations.users_own import Activation, raise_caught
 from ._bayes.evidence import cholesky_factor
 from ._bayes.groups import weight_groups
 from ._bayes.posterior import Posterior
-from ._diagnosis import diagnose, feasibility, look
+from ._diagnosis import diagnose, examination, feasibility
+from ._diagnosis.fitted_network import FittedNetwork
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._engine import kernels
@@ -45,6 +46,7 @@ from ._fit.initial_weights import INITIALIZERS, initial_parameters
 from ._fit.restarts import summary, train_all
 from ._fit.scaling import Scaling
 from ._fit.validation import validate_inputs, validate_training_data
+from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
 from ._machine.threads import single_threaded_blas
 from ._solvers import lbfgs, levenberg_marquardt, stochastic
@@ -755,18 +757,18 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         data = _standardized((X, y, sample_weight), net._scaling)
         return diagnose.diagnose(net._describe(architecture, theta, data))
 
-    def _describe(self, architecture, theta, data) -> look.Fit:
+    def _describe(self, architecture, theta, data) -> FittedNetwork:
         """Describe the fitted network to the diagnosis; theta and data in the units of training."""
         loss_unit = 1.0
         if self.solver_ == "lm" and self._scaling is not None:
             with np.errstate(over="ignore"):  # y of 1e200
                 loss_unit = float(np.mean(self._scaling.y_scale**2))
-        return look.Fit(
+        return FittedNetwork(
             architecture,
             theta,
             self._layer_activations,
-            self._loss,
-            *data,
+            LOSSES[self._loss],
+            data,
             params=self.get_params(deep=False),
             solver=self.solver_,
             standardized=self._scaling is not None,
@@ -909,7 +911,13 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if any(isinstance(activation, Activation) for activation in activations):
             _check_derivatives(architecture, activations, starts[0][0], data[0])
         units = (X, y, sample_weight) if solver == "lm" else data  # those of `loss_`
-        for sentence in feasibility.impossible(*units, activations, self.bias, self.loss_tol):
+        for sentence in feasibility.impossible(
+            *units,
+            activations,
+            loss=LOSSES[self.loss],
+            bias=self.bias,
+            loss_tol=self.loss_tol,
+        ):
             warnings.warn(sentence, ConvergenceWarning, stacklevel=4)
         given_validation = _standardized(validation, scaling) if validation else None
         interrupted = Interruption()
@@ -1026,7 +1034,7 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             fitted = self._as_it_is()
             fitted._keep(solution, solver, solution.record, *kept)
             fit = fitted._describe(kept[0], solution.theta.astype(np.float64), data)
-            found = diagnose.diagnose(fit, look.MOST_VALUES_IN_WARNING)
+            found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
             asked = "no loss_tol" if self.loss_tol is None else f"loss_tol={self.loss_tol:g}"
             lines.append(
                 f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}, {asked} was asked."
@@ -1062,14 +1070,14 @@ class TinyMLPRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         rate = self._first_rate()
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-                limit = look.stable_rate_of(
+                limit = examination.stable_rate_of(
                     architecture,
                     theta,
                     activations,
-                    self.loss,
+                    LOSSES[self.loss],
                     data,
-                    self.get_params(deep=False),
-                    self._alpha(solver),
+                    params=self.get_params(deep=False),
+                    alpha=self._alpha(solver),
                 )
         except (ValueError, np.linalg.LinAlgError):  # data so large that there is none
             return ""
