@@ -25,6 +25,12 @@ from sklearn.preprocessing import scale
 from sklearn_tinymlp import TinyMLPRegressor, diagnose
 from sklearn_tinymlp._diagnosis.cause import Cause, check_causes, explained_causes
 from sklearn_tinymlp._diagnosis.diagnose import CAUSES
+from sklearn_tinymlp._diagnosis.ending import last_iterations
+from sklearn_tinymlp._diagnosis.examination import Examination
+from sklearn_tinymlp._diagnosis.fitted_network import FittedNetwork
+from sklearn_tinymlp._diagnosis.units import dead_units
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._losses.table import LOSSES
 
 PAGE = Path(__file__).parents[1] / "docs" / "why_doesnt_my_network_converge.md"
 
@@ -52,6 +58,54 @@ def test_a_network_close_to_a_trouble_is_not_said_to_have_it(code):
     net = fit_quietly(make_net(**params), X, y, **start)
     found = net.diagnose(X, y)
     assert code not in [finding.code for finding in found], str(found)
+
+
+@pytest.mark.parametrize(
+    ("n_last", "n_iter", "said"),
+    [
+        (30, 300, "in the last 30 of 300 iterations"),
+        (1, 3, "in the last iteration"),
+        (3, 3, "in all 3 iterations"),
+        (1, 1, "in the only iteration"),
+    ],
+)
+def test_iterations_are_counted_in_words(n_last, n_iter, said):
+    assert last_iterations(n_last, n_iter) == said
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_output_is_dead_where_the_slope_of_the_loss_does_not_make_up_for_it(name):
+    loss, architecture = LOSSES[name], Architecture((1, 2, 1))
+    theta = np.array([1.0, -1.0, 0.1, 0.1, 0.0, 0.0, -50.0])  # exp(-50) is the output's slope
+    data = np.linspace(-1.0, 1.0, 20)[:, np.newaxis], np.full((20, 1), 2.0), None
+    params = {"params": {}, "solver": "lbfgs", "penalty": 0.0}
+    exam = Examination(FittedNetwork(architecture, theta, ("tanh", "exp"), loss, data, **params))
+    found = list(dead_units(exam))
+    if loss.positive:
+        assert not found and abs(exam.gradient[-1]) > 1.0
+    else:
+        assert abs(exam.gradient[-1]) < 1e-12
+        assert [finding.parameters for finding in found] == [{"output_activation": "identity"}]
+
+
+@ignore_convergence
+def test_what_is_explained_of_another_loss_is_not_called_the_r2_that_it_is_not():
+    X, y = wave()
+    found = make_net(loss="poisson", max_iter=3).fit(X, np.exp(y)).diagnose(X, np.exp(y))
+    assert " D² " in found.summary and "R²" not in str(found)
+    assert " R² " in make_net(max_iter=3).fit(X, y).diagnose(X, y).summary
+
+
+@ignore_convergence
+def test_a_loss_without_least_squares_is_not_advised_what_needs_them():
+    X, y = wave(20)
+    y = np.round(np.exp(y))
+    net = make_net(loss="poisson", hidden_layer_sizes=(20,), max_iter=1).fit(X, y)
+    found = net.diagnose(X, y)
+    assert "more_weights_than_data" in [finding.code for finding in found]
+    assert "lm" not in str(found) and "evidence" not in str(found)
+    for finding in found:
+        clone(net).set_params(**finding.parameters).fit(X, y)  # none is refused
 
 
 PROVOKED = {case.code for case in CASES.values()} | {"more_weights_than_data"}

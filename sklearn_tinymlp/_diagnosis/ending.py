@@ -123,16 +123,14 @@ def local_minimum(exam):
     network = exam.network
     short = exam.missed_loss_tol or network.stop_reason == "line_search"
     if short and exam.gain < 0.01:
-        more = (
-            {"n_init": 10}
-            if network.params.get("n_init", 1) == 1
-            else {"hidden_layer_sizes": tuple(2 * n for n in network.architecture.units[1:-1])}
-        )
+        remedy = {"n_init": 10}
+        if network.params.get("n_init", 1) > 1:
+            remedy = {"hidden_layer_sizes": tuple(2 * n for n in network.architecture.units[1:-1])}
         yield make_finding(
             network,
             "local_minimum",
             WARNING,
             f"Training ended in a minimum of the loss, at {network.reached:.4g}: five "
             f"conjugate-gradient steps lower it by only {exam.gain:.1%}.",
-            **more,
+            **remedy,
         )

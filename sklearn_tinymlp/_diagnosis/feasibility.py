@@ -11,10 +11,11 @@ from scipy.special import fdtrc
 from .._activations.lookup import name_of, value_and_slope, value_range
 from .examination import LEAST_POSITIVE, square_norms
 
-# A share of the loss of the best constant that is out of reach is worth a word; less may be noise.
+# Least share of the loss of the best constant whose being out of reach is worth a word: less may
+# be noise.
 WORTH_A_WORD = 0.01
 
-# Chance that noise alone makes an intercept look needed.
+# Chance that noise alone makes an intercept seem needed.
 CHANCE = 1e-4
 
 
@@ -117,7 +118,7 @@ class RayErrors(NamedTuple):
     through_origin: float  # of the best line y = b c; at x = 0 of the fixed value
     affine: float  # of the best line y = a + b c; at x = 0 of the mean
     n_constraints: int  # intercepts
-    n_free: int  # numbers, less the parameters of the affine lines
+    n_free: int  # targets, less the parameters of the affine lines
     n_rows: int
 
     @classmethod

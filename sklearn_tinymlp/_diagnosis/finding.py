@@ -111,7 +111,7 @@ class Diagnosis(Sequence):
 
 
 def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
-    """Make a finding; of an MLPRegressor its remedy says what is to be done around it."""
+    """Make a finding; an MLPRegressor is advised in the terms of scikit-learn."""
     if not network.of_sklearn:
         remedy = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
         return Finding(code, severity, sentence, parameters, remedy)

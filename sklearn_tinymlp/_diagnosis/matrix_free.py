@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 # Lanczos steps: the largest eigenvalue is then exact for as many parameters, and within a percent
-# for all networks tried. Their basis stays within LANCZOS_ENTRIES numbers, but for 8 steps.
+# for all networks tried. Their basis takes LANCZOS_ENTRIES numbers at most, or eight vectors.
 LANCZOS_STEPS, LANCZOS_ENTRIES = 25, 4_000_000
 
 

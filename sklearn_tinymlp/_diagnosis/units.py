@@ -18,7 +18,7 @@ def dead_units(exam):
             continue  # a slope that has underflown is saturated, see below
         is_output = layer == len(exam.slopes) - 1
         if is_output and network.loss.positive:
-            continue  # the slope of its loss, as 1 / f, makes up for a small one of f
+            continue  # such a loss has a slope like 1 / f, which makes up for a small one of f
         dead = np.abs(slopes).max(axis=0) <= 1e-12
         if not dead.any():
             continue
@@ -49,7 +49,7 @@ def _steepest(activation) -> float:
 
 
 def saturated_units(exam):
-    """Find units that are flat wherever data are: they learn a hundred times more slowly."""
+    """Find units whose slope is small on most rows: they learn a hundred times more slowly."""
     network = exam.network
     for layer, slopes in enumerate(exam.slopes[:-1]):
         activation = network.activations[layer]
@@ -73,7 +73,7 @@ def saturated_units(exam):
             WARNING if exam.troubled else INFO,
             f"{flat.sum()} of {len(flat)} units of hidden layer {layer + 1} are saturated: on nine "
             f"rows in ten the slope of {name_of(activation)!r} is below a hundredth of its "
-            f"greatest (median {median:.1e} of it), so they hardly learn.",
+            f"maximum (median {median:.1e} of it), so they hardly learn.",
             **remedy,
         )
 
