@@ -250,10 +250,10 @@ HEALTHY = {
     "dead_units": Healthy(wave(), {"activation": "relu", "random_state": 6}),
     # To make a step, units are flat on most rows.
     "saturated_units": Healthy(STEP, {"alpha": 1e-3}),
-    # A hundred times the rate of the case above, a fifteenth of the stable one.
+    # A sixth of the stable rate, and still on the way when training ends.
     "learning_rate_too_small": Healthy(
         plane(),
-        {**FULL_BATCH, "learning_rate": 0.01, "max_iter": 1000, "activation": "identity"},
+        {**FULL_BATCH, "learning_rate": 0.05, "max_iter": 5, "activation": "identity"},
     ),
     # Ended by the same tol, but where the fit is good.
     "stopped_by_tol": Healthy(

@@ -22,9 +22,9 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import scale
 
-from sklearn_tinymlp import TinyMLPRegressor, diagnose
+from sklearn_tinymlp import Finding, TinyMLPRegressor, diagnose
 from sklearn_tinymlp._diagnosis.cause import Cause, check_causes, explained_causes
-from sklearn_tinymlp._diagnosis.diagnose import CAUSES
+from sklearn_tinymlp._diagnosis.diagnose import CAUSES, findings_of
 from sklearn_tinymlp._diagnosis.ending import last_iterations
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.fitted_network import FittedNetwork
@@ -148,6 +148,22 @@ def test_a_cause_is_a_name_and_a_function():
         Cause("toy", None)
     with pytest.raises(TypeError, match="must be an identifier, got 'a toy'"):
         Cause("a toy", list)
+
+
+def test_a_last_resort_is_taken_where_nothing_else_explains_the_trouble():
+    def cause(code, severity, **more):
+        finding = Finding(code, severity, "", {}, "")
+        return Cause(code, lambda exam: [finding], **more)
+
+    info, warning = cause("info", "info"), cause("warning", "warning")
+    last = cause("last", "warning", last_resort=True)
+    for causes, codes in (
+        ([info, last], ["last", "info"]),
+        ([info, warning, last], ["warning", "info"]),
+        ([last], ["last"]),
+    ):
+        assert [finding.code for finding in findings_of(None, causes)] == codes
+    assert CAUSES[-1].last_resort
 
 
 def test_each_section_of_the_page_is_about_one_cause():
