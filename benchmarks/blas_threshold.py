@@ -12,7 +12,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sklearn_tinymlp._engine import products
-from sklearn_tinymlp._machine.linear_algebra import gemm
+from sklearn_tinymlp._engine.linear_algebra import gemm
 
 from .timing import least_seconds
 

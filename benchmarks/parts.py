@@ -168,7 +168,7 @@ def callback_contexts():
     def without(_):
         with (
             patch.object(_regressor, "managed", lambda estimator: nullcontext()),
-            patch.object(TinyMLPRegressor, "_tasks", lambda *_: None),
+            patch.object(_regressor.FitTasks, "begin", lambda *_: None),
         ):
             return TinyMLPRegressor(**params).fit(X, y)
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._fit.data import Data
+from sklearn_tinymlp._fit.description import describe
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -35,6 +37,13 @@ def plane(n=100, d=2, intercept=0.0, seed=0):
 def make_net(**params):
     defaults = {"hidden_layer_sizes": (6,), "solver": "lbfgs", "alpha": 0.0, "random_state": 0}
     return TinyMLPRegressor(**{**defaults, **params})
+
+
+def described(net, X, y, sample_weight=None):
+    """Describe a fitted network, not standardised, to the diagnosis."""
+    data = Data(X, np.asarray(y, float).reshape(len(y), -1), sample_weight)
+    theta = net._architecture().pack(net.coefs_, net.intercepts_, np.float64)
+    return describe(vars(net), net.get_params(deep=False), theta, data)
 
 
 def fit_quietly(net, X, y, **start):

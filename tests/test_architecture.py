@@ -17,6 +17,7 @@ FOLDER = Path(sklearn_tinymlp.__file__).parent
 FLOORS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_regressor"},
+    {"_fitted_network"},
     {"_export", "_displays"},
     {"_fit"},
     {"_diagnosis"},

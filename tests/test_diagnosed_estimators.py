@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from diagnosis_cases import fit_quietly, ignore_convergence, make_net, plane, wave
+from diagnosis_cases import described, fit_quietly, ignore_convergence, make_net, plane, wave
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
@@ -54,14 +54,7 @@ def test_layouts_dtypes_and_weights_agree(solver, params):
 def test_of_many_rows_an_even_part_is_examined():
     X, y = plane(20_000, 2)
     net = make_net(max_iter=3).fit(X, y)
-    part = diagnosis.diagnose(
-        net._describe(
-            net._architecture(),
-            net._architecture().pack(net.coefs_, net.intercepts_, np.float64),
-            (X, y[:, None], None),
-        ),
-        most_values=9_000,
-    )
+    part = diagnosis.diagnose(described(net, X, y), most_values=9_000)
     assert "1000 of them examined" in part.summary
     assert [f.code for f in part] == [f.code for f in net.diagnose(X, y)]
 

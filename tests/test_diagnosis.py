@@ -27,7 +27,7 @@ from sklearn_tinymlp._diagnosis.cause import Cause, check_causes, explained_caus
 from sklearn_tinymlp._diagnosis.diagnose import CAUSES, findings_of
 from sklearn_tinymlp._diagnosis.ending import last_iterations
 from sklearn_tinymlp._diagnosis.examination import Examination
-from sklearn_tinymlp._diagnosis.fitted_network import FittedNetwork
+from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
 from sklearn_tinymlp._diagnosis.units import dead_units
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
@@ -79,7 +79,7 @@ def test_an_output_is_dead_where_the_slope_of_the_loss_does_not_make_up_for_it(n
     theta = np.array([1.0, -1.0, 0.1, 0.1, 0.0, 0.0, -50.0])  # exp(-50) is the output's slope
     data = np.linspace(-1.0, 1.0, 20)[:, np.newaxis], np.full((20, 1), 2.0), None
     params = {"params": {}, "solver": "lbfgs", "penalty": 0.0}
-    exam = Examination(FittedNetwork(architecture, theta, ("tanh", "exp"), loss, data, **params))
+    exam = Examination(TrainedNetwork(architecture, theta, ("tanh", "exp"), loss, data, **params))
     found = list(dead_units(exam))
     if loss.positive:
         assert not found and abs(exam.gradient[-1]) > 1.0

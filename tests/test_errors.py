@@ -13,7 +13,8 @@ from problems import PROBLEMS
 from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
-from sklearn_tinymlp import TinyMLPRegressor, _regressor
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._fit import settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -224,11 +225,11 @@ def test_wrong_types_and_ranges_are_refused(name, value):
 
 
 def test_parameters_found_valid_are_forgotten_before_they_are_too_many(monkeypatch):
-    monkeypatch.setattr(_regressor, "VALID_PARAMETERS", set())
-    monkeypatch.setattr(_regressor, "MOST_VALID_PARAMETERS", 2)
+    monkeypatch.setattr(settings, "VALID_PARAMETERS", set())
+    monkeypatch.setattr(settings, "MOST_VALID_PARAMETERS", 2)
     for alpha in (0.0, 1.0, 2.0, 3.0, 0.0):
         make_net(alpha=alpha)._validate_params()
-        assert 1 <= len(_regressor.VALID_PARAMETERS) <= 2
+        assert 1 <= len(settings.VALID_PARAMETERS) <= 2
     with pytest.raises(ValueError, match="alpha"):
         make_net(alpha=-1.0)._validate_params()
 

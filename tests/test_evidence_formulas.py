@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_tinymlp._bayes import dual, evidence
 from sklearn_tinymlp._bayes.evidence import Hyperparameters
+from sklearn_tinymlp._engine.linear_algebra import routines
 from sklearn_tinymlp._engine.second_order import GaussNewton
 from sklearn_tinymlp._machine.compilation import call_from_python
-from sklearn_tinymlp._machine.linear_algebra import routines
 
 FORMS = {"large matrix": evidence, "small matrix": dual}
 

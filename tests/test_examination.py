@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from diagnosis_cases import FULL_BATCH, POINTS, fit_quietly, make_net, plane, wave
+from diagnosis_cases import FULL_BATCH, POINTS, described, fit_quietly, make_net, plane, wave
 from numpy.testing import assert_allclose
 
 from sklearn_tinymlp._diagnosis.examination import Examination, stable_rate_of
-from sklearn_tinymlp._diagnosis.fitted_network import FittedNetwork
 from sklearn_tinymlp._diagnosis.matrix_free import conjugate_gradients, largest_eigenvalue
+from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
 
@@ -39,10 +39,7 @@ QUADRATICS = {
 
 
 def limit_of(net, X, y, sample_weight=None):
-    data = (X, np.asarray(y, float).reshape(len(y), -1), sample_weight)
-    architecture = net._architecture()
-    theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    return Examination(net._describe(architecture, theta, data)).stable_rate
+    return Examination(described(net, X, y, sample_weight)).stable_rate
 
 
 @pytest.mark.parametrize("name", QUADRATICS)
@@ -82,9 +79,8 @@ def test_the_largest_eigenvalue_is_that_of_the_gauss_newton_matrix():
     net = fit_quietly(
         make_net(alpha=0.5, hidden_layer_sizes=(5, 4), solver="sgd", max_iter=3), X, y
     )
-    architecture = net._architecture()
-    theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
-    exam = Examination(net._describe(architecture, theta, (X, y[:, None], None)))
+    exam = Examination(described(net, X, y))
+    theta = exam.network.theta
     matrix = np.array([exam.gauss_newton_product(e) for e in np.eye(theta.size)])
     assert_allclose(matrix, matrix.T, atol=1e-12)
     assert_allclose(exam.steepest_curvature, np.linalg.eigvalsh(matrix)[-1], rtol=1e-6)
@@ -137,7 +133,7 @@ def examined(name, n_outputs=2, **more):
     theta = 0.5 * rng.standard_normal(architecture.n_parameters)
     activations, data = ("tanh", loss.output_activation), (X, y, rng.uniform(0.0, 2.0, 30))
     more = {"params": {}, "solver": "lbfgs", "penalty": 0.3, **more}
-    return Examination(FittedNetwork(architecture, theta, activations, loss, data, **more))
+    return Examination(TrainedNetwork(architecture, theta, activations, loss, data, **more))
 
 
 def central_differences(function, theta, step=1e-6):

@@ -24,11 +24,12 @@ from problems import PROBLEMS
 from threadpoolctl import threadpool_info
 
 import sklearn_tinymlp
-from sklearn_tinymlp import TinyMLPRegressor, _regressor
+from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations import users_own
 from sklearn_tinymlp._bayes.posterior import Posterior
 from sklearn_tinymlp._engine import kernels, objective, second_order
-from sklearn_tinymlp._fit import callbacks
+from sklearn_tinymlp._fit import callbacks, posterior, train
+from sklearn_tinymlp._fit.outcome import Outcome
 from sklearn_tinymlp._solvers import stochastic
 
 # The fits are short on purpose: what they warn of is not the subject.
@@ -241,13 +242,13 @@ def meanwhile(monkeypatch):
     """Do something while a fit trains, as a callback may."""
 
     def during_fits(action):
-        train_all = _regressor.train_all
+        train_all = train.train_all
 
         def act_and_train(*arguments):
             action()
             return train_all(*arguments)
 
-        monkeypatch.setattr(_regressor, "train_all", act_and_train)
+        monkeypatch.setattr(train, "train_all", act_and_train)
 
     return during_fits
 
@@ -322,11 +323,11 @@ def test_generated_functions_of_others_are_compiled_as_ever():
 
 
 def test_after_ctrl_c_no_time_is_spent_on_intervals_of_large_data(monkeypatch):
-    def interrupted_posterior(self, *arguments):
+    def interrupted_posterior(*arguments):
         raise KeyboardInterrupt
 
     net = make_net("lm by the evidence", max_iter=100)
-    monkeypatch.setattr(TinyMLPRegressor, "_calibrated_posterior", interrupted_posterior)
+    monkeypatch.setattr(posterior, "_calibrated", interrupted_posterior)
     with pytest.warns(UserWarning, match="standard deviations of predictions are left out"):
         net.fit(X, y)
     monkeypatch.undo()
@@ -505,7 +506,7 @@ import warnings
 import numpy as np
 import sklearn_tinymlp
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", sklearn_tinymlp._regressor.ConvergenceWarning)
+    warnings.simplefilter("ignore")
     X = np.linspace(-2, 2, 40)[:, np.newaxis]
     net = sklearn_tinymlp.TinyMLPRegressor(solver="adam", max_iter=20, random_state=0)
     net.fit(X, np.sin(X.ravel()))
@@ -610,7 +611,7 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
     old_std = net.predict(X, return_std=True)[1] if std else None
     n_old = n_new = 0
     if fails:
-        monkeypatch.setattr(TinyMLPRegressor, "_become", failing(None, 1, RuntimeError("broken")))
+        monkeypatch.setattr(Outcome, "write_to", failing(None, 1, RuntimeError("broken")))
 
     def predict(number):
         nonlocal n_old, n_new
@@ -642,6 +643,11 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
     assert n_new == 0 if fails else n_new > 0
 
 
+def become(net, other):
+    """Do in one step what the end of a fit does, see `Outcome.write_to`."""
+    net.__dict__ = vars(net) | vars(other)
+
+
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is tracing")
 def test_a_fit_that_ends_while_another_thread_predicts():
     old = make_net("lm by the evidence").fit(X, y)
@@ -656,8 +662,8 @@ def test_a_fit_that_ends_while_another_thread_predicts():
     outside = ("compilation", "threads")
     n_lines = at_each_line(predict, lambda number: None, outside)
     for last in range(1, n_lines + 1):
-        net._become(old, {})
-        at_each_line(predict, lambda n, last=last: n == last and net._become(new, {}), outside)
+        become(net, old)
+        at_each_line(predict, lambda n, last=last: n == last and become(net, new), outside)
     assert predictions[0] == answers[old]
     assert all(answer in answers.values() for answer in predictions)
     assert answers[new] in predictions and predictions.count(answers[old]) > n_lines / 2

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from fuzz import FUZZERS, INVARIANTS, main, run_case, run_many
 
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._fit.plan import Plan
+from sklearn_tinymlp._fit.train import rank
 
 CASES = 40  # some seconds
 
@@ -16,16 +19,25 @@ CASES = 40  # some seconds
 class AnotherPenalty(TinyMLPRegressor):
     """Trains with a hundredth more of the penalty."""
 
-    def _alpha(self, solver):
-        return 1.01 * super()._alpha(solver)
+    def _fit(self, *arguments, **named):
+        right = Plan.alpha.fget
+        with patch.object(Plan, "alpha", property(lambda plan: 1.01 * right(plan))):
+            return super()._fit(*arguments, **named)
 
 
 class AnotherEpsilon(TinyMLPRegressor):
     """Reads a parameter wrongly."""
 
-    def _stochastic_options(self, solver, alpha):
-        options = super()._stochastic_options(solver, alpha)
-        return options._replace(epsilon=2 * options.epsilon)
+    def _fit(self, *arguments, **named):
+        right = Plan.options
+
+        def wrong(plan, random_state):
+            options = right(plan, random_state)
+            rates = options.stochastic._replace(epsilon=2 * options.stochastic.epsilon)
+            return options._replace(stochastic=rates)
+
+        with patch.object(Plan, "options", wrong):
+            return super()._fit(*arguments, **named)
 
 
 class AnotherError(TinyMLPRegressor):
@@ -40,8 +52,9 @@ class AnotherError(TinyMLPRegressor):
 class AnotherWarning(TinyMLPRegressor):
     """Forgets to warn."""
 
-    def _warn(self, *args):
-        pass
+    def _fit(self, *arguments, **named):
+        with patch("sklearn_tinymlp._regressor.warn", lambda *_: None):
+            return super()._fit(*arguments, **named)
 
 
 class Imprecise(TinyMLPRegressor):
@@ -72,8 +85,12 @@ class Unbounded(TinyMLPRegressor):
 class LastStart(TinyMLPRegressor):
     """Keeps the worst start."""
 
-    def _rank(self, solution):
-        return tuple(-value for value in super()._rank(solution))
+    def _fit(self, *arguments, **named):
+        def worst_first(*parts):
+            return tuple(-value for value in rank(*parts))
+
+        with patch("sklearn_tinymlp._fit.outcome.rank", worst_first):
+            return super()._fit(*arguments, **named)
 
 
 class Forgetful(TinyMLPRegressor):

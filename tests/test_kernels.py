@@ -18,6 +18,7 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels, products
 from sklearn_tinymlp._engine import objective as objectives
 from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.linear_algebra import gemm
 from sklearn_tinymlp._engine.objective import (
     Objective,
     Samples,
@@ -26,8 +27,8 @@ from sklearn_tinymlp._engine.objective import (
     predict,
 )
 from sklearn_tinymlp._engine.second_order import gauss_newton
+from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
-from sklearn_tinymlp._machine.linear_algebra import gemm
 from sklearn_tinymlp._solvers import stochastic
 from sklearn_tinymlp._solvers.stochastic import Twister
 
@@ -64,9 +65,10 @@ def make_objective(
     architecture = Architecture(tuple(units), bias)
     activations = (activation,) * (len(units) - 2) + (output,)
     X, y, weight = make_samples(n_samples, units[0], units[-1], layout, weighted, loss)
-    network = kernel_network(architecture, activations, loss, "float64")
+    network = kernel_network(architecture, activations, "float64", LOSSES[loss])
     theta = 0.7 * np.random.RandomState(1).standard_normal(architecture.n_parameters)
-    return Objective(network, Samples.of(X, y, weight), alpha), theta, architecture
+    training = Samples.of(X, y, weight)
+    return Objective(network, training, alpha, loss=LOSSES[loss]), theta, architecture
 
 
 def central_differences(loss, theta, step=1e-5):
@@ -186,7 +188,7 @@ def test_float32_gives_the_loss_to_its_precision():
     objective, theta, _ = make_objective((3, 5, 2), n_samples=200)
     X, y, _ = make_samples(200, 3, 2, "dense", False)
     network = kernel_network(
-        Architecture((3, 5, 2)), ("tanh", "identity"), "squared_error", "float32"
+        Architecture((3, 5, 2)), ("tanh", "identity"), "float32", LOSSES["squared_error"]
     )
     single = Objective(network, Samples.of(X.astype(np.float32), y.astype(np.float32)), 0.3)
     loss, gradient = single.loss_gradient(theta.astype(np.float32))

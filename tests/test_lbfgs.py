@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._solvers.lbfgs import solve
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
 
@@ -57,7 +58,7 @@ def test_ridge_regression_has_its_closed_form():
     X, weight = rng.standard_normal((n, 3)), rng.uniform(0.5, 2, n)
     y = X @ [1.0, 2.0, -1.0] + 0.5 + rng.standard_normal(n)
     objective = Objective(
-        kernel_network(Architecture((3, 1)), ("identity",), "squared_error", "float64"),
+        kernel_network(Architecture((3, 1)), ("identity",), "float64", SQUARED_ERROR),
         Samples.of(X, y.reshape(-1, 1), weight),
         alpha,
     )

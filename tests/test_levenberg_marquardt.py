@@ -22,6 +22,7 @@ from sklearn_tinymlp._engine.second_order import (
     second_order_arrays,
     second_order_options,
 )
+from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.monitor import Monitor, Record
 
@@ -32,7 +33,7 @@ def make_objective(units, activations, *, bias=True, weighted=False, n_samples=3
     X = rng.standard_normal((n_samples, units[0]))
     y = rng.standard_normal((n_samples, units[-1]))
     weight = rng.uniform(0.1, 3.0, n_samples) if weighted else None
-    network = kernel_network(architecture, activations, "squared_error", "float64")
+    network = kernel_network(architecture, activations, "float64", SQUARED_ERROR)
     theta = rng.uniform(-1.0, 1.0, architecture.n_parameters)
     return Objective(network, Samples.of(X, y, weight), alpha), theta
 
@@ -197,7 +198,7 @@ def test_with_a_fixed_penalty_the_gradient_ends_at_zero(bias):
         tol=0.0,
     ).fit(X, y)
     architecture = Architecture((2, 5, 1), bias)
-    network = kernel_network(architecture, ("tanh", "identity"), "squared_error", "float64")
+    network = kernel_network(architecture, ("tanh", "identity"), "float64", SQUARED_ERROR)
     objective = Objective(network, Samples.of(X, y[:, None]), 0.1)
     theta = architecture.pack(net.coefs_, net.intercepts_, float)
     loss, gradient = objective.loss_gradient(theta)

@@ -9,6 +9,7 @@ from watching import Watch, watch_budgets
 from sklearn_tinymlp._engine import kernels
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._solvers import stochastic
 from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, Monitor, Record, StopReason
 from sklearn_tinymlp._solvers.stochastic import StochasticState, Twister, next_budget, solve
@@ -39,7 +40,7 @@ def objective():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((N_SAMPLES, 2))
     y = (X @ [1.0, -2.0] + 0.5 + 0.1 * rng.standard_normal(N_SAMPLES)).reshape(-1, 1)
-    network = kernel_network(Architecture((2, 1)), ("identity",), "squared_error", "float64")
+    network = kernel_network(Architecture((2, 1)), ("identity",), "float64", SQUARED_ERROR)
     return Objective(network, Samples.of(X, y), 0.0, Samples.of(X, y))
 
 
@@ -180,7 +181,7 @@ def test_each_batch_is_a_step_along_its_own_gradient(solver, n_outputs, weighted
     X, y = rng.standard_normal((N_SAMPLES, 2)), rng.standard_normal((N_SAMPLES, n_outputs))
     weight = np.r_[np.zeros(5), rng.uniform(0.5, 2.0, N_SAMPLES - 5)] if weighted else None
     architecture = Architecture((2, 3, n_outputs))
-    network = kernel_network(architecture, ("tanh", "identity"), "squared_error", "float64")
+    network = kernel_network(architecture, ("tanh", "identity"), "float64", SQUARED_ERROR)
     start = rng.standard_normal(architecture.n_parameters)
     solution, _, state = train(
         Objective(network, Samples.of(X, y, weight), 0.3),

@@ -18,8 +18,8 @@ holds all of them, output by output, and `factor` is n_residuals^2 and a vector.
 
 import math
 
+from .._engine.linear_algebra import add_gram_matrix, cholesky, cholesky_inverse, cholesky_solve
 from .._machine.compilation import c_function, carray, once, part, unsigned
-from .._machine.linear_algebra import add_gram_matrix, cholesky, cholesky_inverse, cholesky_solve
 from .evidence import re_estimate
 
 one, two, three = unsigned(1), unsigned(2), unsigned(3)

@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import lapack
 
+from .._engine.linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 from .._engine.second_order import GaussNewton
 from .._machine.compilation import c_function, call_from_python, carray, once, part, unsigned
-from .._machine.linear_algebra import cholesky, cholesky_inverse, cholesky_solve, routines
 
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
 # weights vanish (alpha to infinity), data without noise (beta to infinity). On targets of variance

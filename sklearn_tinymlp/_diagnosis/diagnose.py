@@ -14,9 +14,9 @@ from .ending import (
 )
 from .examination import MOST_VALUES, Examination
 from .finding import INFO, Diagnosis, format_r2
-from .fitted_network import FittedNetwork
 from .rates import learning_rate_too_large, learning_rate_too_small
 from .scales import unscaled_features, unscaled_target
+from .trained_network import TrainedNetwork
 from .units import dead_units, identical_units, saturated_units
 
 # What makes the goal impossible, what stops learning, what slows it down, what ended it too early.
@@ -39,7 +39,7 @@ CAUSES = (
 )
 
 
-def diagnose(network: FittedNetwork, most_values=MOST_VALUES) -> Diagnosis:
+def diagnose(network: TrainedNetwork, most_values=MOST_VALUES) -> Diagnosis:
     """Look for every cause."""
     # Squares of data or weights near the largest float overflow. Comparisons with the NaN or
     # infinity that results are false, and what they would have decided is not found.

@@ -26,8 +26,8 @@ import numpy as np
 from scipy import sparse
 
 from .._activations.lookup import value_and_slope
-from .fitted_network import FittedNetwork
 from .matrix_free import conjugate_gradients, largest_eigenvalue
+from .trained_network import TrainedNetwork
 
 # Numbers that the units of a network give for the rows examined: 4 million take 32 MB and some
 # 20 ms a pass. A warning at the end of a fit is content with fewer: the fit may have been short.
@@ -45,14 +45,14 @@ class Examination:
 
     Parameters
     ----------
-    network : FittedNetwork
+    network : TrainedNetwork
         The network, with its data and the record of its fit.
 
     most_values : int, default=MOST_VALUES
         How many numbers the units may give; of more rows an evenly spread part is examined.
     """
 
-    def __init__(self, network: FittedNetwork, most_values=MOST_VALUES):
+    def __init__(self, network: TrainedNetwork, most_values=MOST_VALUES):
         self.network = network
         n_samples = network.y.shape[0]
         sample_weight = network.sample_weight
@@ -308,7 +308,7 @@ def square_norms(rows) -> np.ndarray:
 
 def stable_rate_of(architecture, theta, activations, loss, data, *, params, alpha) -> float:
     """Give the learning rate up to which sgd is stable at the given parameters."""
-    network = FittedNetwork(
+    network = TrainedNetwork(
         architecture, theta, activations, loss, data, params=params, solver="sgd", penalty=alpha
     )
     return Examination(network, MOST_VALUES_IN_WARNING).stable_rate

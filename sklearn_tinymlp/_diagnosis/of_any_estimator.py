@@ -8,7 +8,7 @@ from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
 from .diagnose import diagnose as diagnose_network
 from .finding import Diagnosis
-from .fitted_network import FittedNetwork
+from .trained_network import TrainedNetwork
 
 
 def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
@@ -87,7 +87,7 @@ def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
     stop_reason = "validation" if mlp.early_stopping else "tol"
     if mlp.n_iter_ >= mlp.max_iter:
         stop_reason = "max_iter"
-    network = FittedNetwork(
+    network = TrainedNetwork(
         architecture,
         architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
         (*[mlp.activation] * n_hidden, mlp.out_activation_),

@@ -141,9 +141,7 @@ def unit_shades(coefs, intercepts, activations, X) -> list[np.ndarray]:
     for layer in range(1, len(units)):  # the network up to this layer predicts its activations
         architecture = Architecture(tuple(units[: layer + 1]))
         theta = architecture.pack(coefs[:layer], intercepts[:layer], np.float64)
-        network = kernel_network(
-            architecture, tuple(activations[:layer]), "squared_error", "float64"
-        )
+        network = kernel_network(architecture, tuple(activations[:layer]), "float64")
         values.append(predict(network, kernel_rows(X), len(X), theta).mean(axis=0))
         raise_caught()
     return [_between_0_and_1(value) for value in values]

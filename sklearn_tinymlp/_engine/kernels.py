@@ -18,9 +18,10 @@ whatever the layer sizes, hence small layers vectorise as well as large ones::
 The first line and the last are one function of `_products`, the second another; large layers go to
 BLAS.  Training by single rows has its own path (`train_on_sample`), with the units innermost.
 
-Activations give value and slope in one pass and are called by address (`_activations`); the
-backward pass only multiplies.  All kernels release the GIL and work on as many rows as they are
-told, so that the callers come back to Python often enough for Ctrl-C.
+Activations give value and slope in one pass, the loss its value and its deltas; both are called by
+address (`_activations`, `_losses`), and the backward pass only multiplies.  All kernels release the
+GIL and work on as many rows as they are told, so that the callers come back to Python often enough
+for Ctrl-C.
 """
 
 import math
@@ -29,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._machine.compilation import call, inlined, kernel, literal, part, unsigned
-from .._machine.linear_algebra import add_self_product
+from .linear_algebra import add_self_product
 from .products import FEW_OUTPUTS
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
@@ -38,9 +39,6 @@ BLOCK_ROWS = 128
 
 # Values and slopes of so many numbers in float64 are as large as a first-level cache.
 TILE = 3072
-
-# The Poisson deviance of an exponential output has a code of its own, for its simpler slope.
-SQUARED_ERROR, POISSON, POISSON_OF_EXP = range(3)
 
 SCHEDULE_CODES = {"constant": 0, "invscaling": 1, "adaptive": 2}
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
@@ -73,8 +71,9 @@ class Network(NamedTuple):
     layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
     n_coefs: int  # of all layers, the leading part of theta
     bias: bool
-    loss: int
-    loss_factor: float  # 1 / n_outputs for the squared error, 1 for the Poisson deviance
+    loss: int  # address of the loss's kernel, see `_losses.loss.Loss.kernel_of`
+    loss_parameters: np.ndarray  # float64, its constants
+    loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
     pass_back: int  # address of the function of `_products`
 
@@ -99,11 +98,13 @@ class Rows(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch space for a block of rows, see `Objective.work`."""
+    """Scratch space for a block of rows, see `objective.work_arrays`."""
 
-    values: np.ndarray
+    values: np.ndarray  # of every unit, and so the next two
     slopes: np.ndarray
     deltas: np.ndarray
+    targets: np.ndarray  # of every output
+    losses: np.ndarray  # likewise, in float64 always
     gradient: np.ndarray  # as long as theta
 
 
@@ -212,31 +213,6 @@ def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
             values[z + j * n_rows + r] = b
 
 
-@inlined
-def sample_loss(loss, value, target):
-    """Loss of one output of one sample: half the squared error or half the Poisson deviance."""
-    if loss == SQUARED_ERROR:
-        error = float(value) - target
-        result = 0.5 * error * error
-    else:
-        result = float(value) - target
-        if target > 0:
-            result += target * math.log(target / value)
-    return result
-
-
-@inlined
-def sample_delta(loss, value, slope, target):
-    """Differentiate `sample_loss` by z, the output before its activation."""
-    if loss == SQUARED_ERROR:
-        result = (value - target) * slope
-    elif loss == POISSON:
-        result = (1 - target / value) * slope
-    else:  # slope = value = exp(z): this form stays finite where exp(z) underflows
-        result = value - target
-    return result
-
-
 @literal
 def two_products(a, b, c, d):
     """Compute a b + c d, both products rounded."""
@@ -247,16 +223,26 @@ def two_products(a, b, c, d):
 def output_delta(net, y, weight, order, start, n_rows, work):
     """Write the output layer's deltas for a block of rows; return its summed, weighted loss."""
     last = net.layers.shape[0] - 1
-    output = net.layers[last, AFTER] * n_rows
+    n_out = net.layers[last, N_OUT]
+    output, first = net.layers[last, AFTER] * n_rows, unsigned(0)
+    for r in range(n_rows):
+        row = order[start + r] if order.size > 0 else start + r
+        for j in range(n_out):
+            work.targets[j * n_rows + r] = y[row, j]
+    call(
+        net.loss,
+        (work.values, work.slopes, work.targets, work.deltas, work.losses, net.loss_parameters),
+        (output, output, first, output, first, first),
+        (n_out * n_rows,),
+    )
     total = 0.0
     for r in range(n_rows):
         row = order[start + r] if order.size > 0 else start + r
         w = weight[row] if weight.size > 0 else y.dtype.type(1)
-        for j in range(net.layers[last, N_OUT]):
-            k = output + j * n_rows + r
-            value, target = work.values[k], y[row, j]
-            total += w * sample_loss(net.loss, value, target)
-            work.deltas[k] = w * sample_delta(net.loss, value, work.slopes[k], target)
+        for j in range(n_out):
+            k = j * n_rows + r
+            total += w * work.losses[k]
+            work.deltas[output + k] *= w
     return total
 
 
@@ -515,11 +501,15 @@ def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty,
                 coef += n_out
             call(net.layers[layer, ACTIVATION], (values, slopes), (after, after), (n_out,))
 
-        for j in range(net.layers[last, N_OUT]):
-            k = net.layers[last, AFTER] + j
-            value, target = values[k], y[row, j]
-            total += sample_loss(net.loss, value, target)
-            deltas[k] = sample_delta(net.loss, value, slopes[k], target)
+        n_out, output, first = net.layers[last, N_OUT], net.layers[last, AFTER], unsigned(0)
+        call(
+            net.loss,
+            (values, slopes, y, deltas, work.losses, net.loss_parameters),
+            (output, output, unsigned(row) * n_out, output, first, first),
+            (n_out,),
+        )
+        for j in range(n_out):
+            total += work.losses[j]
 
         penalty = theta.dtype.type(penalty)
         for layer in range(last, -1, -1):
@@ -597,6 +587,7 @@ def run_epochs(
             if twister is not None:
                 shuffle(order, twister)
         start, step, rate, loss_sum = p["row"], p["step"], p["learning_rate"], p["loss_sum"]
+        pace = pace_of(theta, rate, options)
         while start < n_samples and done < budget:
             stop = start + 1
             if batch_size is not None:
@@ -615,8 +606,8 @@ def run_epochs(
                         * math.sqrt(1.0 - options.beta_2**step)
                         / (1.0 - options.beta_1**step)
                     )
-                pace = pace_of(theta, rate, options)
-                penalty = options.alpha / weight_sum
+                    pace = pace_of(theta, rate, options)
+                penalty = options.alpha if weight_sum == 1.0 else options.alpha / weight_sum
                 total, squares = 0.0, theta.dtype.type(0)
                 if single_rows is not None:
                     row = order[start]

@@ -6,13 +6,13 @@ from functools import cached_property, lru_cache
 import numpy as np
 from scipy import sparse
 from sklearn.metrics import r2_score
-from sklearn.neural_network._base import poisson_loss, squared_loss
 
 from .._activations import lookup
-from .._machine import linear_algebra
-from .._machine.compilation import unsigned
+from .._losses.loss import Loss
+from .._losses.squared_error import SQUARED_ERROR
+from .._machine.compilation import c_function, once, unsigned
 from .._machine.memory import aligned, aligned_copy
-from . import kernels, products
+from . import kernels, linear_algebra, products
 from .architecture import Architecture
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
@@ -41,31 +41,35 @@ def kernel_rows(X) -> kernels.Rows:
     return kernels.Rows(read_only(X), None, None)
 
 
+@once
+def compiled_loss(kernel, dtype):
+    """Compile the kernel of a loss for 'float32' or 'float64'; its last two arrays are float64."""
+    dtypes = (*[dtype] * 4, "float64", "float64")
+    return c_function(kernel, 6, 1, dtypes, literal=True)
+
+
 @lru_cache(maxsize=64)
 def kernel_network(
-    architecture: Architecture, activations, loss, dtype, gradients=True
+    architecture: Architecture, activations, dtype, loss: Loss | None = None
 ) -> kernels.Network:
     """Describe an architecture to the kernels; `activations` names one a layer, output last.
 
-    Without `gradients`, for predictions and Levenberg-Marquardt, what only the gradient of the loss
-    needs is not compiled.
+    Without a loss, for predictions and Levenberg-Marquardt, what only the gradient of a loss needs
+    is not compiled.
     """
     units = architecture.units
-    if loss == "squared_error":
-        loss_code, loss_factor = kernels.SQUARED_ERROR, 1.0 / units[-1]
-    else:
-        exponential = activations[-1] == "exp"
-        loss_code = kernels.POISSON_OF_EXP if exponential else kernels.POISSON
-        loss_factor = 1.0
     starts = np.cumsum([0, *units])
     combine, add_products, pass_back = [], [0] * len(activations), 0
+    loss_kernel, loss_parameters, loss_factor = 0, (), 1.0
     for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
         blas = n_in * n_out >= products.BLAS_SIZE
         combine.append(products.compiled_combine(dtype, blas).address)
-        if gradients:
+        if loss is not None:
             add_products[layer] = products.compiled_add_products(dtype, blas).address
-    if gradients:
+    if loss is not None:
         pass_back = products.compiled_pass_back(dtype).address
+        loss_kernel = compiled_loss(loss.kernel_of(activations[-1]), dtype).address
+        loss_parameters, loss_factor = loss.parameters, loss.factor(units[-1])
     layers = np.column_stack(
         [
             units[:-1],
@@ -83,7 +87,8 @@ def kernel_network(
         layers=layers.astype(unsigned),
         n_coefs=architecture.n_coefs,
         bias=architecture.bias,
-        loss=loss_code,
+        loss=unsigned(loss_kernel),
+        loss_parameters=np.array(loss_parameters, dtype=np.float64),
         loss_factor=loss_factor,
         gemm=linear_algebra.gemm(dtype),
         pass_back=unsigned(pass_back),
@@ -92,11 +97,18 @@ def kernel_network(
 
 def work_arrays(network, n_parameters, dtype) -> kernels.Work:
     """Scratch space for blocks of rows, and for a gradient."""
-    n_units = int(network.layers[-1, kernels.AFTER] + network.layers[-1, kernels.N_OUT])
-    size = n_units * kernels.BLOCK_ROWS  # a multiple of a cache line
-    memory = aligned(3 * size + n_parameters, dtype)
+    last = network.layers[-1]
+    n_out = int(last[kernels.N_OUT])
+    size = (int(last[kernels.AFTER]) + n_out) * kernels.BLOCK_ROWS  # a multiple of a cache line
+    of_outputs = n_out * kernels.BLOCK_ROWS if network.loss else 0
+    memory = aligned(3 * size + of_outputs + n_parameters, dtype)
     return kernels.Work(
-        memory[:size], memory[size : 2 * size], memory[2 * size : 3 * size], memory[3 * size :]
+        memory[:size],
+        memory[size : 2 * size],
+        memory[2 * size : 3 * size],
+        memory[3 * size : 3 * size + of_outputs],
+        np.empty(of_outputs),
+        memory[3 * size + of_outputs :],
     )
 
 
@@ -133,7 +145,8 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_scaling`
+    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_fit.scaling`
+    loss: Loss = SQUARED_ERROR  # that of the network, for the validation set
 
     def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
         """Loss and its gradient at theta; `between` is called before each range of rows.
@@ -212,10 +225,7 @@ class Objective:
         if not np.isfinite(predictions).all():
             return np.nan, np.nan
         weight = samples.weight if samples.weight.size else None
-        if self.network.loss == kernels.SQUARED_ERROR:
-            loss = squared_loss(samples.y, predictions, weight)
-        else:
-            loss = poisson_loss(samples.y, predictions, weight)
+        loss = self.loss.mean(samples.y, predictions, weight)
         return float(loss), r2_score(samples.y, predictions, sample_weight=weight)
 
 

@@ -6,7 +6,7 @@ which keep the inner loops from vectorising and triple the time that numba needs
 """
 
 from .._machine.compilation import c_function, carray, once, unsigned
-from .._machine.linear_algebra import matrix_product
+from .linear_algebra import matrix_product
 
 # A layer of at most this many outputs is passed back through by `pass_back`.
 FEW_OUTPUTS = 4

@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine import linear_algebra
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy, aligned_vectors
-from . import kernels, products
+from . import kernels, linear_algebra, products
 from .objective import NATURAL_ORDER, OPERATIONS_PER_CALL, Objective, work_arrays
 
 NO_ROUTINES = kernels.EvidenceRoutines(*[unsigned(0)] * 3)
@@ -147,10 +146,12 @@ def iterate(
 def second_order_options(objective: Objective, **options) -> kernels.SecondOrderOptions:
     """Complete the options of Levenberg-Marquardt by what the objective knows."""
     defaults = {"warm_up": 0, "reduction": 0.0, "rise": 0.0, "loss_tol": -np.inf}
-    n_outputs = objective.training.y.shape[1]
+    n_outputs, scale = objective.training.y.shape[1], objective.output_scale
+    if scale.size != n_outputs:
+        scale = np.full(n_outputs, scale[0])
     return kernels.SecondOrderOptions(
         **(defaults | options),
         penalty=float(objective.alpha),
         weight_sum=objective.training.weight_sum,
-        output_scale=np.broadcast_to(objective.output_scale, n_outputs).copy(),
+        output_scale=scale,
     )

@@ -7,10 +7,9 @@ and without it estimators have no `set_callbacks` and nothing else is different.
     fit > start > epoch or iteration    with `n_init` of them.
 """
 
-from collections.abc import Callable
 from contextlib import nullcontext
 
-import numpy as np
+from .network import predicting_attributes, raw_weights
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -32,33 +31,53 @@ class FitTasks:
     ----------
     estimator : estimator
         Has callbacks, and is being fitted within `managed(estimator)`.
-    X, y, sample_weight : array-like
-        As the user gave them: a scorer that predicts on a DataFrame wants its names.
-    name, step : str
-        What the fit and its smallest tasks are called.
+    data : tuple of array-like
+        X, y and sample_weight as the user gave them: a scorer that predicts on a DataFrame wants
+        its names.
+    plan : Plan
     n_starts : int
         Random starts.
-    n_steps : int
-        Most epochs or iterations of a start.
+    columns : dict
+        What has been learned of the columns of X.
     """
 
-    def __init__(self, estimator, X, y, sample_weight, *, name, step, n_starts, n_steps):
+    def __init__(self, estimator, data, plan, n_starts, columns):
+        X, y, sample_weight = data
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
-        self.step, self.n_steps = step, n_steps
+        self.plan, self.columns = plan, columns
+        self.step = "epoch" if plan.solver.stochastic else "iteration"
+        incremental = plan.settings.incremental
+        # By the evidence a start may have two beginnings, see `solve_by_evidence`.
+        beginnings = 2 if plan.by_evidence else 1
+        self.n_steps = 1 if incremental else beginnings * plan.settings.max_iter
         self.several = n_starts > 1
         self.context = estimator._init_callback_context(
-            name, max_subtasks=n_starts if self.several else n_steps
+            "partial_fit" if incremental else "fit",
+            max_subtasks=n_starts if self.several else self.n_steps,
         )
         self.context.call_on_fit_task_begin(**self.given)
 
-    def begin_start(self, predictor: Callable[[np.ndarray], dict]) -> "Steps":
-        """Begin a random start; `predictor` gives the attributes of an estimator that predicts."""
+    @classmethod
+    def begin(cls, estimator, data, plan, n_starts, columns) -> "FitTasks | None":
+        """Tell the callbacks that the fit begins; None if there are none."""
+        if not getattr(estimator, "_skl_callbacks", None):
+            return None
+        return cls(estimator, data, plan, n_starts, columns)
+
+    def predictor(self, theta) -> dict:
+        """Give the attributes of an estimator that predicts with weights in training's units."""
+        weights = raw_weights(self.plan, theta.copy())
+        names = {"feature_names_in_": None, **self.columns}
+        return predicting_attributes(self.plan, names, weights)
+
+    def begin_start(self) -> "Steps":
+        """Begin a random start."""
         if not self.several:
-            return Steps(self.context, self.given, self.step, predictor)
+            return Steps(self.context, self.given, self.step, self.predictor)
         context = self.context.subcontext("start", max_subtasks=self.n_steps)
         context.call_on_fit_task_begin(**self.given)
-        return Steps(context, self.given, self.step, predictor, is_start=True)
+        return Steps(context, self.given, self.step, self.predictor, is_start=True)
 
     def end(self) -> None:
         """Take note that the estimator is fitted."""

@@ -148,7 +148,7 @@ def once(function):
 _interpreted = {}  # address: (function, dtype), with NUMBA_DISABLE_JIT=1
 
 
-def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True):
+def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, literal=False):
     """Compile `function(*pointers, *sizes)` now; the result has an `address` for `call`.
 
     Parameters
@@ -156,25 +156,26 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True):
     function : callable
         Takes `n_arrays` pointers to numbers of `dtype`, then `n_sizes` unsigned integers.
     n_arrays, n_sizes : int
-    dtype : {'float32', 'float64'}
+    dtype : {'float32', 'float64'}, or a tuple of them with one for each pointer
     on_disk : bool, default=True
         Whether numba keeps the machine code. What a closure calls is new to numba in every
         process: there it would never find it again, only fill the folder.
+    literal : bool, default=False
+        Whether to round as NumPy does, see `literal`.
 
     Returns
     -------
     object with the attribute `address`; to be kept as long as the address is used.
     """
     if config.DISABLE_JIT:
-        return _Interpreted(function, dtype)
-    pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
-    signature = types.void(*[pointer] * n_arrays, *[types.uint64] * n_sizes)
+        return _Interpreted(function, _one_each(dtype, n_arrays))
+    pointers = [types.CPointer(getattr(types, name)) for name in _one_each(dtype, n_arrays)]
+    signature = types.void(*pointers, *[types.uint64] * n_sizes)
+    options = {**_OPTIONS, "fastmath": False} if literal else _OPTIONS
     with _no_collections():
         if not on_disk:
-            return cfunc(signature, **_OPTIONS)(function)
-        return _cached_if_possible(
-            lambda cache: cfunc(signature, cache=cache, **_OPTIONS)(function)
-        )
+            return cfunc(signature, **options)(function)
+        return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **options)(function))
 
 
 def callback(function, n_arrays, n_sizes, dtype):
@@ -184,7 +185,7 @@ def callback(function, n_arrays, n_sizes, dtype):
     function has nowhere to raise to.
     """
     if config.DISABLE_JIT:
-        return _Interpreted(function, dtype)
+        return _Interpreted(function, _one_each(dtype, n_arrays))
     return _Callback(function, n_arrays, n_sizes, dtype)
 
 
@@ -213,17 +214,23 @@ def jitted(function):
     return njit(**_OPTIONS)(function) if isinstance(function, FunctionType) else function
 
 
+def _one_each(dtype, n_arrays) -> tuple[str, ...]:
+    return (dtype,) * n_arrays if isinstance(dtype, str) else dtype
+
+
 class _Interpreted:
     """Stands for a C function where compilation is switched off, so that it can be debugged."""
 
-    def __init__(self, function, dtype):
+    def __init__(self, function, dtypes):
         self.function = function
-        self.pointer = ctypes.POINTER(ctypes.c_float if dtype == "float32" else ctypes.c_double)
+        kinds = {"float32": ctypes.c_float, "float64": ctypes.c_double}
+        self.pointers = [ctypes.POINTER(kinds[dtype]) for dtype in dtypes]
         self.address = id(self)
         _interpreted[self.address] = self
 
     def __call__(self, addresses, sizes):
-        self.function(*(ctypes.cast(a, self.pointer) for a in addresses), *map(int, sizes))
+        pointers = map(ctypes.cast, addresses, self.pointers)
+        self.function(*pointers, *map(int, sizes))
 
 
 def emitted_by(emit):

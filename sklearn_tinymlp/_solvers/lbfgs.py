@@ -6,6 +6,7 @@ from sklearn.utils.fixes import parse_version
 
 from .._engine.objective import Objective
 from .monitor import Monitor, Solution, StopReason
+from .solver import Options, Solver
 
 # scipy 1.15 deprecated the option `iprint`; before it, silence had to be asked for.
 _SILENT = {} if parse_version(scipy.__version__) >= parse_version("1.15") else {"iprint": -1}
@@ -114,3 +115,12 @@ def _warning(result, n_iter, max_iter) -> str | None:
         "You might also want to scale the data as shown in:\n"
         "    https://scikit-learn.org/stable/modules/preprocessing.html"
     )
+
+
+def run(objective, theta, monitor, options: Options) -> Solution:
+    """Call `solve` with what concerns it."""
+    return solve(objective, theta, monitor, tol=options.tol, max_fun=options.max_fun)
+
+
+# Without a validation set of the user's own it does not stop early: as MLPRegressor's.
+LBFGS = Solver("lbfgs", run, holds_out=False)

@@ -27,6 +27,7 @@ from .._engine.second_order import iterate, second_order_arrays, second_order_op
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Record, Solution, StopReason, next_budget
+from .solver import Options, Solver
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
 # odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
@@ -116,61 +117,98 @@ def solve(
     Solution
         With `estimate` the state is the `State` of the best evidence.
     """
-    theta = aligned_copy(theta)
-    n_samples = objective.training.weight_sum
-    n_residuals = objective.training.y.size
-    n_dual = n_residuals if n_residuals < theta.size else 0
-    so = second_order_arrays(groups, *hyper, n_samples, REST + 1, n_dual, variance)
-    progress = so.progress[0]
-    if estimate:
-        progress["damping"] = CAREFUL_DAMPING
-    options = second_order_options(
+    search = Search.begin(
         objective,
-        estimate=estimate,
-        warm_up=warm_up,
-        reduction=1e-4 * tol,
-        rise=NATS * tol,
-        loss_tol=float(monitor.loss_tol),
+        aligned_copy(theta),
+        groups=groups,
+        hyper=hyper,
+        variance=variance,
+        options=second_order_options(
+            objective,
+            estimate=estimate,
+            warm_up=warm_up,
+            reduction=1e-4 * tol,
+            rise=NATS * tol,
+            loss_tol=float(monitor.loss_tol),
+        ),
     )
-    routines = evidence_routines(dual=n_dual > 0)
-    reason, budget = None, FIRST_BUDGET
     try:
-        while reason is None:
-            monitor.begin(theta)
-            n_iterations = min(monitor.max_iter - monitor.n_iter, ITERATIONS_PER_CALL)
-            n_rows = 1 if monitor.one_by_one else n_iterations
-            curves = np.empty((n_rows, kernels.N_SECOND_ORDER_COLUMNS))
-            progress["iteration"] = 0
-            begun = time.perf_counter()
-            iterate(
-                objective,
-                theta,
-                so,
-                budget=budget,
-                curves=curves,
-                options=options,
-                evidence=routines,
-            )
-            budget = next_budget(budget, time.perf_counter() - begun)
-            done = curves[: progress["iteration"]]
-            if len(done):
-                found = progress["best_evidence"] > -np.inf
-                kept = so.best[: theta.size] if found else theta
-                reason = monitor.update(theta=theta, kept=kept, **_columns(done, estimate))
-            elif monitor.is_interrupted():
-                reason = StopReason.INTERRUPTED
-            if reason in (None, StopReason.MAX_ITER):
-                reason = _REASONS.get(int(progress["event"]), reason)
+        reason = _iterate_until_it_ends(search, monitor)
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
+    return _solution(search, monitor, reason, tol)
+
+
+class Search(NamedTuple):
+    """What the compiled loop works on in one call after the other."""
+
+    objective: Objective
+    theta: np.ndarray  # changed by the loop, as is `arrays`
+    arrays: kernels.SecondOrder
+    options: kernels.SecondOrderOptions
+    evidence: kernels.EvidenceRoutines
+    groups: np.ndarray
+    n_groups: int
+
+    @classmethod
+    def begin(cls, objective, theta, *, groups, hyper, variance, options) -> "Search":
+        """Allocate, for the smaller of the two matrices that give the same step."""
+        n_residuals = objective.training.y.size
+        n_dual = n_residuals if n_residuals < theta.size else 0
+        n_samples = objective.training.weight_sum
+        arrays = second_order_arrays(groups, *hyper, n_samples, REST + 1, n_dual, variance)
+        if options.estimate:
+            arrays.progress["damping"] = CAREFUL_DAMPING
+        evidence = evidence_routines(dual=n_dual > 0)
+        return cls(objective, theta, arrays, options, evidence, groups, len(hyper.alpha))
+
+
+def _iterate_until_it_ends(search: Search, monitor: Monitor) -> StopReason:
+    objective, theta, arrays, options, evidence, *_ = search
+    progress = arrays.progress[0]
+    reason, budget = None, FIRST_BUDGET
+    while reason is None:
+        monitor.begin(theta)
+        n_iterations = min(monitor.max_iter - monitor.n_iter, ITERATIONS_PER_CALL)
+        n_rows = 1 if monitor.one_by_one else n_iterations
+        curves = np.empty((n_rows, kernels.N_SECOND_ORDER_COLUMNS))
+        progress["iteration"] = 0
+        begun = time.perf_counter()
+        iterate(
+            objective,
+            theta,
+            arrays,
+            budget=budget,
+            curves=curves,
+            options=options,
+            evidence=evidence,
+        )
+        budget = next_budget(budget, time.perf_counter() - begun)
+        done = curves[: progress["iteration"]]
+        if len(done):
+            found = progress["best_evidence"] > -np.inf
+            kept = arrays.best[: theta.size] if found else theta
+            reason = monitor.update(theta=theta, kept=kept, **_columns(done, options.estimate))
+        elif monitor.is_interrupted():
+            reason = StopReason.INTERRUPTED
+        if reason in (None, StopReason.MAX_ITER):
+            reason = _REASONS.get(int(progress["event"]), reason)
+    return reason
+
+
+def _solution(search: Search, monitor: Monitor, reason: StopReason, tol: float) -> Solution:
+    """Give the weights of the greatest evidence where there is one, else those at the end."""
+    theta, arrays = search.theta, search.arrays
+    progress = arrays.progress[0]
     loss, state = float(progress["loss"]), None
     log_evidence = float(progress["best_evidence"])
     # The target may be met where A is singular; else the weights there are the best.
     missed = reason is StopReason.LOSS_TOL and progress["best_loss"] > monitor.loss_tol
     if log_evidence > -np.inf and not missed:
         if reason is StopReason.MAX_ITER:
-            reason = _forgive(reason, so, objective, tol)
-        theta, state = _best(so, groups, len(hyper.alpha), n_samples)
+            reason = _forgive(reason, arrays, search.objective, tol)
+        n_samples = search.objective.training.weight_sum
+        theta, state = _best(arrays, search.groups, search.n_groups, n_samples)
         loss = float(progress["best_loss"])
     if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
         theta = monitor.best_theta
@@ -286,3 +324,13 @@ def solve_by_evidence(
 def _merit(solution) -> tuple[float, float]:
     """Larger is better: with early stopping the validation score decides, else the evidence."""
     return solution.score, solution.log_evidence
+
+
+def run(objective, theta, monitor, options: Options) -> Solution:
+    """Find the penalty by the evidence, or take that of the objective."""
+    if options.alpha_by_evidence:
+        return solve_by_evidence(objective, theta, monitor, groups=options.groups, tol=options.tol)
+    return solve_penalised(objective, theta, monitor, tol=options.tol)
+
+
+LM = Solver("lm", run, least_squares=True)

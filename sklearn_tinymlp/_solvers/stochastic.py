@@ -9,6 +9,7 @@ from .._engine import kernels
 from .._engine.objective import Objective, rows_per_call, work_arrays
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Solution, StopReason, next_budget
+from .solver import Options, Solver
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
@@ -129,58 +130,11 @@ def solve(
         With early stopping `theta` is that of the best validation score.
     """
     theta = aligned_copy(theta)
-    samples, options, progress = objective.training, state.options, state.progress
-    order = np.arange(samples.n_samples)
     twister = Twister(random_state) if shuffle else None
-    shuffle_in_python = shuffle and not twister.lent
-    by_single_rows = batch_size == 1 and samples.rows.indptr is None
-    if monitor.early_stopping:  # the validation score decides, not the loss
-        options = options._replace(n_iter_no_change=np.inf)
-    epoch_by_epoch = monitor.one_by_one or shuffle_in_python
-    work = work_arrays(objective.network, theta.size, theta.dtype)
-    max_iter = 1 if single_epoch else monitor.max_iter
-    budget = rows_per_call(theta.size)
-    reason, loss = None, np.nan
     try:
-        while monitor.n_iter < max_iter and reason is None:
-            monitor.begin(theta)
-            if shuffle_in_python and progress["row"][0] == 0:
-                random_state.shuffle(order)
-            n_epochs = 1 if epoch_by_epoch else min(max_iter - monitor.n_iter, EPOCHS_PER_CALL)
-            curves = np.empty((n_epochs, 2))
-            progress["epoch"] = 0
-            begun = time.perf_counter()
-            kernels.run_epochs(
-                theta,
-                state.moment,
-                state.second_moment,
-                progress,
-                curves,
-                objective.network,
-                options,
-                samples.rows,
-                samples.y,
-                samples.weight,
-                order,
-                twister.words if shuffle and twister.lent else None,
-                None if by_single_rows else batch_size,
-                True if by_single_rows else None,
-                work,
-                budget,
-            )
-            budget = next_budget(budget, time.perf_counter() - begun)
-            done = curves[: progress["epoch"][0]]
-            if len(done) == 0:  # still within an epoch
-                reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
-                continue
-            loss = float(done[-1, kernels.LOSS])
-            reason = monitor.update(
-                theta=theta, loss=done[:, kernels.LOSS], learning_rate=done[:, kernels.RATE]
-            )
-            if reason in (None, StopReason.MAX_ITER) and progress["event"] == kernels.STALLED:
-                reason = StopReason.TOL
-            if reason in (StopReason.TOL, StopReason.VALIDATION):
-                reason = _stop_or_cut_rate(reason, monitor, state)
+        reason = _train_until_it_ends(
+            objective, theta, monitor, state, twister, batch_size=batch_size, single=single_epoch
+        )
         if single_epoch and reason is not StopReason.INTERRUPTED:
             reason = None
     except KeyboardInterrupt:
@@ -188,6 +142,7 @@ def solve(
     finally:
         if shuffle:
             twister.put_back()
+    progress, losses = state.progress, monitor.record.columns.get("loss", [np.nan])
     if reason is StopReason.INTERRUPTED:
         progress["row"] = 0
     warning = None
@@ -202,7 +157,7 @@ def solve(
             theta = monitor.best_theta
     return Solution(
         theta,
-        loss,
+        losses[-1],
         monitor.n_iter,
         reason,
         monitor.record,
@@ -210,6 +165,61 @@ def solve(
         monitor.best_score,
         state=state,
     )
+
+
+def _train_until_it_ends(
+    objective, theta, monitor, state, twister, *, batch_size, single
+) -> StopReason | None:
+    """Call the kernel for some 20 ms at a time, and the monitor after each epoch or many."""
+    samples, options, progress = objective.training, state.options, state.progress
+    order = np.arange(samples.n_samples)
+    shuffle_in_python = twister is not None and not twister.lent
+    by_single_rows = batch_size == 1 and samples.rows.indptr is None
+    if monitor.early_stopping:  # the validation score decides, not the loss
+        options = options._replace(n_iter_no_change=np.inf)
+    epoch_by_epoch = monitor.one_by_one or shuffle_in_python
+    work = work_arrays(objective.network, theta.size, theta.dtype)
+    max_iter = 1 if single else monitor.max_iter
+    reason, budget = None, rows_per_call(theta.size)
+    while monitor.n_iter < max_iter and reason is None:
+        monitor.begin(theta)
+        if shuffle_in_python and progress["row"][0] == 0:
+            twister.random_state.shuffle(order)
+        n_epochs = 1 if epoch_by_epoch else min(max_iter - monitor.n_iter, EPOCHS_PER_CALL)
+        curves = np.empty((n_epochs, 2))
+        progress["epoch"] = 0
+        begun = time.perf_counter()
+        kernels.run_epochs(
+            theta,
+            state.moment,
+            state.second_moment,
+            progress,
+            curves,
+            objective.network,
+            options,
+            samples.rows,
+            samples.y,
+            samples.weight,
+            order,
+            twister.words if twister is not None and twister.lent else None,
+            None if by_single_rows else batch_size,
+            True if by_single_rows else None,
+            work,
+            budget,
+        )
+        budget = next_budget(budget, time.perf_counter() - begun)
+        done = curves[: progress["epoch"][0]]
+        if len(done) == 0:  # still within an epoch
+            reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
+            continue
+        reason = monitor.update(
+            theta=theta, loss=done[:, kernels.LOSS], learning_rate=done[:, kernels.RATE]
+        )
+        if reason in (None, StopReason.MAX_ITER) and progress["event"] == kernels.STALLED:
+            reason = StopReason.TOL
+        if reason in (StopReason.TOL, StopReason.VALIDATION):
+            reason = _stop_or_cut_rate(reason, monitor, state)
+    return reason
 
 
 def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
@@ -230,3 +240,31 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     progress["no_improvement"] = monitor.no_improvement = 0
     monitor.say(f"{message} Setting learning rate to {progress['learning_rate'][0]:f}")
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
+
+
+def _run(solver):
+    def run(objective, theta, monitor, options: Options) -> Solution:
+        """Begin with a fresh state, or go on from an earlier one."""
+        earlier, rates = options.earlier, options.stochastic
+        if earlier is None:
+            state = StochasticState.fresh(solver, rates, theta)
+        elif options.single_epoch:
+            state = earlier.resumed(rates)
+        else:
+            state = earlier.restarted(solver, rates, theta)
+        return solve(
+            objective,
+            theta,
+            monitor,
+            state=state,
+            random_state=options.random_state,
+            batch_size=options.batch_size,
+            shuffle=options.shuffle,
+            single_epoch=options.single_epoch,
+        )
+
+    return run
+
+
+SGD = Solver("sgd", _run("sgd"), stochastic=True, float32=True, has_schedule=True)
+ADAM = Solver("adam", _run("adam"), stochastic=True, float32=True)

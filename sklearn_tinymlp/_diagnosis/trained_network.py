@@ -1,4 +1,4 @@
-"""`FittedNetwork`: what the diagnosis is told of a network and of its fit."""
+"""`TrainedNetwork`: what the diagnosis is told of a network and its training."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,8 +11,8 @@ from .._losses.loss import Loss
 
 
 @dataclass(frozen=True)
-class FittedNetwork:
-    """A fitted network with its data and the record of its fit, in the units of training."""
+class TrainedNetwork:
+    """A network with its data and the record of its training, in the units of training."""
 
     architecture: Architecture
     theta: np.ndarray

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba.extending import get_cython_function_address
 
-from .compilation import call_fortran, part, unsigned
+from .._machine.compilation import call_fortran, part, unsigned
 
 LOWER, PLAIN, TRANSPOSED = (np.uint8(ord(letter)) for letter in "LNT")
 

@@ -1,0 +1,151 @@
+"""`Data`: what a fit is given, checked, of one dtype, with its validation set."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import _check_sample_weight, assert_all_finite
+
+from .._engine.objective import Samples
+from .._losses.loss import Loss
+from .scaling import Scaling
+from .validation import validate_training_data
+
+
+class Names(NamedTuple):
+    """What error messages call the three arrays."""
+
+    X: str = "X"
+    y: str = "y"
+    sample_weight: str = "sample_weight"
+
+
+AS_GIVEN, OF_VALIDATION = Names(), Names("X_val", "y_val", "sample_weight_val")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs, targets and weights; X of float32 or float64, dense in C order or CSR."""
+
+    X: np.ndarray
+    y: np.ndarray  # (n_samples, n_outputs)
+    sample_weight: np.ndarray | None
+    validation: "Data | None" = None
+
+    @classmethod
+    def of(cls, estimator, loss: Loss, X, y, sample_weight, *, validation, reset) -> "Data":
+        """Check what the user gave.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Knows the number and names of the columns, or with `reset` learns them.
+        loss : Loss
+            Checks y.
+        X, y, sample_weight : array-like
+        validation : tuple of three array-likes or None
+        reset : bool
+
+        Raises
+        ------
+        ValueError, TypeError
+            scikit-learn's own, and where weights sum to zero, the loss does not take y, or the
+            validation set is not of the same kind.
+        """
+        data = check(estimator, loss, X, y, sample_weight, reset=reset)
+        if all(part is None for part in validation):
+            return data
+        X_val, y_val, sample_weight_val = validation
+        if X_val is None or y_val is None:
+            missing = "X_val" if X_val is None else "y_val"
+            raise ValueError(f"A validation set needs both X_val and y_val; {missing} is missing.")
+        held_out = check(
+            estimator, loss, X_val, y_val, sample_weight_val, reset=False, names=OF_VALIDATION
+        )
+        n_val, n_outputs = held_out.y.shape[1], data.y.shape[1]
+        if n_val != n_outputs:
+            raise ValueError(f"y_val has {n_val} outputs, but y has {n_outputs}.")
+        held_out = replace(held_out, X=held_out.X.astype(data.X.dtype, copy=False))
+        return replace(data, validation=held_out)
+
+    def scaled(self, scaling: Scaling | None) -> "Data":
+        """Apply a scaling to all that is there."""
+        if scaling is None:
+            return self
+        return Data(
+            scaling.transform_X(self.X),
+            scaling.transform_y(self.y),
+            self.sample_weight,
+            None if self.validation is None else self.validation.scaled(scaling),
+        )
+
+    def holding_out(self, fraction, random_state) -> "Data":
+        """Split a share off as validation set, with the draws of MLPRegressor.
+
+        Raises
+        ------
+        ValueError
+            When it has less than two rows, or no weight.
+        """
+        arrays = [self.X, self.y]
+        if self.sample_weight is not None:
+            arrays.append(self.sample_weight)
+        parts = train_test_split(*arrays, random_state=random_state, test_size=fraction)
+        if self.sample_weight is None:
+            parts += [None, None]
+        X, X_val, y, y_val, weight, weight_val = parts
+        if X_val.shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' "
+                "or the size of your dataset."
+            )
+        if weight_val is not None and not weight_val.sum():
+            raise ValueError(
+                "The validation set that early_stopping holds out has no weight: sample_weight is "
+                "zero there. Give X_val and y_val, or another random_state."
+            )
+        return Data(X, y, weight, Data(X_val, y_val, weight_val))
+
+    def samples(self, dtype) -> Samples:
+        """Hand the arrays over to the kernels."""
+        X, y = self.X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)
+        return Samples.of(X, y, self.sample_weight)
+
+
+def columns_of(estimator) -> dict:
+    """Give the number and, where there are some, the names of the columns of X."""
+    known = vars(estimator)
+    return {name: known[name] for name in ("n_features_in_", "feature_names_in_") if name in known}
+
+
+def check(estimator, loss, X, y, sample_weight, *, reset, names=AS_GIVEN) -> Data:
+    """Validate inputs, targets and weights, in scikit-learn's words where it has them."""
+    X, y = validate_training_data(estimator, X, y, reset, names.X)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    if sample_weight is not None:
+        sample_weight = _check_weights(sample_weight, X, names.sample_weight)
+    y = y.reshape(len(y), -1)
+    if y.dtype != X.dtype:  # float32 X takes y along, if it can
+        with np.errstate(over="ignore"):
+            y = y.astype(X.dtype)
+    if not np.isfinite(y).all():  # None in an array of objects has become NaN
+        assert_all_finite(y, input_name=names.y)
+    loss.check_y(y, names.y)
+    return Data(X, np.ascontiguousarray(y), sample_weight)
+
+
+def _check_weights(sample_weight, X, name):
+    given = np.asarray(sample_weight)
+    if given.dtype.kind in "biuf" and not given.any():
+        raise ValueError(f"{name} must not sum to zero, got zeros only.")
+    sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
+    with np.errstate(over="ignore"):
+        total = sample_weight.sum()
+    if total == 0:
+        raise ValueError(f"{name} must not sum to zero, got {sample_weight!r}.")
+    if not np.isfinite(total):
+        raise ValueError(f"{name} must have a finite sum, got {sample_weight!r}.")
+    return sample_weight

@@ -1,0 +1,54 @@
+"""`describe`: a fitted network as the diagnosis wants it described."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._diagnosis.trained_network import TrainedNetwork
+from .._engine.architecture import Architecture
+from .._losses.table import LOSSES
+from .._solvers.table import SOLVERS
+from .data import Data
+from .settings import first_rate
+
+
+def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
+    """Read the layer sizes, and whether there are intercepts, off fitted attributes."""
+    coefs, intercepts = fitted["coefs_"], fitted["intercepts_"]
+    units = (coefs[0].shape[0], *(len(intercept) for intercept in intercepts))
+    return Architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
+
+
+def describe(
+    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data
+) -> TrainedNetwork:
+    """Describe a network by its fitted attributes and its parameters.
+
+    `theta` and the data are in the units of training.
+    """
+    solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
+    by_evidence = fitted["log_evidence_"] is not None
+    loss_unit = 1.0
+    if solver.least_squares and scaling is not None:
+        with np.errstate(over="ignore"):  # y of 1e200
+            loss_unit = float(np.mean(scaling.y_scale**2))
+    return TrainedNetwork(
+        architecture_of(fitted),
+        theta,
+        fitted["_layer_activations"],
+        LOSSES[fitted["_loss"]],
+        (data.X, data.y, data.sample_weight),
+        params=params,
+        solver=solver.name,
+        standardized=scaling is not None,
+        penalty=0.0 if by_evidence else float(fitted["alpha_"]),
+        by_evidence=by_evidence,
+        rate=first_rate(params),
+        stop_reason=fitted["stop_reason_"],
+        n_iter=fitted["n_iter_"],
+        reached=float(fitted["loss_"]),
+        loss_unit=loss_unit,
+        history=fitted["_record"].columns,
+        restart_losses=fitted["starts_"]["loss"],
+    )

@@ -1,0 +1,36 @@
+"""`Earlier`: what a fit that continues takes over from the one before it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._solvers.monitor import Record
+from .._solvers.stochastic import StochasticState
+from .scaling import Scaling
+
+
+class Earlier(NamedTuple):
+    """The weights of the last fit, and where its training stood."""
+
+    coefs: list[np.ndarray]  # for raw data
+    intercepts: list[np.ndarray]
+    scaling: Scaling | None
+    record: Record
+    stochastic_state: StochasticState | None  # of sgd and adam
+    n_seen: int  # `t_`
+    best_validation_score: float | None
+
+    @classmethod
+    def of(cls, estimator) -> "Earlier | None":
+        """Read a fitted estimator; None if it is not fitted."""
+        if not hasattr(estimator, "coefs_"):
+            return None
+        return cls(
+            estimator.coefs_,
+            estimator.intercepts_,
+            estimator._scaling,
+            estimator._record,
+            estimator._stochastic_state,
+            estimator.t_,
+            estimator.best_validation_score_,
+        )

@@ -1,0 +1,170 @@
+"""`Outcome`: what a fit found, in the units of the user's data, and how it becomes attributes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .._activations.lookup import name_of
+from .._bayes.posterior import Posterior
+from .._solvers.monitor import Record, Solution, StopReason
+from .advice import rate_advice
+from .data import Data
+from .network import predicting_attributes, raw_weights
+from .plan import Plan
+from .posterior import posterior_of, scaling_or_identity
+from .restarts import summary
+from .starts import Start
+from .train import Trained, rank
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Trained weights of one layout, and what is known of them.
+
+    A regressor has one vector of weights; several that share a layout stand in further rows.
+    """
+
+    plan: Plan
+    columns: dict[str, Any]  # what the estimator has learned of the columns of X
+    weights: np.ndarray  # (n_networks, n_parameters) for raw data
+    solution: Solution  # the best
+    starts: dict[str, np.ndarray]
+    record: Record
+    posterior: Posterior | None
+    interrupted: bool
+    without_band: bool  # Ctrl-C came while the posterior was computed
+
+    @classmethod
+    def of(
+        cls, plan: Plan, data: Data, starts: list[Start], trained: Trained, columns
+    ) -> "Outcome":
+        """Keep the best start, fold the scaling in, and compute the posterior.
+
+        Raises
+        ------
+        ValueError
+            When the weights or the loss are not finite.
+        """
+        best = max(trained.solutions, key=lambda s: rank(s, plan.settings.loss_tol))
+        theta = raw_weights(plan, best.theta)
+        lost = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
+        # y of 1e200 has a loss that no number holds, in the units of y.
+        lost = lost and plan.solver.least_squares and best.n_iter > 0
+        if lost or not np.isfinite(theta).all():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may"
+                " contain large values and need to be preprocessed."
+                + rate_advice(plan, data, starts[0].theta)
+            )
+        posterior, without_band = None, False
+        try:
+            posterior = posterior_of(plan, data, best, trained.interrupted_by_user)
+        except KeyboardInterrupt:
+            without_band = True
+        record = best.record
+        if plan.earlier is not None:
+            record = plan.earlier.record.joined(record)
+        return cls(
+            plan=plan,
+            columns=columns,
+            weights=theta[np.newaxis],
+            solution=best,
+            starts=summary(trained.solutions),
+            record=record,
+            posterior=posterior,
+            interrupted=trained.interrupted_by_user,
+            without_band=without_band,
+        )
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target was met, or none was asked for."""
+        target = self.plan.settings.loss_tol
+        return target == -np.inf or bool(self.solution.loss <= target)
+
+    @property
+    def converged(self) -> bool:
+        """Whether training ended for a good reason, at the target where there is one."""
+        reason = self.solution.reason
+        if reason is None or not reason.converged:
+            return False
+        return reason is StopReason.VALIDATION or self.reached
+
+    def attributes(self) -> dict[str, Any]:
+        """Give all fitted attributes by name."""
+        plan, solution, record = self.plan, self.solution, self.record
+        settings, reason = plan.settings, solution.reason
+        return {
+            **predicting_attributes(plan, self.columns, self.weights[0]),
+            "loss_": solution.loss,
+            "n_iter_": solution.n_iter,
+            "n_layers_": len(plan.architecture.units),
+            "out_activation_": name_of(settings.activations[-1]),
+            "solver_": plan.solver.name,
+            "stop_reason_": "partial_fit" if reason is None else reason.code,
+            "converged_": self.converged,
+            "loss_curve_": record.columns.get("loss", []),
+            **self._best_of_the_curve(),
+            **self._where_training_stands(),
+            "starts_": self.starts,
+            "_record": record,
+            "_posterior": self.posterior,
+            **self._hyperparameters(),
+        }
+
+    def write_to(self, estimator) -> None:
+        """Set the fitted attributes in one step: another thread may be predicting.
+
+        What a callback has changed meanwhile on the estimator itself stays.
+        """
+        attributes = vars(estimator) | self.attributes()
+        if "feature_names_in_" not in self.columns:
+            attributes.pop("feature_names_in_", None)
+        estimator.__dict__ = attributes
+
+    def _best_of_the_curve(self) -> dict[str, Any]:
+        columns, solution = self.record.columns, self.solution
+        if self.plan.settings.early_stopping and "validation_score" in columns:
+            return {
+                "best_loss_": None,
+                "validation_scores_": columns["validation_score"],
+                "best_validation_score_": solution.score,
+            }
+        best_loss = min(columns.get("loss", []), default=None)
+        if self.plan.solver.stochastic:
+            best_loss = float(solution.state.progress["best_loss"][0])
+        return {
+            "best_loss_": best_loss,
+            "validation_scores_": None,
+            "best_validation_score_": None,
+        }
+
+    def _where_training_stands(self) -> dict[str, Any]:
+        """Keep what a later warm start goes on from, also beyond a fit by lbfgs or lm."""
+        state, earlier = self.solution.state, self.plan.earlier
+        if self.plan.solver.stochastic:
+            return {"_stochastic_state": state, "t_": int(state.progress["samples"][0])}
+        if earlier is not None:
+            return {"_stochastic_state": earlier.stochastic_state, "t_": earlier.n_seen}
+        return {"_stochastic_state": None, "t_": 0}
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        """Give what the evidence has to say, or None where it was not asked."""
+        plan, solution = self.plan, self.solution
+        if not plan.by_evidence or solution.state is None:
+            nothing = "noise_std_", "n_effective_parameters_", "log_evidence_", "feature_relevance_"
+            return {"alpha_": plan.alpha, **dict.fromkeys(nothing)}
+        state, scaling = solution.state, scaling_or_identity(plan)
+        noise = scaling.y_scale / np.sqrt(state.hyper.beta)
+        first_coefs = plan.architecture.unpack(solution.theta)[0][0]
+        relevance = np.sqrt(np.mean(first_coefs**2, axis=1))
+        # The evidence is that of standardised y, a density: the scale comes in once a sample.
+        in_units_of_y = float(state.n_samples * np.log(scaling.y_scale).sum())
+        return {
+            "alpha_": state.hyper.alpha,
+            "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
+            "n_effective_parameters_": float(state.gamma.sum()),
+            "log_evidence_": solution.log_evidence - in_units_of_y,
+            "feature_relevance_": relevance / max(relevance.sum(), np.finfo(float).tiny),
+        }

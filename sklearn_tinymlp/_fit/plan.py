@@ -1,0 +1,235 @@
+"""`Plan`: every decision of a fit, made from settings and data before training begins."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._bayes.groups import weight_groups
+from .._engine import kernels
+from .._engine.architecture import Architecture
+from .._engine.objective import Objective, kernel_network
+from .._solvers.solver import Options, Solver
+from .._solvers.table import SOLVERS
+from .data import Data
+from .earlier import Earlier
+from .scaling import Scaling
+from .settings import Settings
+
+# solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs
+# has after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether
+# the parameters are few or the residuals. Its matrices, outputs + 3 of them with the number of
+# parameters squared, take at most 64 MB.
+LM_WORK = 300_000_000
+LM_PARAMETERS = 1000
+LM_NUMBERS = 8_000_000
+
+# ... then lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long
+# that adam's many steps in each are worth more.
+LBFGS_LIMIT = 3_000_000
+
+# Networks of at most this many parameters train on one BLAS thread, see `_machine.threads`. The
+# products of a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second
+# thread costs as much as it does.
+ONE_THREAD = 100_000
+
+# Where alpha is "auto" and the solver cannot find it: MLPRegressor's default.
+DEFAULT_ALPHA = 1e-4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained, on what, and how."""
+
+    settings: Settings
+    architecture: Architecture
+    solver: Solver
+    scaling: Scaling | None  # from raw data to what is trained on
+    dtype: np.dtype  # of the data, and of the fitted weights
+    n_training: int  # rows
+    earlier: Earlier | None  # the fit that this one continues
+
+    @classmethod
+    def of(cls, settings: Settings, data: Data, earlier: Earlier | None) -> "Plan":
+        """Decide.
+
+        Raises
+        ------
+        ValueError
+            When the solver cannot take the loss or the weights, when the spread of the data is not
+            finite, or when the scaling of the earlier fit cannot be undone any more.
+        """
+        units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
+        architecture = Architecture(units, settings.bias)
+        solver = choose_solver(settings, data, architecture.n_parameters)
+        return cls(
+            settings,
+            architecture,
+            solver,
+            choose_scaling(settings, data, earlier),
+            data.X.dtype,
+            _rows_to_train_on(settings, solver, data),
+            earlier,
+        )
+
+    @property
+    def by_evidence(self) -> bool:
+        """Whether the evidence finds alpha."""
+        return self.solver.least_squares and self.settings.alpha is None
+
+    @property
+    def alpha(self) -> float:
+        """Strength of the penalty in the objective; by the evidence it has none of its own."""
+        if self.settings.alpha is not None:
+            return self.settings.alpha
+        return 0.0 if self.by_evidence else DEFAULT_ALPHA
+
+    @property
+    def working_dtype(self) -> np.dtype:
+        """Second-order steps need float64; scikit-learn's lbfgs too computes in it."""
+        return self.dtype if self.solver.float32 else np.dtype(np.float64)
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether early stopping takes its validation set from the data, if none is given."""
+        return self.settings.early_stopping and self.solver.holds_out
+
+    @property
+    def on_one_thread(self) -> bool:
+        """Whether BLAS is to use one thread."""
+        return self.architecture.n_parameters <= ONE_THREAD
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a minibatch."""
+        asked = self.settings.batch_size
+        return min(200 if asked is None else int(asked), self.n_training)
+
+    def objective(self, data: Data) -> Objective:
+        """Describe what is minimised on data in the units of training."""
+        settings, dtype = self.settings, self.working_dtype
+        loss = None if self.solver.least_squares else settings.loss
+        return Objective(
+            kernel_network(self.architecture, settings.activations, dtype.name, loss),
+            data.samples(dtype),
+            self.alpha,
+            None if data.validation is None else data.validation.samples(dtype),
+            np.ones(1) if self.scaling is None else self.scaling.y_scale,
+            settings.loss,
+        )
+
+    def options(self, random_state) -> Options:
+        """Gather what the solver is told."""
+        settings = self.settings
+        return Options(
+            tol=settings.tol,
+            max_fun=settings.params["max_fun"],
+            alpha_by_evidence=self.by_evidence,
+            groups=weight_groups(self.architecture) if self.by_evidence else None,
+            stochastic=self._rates(),
+            batch_size=self.batch_size,
+            shuffle=bool(settings.params["shuffle"]),
+            random_state=random_state,
+            earlier=None if self.earlier is None else self.earlier.stochastic_state,
+            single_epoch=settings.incremental,
+        )
+
+    def _rates(self) -> kernels.StochasticOptions:
+        settings, params = self.settings, self.settings.params
+        schedule = settings.schedule if self.solver.has_schedule else "constant"
+        return kernels.StochasticOptions(
+            schedule=kernels.SCHEDULE_CODES[schedule],
+            learning_rate_init=settings.learning_rate_init,
+            power_t=float(params["power_t"]),
+            momentum=float(params["momentum"]),
+            nesterovs_momentum=bool(params["nesterovs_momentum"]),
+            beta_1=float(params["beta_1"]),
+            beta_2=float(params["beta_2"]),
+            epsilon=float(params["epsilon"]),
+            alpha=self.alpha,
+            tol=settings.tol,
+            n_iter_no_change=settings.n_iter_no_change,
+            loss_tol=settings.loss_tol,
+        )
+
+
+def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
+    """Take the solver that was asked for, or choose by cost."""
+    loss, weight = settings.loss, data.sample_weight
+    negative = weight is not None and weight.min() < 0
+    asked = settings.solver
+    if asked is not None and asked.least_squares:
+        if negative:
+            raise ValueError(
+                f"solver={asked.name!r} minimises squared residuals and needs sample_weight >= 0, "
+                f"got a least value of {weight.min()}. Use solver='lbfgs' with it."
+            )
+        if not loss.least_squares:
+            raise ValueError(
+                f"solver={asked.name!r} minimises squared residuals and cannot take "
+                f"loss={loss.name!r}. Use solver='lbfgs' with it."
+            )
+    if asked is not None:
+        return asked
+    n_samples, n_outputs = data.y.shape
+    n_residuals = n_samples * n_outputs
+    work = n_residuals * n_parameters * min(n_residuals, n_parameters)
+    numbers = (n_outputs + 3) * n_parameters**2
+    small = n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
+    if loss.least_squares and small and not negative:
+        return SOLVERS["lm"]
+    return SOLVERS["lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"]
+
+
+def choose_scaling(settings: Settings, data: Data, earlier: Earlier | None) -> Scaling | None:
+    """Decide on standardisation; training that continues keeps its first scaling."""
+    output = settings.activations[-1]
+    if earlier is not None:
+        _refuse_what_cannot_be_undone(earlier.scaling, settings)
+        return earlier.scaling
+    wanted = settings.standardize
+    if wanted is None:
+        wanted = settings.solver is None or settings.solver.least_squares
+    if not wanted:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaling = Scaling.of(
+            data.X,
+            data.y,
+            data.sample_weight,
+            bias=settings.bias,
+            scale_y=output == "identity",
+        )
+    if not all(np.isfinite(part).all() for part in scaling):
+        raise ValueError(
+            "X, y or sample_weight hold values so large that their mean or spread is not "
+            "finite. Rescale them, or set standardize=False."
+        )
+    return scaling
+
+
+def _refuse_what_cannot_be_undone(scaling, settings):
+    """Refuse to go on where the scaling of the first fit cannot be folded in any more."""
+    if scaling is None:
+        return
+    if not settings.bias and (scaling.x_mean.any() or scaling.y_mean.any()):
+        raise ValueError(
+            "Training continues on data centred as in the first fit, which bias=False cannot "
+            "undo. Set warm_start=False or bias=True."
+        )
+    scales_y = scaling.y_mean.any() or (scaling.y_scale != 1).any()
+    if settings.activations[-1] != "identity" and scales_y:
+        params = settings.params
+        raise ValueError(
+            "Training continues on y scaled as in the first fit, which output_activation="
+            f"{params['output_activation']!r} and loss={params['loss']!r} cannot undo. Set "
+            "warm_start=False or output_activation='identity'."
+        )
+
+
+def _rows_to_train_on(settings, solver, data) -> int:
+    n_samples = data.X.shape[0]
+    if settings.early_stopping and solver.holds_out and data.validation is None:
+        # As scikit-learn's train_test_split rounds.
+        return n_samples - math.ceil(settings.params["validation_fraction"] * n_samples)
+    return n_samples

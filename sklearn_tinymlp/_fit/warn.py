@@ -1,0 +1,134 @@
+"""The warnings of a fit: before training and after it, always before the estimator is changed."""
+
+import re
+import warnings
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from .._activations.derivative_check import check_derivative
+from .._activations.lookup import value_and_slope
+from .._activations.users_own import Activation
+from .._diagnosis import diagnose, examination, feasibility
+from .._solvers.monitor import StopReason
+from .advice import learned_nothing
+from .data import Data
+from .description import describe
+from .outcome import Outcome
+from .plan import Plan
+from .starts import Start
+
+# The range of z, over which a user's derivative is checked, is as good as known after these rows.
+CHECKED_ROWS = 1000
+
+# From `warnings.warn` below up to the caller of `fit`: this function, `_fit`, `fit` or
+# `partial_fit`, and scikit-learn's wrapper around it.
+STACK_LEVEL = 5
+
+
+def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> None:
+    """Refuse a wrong derivative; warn of what no training can reach.
+
+    Parameters
+    ----------
+    plan : Plan
+    data, scaled : Data
+        As given, and in the units of training.
+    starts : list of Start
+
+    Raises
+    ------
+    ValueError
+        When the derivative of an `Activation` is not that of its value.
+
+    Warns
+    -----
+    ConvergenceWarning
+        When targets are out of reach whatever the weights.
+    """
+    settings = plan.settings
+    if any(isinstance(activation, Activation) for activation in settings.activations):
+        _check_derivatives(plan, starts[0].theta, scaled.X)
+    seen = data if plan.solver.least_squares else scaled  # in the units of `loss_`
+    target = settings.params["loss_tol"]
+    for sentence in feasibility.impossible(
+        seen.X,
+        seen.y,
+        seen.sample_weight,
+        settings.activations,
+        loss=settings.loss,
+        bias=settings.bias,
+        loss_tol=target,
+    ):
+        warnings.warn(sentence, ConvergenceWarning, stacklevel=STACK_LEVEL)
+    asked = settings.batch_size
+    if plan.solver.stochastic and asked is not None and asked > plan.n_training:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+            stacklevel=STACK_LEVEL,
+        )
+
+
+def warn(outcome: Outcome, data: Data) -> None:
+    """Warn of a fit that was interrupted or did not converge; data in the units of training."""
+    if outcome.interrupted:
+        warnings.warn("Training interrupted by user.", stacklevel=STACK_LEVEL)
+    else:
+        text = convergence_warning(outcome, data)
+        if text is not None:
+            warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
+    if outcome.without_band:
+        warnings.warn(
+            "Interrupted by user: the standard deviations of predictions are left out.",
+            stacklevel=STACK_LEVEL,
+        )
+
+
+def convergence_warning(outcome: Outcome, data: Data) -> str | None:
+    """Say why training ended, how far it came, and what mends it; None of a fit that converged."""
+    plan, solution = outcome.plan, outcome.solution
+    reason, message = solution.reason, solution.warning
+    expected = (None, StopReason.VALIDATION, StopReason.CALLBACK)
+    if message is None and reason not in expected:
+        if not outcome.reached:
+            message = f"loss_tol={plan.settings.loss_tol:g} was not reached. {reason.sentence}"
+        elif not reason.converged:
+            message = reason.sentence
+        elif learned_nothing(plan, data, solution):
+            message = f"{reason.sentence} But the predictions are no better than the mean of y."
+    if message is None:
+        return None
+    lines = [" ".join(message.split())]
+    if _is_ignored(ConvergenceWarning, lines[0]):  # its diagnosis can be spared
+        return lines[0]
+    theta, params = solution.theta.astype(np.float64), plan.settings.params
+    fit = describe(outcome.attributes(), params, theta, data)
+    found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
+    target = params["loss_tol"]
+    asked = "" if target is None else f", and loss_tol={target:g} was asked for"
+    lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}{asked}.")
+    lines.extend(f"{first.sentence} Try {first.remedy}." for first in found[:1])
+    return "\n".join(lines)
+
+
+def _is_ignored(category, text) -> bool:
+    """Whether a filter for all modules ignores a warning."""
+    for action, message, kind, module, line in warnings.filters:
+        if issubclass(category, kind) and (message is None or re.match(message, text)):
+            if module is None and line == 0:
+                return action == "ignore"
+            return False
+    return False
+
+
+def _check_derivatives(plan: Plan, theta, X) -> None:
+    """Check the user's activations over the range of z that the data give at the start weights."""
+    value = X[:CHECKED_ROWS]
+    coefs, intercepts = plan.architecture.unpack(theta)
+    for coef, intercept, activation in zip(
+        coefs, intercepts, plan.settings.activations, strict=True
+    ):
+        z = value @ coef + intercept
+        if isinstance(activation, Activation):
+            check_derivative(activation, float(z.min()), float(z.max()))
+        value, _ = value_and_slope(activation, z)

@@ -1,0 +1,215 @@
+"""What a fitted network does: predict with a band, draw, diagnose itself, be saved and shown."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._activations.users_own import raise_caught
+from ._diagnosis import diagnose as causes
+from ._diagnosis.finding import Diagnosis
+from ._displays import html
+from ._displays.diagram import diagram_of
+from ._engine.architecture import Architecture
+from ._engine.objective import kernel_network, kernel_rows, predict
+from ._export import persistence
+from ._fit.data import check
+from ._fit.description import architecture_of, describe
+from ._fit.posterior import why_none
+from ._fit.validation import validate_inputs
+from ._losses.table import LOSSES
+
+
+class FittedNetwork:
+    """The methods of an estimator that read the attributes a fit has set."""
+
+    def predict(self, X, return_std=False):
+        """Predict the targets of X.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        return_std : bool, default=False
+            Whether to give the standard deviation of each prediction too: what the data leave open
+            about the function, and the noise, widened where leaving out training rows shows them
+            too small. Needs solver 'lm' with ``alpha="auto"``.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Predictions: float32 when both X and the network are, else float64.
+
+        y_std : ndarray of the shape of y
+            Their standard deviations, in the units of y; only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, when the network was not fitted by the evidence.
+        """
+        net = self._as_it_is()
+        check_is_fitted(net)
+        X = validate_inputs(net, X)
+        both_single = X.dtype == net.coefs_[0].dtype == np.float32
+        dtype = np.dtype(np.float32 if both_single else np.float64)
+        X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
+        architecture = net._architecture()
+        network = kernel_network(architecture, net._layer_activations, dtype.name)
+        theta = architecture.pack(net.coefs_, net.intercepts_, dtype)
+        y = predict(network, kernel_rows(X), X.shape[0], theta)
+        raise_caught()
+        y = y.ravel() if y.shape[1] == 1 else y
+        if not return_std:
+            return y
+        network, inputs = net._posterior_inputs(X)
+        std = net._posterior.std(network, inputs)
+        raise_caught()
+        return y, std.ravel() if std.shape[1] == 1 else std
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw targets from the posterior, noise included.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples_X, n_features)
+            Inputs.
+
+        n_samples : int, default=1
+            Number of draws. Within a draw the values at all X belong to one network.
+
+        random_state : int, RandomState instance or None, default=0
+            Draws weights and noise.
+
+        Returns
+        -------
+        y_samples : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+
+        Raises
+        ------
+        ValueError
+            When the network was not fitted by the evidence.
+        """
+        net = self._as_it_is()
+        y = net.predict(X).astype(np.float64)
+        X = validate_inputs(net, X).astype(np.float64, copy=False)
+        network, inputs = net._posterior_inputs(X)
+        random_state = check_random_state(random_state)
+        deviations = net._posterior.draw(network, inputs, n_samples, random_state)
+        raise_caught()
+        if y.ndim == 1:
+            deviations = deviations[:, 0]
+        return y[..., None] + deviations
+
+    def diagnose(self, X, y, sample_weight=None) -> Diagnosis:
+        """Say why the fitted network does not learn, or not well, and which parameter mends it.
+
+        The estimator is not changed. It costs a few dozen passes of the data through the network,
+        and of large data an evenly spread part is looked at.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs the network was trained on.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        diagnosis : Diagnosis
+            A sequence of findings, those that explain most first. Each has `code`, `severity`,
+            `sentence`, `remedy` and `parameters` (for `set_params`). It prints as text and shows
+            as a table in a notebook.
+
+        Raises
+        ------
+        ValueError
+            When X and y are not of the kind that the network was trained on.
+
+        See Also
+        --------
+        sklearn_tinymlp.diagnose : The same for an MLPRegressor, and for a pipeline.
+
+        Examples
+        --------
+        >>> from sklearn_tinymlp import TinyMLPRegressor
+        >>> X, y = [[1], [2], [3]], [5, 4, 3]
+        >>> net = TinyMLPRegressor(
+        ...     hidden_layer_sizes=(3,), activation="relu", bias=False, solver="lbfgs",
+        ...     alpha=0.0, random_state=0,
+        ... )
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     diagnosis = net.fit(X, y).diagnose(X, y)
+        >>> diagnosis[0].code, diagnosis[0].remedy
+        ('no_bias', 'bias=True')
+        """
+        net = self._as_it_is()
+        check_is_fitted(net)
+        data = check(net, LOSSES[net._loss], X, y, sample_weight, reset=False)
+        if data.y.shape[1] != net.n_outputs_:
+            raise ValueError(
+                f"y has {data.y.shape[1]} outputs, but the network has {net.n_outputs_}."
+            )
+        architecture = net._architecture()
+        theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
+        if net._scaling is not None:
+            theta = net._scaling.unfold(architecture, theta)
+        params = net.get_params(deep=False)
+        return causes.diagnose(describe(vars(net), params, theta, data.scaled(net._scaling)))
+
+    def _architecture(self) -> Architecture:
+        return architecture_of(vars(self))
+
+    def _layers(self):
+        """Give coefs, intercepts and activation of each layer, for the exports."""
+        return zip(self.coefs_, self.intercepts_, self._layer_activations, strict=True)
+
+    def _posterior_inputs(self, X):
+        """Give the network and the inputs in the units that the posterior was found in."""
+        if self._posterior is None:
+            raise ValueError(f"A standard deviation needs the evidence: {why_none(self)}")
+        X = X.astype(np.float64, copy=False)
+        if self._scaling is not None:
+            X = self._scaling.transform_X(X)
+        activations = self._layer_activations
+        architecture = self._architecture()
+        return kernel_network(architecture, activations, "float64"), X
+
+    _doc_link_module = "sklearn_tinymlp"
+    _doc_link_template = html.DOCUMENTATION
+
+    def _get_params_html(self, *args, **kwargs):
+        """Show the network below the parameters, wherever a block of scikit-learn shows those.
+
+        That is alone, and as a step of a pipeline or of what a search has found.
+        """
+        params = super()._get_params_html(*args, **kwargs)
+        if hasattr(self, "coefs_"):
+            block = params._html_repr() + html.trained_network(self, diagram_of(self))
+            params._html_repr = lambda: block
+        return params
+
+    @property
+    def history_(self):
+        """One row an epoch or iteration, as a dict of arrays."""
+        return self._record.arrays()
+
+    def __getstate__(self):
+        """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
+        return persistence.plain(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Take what `__getstate__` gave."""
+        super().__setstate__(persistence.restored(state))
+
+    def _as_it_is(self):
+        """Copy the attributes in one step: another thread's `fit` may be about to change them."""
+        copy = object.__new__(type(self))
+        copy.__dict__ = vars(self).copy()
+        return copy
