@@ -31,6 +31,7 @@ from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
 from sklearn_tinymlp._diagnosis.units import dead_units
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._solvers.lbfgs import LBFGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "why_doesnt_my_network_converge.md"
 
@@ -78,7 +79,7 @@ def test_an_output_is_dead_where_the_slope_of_the_loss_does_not_make_up_for_it(n
     loss, architecture = LOSSES[name], Architecture((1, 2, 1))
     theta = np.array([1.0, -1.0, 0.1, 0.1, 0.0, 0.0, -50.0])  # exp(-50) is the output's slope
     data = np.linspace(-1.0, 1.0, 20)[:, np.newaxis], np.full((20, 1), 2.0), None
-    params = {"params": {}, "solver": "lbfgs", "penalty": 0.0}
+    params = {"params": {}, "solver": LBFGS, "penalty": 0.0}
     exam = Examination(TrainedNetwork(architecture, theta, ("tanh", "exp"), loss, data, **params))
     found = list(dead_units(exam))
     if loss.positive:

@@ -12,6 +12,7 @@ from sklearn_tinymlp._diagnosis.matrix_free import conjugate_gradients, largest_
 from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._solvers.lbfgs import LBFGS
 
 # --------------------------------------------------------------------- the stability limit
 
@@ -132,7 +133,7 @@ def examined(name, n_outputs=2, **more):
     architecture = Architecture((3, 4, n_outputs))
     theta = 0.5 * rng.standard_normal(architecture.n_parameters)
     activations, data = ("tanh", loss.output_activation), (X, y, rng.uniform(0.0, 2.0, 30))
-    more = {"params": {}, "solver": "lbfgs", "penalty": 0.3, **more}
+    more = {"params": {}, "solver": LBFGS, "penalty": 0.3, **more}
     return Examination(TrainedNetwork(architecture, theta, activations, loss, data, **more))
 
 

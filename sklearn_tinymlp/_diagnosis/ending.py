@@ -82,9 +82,9 @@ def no_better_than_mean(exam):
         remedy = {"hidden_layer_sizes": (20,)}
     elif all(activation == "identity" for activation in hidden):
         remedy = {"activation": "tanh"}
-    elif network.solver != "lm" and network.loss.least_squares:
+    elif not network.solver.least_squares and network.loss.least_squares:
         remedy = {"solver": "lm"}
-    elif network.solver != "lm":
+    elif not network.solver.least_squares:
         remedy = {"solver": "lbfgs", "standardize": True}
     constant = "the mean of y" if network.loss.least_squares else "the best constant"
     yield make_finding(

@@ -26,6 +26,7 @@ import numpy as np
 from scipy import sparse
 
 from .._activations.lookup import value_and_slope
+from .._solvers.stochastic import SGD
 from .matrix_free import conjugate_gradients, largest_eigenvalue
 from .trained_network import TrainedNetwork
 
@@ -309,6 +310,6 @@ def square_norms(rows) -> np.ndarray:
 def stable_rate_of(architecture, theta, activations, loss, data, *, params, alpha) -> float:
     """Give the learning rate up to which sgd is stable at the given parameters."""
     network = TrainedNetwork(
-        architecture, theta, activations, loss, data, params=params, solver="sgd", penalty=alpha
+        architecture, theta, activations, loss, data, params=params, solver=SGD, penalty=alpha
     )
     return Examination(network, MOST_VALUES_IN_WARNING).stable_rate

@@ -6,6 +6,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, chec
 
 from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
+from .._solvers.table import SOLVERS
 from .diagnose import diagnose as diagnose_network
 from .finding import Diagnosis
 from .trained_network import TrainedNetwork
@@ -94,7 +95,7 @@ def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
         LOSSES[getattr(mlp, "loss", "squared_error")],
         (X, y, sample_weight),
         params=mlp.get_params(deep=False),
-        solver=mlp.solver,
+        solver=SOLVERS[mlp.solver],
         penalty=float(mlp.alpha),
         rate=float(mlp.learning_rate_init),
         stop_reason=stop_reason,

@@ -20,7 +20,7 @@ def learning_rate_too_large(exam):
     if not (rose or jump > 1.1 or exam.explained < 0.5) or exam.explained > 0.99:
         return
     limit, how, trouble = math.inf, "", rose
-    if network.solver == "adam":  # momentum alone makes a loss rise, but not for so many epochs
+    if not network.by_one_rate:  # momentum alone makes a loss rise, but not for so many epochs
         restless = len(recent) > 50 and rises >= 0.25
         trouble = rose or (restless and (jump > 1.5 or exam.explained < 0.01))
     else:
@@ -59,7 +59,7 @@ def learning_rate_too_small(exam):
     network = exam.network
     if not network.stochastic or not exam.unfinished:
         return
-    if network.solver == "sgd":
+    if network.by_one_rate:
         limit = exam.stable_rate
         if network.rate < 0.05 * limit and limit < FLAT:
             yield make_finding(

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._engine.architecture import Architecture
 from .._losses.loss import Loss
+from .._solvers.solver import Solver
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class TrainedNetwork:
     data: tuple  # X, dense or CSR; y of shape (n_samples, n_outputs); sample_weight or None
     _: KW_ONLY
     params: Mapping  # of the estimator
-    solver: str
+    solver: Solver
     penalty: float  # alpha; 0 by the evidence
     standardized: bool = False
     by_evidence: bool = False
@@ -65,7 +66,12 @@ class TrainedNetwork:
     @property
     def stochastic(self) -> bool:
         """Whether learning rate and batches mean anything."""
-        return self.solver in ("sgd", "adam")
+        return self.solver.stochastic
+
+    @property
+    def by_one_rate(self) -> bool:
+        """Whether the learning rate is that of every weight, as of sgd; adam gives each its own."""
+        return self.solver.has_schedule
 
     @property
     def losses(self) -> np.ndarray:

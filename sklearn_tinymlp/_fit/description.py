@@ -40,7 +40,7 @@ def describe(
         LOSSES[fitted["_loss"]],
         (data.X, data.y, data.sample_weight),
         params=params,
-        solver=solver.name,
+        solver=solver,
         standardized=scaling is not None,
         penalty=0.0 if by_evidence else float(fitted["alpha_"]),
         by_evidence=by_evidence,
