@@ -50,9 +50,9 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES) -> Diagnosis:
     n_rows = network.y.shape[0]
     part = "" if exam.n_rows == n_rows else f", {exam.n_rows} of them examined"
     summary = (
-        f"solver {network.solver.name!r}, stop_reason_ {network.stop_reason!r} after {network.n_iter} "
-        f"iterations: loss_ {network.reached:.4g}, {network.score_name} {format_r2(explained)} on "
-        f"{n_rows} rows{part}."
+        f"solver {network.solver.name!r}, stop_reason_ {network.stop_reason!r} after "
+        f"{network.n_iter} iterations: loss_ {network.reached:.4g}, {network.score_name} "
+        f"{format_r2(explained)} on {n_rows} rows{part}."
     )
     return Diagnosis(summary, findings)
 
