@@ -45,7 +45,7 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES) -> Diagnosis:
     # infinity that results are false, and what they would have decided is not found.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         exam = Examination(network, most_values)
-        findings = findings_of(exam)
+        findings = findings_of(exam, CAUSES)
         explained = exam.explained
     n_rows = network.y.shape[0]
     part = "" if exam.n_rows == n_rows else f", {exam.n_rows} of them examined"
@@ -57,7 +57,7 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES) -> Diagnosis:
     return Diagnosis(summary, findings)
 
 
-def findings_of(exam, causes=CAUSES) -> list:
+def findings_of(exam, causes) -> list:
     """Give the findings in the order of the causes, those merely worth knowing at the end."""
     findings = []
     for cause in causes:
