@@ -31,7 +31,7 @@ def examples():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         for block in BLOCKS:
-            exec(compile(block, str(PAGE), "exec"), names)
+            exec(compile(block, "<docs/extending.md>", "exec"), names)  # no file: numba keeps none
     yield names
     importlib.import_module("matplotlib.pyplot").close("all")
     diagnose.CAUSES = causes
