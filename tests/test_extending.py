@@ -10,6 +10,8 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._activations.lookup import value_and_slope
+from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF
 from sklearn_tinymlp._diagnosis import diagnose
 from sklearn_tinymlp._diagnosis.cause import check_causes
 from sklearn_tinymlp._losses.table import LOSSES
@@ -20,7 +22,7 @@ matplotlib.use("Agg")
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.DOTALL)
-TABLES = (LOSSES, SOLVERS)
+TABLES = (LOSSES, SOLVERS, BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,45 @@ def examples():
 
 def test_the_page_has_its_examples(examples):
     assert len(BLOCKS) >= 10
-    assert {"LOG_COSH", "GRADIENT_DESCENT", "IDLE_UNITS", "ResidualDisplay"} <= examples.keys()
+    assert {
+        "MISH",
+        "LOG_COSH",
+        "GRADIENT_DESCENT",
+        "IDLE_UNITS",
+        "ResidualDisplay",
+    } <= examples.keys()
+
+
+def test_kernel_and_formula_of_the_activation_agree(examples):
+    z = np.linspace(-4.0, 4.0, 101)
+    value, slope = value_and_slope("mish", z)
+    np.testing.assert_allclose(value, examples["MISH"].numpy(z), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(slope, examples["MISH"].numpy_slope(z), rtol=1e-7, atol=1e-7)
+    assert examples["MISH"].least == pytest.approx(value.min(), abs=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam", "sgd", "gradient_descent"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_each_solver_trains_with_the_activation(examples, solver):
+    net = TinyMLPRegressor(activation="mish", solver=solver, standardize=True, random_state=0)
+    net.set_params(learning_rate=0.1, batch_size=20).fit(examples["X"], examples["y"])
+    assert net.score(examples["X"], examples["y"]) > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_activation_goes_to_onnx(examples):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    importlib.import_module("sklearn_tinymlp.onnx")
+    X = examples["X"].astype(np.float32)  # onnxruntime has Softplus in float32 alone
+    net = TinyMLPRegressor(activation="mish", solver="lbfgs", random_state=0)
+    net.fit(X, examples["y"].astype(np.float32))
+    net.coefs_ = [coef.astype(np.float32) for coef in net.coefs_]
+    net.intercepts_ = [intercept.astype(np.float32) for intercept in net.intercepts_]
+    model = skl2onnx.to_onnx(net, X[:1]).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    predictions = session.run(None, {"X": X})[0].ravel()
+    np.testing.assert_allclose(predictions, net.predict(X), rtol=1e-4, atol=1e-5)
 
 
 def test_slope_and_curvature_of_the_loss_are_derivatives(examples):

@@ -4,29 +4,8 @@ import re
 
 import numpy as np
 
+from .._activations.table import ROW_OF
 from .layers import _filled, _functions, _indented, _layers, _nested, _title
-
-# --------------------------------------------------------------------------------------- C
-
-# Functions of a number z. `real` becomes double or float, and in float `exp` becomes `expf`.
-C_ACTIVATIONS = {
-    "logistic": """\
-    real e = exp(-fabs(z)); /* at most 1: never overflows */
-    return (z > 0 ? 1 : e) / (1 + e);
-""",
-    "scaled_tanh": "    return scale * tanh(rate * z);\n",
-    "relu": "    return z > 0 ? z : 0;\n",
-    "leaky_relu": "    return z > 0 ? z : negative_slope * z;\n",
-    "elu": "    return z > 0 ? z : alpha * expm1(z);\n",
-    "softplus": "    return (z > 0 ? z : 0) + log1p(exp(-fabs(beta * z))) / beta;\n",
-    "swish": """\
-    real e = exp(-fabs(beta * z)); /* at most 1: never overflows */
-    return z * (z > 0 ? 1 : e) / (1 + e);
-""",
-    "gelu": "    return z * ((real)0.5 * (1 + erf(z * (real)0.70710678118654752)));\n",
-    "sin": "    return sin(z);\n",
-    "exp": "    return exp(z);\n",
-}
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
@@ -102,7 +81,7 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
         f"       {signature};\n\n"
         "   predicts y from one row x; the two must not overlap. C99, link with -lm. */\n\n"
     ]
-    if any(word in C_ACTIVATIONS[f.name] for f in functions for word in C_FUNCTIONS):
+    if any(word in ROW_OF[f.name].c for f in functions for word in C_FUNCTIONS):
         out.append("#include <math.h>\n\n")
     out.append(f"{signature};\n")
     for number, (coefs, intercepts, _) in enumerate(layers, 1):
@@ -116,7 +95,7 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
                 f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{_indented(literal)};\n"
             )
     for formula, function in functions.items():
-        body = C_ACTIVATIONS[formula.name].replace("real", real)
+        body = ROW_OF[formula.name].c.replace("real", real)
         body = re.sub(rf"\b({'|'.join(C_FUNCTIONS)})\(", rf"\1{suffix}(", body)
         body = re.sub(r"\(float\)(\d+\.\d+)", r"\1f", body).replace("(double)", "")
         body = _filled(body, formula, lambda constant: number_of(dtype.type(constant)))

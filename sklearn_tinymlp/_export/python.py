@@ -2,57 +2,8 @@
 
 import keyword
 
+from .._activations.table import ROW_OF
 from .layers import _filled, _functions, _indented, _layers, _nested, _title
-
-# ---------------------------------------------------------------------------------- Python
-
-# Functions of an array z. float32 stays float32: Python's numbers do not widen it. `_filled` puts
-# numbers in the places of the constants.
-PYTHON_ACTIVATIONS = {
-    "logistic": """\
-def {name}(z):
-    e = np.exp(-np.abs(z))  # at most 1: never overflows
-    return np.where(z > 0, 1, e) / (1 + e)
-""",
-    "scaled_tanh": """\
-def {name}(z):
-    return scale * np.tanh(rate * z)
-""",
-    "relu": """\
-def {name}(z):
-    return np.maximum(z, 0)
-""",
-    "leaky_relu": """\
-def {name}(z):
-    return np.where(z > 0, z, negative_slope * z)
-""",
-    "elu": """\
-def {name}(z):
-    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
-""",
-    "softplus": """\
-def {name}(z):
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(beta * z))) / beta
-""",
-    "swish": """\
-def {name}(z):
-    e = np.exp(-np.abs(beta * z))  # at most 1: never overflows
-    return z * np.where(z > 0, 1, e) / (1 + e)
-""",
-    "gelu": """\
-def {name}(z):
-    erf = [math.erf(number) for number in (z * math.sqrt(0.5)).ravel().tolist()]
-    return z * (0.5 * (1 + np.array(erf, dtype=z.dtype).reshape(z.shape)))
-""",
-    "sin": """\
-def {name}(z):
-    return np.sin(z)
-""",
-    "exp": """\
-def {name}(z):
-    return np.exp(z)
-""",
-}
 
 
 def to_python(estimator, *, name="predict") -> str:
@@ -115,7 +66,7 @@ def to_python(estimator, *, name="predict") -> str:
                 f"    dtype=np.{dtype.name},\n)\n"
             )
     for formula, function in functions.items():
-        source = PYTHON_ACTIVATIONS[formula.name].format(name=f"_{name}_{function}")
+        source = ROW_OF[formula.name].python.format(name=f"_{name}_{function}")
         out.append("\n\n" + _filled(source, formula, repr))
     shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
     out.append(
