@@ -8,7 +8,7 @@ from .axes import BLUE, needs_matplotlib, new_axes
 
 
 class PredictionBandDisplay:
-    """The prediction over one feature, the others fixed, with bands that hold y by chance.
+    """The prediction over one feature, the others fixed, with bands that hold most of y.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from .._activations.table import ROW_OF
-from .layers import _filled, _functions, _indented, _layers, _nested, _title
+from .layers import filled, functions_of, indented, layers_of, nested, title
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
@@ -67,7 +67,7 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     """
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"dtype must be 'float32', 'float64' or None, got {dtype!r}.")
-    layers, dtype = _layers(estimator, "to_c", dtype)
+    layers, dtype = layers_of(estimator, "to_c", dtype)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in C_KEYWORDS | set(C_FUNCTIONS):
         raise ValueError(f"name must be a name in C that is not taken, got {name!r}.")
     single = dtype == np.float32
@@ -75,9 +75,9 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     number_of = _c_float if single else _c_double
     n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
     signature = f"void {name}(const {real} x[{n_in}], {real} y[{n_out}])"
-    functions = _functions(layers)
+    functions = functions_of(layers)
     out = [
-        f"/* {_title(layers)}\n\n"
+        f"/* {title(layers)}\n\n"
         f"       {signature};\n\n"
         "   predicts y from one row x; the two must not overlap. C99, link with -lm. */\n\n"
     ]
@@ -90,15 +90,15 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
             ("coefs", f"[{rows}][{columns}]", coefs.T),  # a row a unit: read in order
             ("intercepts", f"[{rows}]", intercepts),
         ):
-            literal = _nested(values, "{", "}", number_of)
+            literal = nested(values, "{", "}", number_of)
             out.append(
-                f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{_indented(literal)};\n"
+                f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{indented(literal)};\n"
             )
     for formula, function in functions.items():
         body = ROW_OF[formula.name].c.replace("real", real)
         body = re.sub(rf"\b({'|'.join(C_FUNCTIONS)})\(", rf"\1{suffix}(", body)
         body = re.sub(r"\(float\)(\d+\.\d+)", r"\1f", body).replace("(double)", "")
-        body = _filled(body, formula, lambda constant: number_of(dtype.type(constant)))
+        body = filled(body, formula, lambda constant: number_of(dtype.type(constant)))
         out.append(f"\nstatic {real} {name}_{function}({real} z)\n{{\n{body}}}\n")
     hidden = [coefs.shape[1] for coefs, _, _ in layers[:-1]]
     out.append(f"\n{signature}\n{{\n")
