@@ -576,7 +576,8 @@ def run_epochs(
     Everything that outlives the call is in the arrays: `theta`, `moment` and `second_moment`,
     `progress`, `order`, `twister`.  A call may end within an epoch, and the next one goes on
     there.  An argument that is None is left out of the machine code: `second_moment` is for Adam,
-    `twister` for shuffling, and either `batch_size` or `single_rows` is None, the latter for batches.
+    `twister` for shuffling, and either `batch_size` or `single_rows` is None, the latter for
+    batches.
     """
     p = progress[0]
     n_samples = y.shape[0]
