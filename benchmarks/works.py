@@ -213,9 +213,9 @@ def to_error(data, mse, quick):
     }
     if floor.library() and X.shape[1] == 1:
         contenders["C floor"] = floor.time_to_error(X, y, starts, errors)
-    nnet = peers.nnet_time_to_error(X, y, starts, errors)
-    measured = {} if nnet is None else {"R nnet": nnet}
     n_rounds = 2 if quick and X.shape[1] > 1 else 10
+    nnet = peers.nnet_time_to_error(X, y, starts[:n_rounds], errors[:n_rounds])
+    measured = {} if nnet is None else {"R nnet": nnet}
     return Job(contenders, measured=measured, n_rounds=n_rounds, compared=False)
 
 

@@ -454,7 +454,7 @@ class TinyMLPRegressor(CallbackSupportMixin, FittedNetwork, RegressorMixin, Base
             return self._fit(X, y, sample_weight, validation=validation, given=given)
 
     def _check_solver(self):
-        if self.solver not in SOLVERS or not SOLVERS[self.solver].stochastic:
+        if not getattr(SOLVERS.get(self.solver), "stochastic", False):
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
                 f"{self.solver} is not stochastic. Set solver='adam' or solver='sgd'."

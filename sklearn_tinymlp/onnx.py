@@ -18,18 +18,15 @@ Examples
 array([5., 4., 3.])
 """
 
-import math
-
 import numpy as np
-from numpy.polynomial import chebyshev, polynomial
 from onnx import TensorProto
-from scipy.special import erfcx
 from skl2onnx import update_registered_converter
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from skl2onnx.common.utils import check_input_and_output_numbers
 
 from ._activations.formulas import WHICH_CAN, formula_of
 from ._activations.lookup import name_of
+from ._activations.table import ROW_OF
 from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
@@ -37,10 +34,6 @@ __all__ = ["calculate_output_shapes", "convert"]
 ALIAS = "SklearnTinyMLPRegressor"
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
-
-# Degree and middle of the polynomial below: with them |z| Phi(-|z|) is within 3e-16 for |z| <= 40;
-# with a degree of 20 within 3e-15, and beyond 26 rounding grows again.
-TAIL_DEGREE, TAIL_MIDDLE = 26, 3.0
 
 
 class Graph:
@@ -74,92 +67,6 @@ class Graph:
     def cast(self, name, dtype, output=None) -> str:
         """Convert to another dtype."""
         return self.node("Cast", name, output=output, to=TYPES[np.dtype(dtype).name])
-
-
-# ------------------------------------------------------------------------------ activations
-#
-# onnxruntime lacks LeakyRelu, Elu, Softplus and Erf in float64; there they are made of others.
-
-
-def _positive_part(graph, z):
-    return graph.node("Max", z, graph.constant(0.0))
-
-
-def _negative_part(graph, z):
-    return graph.node("Min", z, graph.constant(0.0))
-
-
-def _scaled_tanh(graph, z, scale, rate):
-    return graph.times(scale, graph.node("Tanh", graph.times(rate, z)))
-
-
-def _leaky_relu(graph, z, negative_slope):
-    leak = graph.times(negative_slope, _negative_part(graph, z))
-    return graph.node("Add", _positive_part(graph, z), leak)
-
-
-def _elu(graph, z, alpha):
-    if graph.dtype == np.float32:
-        return graph.node("Elu", z, alpha=alpha)
-    bent = graph.node("Exp", _negative_part(graph, z))
-    bent = graph.times(alpha, graph.node("Sub", bent, graph.constant(1.0)))
-    return graph.node("Add", _positive_part(graph, z), bent)
-
-
-def _softplus(graph, z, beta):
-    if graph.dtype == np.float32:
-        return graph.times(1.0 / beta, graph.node("Softplus", graph.times(beta, z)))
-    small = graph.node("Exp", graph.node("Neg", graph.node("Abs", graph.times(beta, z))))
-    small = graph.node("Log", graph.node("Add", small, graph.constant(1.0)))
-    return graph.node("Add", _positive_part(graph, z), graph.times(1.0 / beta, small))
-
-
-def _swish(graph, z, beta):
-    return graph.node("Mul", z, graph.node("Sigmoid", graph.times(beta, z)))
-
-
-def _gelu(graph, z):
-    """Multiply z by Phi(z); in float64 as max(0, z) - |z| Phi(-|z|)."""
-    if graph.dtype == np.float32:
-        erf = graph.node("Erf", graph.node("Mul", z, graph.constant(math.sqrt(0.5))))
-        cdf = graph.node("Mul", graph.node("Add", erf, graph.constant(1.0)), graph.constant(0.5))
-        return graph.node("Mul", z, cdf)
-    size = graph.node("Abs", z)
-    middle = graph.constant(TAIL_MIDDLE)
-    t = graph.node("Div", graph.node("Sub", size, middle), graph.node("Add", size, middle))
-    *lower, highest = normal_tail_coefficients()
-    tail = graph.constant(highest)
-    for coefficient in reversed(lower):
-        tail = graph.node("Add", graph.node("Mul", tail, t), graph.constant(coefficient))
-    square = graph.node("Mul", graph.node("Mul", z, z), graph.constant(-0.5))
-    tail = graph.node("Mul", tail, graph.node("Exp", square))
-    return graph.node("Sub", _positive_part(graph, z), graph.node("Mul", size, tail))
-
-
-def normal_tail_coefficients():
-    """Coefficients of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
-
-    def function(t):
-        a = TAIL_MIDDLE * (1.0 + t) / np.maximum(1.0 - t, 1e-300)
-        return 0.5 * erfcx(a * math.sqrt(0.5))
-
-    series = chebyshev.chebinterpolate(function, TAIL_DEGREE)
-    return polynomial.polytrim(chebyshev.cheb2poly(series))
-
-
-ACTIVATIONS = {
-    "identity": lambda graph, z: z,
-    "logistic": lambda graph, z: graph.node("Sigmoid", z),
-    "scaled_tanh": _scaled_tanh,
-    "relu": lambda graph, z: graph.node("Relu", z),
-    "leaky_relu": _leaky_relu,
-    "elu": _elu,
-    "softplus": _softplus,
-    "swish": _swish,
-    "gelu": _gelu,
-    "sin": lambda graph, z: graph.node("Sin", z),
-    "exp": lambda graph, z: graph.node("Exp", z),
-}
 
 
 # -------------------------------------------------------------------------------- converter
@@ -246,7 +153,7 @@ def convert(scope, operator, container):
                 f"The activation {name_of(activation)!r} is a function of your own, which the "
                 f"converter cannot write. {WHICH_CAN}"
             )
-        values = ACTIVATIONS[formula.name](graph, values, **dict(formula.constants))
+        values = ROW_OF[formula.name].onnx(graph, values, **dict(formula.constants))
     out_dtype = "float64" if isinstance(output.type, DoubleTensorType) else "float32"
     graph.cast(values, out_dtype, output=output.full_name)
 

@@ -1,74 +1,39 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy import special, stats
 
-from sklearn_tinymlp._activations.built_in import (
+from sklearn_tinymlp._activations.lookup import compiled
+from sklearn_tinymlp._activations.table import (
     BUILT_IN,
     HIDDEN_ACTIVATIONS,
     OUTPUT_ACTIVATIONS,
     POSITIVE_ACTIVATIONS,
+    BuiltIn,
 )
-from sklearn_tinymlp._activations.lookup import compiled
 from sklearn_tinymlp._machine.compilation import call_from_python
 
 KINKED = ("relu", "leaky_relu")
 
 
-def softplus_slope(z):
-    return special.expit(z)
+def at(z):
+    """Value and slope of every formula at a number; infinite where it overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return {
+            name: (float(row.numpy(np.float64(z))), float(row.numpy_slope(np.float64(z))))
+            for name, row in BUILT_IN.items()
+        }
 
-
-def silu_slope(z):
-    s = special.expit(z)
-    return s + z * s * (1 - s)
-
-
-REFERENCES = {
-    "identity": (lambda z: z, np.ones_like),
-    "logistic": (special.expit, lambda z: special.expit(z) * special.expit(-z)),
-    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float)),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.01 * z), lambda z: np.where(z > 0, 1, 0.01)),
-    "elu": (
-        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
-        lambda z: np.where(z > 0, 1, np.exp(np.minimum(z, 0))),
-    ),
-    "softplus": (lambda z: np.logaddexp(0, z), softplus_slope),
-    "silu": (lambda z: z * special.expit(z), silu_slope),
-    "gelu": (
-        lambda z: z * stats.norm.cdf(z),
-        lambda z: stats.norm.cdf(z) + z * stats.norm.pdf(z),
-    ),
-    "sin": (np.sin, np.cos),
-    "exp": (np.exp, np.exp),
-}
 
 # (value, slope) at -1000 and at 1000.
-AT_THE_EXTREMES = {
-    "identity": ((-1e3, 1), (1e3, 1)),
-    "logistic": ((0, 0), (1, 0)),
-    "tanh": ((-1, 0), (1, 0)),
-    "relu": ((0, 0), (1e3, 1)),
-    "leaky_relu": ((-10, 0.01), (1e3, 1)),
-    "elu": ((-1, 0), (1e3, 1)),
-    "softplus": ((0, 0), (1e3, 1)),
-    "silu": ((0, 0), (1e3, 1)),
-    "gelu": ((0, 0), (1e3, 1)),
-    "sin": ((np.sin(-1e3), np.cos(1e3)), (np.sin(1e3), np.cos(1e3))),
-    "exp": ((0, 0), (np.inf, np.inf)),
-}
+AT_THE_EXTREMES = {name: (at(-1e3)[name], at(1e3)[name]) for name in BUILT_IN}
 
 # (value at minus infinity, value at infinity), where there are limits that need no 0 * infinity.
 AT_INFINITY = {
-    "identity": (-np.inf, np.inf),
-    "logistic": (0, 1),
-    "tanh": (-1, 1),
-    "relu": (0, np.inf),
-    "leaky_relu": (-np.inf, np.inf),
-    "elu": (-1, np.inf),
-    "softplus": (0, np.inf),
-    "exp": (0, np.inf),
+    name: (at(-np.inf)[name][0], at(np.inf)[name][0])
+    for name in BUILT_IN
+    if np.isfinite([*np.sign(at(-np.inf)[name][:1]), *np.sign(at(np.inf)[name][:1])]).all()
 }
 
 
@@ -86,15 +51,53 @@ def inputs():
     )
 
 
-def test_every_built_in_has_a_reference():
-    assert set(REFERENCES) == set(AT_THE_EXTREMES) == set(BUILT_IN) == set(OUTPUT_ACTIVATIONS)
+def test_the_formulas_have_the_limits_that_one_knows():
+    assert AT_THE_EXTREMES["tanh"] == ((-1, 0), (1, 0))
+    assert AT_THE_EXTREMES["softplus"] == ((0, 0), (1e3, 1))
+    assert AT_THE_EXTREMES["leaky_relu"] == ((-10, 0.01), (1e3, 1))
+    assert AT_INFINITY["elu"] == (-1, np.inf)
+    assert set(BUILT_IN) - set(AT_INFINITY) == {"silu", "gelu", "sin"}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_slope_of_a_formula_is_its_derivative(name):
+    z, step = np.linspace(-4.03, 4.01, 200), 1e-6  # no kink among them
+    row = BUILT_IN[name]
+    slope = (row.numpy(z + step) - row.numpy(z - step)) / (2 * step)
+    assert_allclose(row.numpy_slope(z), slope, rtol=1e-7, atol=1e-8)
+
+
+def test_the_lists_of_names_follow_from_the_rows():
+    assert set(OUTPUT_ACTIVATIONS) == set(BUILT_IN)
     assert set(HIDDEN_ACTIVATIONS) == set(BUILT_IN) - {"exp"}
+    assert set(POSITIVE_ACTIVATIONS) == {"exp", "softplus", "logistic"}
+
+
+PARTS = {"kernel": None, "numpy": None, "numpy_slope": None, "onnx": None, "c": "", "python": None}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_activation_without_what_it_needs_is_refused(part):
+    whole = {field.name: getattr(BUILT_IN["elu"], field.name) for field in fields(BuiltIn)}
+    with pytest.raises(TypeError, match=f"'elu' needs its {part}"):
+        BuiltIn(**{**whole, part: PARTS[part]})
+    del whole[part]
+    with pytest.raises(TypeError, match=part):
+        BuiltIn(**whole)
+
+
+def test_a_row_whose_source_lacks_a_constant_or_whose_range_is_none_is_refused():
+    row = BUILT_IN["elu"]
+    with pytest.raises(TypeError, match="c source with its constants"):
+        replace(row, c="    return z;")
+    with pytest.raises(ValueError, match="'elu' needs least < greatest, got inf and -1.0"):
+        replace(row, least=np.inf, greatest=-1.0)
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_value_and_slope_are_those_of_the_formula(name):
     z = inputs()
-    value, slope = REFERENCES[name]
+    value, slope = BUILT_IN[name].numpy, BUILT_IN[name].numpy_slope
     actual_value, actual_slope = value_and_slope(name, z)
     assert_allclose(actual_value, value(z), rtol=1e-13, atol=1e-15)
     assert_allclose(actual_slope, slope(z), rtol=1e-12, atol=1e-15)
@@ -135,7 +138,7 @@ def test_slope_is_the_derivative_of_the_value(name):
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_float32_gives_the_formula_rounded(name):
     z = inputs().astype(np.float32)
-    value, slope = REFERENCES[name]
+    value, slope = BUILT_IN[name].numpy, BUILT_IN[name].numpy_slope
     actual_value, actual_slope = value_and_slope(name, z, "float32")
     assert actual_value.dtype == actual_slope.dtype == np.float32
     assert_allclose(actual_value, value(z.astype(float)), rtol=1e-5, atol=1e-6)
@@ -170,7 +173,7 @@ def test_nan_passes_through(name, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_values_stay_within_the_stated_range(name, dtype):
-    _, least, greatest = BUILT_IN[name]
+    least, greatest = BUILT_IN[name].least, BUILT_IN[name].greatest
     z = np.concatenate([np.linspace(-50, 50, 20_001), np.linspace(-2, 0, 20_001)])
     values, _ = value_and_slope(name, z, dtype)
     slack = 1e-7 if dtype == "float32" else 1e-15
@@ -180,7 +183,7 @@ def test_values_stay_within_the_stated_range(name, dtype):
 
 @pytest.mark.parametrize("name", ["silu", "gelu"])
 def test_stated_least_value_is_taken(name):
-    _, least, _ = BUILT_IN[name]
+    least = BUILT_IN[name].least
     values, _ = value_and_slope(name, np.linspace(-2, 0, 20_001))
     assert_allclose(values.min(), least, rtol=1e-8)
 

@@ -26,3 +26,24 @@ def test_docs_have_the_markers():
         text = (ROOT / path).read_text(encoding="utf-8")
         for name in names:
             assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end {name} -->") == 1
+
+
+WITH_R = """
+import numpy as np
+from benchmarks import peers, report, works
+from benchmarks.timing import Runs
+
+def stub(X, y, starts, errors):  # stands for R, which times each start that it is given
+    return Runs([1.0] * len(starts), [np.ones(1)] * len(starts))
+
+peers.nnet_time_to_error = stub
+work, = (work for work in works.WORKS if work.name == "B diabetes")
+rows = list(report.compare(work, quick=True))
+print([row.peer for row in rows])
+"""
+
+
+def test_a_peer_timed_outside_is_timed_as_often_as_the_others():
+    done = subprocess.run([sys.executable, "-c", WITH_R], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "R nnet" in done.stdout

@@ -1,7 +1,9 @@
 """Displays, and the HTML block: what is drawn, where, and that it follows scikit-learn's habits."""
 
 import doctest
+import importlib
 import warnings
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -28,8 +30,9 @@ from sklearn_tinymlp import (
     TinyMLPRegressor,
     TrainingStateDisplay,
 )
-from sklearn_tinymlp._displays import diagram, html
+from sklearn_tinymlp._displays import diagram, html, table
 from sklearn_tinymlp._displays.diagram import diagram_of
+from sklearn_tinymlp._displays.table import DISPLAYS, what_lacks
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 matplotlib.use("Agg")
@@ -69,15 +72,48 @@ def drawn(display):
     return display
 
 
-DISPLAYS = [
-    LossCurveDisplay,
-    TrainingStateDisplay,
-    NetworkDisplay,
-    RelevanceDisplay,
-]
+# Those that need no data beside the estimator.
+WITHOUT_DATA = [display for display in DISPLAYS if display is not PredictionBandDisplay]
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
+def test_display_has_what_the_contract_asks(display):
+    assert not what_lacks(display)
+
+
+def test_every_display_of_the_folder_is_in_the_table_and_public():
+    found = set()
+    for path in Path(table.__file__).parent.glob("*.py"):
+        module = importlib.import_module(f"sklearn_tinymlp._displays.{path.stem}")
+        found |= {
+            thing
+            for name, thing in vars(module).items()
+            if name.endswith("Display") and thing.__module__ == module.__name__
+        }
+    assert found == set(DISPLAYS)
+    assert {display.__name__ for display in DISPLAYS} <= set(sklearn_tinymlp.__all__)
+
+
+def test_what_lacks_something_is_no_display():
+    class Sketch:
+        """Draws."""
+
+        def from_estimator(self, ax=None):
+            pass
+
+        def plot(self):
+            pass
+
+    said = what_lacks(Sketch)
+    assert said == [
+        "a name that ends in Display",
+        "a class method from_estimator",
+        "a method plot that takes ax",
+        "an example in its docstring",
+    ]
+
+
+@pytest.mark.parametrize("display", WITHOUT_DATA)
 def test_from_estimator_takes_networks_pipelines_and_searches(display, net):
     pipeline = make_pipeline(StandardScaler(), fitted()).fit(FRAME, y)
     search = GridSearchCV(pipeline, {"tinymlpregressor__max_iter": [30]}, cv=2)
@@ -90,20 +126,20 @@ def test_from_estimator_takes_networks_pipelines_and_searches(display, net):
         assert isinstance(made.figure_, matplotlib.figure.Figure)
 
 
-@pytest.mark.parametrize("display", DISPLAYS)
+@pytest.mark.parametrize("display", WITHOUT_DATA)
 def test_an_estimator_that_is_not_fitted_is_refused(display):
     with pytest.raises(NotFittedError):
         display.from_estimator(TinyMLPRegressor())
 
 
-@pytest.mark.parametrize("display", [*DISPLAYS, PredictionBandDisplay])
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_matplotlib_is_asked_for_by_name(display, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError, match=f"{display.__name__}.from_estimator requires matplotlib"):
         display.from_estimator(TinyMLPRegressor(), *([X] if "Band" in display.__name__ else []))
 
 
-@pytest.mark.parametrize("display", [*DISPLAYS, PredictionBandDisplay])
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_display_is_exported_and_draws_where_it_is_told(display, net):
     assert display.__name__ in sklearn_tinymlp.__all__
     _, ax = plt.subplots()
@@ -118,7 +154,7 @@ def test_display_is_exported_and_draws_where_it_is_told(display, net):
     assert again is made and made.figure_ is not ax.figure
 
 
-@pytest.mark.parametrize("display", [*DISPLAYS, PredictionBandDisplay])
+@pytest.mark.parametrize("display", DISPLAYS)
 def test_examples_in_the_docstrings_run(display):
     finder = doctest.DocTestFinder(recurse=False)
     (test,) = finder.find(display, display.__name__)

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations, to_c, to_python
-from sklearn_tinymlp._activations.built_in import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((1000, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # raw units

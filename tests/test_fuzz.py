@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from fuzz import FUZZERS, INVARIANTS, main, run_case, run_many
+from fuzz import FUZZERS, INVARIANTS, main, rounding_of_a_loss, run_case, run_many
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._fit.plan import Plan
@@ -169,3 +169,15 @@ def test_the_command_as_the_documentation_gives_it():
     assert done.returncode == 0, done.stderr + done.stdout
     for line, fuzzer in zip(done.stdout.splitlines(), FUZZERS, strict=True):
         assert line.startswith(f"{fuzzer}, seed 3: 0 configurations")
+
+
+@pytest.mark.parametrize("fuzzer", FUZZERS)
+def test_numbers_beyond_a_seed_are_configurations_too(fuzzer):
+    counts = run_many(fuzzer, seed=9091, cases=5)
+    assert counts.total() == 5 and not counts["MISMATCH"]
+
+
+def test_the_rounding_of_a_loss_is_small_beside_a_loss_that_is_not():
+    assert rounding_of_a_loss(0.0) > 1e-29
+    assert 1.3e-6 * 1e-19 < rounding_of_a_loss(1e-19) < 1e-3 * 1e-19
+    assert rounding_of_a_loss(1.0) < 1e-13

@@ -15,6 +15,7 @@ from sklearn.utils import shuffle
 
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS
 from sklearn_tinymlp._engine import kernels, products
 from sklearn_tinymlp._engine import objective as objectives
 from sklearn_tinymlp._engine.architecture import Architecture
@@ -84,18 +85,7 @@ def assert_gradient_of_loss(objective, theta):
 
 # -------------------------------------------------------------------------- loss and gradient
 
-HIDDEN = [
-    "identity",
-    "logistic",
-    "tanh",
-    "relu",
-    "leaky_relu",
-    "elu",
-    "softplus",
-    "silu",
-    "gelu",
-    "sin",
-]
+HIDDEN = HIDDEN_ACTIVATIONS
 
 
 @pytest.mark.parametrize("units", [(3, 4, 1), (3, 4, 5, 3)], ids=str)

@@ -1,4 +1,4 @@
-"""What `_levenberg_marquardt` makes of the compiled loop: solutions, endings, two beginnings."""
+"""What `levenberg_marquardt` makes of the compiled loop: solutions, endings, two beginnings."""
 
 import threading
 from dataclasses import replace

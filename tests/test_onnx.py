@@ -11,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
-from sklearn_tinymlp._activations.built_in import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
+from sklearn_tinymlp._activations.onnx_formulas import TAIL_MIDDLE, normal_tail_coefficients
+from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
 ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
@@ -132,8 +133,8 @@ def test_the_normal_tail_is_that_of_scipy():
     from scipy.special import ndtr
 
     a = np.linspace(0.0, 40.0, 100_001)
-    t = (a - tinymlp_onnx.TAIL_MIDDLE) / (a + tinymlp_onnx.TAIL_MIDDLE)
-    tail = np.polynomial.polynomial.polyval(t, tinymlp_onnx.normal_tail_coefficients())
+    t = (a - TAIL_MIDDLE) / (a + TAIL_MIDDLE)
+    tail = np.polynomial.polynomial.polyval(t, normal_tail_coefficients())
     assert_allclose(a * tail * np.exp(-0.5 * a * a), a * ndtr(-a), rtol=0, atol=2e-15)
 
 

@@ -15,7 +15,6 @@ each with a single division.  R - 2 is even in r and smooth: five terms give it 
 """
 
 import math
-from math import inf
 
 from .._machine.compilation import carray, exact, power_of_two
 
@@ -191,27 +190,3 @@ def exp(z, slope, n):
         a = fast_exp(float(z[k]))
         z[k] = a
         slope[k] = a
-
-
-# name: the function, its least and its greatest value.
-BUILT_IN = {
-    "identity": (identity, -inf, inf),
-    "logistic": (logistic, 0.0, 1.0),
-    "tanh": (tanh, -1.0, 1.0),
-    "relu": (relu, 0.0, inf),
-    "leaky_relu": (leaky_relu, -inf, inf),
-    "elu": (elu, -1.0, inf),
-    "softplus": (softplus, 0.0, inf),
-    "silu": (silu, -0.2784645427610738, inf),  # least at z = -1.2784645427610738
-    "gelu": (gelu, -0.16997120747990369, inf),  # least at z = -0.7517915241106872
-    "sin": (sin, -1.0, 1.0),
-    "exp": (exp, 0.0, inf),
-}
-
-# exp is kept for outputs: as a hidden activation it overflows within a few units.
-HIDDEN_ACTIVATIONS = tuple(name for name in BUILT_IN if name != "exp")
-OUTPUT_ACTIVATIONS = tuple(BUILT_IN)
-
-# Their values are above zero for every finite input, as the logarithm in the Poisson deviance
-# needs.
-POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")

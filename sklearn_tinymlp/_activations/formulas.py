@@ -5,17 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..activations import elu, leaky_relu, scaled_tanh, softplus, swish
-from .built_in import LEAKY_SLOPE, OUTPUT_ACTIVATIONS
+from .. import activations
 from .lookup import name_of
+from .table import OUTPUT_ACTIVATIONS, ROWS
 
-# The built-in activations that are a ready-made one with these constants.
+# The built-in activations that are a ready-made one with constants.
 CASES = {
-    "tanh": scaled_tanh(1.0, 1.0),
-    "leaky_relu": leaky_relu(LEAKY_SLOPE),
-    "elu": elu(1.0),
-    "softplus": softplus(1.0),
-    "silu": swish(1.0),
+    row.name: getattr(activations, row.ready_made)(**row.constants)
+    for row in ROWS
+    if row.ready_made
 }
 
 READY_MADE = [case.value.func for case in CASES.values()]

@@ -7,8 +7,8 @@ from .._machine.compilation import (
     call_from_python,
     once,
 )
-from .built_in import BUILT_IN, POSITIVE_ACTIVATIONS
 from .derivative_check import CHECK_FINE, CHECK_POINTS
+from .table import BUILT_IN
 from .users_own import Activation, _compiled_user, by_numpy, raise_caught
 
 
@@ -17,15 +17,15 @@ def compiled(activation, dtype: str):
     """Compile an activation for 'float32' or 'float64'."""
     if isinstance(activation, Activation):
         return _compiled_user(activation, dtype)
-    function, _, _ = BUILT_IN[activation]
-    return c_function(function, 2, 1, dtype)
+    return c_function(BUILT_IN[activation].kernel, 2, 1, dtype)
 
 
 def value_range(activation) -> tuple[float, float]:
     """Give the least and the greatest value."""
     if isinstance(activation, Activation):
         return activation.output_range
-    return BUILT_IN[activation][1:]
+    row = BUILT_IN[activation]
+    return row.least, row.greatest
 
 
 def name_of(activation) -> str:
@@ -36,7 +36,7 @@ def name_of(activation) -> str:
 def is_positive(activation) -> bool:
     """Whether all values are above zero, as the Poisson deviance needs; a user's on [-5, 5]."""
     if not isinstance(activation, Activation):
-        return activation in POSITIVE_ACTIVATIONS
+        return BUILT_IN[activation].positive
     z = np.linspace(-CHECK_FINE, CHECK_FINE, CHECK_POINTS)
     return activation.output_range[0] >= 0.0 and bool((by_numpy(activation.value)(z) > 0.0).all())
 

@@ -5,14 +5,14 @@ With all residuals stacked, R of them, r of precision B = diag(beta) and the Jac
 
     M = B^-1 + J D^-1 J^T
 
-the matrix inversion lemma gives what `_evidence` gets from A, at the cost of R^2 P instead of P^3:
+the matrix inversion lemma gives what `evidence` gets from A, at the cost of R^2 P instead of P^3:
 
     step = -theta' - D^-1 J^T M^-1 (r - J theta'),    theta' = D^-1 diag(alpha) theta
     log det A = sum log alpha + sum log beta + log det M                      (mu = 0)
     gamma_p = j_p^T M^-1 j_p / alpha_p,    1 - [M^-1]_rr / beta_r for each residual    (mu = 0)
 
 None of these takes the difference of large numbers. The functions have the arguments of their
-counterparts in `_evidence`, but `picture` is J^T, of shape (n_parameters, n_residuals), `residuals`
+counterparts in `evidence`, but `picture` is J^T, of shape (n_parameters, n_residuals), `residuals`
 holds all of them, output by output, and `factor` is n_residuals^2 and a vector.
 """
 
@@ -104,7 +104,7 @@ def solve(
     potrs,
     potri,
 ):
-    """Solve for the step, see `_evidence.solve`."""
+    """Solve for the step, see `evidence.solve`."""
     size = n_parameters * n_residuals
     theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
     picture, matrix = carray(picture, size), carray(matrix, size)
@@ -156,7 +156,7 @@ def evaluate(
     potrs,
     potri,
 ):
-    """Evaluate and re-estimate, see `_evidence.evaluate`."""
+    """Evaluate and re-estimate, see `evidence.evaluate`."""
     size = n_parameters * n_residuals
     theta, groups = carray(theta, n_parameters), carray(groups, n_parameters)
     errors, picture = carray(errors, n_outputs), carray(picture, size)

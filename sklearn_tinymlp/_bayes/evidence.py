@@ -59,7 +59,7 @@ class Evidence(NamedTuple):
 
 
 # The functions below are compiled by themselves and called by address, with the same arguments as
-# their counterparts in `_dual`: bare pointers to numbers of one kind, then sizes and addresses.
+# their counterparts in `dual`: bare pointers to numbers of one kind, then sizes and addresses.
 # `hyper` holds alpha, beta, the number of samples and the variance of y; `picture` J_k^T J_k of
 # each output, of the shape (n_outputs, n_parameters, n_parameters). Of matrices the upper triangle
 # counts.

@@ -2,33 +2,33 @@
 
 import numpy as np
 
-from .finding import INFO, WARNING, _finding
+from .finding import INFO, WARNING, make_finding
 
 
-def _more_weights_than_data(look):
-    fit = look.fit
-    n_numbers = fit.y.size
-    if fit.by_evidence or fit.theta.size <= n_numbers:
+def more_weights_than_data(exam):
+    """Find weights that the data cannot determine, and whether new data suffer from it."""
+    network = exam.network
+    n_numbers = network.y.size
+    if network.by_evidence or network.theta.size <= n_numbers:
         return
-    validation = np.asarray(fit.history.get("validation_loss", ()), dtype=float)
+    validation = np.asarray(network.history.get("validation_loss", ()), dtype=float)
     known = len(validation) > 1 and not np.isnan(validation[-1])
     worse = known and validation[-1] > 1.5 * np.nanmin(validation)
-    if fit.params.get("early_stopping") and not worse:
+    if network.params.get("early_stopping") and not worse:
         return
-    sentence = f"The network has {fit.theta.size} weights for {n_numbers} targets"
+    sentence = f"The network has {network.theta.size} weights for {n_numbers} targets"
     if worse:
         sentence += (
             f", and the validation loss rose from {np.nanmin(validation):.3g} to "
             f"{validation[-1]:.3g}"
         )
-    remedy = {"solver": "lm"} if fit.loss == "squared_error" else {"alpha": 100 * fit.penalty + 1.0}
-    if fit.solver == "lm":
-        remedy = {"alpha": "auto"}
-    yield _finding(
-        fit,
-        "more_weights_than_data",
-        WARNING if worse else INFO,
-        f"{sentence}: it can learn them by heart. The evidence finds how many weights they "
-        "determine.",
-        **remedy,
+    sentence += ": it can learn them by heart."
+    if network.loss.least_squares:
+        sentence += " The evidence finds how many of its weights the data determine."
+        remedy = {"alpha": "auto"} if network.solver.least_squares else {"solver": "lm"}
+    else:
+        sentence += " A larger penalty makes its predictions smoother."
+        remedy = {"alpha": 100 * network.penalty + 1.0}
+    yield make_finding(
+        network, "more_weights_than_data", WARNING if worse else INFO, sentence, **remedy
     )

@@ -2,62 +2,66 @@
 
 import numpy as np
 
-from .bias_and_range import _no_bias, _output_range
-from .capacity import _more_weights_than_data
+from .bias_and_range import no_bias, output_range
+from .capacity import more_weights_than_data
+from .cause import Cause
 from .ending import (
-    _local_minimum,
-    _max_iter,
-    _no_better_than_mean,
-    _restarts_disagree,
-    _stopped_by_tol,
+    local_minimum,
+    max_iter,
+    no_better_than_mean,
+    restarts_disagree,
+    stopped_by_tol,
 )
-from .finding import INFO, Diagnosis, Finding, _plain
-from .look import MOST_VALUES, Fit, Look
-from .rates import _rate_too_large, _rate_too_small
-from .scales import _unscaled_features, _unscaled_target
-from .units import _dead_units, _identical_units, _saturated_units
+from .examination import MOST_VALUES, Examination
+from .finding import INFO, Diagnosis, format_r2
+from .rates import learning_rate_too_large, learning_rate_too_small
+from .scales import unscaled_features, unscaled_target
+from .trained_network import TrainedNetwork
+from .units import dead_units, identical_units, saturated_units
 
 # What makes the goal impossible, what stops learning, what slows it down, what ended it too early.
 CAUSES = (
-    _output_range,
-    _no_bias,
-    _identical_units,
-    _unscaled_features,
-    _unscaled_target,
-    _rate_too_large,
-    _dead_units,
-    _saturated_units,
-    _rate_too_small,
-    _stopped_by_tol,
-    _max_iter,
-    _no_better_than_mean,
-    _restarts_disagree,
-    _more_weights_than_data,
+    Cause("output_range", output_range),
+    Cause("no_bias", no_bias),
+    Cause("identical_units", identical_units),
+    Cause("unscaled_features", unscaled_features),
+    Cause("unscaled_target", unscaled_target),
+    Cause("learning_rate_too_large", learning_rate_too_large),
+    Cause("dead_units", dead_units),
+    Cause("saturated_units", saturated_units),
+    Cause("learning_rate_too_small", learning_rate_too_small),
+    Cause("stopped_by_tol", stopped_by_tol),
+    Cause("max_iter", max_iter),
+    Cause("no_better_than_mean", no_better_than_mean),
+    Cause("restarts_disagree", restarts_disagree),
+    Cause("more_weights_than_data", more_weights_than_data),
+    Cause("local_minimum", local_minimum, last_resort=True),
 )
 
 
-def _found(cause, look) -> list[Finding]:
-    try:
-        return list(cause(look))
-    except np.linalg.LinAlgError:
-        return []
-
-
-def diagnose(fit: Fit, most_values=MOST_VALUES) -> Diagnosis:
+def diagnose(network: TrainedNetwork, most_values=MOST_VALUES) -> Diagnosis:
     """Look for every cause."""
-    # Of data and weights near the end of the range of numbers there are squares beyond it: what
-    # such a number decides is not found.
+    # Squares of data or weights near the largest float overflow. Comparisons with the NaN or
+    # infinity that results are false, and what they would have decided is not found.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        look = Look(fit, most_values)
-        findings = [finding for cause in CAUSES for finding in _found(cause, look)]
-        findings.sort(key=lambda finding: finding.severity == INFO)  # stable: the order of CAUSES
-        if not any(finding.severity != INFO for finding in findings):
-            findings = [*_found(_local_minimum, look), *findings]
-        explained = look.explained
-    n_rows = fit.y.shape[0]
-    seen = "" if look.n_rows == n_rows else f", {look.n_rows} of them looked at"
+        exam = Examination(network, most_values)
+        findings = findings_of(exam, CAUSES)
+        explained = exam.explained
+    n_rows = network.y.shape[0]
+    part = "" if exam.n_rows == n_rows else f", {exam.n_rows} of them examined"
     summary = (
-        f"solver {fit.solver!r}, stop_reason_ {fit.stop_reason!r} after {fit.n_iter} iterations: "
-        f"loss_ {fit.reached:.4g}, R² {_plain(explained)} on {n_rows} rows{seen}."
+        f"solver {network.solver.name!r}, stop_reason_ {network.stop_reason!r} after "
+        f"{network.n_iter} iterations: loss_ {network.reached:.4g}, {network.score_name} "
+        f"{format_r2(explained)} on {n_rows} rows{part}."
     )
     return Diagnosis(summary, findings)
+
+
+def findings_of(exam, causes) -> list:
+    """Give the findings in the order of the causes, those merely worth knowing at the end."""
+    findings = []
+    for cause in causes:
+        if cause.last_resort and any(finding.severity != INFO for finding in findings):
+            continue
+        findings += cause.findings(exam)
+    return sorted(findings, key=lambda finding: finding.severity == INFO)  # stable

@@ -110,12 +110,12 @@ class Diagnosis(Sequence):
         return {"summary": self.summary, "findings": [f._asdict() for f in self]}
 
 
-def _finding(fit, code, severity, sentence, /, **parameters) -> Finding:
-    """Make a finding whose remedy speaks of parameters that the estimator has."""
-    if not fit.of_sklearn:
+def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
+    """Make a finding; an MLPRegressor is advised in the terms of scikit-learn."""
+    if not network.of_sklearn:
         remedy = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
         return Finding(code, severity, sentence, parameters, remedy)
-    known = {name: value for name, value in parameters.items() if name in fit.params}
+    known = {name: value for name, value in parameters.items() if name in network.params}
     if known.get("solver") == "lm":
         known.pop("solver")
     parts = [f"{name}={value!r}" for name, value in known.items()]
@@ -130,8 +130,8 @@ def _finding(fit, code, severity, sentence, /, **parameters) -> Finding:
     return Finding(code, severity, sentence, parameters, ", ".join(parts))
 
 
-def _plain(r2) -> str:
-    """Show R² with three decimals, 0.9999 not as 1, and that of a diverged fit by its size."""
+def format_r2(r2) -> str:
+    """Round R² to three decimals, but 0.9999 not to 1, and that of a diverged fit by its size."""
     if r2 < -1000.0:
         return f"{r2:.3g}"
     return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"

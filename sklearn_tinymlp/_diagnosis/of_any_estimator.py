@@ -5,9 +5,11 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y
 
 from .._engine.architecture import Architecture
-from . import diagnose as causes
-from . import look
+from .._losses.table import LOSSES
+from .._solvers.table import SOLVERS
+from .diagnose import diagnose as diagnose_network
 from .finding import Diagnosis
+from .trained_network import TrainedNetwork
 
 
 def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
@@ -60,7 +62,7 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
         y = estimator.transformer_.transform(y.reshape(len(y), -1))
         return diagnose(estimator.regressor_, X, y.squeeze(), sample_weight)
     if isinstance(estimator, MLPRegressor):
-        return _diagnose_theirs(estimator, X, y, sample_weight)
+        return _diagnose_mlp_regressor(estimator, X, y, sample_weight)
     if not hasattr(estimator, "diagnose"):  # of this package's own, which know how
         raise TypeError(
             "diagnose needs a fitted TinyMLPRegressor or MLPRegressor, or a pipeline, target "
@@ -69,7 +71,7 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
     return estimator.diagnose(X, y, sample_weight)
 
 
-def _diagnose_theirs(mlp, X, y, sample_weight):
+def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
     check_is_fitted(mlp)
     X, y = check_X_y(X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
     y = y.reshape(len(y), -1)
@@ -86,26 +88,20 @@ def _diagnose_theirs(mlp, X, y, sample_weight):
     stop_reason = "validation" if mlp.early_stopping else "tol"
     if mlp.n_iter_ >= mlp.max_iter:
         stop_reason = "max_iter"
-    history = {"loss": getattr(mlp, "loss_curve_", [])}
-    fit = look.Fit(
+    network = TrainedNetwork(
         architecture,
         architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
         (*[mlp.activation] * n_hidden, mlp.out_activation_),
-        getattr(mlp, "loss", "squared_error"),
-        X,
-        y,
-        sample_weight,
+        LOSSES[getattr(mlp, "loss", "squared_error")],
+        (X, y, sample_weight),
         params=mlp.get_params(deep=False),
-        solver=mlp.solver,
-        standardized=False,
+        solver=SOLVERS[mlp.solver],
         penalty=float(mlp.alpha),
-        by_evidence=False,
         rate=float(mlp.learning_rate_init),
         stop_reason=stop_reason,
         n_iter=int(mlp.n_iter_),
         reached=float(mlp.loss_),
-        loss_unit=1.0,
-        history=history,
+        history={"loss": getattr(mlp, "loss_curve_", [])},
         of_sklearn=True,
     )
-    return causes.diagnose(fit)
+    return diagnose_network(network)

@@ -4,27 +4,28 @@ import math
 
 import numpy as np
 
-from .finding import ERROR, WARNING, _finding, _plain
+from .finding import ERROR, WARNING, format_r2, make_finding
 
 
-def _rate_too_large(look):
-    fit = look.fit
-    losses = np.nan_to_num(fit.losses[-fit.n_iter :], nan=math.inf)
-    if not fit.stochastic or len(losses) < 3:
+def learning_rate_too_large(exam):
+    """Find a loss that rose or swings, and the rate up to which it would not."""
+    network = exam.network
+    losses = np.nan_to_num(network.losses[-network.n_iter :], nan=math.inf)
+    if not network.stochastic or len(losses) < 3:
         return
     recent = losses[-51:]
     rises = float(np.mean(recent[1:] > recent[:-1]))
     jump = losses[-1] / max(losses.min(), 1e-300)
     rose = losses[1:].max() > 2.0 * losses[0]
-    if not (rose or jump > 1.1 or look.explained < 0.5) or look.explained > 0.99:
+    if not (rose or jump > 1.1 or exam.explained < 0.5) or exam.explained > 0.99:
         return
     limit, how, trouble = math.inf, "", rose
-    if fit.solver == "adam":  # momentum alone makes a loss rise, but not for so many epochs
+    if not network.by_one_rate:  # momentum alone makes a loss rise, but not for so many epochs
         restless = len(recent) > 50 and rises >= 0.25
-        trouble = rose or (restless and (jump > 1.5 or look.explained < 0.01))
+        trouble = rose or (restless and (jump > 1.5 or exam.explained < 0.01))
     else:
-        limit = look.stable_rate
-        if fit.rate > limit:
+        limit = exam.stable_rate
+        if network.rate > limit:
             how = (
                 f" It is above {limit:.3g}, where sgd becomes unstable here (2 / lambda of the "
                 "Gauss-Newton matrix, with the momentum and batch size set)."
@@ -35,16 +36,17 @@ def _rate_too_large(look):
             what = f"the loss rose from {losses[0]:.3g} to {losses.max():.3g}"
         elif rises == 0.0:
             what = (
-                f"R² is {_plain(look.explained)}, the loss was once as low as {losses.min():.3g},"
+                f"{network.score_name} is {format_r2(exam.explained)}, the loss was once as low as "
+                f"{losses.min():.3g},"
             )
-        rate = 0.5 * limit if how else min(0.1 * fit.rate, 0.01)
-        yield _finding(
-            fit,
+        rate = 0.5 * limit if how else min(0.1 * network.rate, 0.01)
+        yield make_finding(
+            network,
             "learning_rate_too_large",
             ERROR,
-            f"The learning rate of {fit.rate:.3g} is too large: {what} and ends at "
+            f"The learning rate of {network.rate:.3g} is too large: {what} and ends at "
             f"{losses[-1]:.3g}.{how}",
-            **fit.at_rate(rate),
+            **network.at_rate(rate),
         )
 
 
@@ -52,32 +54,32 @@ def _rate_too_large(look):
 FLAT = 1e3
 
 
-def _rate_too_small(look):
-    fit = look.fit
-    if not fit.stochastic or not look.unfinished:
+def learning_rate_too_small(exam):
+    """Find a rate far below the stable one, or with adam steps that add up to little."""
+    network = exam.network
+    if not network.stochastic or not exam.unfinished:
         return
-    if fit.solver == "sgd":
-        limit = look.stable_rate
-        if fit.rate < 0.05 * limit and limit < FLAT:
-            yield _finding(
-                fit,
+    if network.by_one_rate:
+        limit = exam.stable_rate
+        if network.rate < 0.05 * limit and limit < FLAT:
+            yield make_finding(
+                network,
                 "learning_rate_too_small",
                 WARNING,
-                f"The learning rate of {fit.rate:.3g} is far below {limit:.3g}, up to which sgd "
-                "is stable here (2 / lambda of the Gauss-Newton matrix, with the momentum and "
+                f"The learning rate of {network.rate:.3g} is far below {limit:.3g}, up to which "
+                "sgd is stable here (2 / lambda of the Gauss-Newton matrix, with the momentum and "
                 "batch size set), and the loss was still falling.",
-                **fit.at_rate(0.25 * limit),
+                **network.at_rate(0.25 * limit),
             )
         return
-    n_rows, asked = fit.y.shape[0], fit.params["batch_size"]
-    updates = fit.n_iter * math.ceil(n_rows / min(200 if asked == "auto" else asked, n_rows))
-    if updates >= 100 and fit.rate * updates < 0.3:
-        yield _finding(
-            fit,
+    updates = network.n_iter * math.ceil(network.y.shape[0] / network.batch_size)
+    if updates >= 100 and network.rate * updates < 0.3:
+        yield make_finding(
+            network,
             "learning_rate_too_small",
             WARNING,
-            f"The learning rate of {fit.rate:.3g} is too small: in {updates} updates of adam no "
-            f"weight moves by much more than {fit.rate * updates:.2g}, and the loss was still "
-            "falling.",
-            **fit.at_rate(min(10.0 * fit.rate, 0.1)),
+            f"The learning rate of {network.rate:.3g} is too small: in {updates} updates of adam "
+            f"no weight moves by much more than {network.rate * updates:.2g}, and the loss was "
+            "still falling.",
+            **network.at_rate(min(10.0 * network.rate, 0.1)),
         )

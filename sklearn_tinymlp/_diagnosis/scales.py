@@ -3,18 +3,19 @@
 import numpy as np
 from scipy import sparse
 
-from .finding import INFO, WARNING, _finding
+from .finding import INFO, WARNING, make_finding
 
-# Where inputs or targets this far from 0 and 1 were trained on as they are, gradients of the
-# weights differ by the squares of these numbers.
+# Root mean squares above FAR, standard deviations a factor FAR_APART from each other, or all below
+# NARROW: curvatures of the loss along the weights then differ by the squares of these numbers.
 FAR, FAR_APART, NARROW = 10.0, 100.0, 0.03
 
 
-def _unscaled_features(look):
-    fit = look.fit
-    if fit.standardized:
+def unscaled_features(exam):
+    """Find features far from zero, far apart in scale, or nearly constant."""
+    network = exam.network
+    if network.standardized:
         return
-    X = look.values[0]
+    X = exam.X
     if sparse.issparse(X):
         mean = np.asarray(X.mean(axis=0)).ravel()
         square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
@@ -35,29 +36,30 @@ def _unscaled_features(look):
         what = f"the largest standard deviation is {std.max():.3g}"
     else:
         return
-    yield _finding(
-        fit,
+    yield make_finding(
+        network,
         "unscaled_features",
-        WARNING if look.troubled else INFO,
+        WARNING if exam.troubled else INFO,
         f"The features are not standardised: {what}.",
         standardize=True,
     )
 
 
-def _unscaled_target(look):
-    fit = look.fit
-    if fit.standardized or fit.activations[-1] != "identity":
+def unscaled_target(exam):
+    """Find targets far from zero or nearly constant, which a linear output has to reach."""
+    network = exam.network
+    if network.standardized or network.activations[-1] != "identity":
         return
-    mean, std = np.abs(look.y.mean(axis=0)), look.y.std(axis=0)
+    mean, std = np.abs(exam.y.mean(axis=0)), exam.y.std(axis=0)
     size = np.hypot(mean, std)
     k = int(np.argmax(size))
     if not (size[k] > FAR or 0 < std.max() < NARROW):
         return
-    yield _finding(
-        fit,
+    yield make_finding(
+        network,
         "unscaled_target",
-        WARNING if look.troubled else INFO,
-        f"The target is not standardised: it has a mean of {look.y[:, k].mean():.4g} and a "
+        WARNING if exam.troubled else INFO,
+        f"The target is not standardised: it has a mean of {exam.y[:, k].mean():.4g} and a "
         f"standard deviation of {std[k]:.4g}.",
         standardize=True,
     )

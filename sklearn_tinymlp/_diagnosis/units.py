@@ -6,37 +6,39 @@ from functools import cache
 import numpy as np
 
 from .._activations.lookup import name_of, value_and_slope, value_range
-from .finding import ERROR, INFO, WARNING, _finding
-from .look import square_norms
+from .examination import square_norms
+from .finding import ERROR, INFO, WARNING, make_finding
 
 
-def _dead_units(look):
-    """No gradient comes through a unit whose slope is zero on every row."""
-    fit = look.fit
-    for layer, slopes in enumerate(look.slopes):
-        if all(map(math.isfinite, value_range(fit.activations[layer]))):
+def dead_units(exam):
+    """Find units whose slope is zero on every row, so that no gradient comes through."""
+    network = exam.network
+    for layer, slopes in enumerate(exam.slopes):
+        if all(map(math.isfinite, value_range(network.activations[layer]))):
             continue  # a slope that has underflown is saturated, see below
+        is_output = layer == len(exam.slopes) - 1
+        if is_output and network.loss.positive:
+            continue  # such a loss has a slope like 1 / f, which makes up for a small one of f
         dead = np.abs(slopes).max(axis=0) <= 1e-12
         if not dead.any():
             continue
-        name = name_of(fit.activations[layer])
-        is_output = layer == len(look.slopes) - 1
+        name = name_of(network.activations[layer])
         where = "of the output" if is_output else f"of hidden layer {layer + 1}"
         share = dead.mean()
         severity = ERROR if dead.all() else WARNING if share >= 0.5 else INFO
-        remedy = {"output_activation": "identity"}
+        remedy = {"output_activation": network.loss.output_activation}
         if not is_output:
-            other = "tanh" if fit.of_sklearn else "leaky_relu"
+            other = "tanh" if network.of_sklearn else "leaky_relu"
             other = "elu" if other == name else other
-            one = fit.params["activation"]
+            one = network.params["activation"]
             many = isinstance(one, (list, tuple))
             remedy = {"activation": [*one[:layer], other, *one[layer + 1 :]] if many else other}
-        yield _finding(
-            fit,
+        yield make_finding(
+            network,
             "dead_units",
             severity,
             f"{dead.sum()} of {len(dead)} units {where} are dead: the slope of {name!r} is zero "
-            f"on all {look.n_rows} rows, and nothing can change their weights.",
+            f"on all {exam.n_rows} rows, so no gradient reaches their weights.",
             **remedy,
         )
 
@@ -46,40 +48,40 @@ def _steepest(activation) -> float:
     return float(np.abs(value_and_slope(activation, np.linspace(-5.0, 5.0, 101))[1]).max())
 
 
-def _saturated_units(look):
-    """Find units that are flat wherever data are: they learn a hundred times more slowly."""
-    fit = look.fit
-    for layer, slopes in enumerate(look.slopes[:-1]):
-        activation = fit.activations[layer]
+def saturated_units(exam):
+    """Find units whose slope is small on most rows: they learn a hundred times more slowly."""
+    network = exam.network
+    for layer, slopes in enumerate(exam.slopes[:-1]):
+        activation = network.activations[layer]
         if not all(map(math.isfinite, value_range(activation))):
             continue
         flat = np.mean(np.abs(slopes) < 0.01 * _steepest(activation), axis=0) >= 0.9
         if not flat.mean() >= 0.5:
             continue
-        rms = np.sqrt(np.mean(square_norms(look.values[0])) / look.values[0].shape[1])
+        rms = np.sqrt(np.mean(square_norms(exam.X)) / exam.X.shape[1])
         remedy = {"standardize": True}
-        if fit.standardized or rms < 3.0:
-            remedy = {"alpha": max(100.0 * fit.penalty, 0.01)}
-            if fit.params.get("init", "glorot_uniform") != "glorot_uniform":
+        if network.standardized or rms < 3.0:
+            remedy = {"alpha": max(100.0 * network.penalty, 0.01)}
+            if network.params.get("init", "glorot_uniform") != "glorot_uniform":
                 remedy = {"init": "glorot_uniform"}
-            elif fit.stochastic:
-                remedy = fit.at_rate(min(0.1 * fit.rate, 0.01))
+            elif network.stochastic:
+                remedy = network.at_rate(min(0.1 * network.rate, 0.01))
         median = np.median(np.abs(slopes)) / _steepest(activation)
-        yield _finding(
-            fit,
+        yield make_finding(
+            network,
             "saturated_units",
-            WARNING if look.troubled else INFO,
+            WARNING if exam.troubled else INFO,
             f"{flat.sum()} of {len(flat)} units of hidden layer {layer + 1} are saturated: on nine "
             f"rows in ten the slope of {name_of(activation)!r} is below a hundredth of its "
-            f"greatest (median {median:.1e} of it), and so is what they learn.",
+            f"maximum (median {median:.1e} of it), so they hardly learn.",
             **remedy,
         )
 
 
-def _identical_units(look):
-    """Units that begin alike get the same gradient and stay alike."""
+def identical_units(exam):
+    """Find units that began alike: they get the same gradient and stay alike."""
     for layer, (coef, intercept) in enumerate(
-        zip(look.coefs[:-1], look.intercepts[:-1], strict=True)
+        zip(exam.coefs[:-1], exam.intercepts[:-1], strict=True)
     ):
         weights = np.vstack([coef, intercept])
         sizes = np.abs(weights).max(axis=0)
@@ -87,15 +89,16 @@ def _identical_units(look):
         n_units = weights.shape[1]
         if n_units < 2:
             continue
-        n_kinds = np.unique(np.round(weights / sizes.max(), 6), axis=1).shape[1]
+        rounded = np.round(weights / sizes.max(), 6)
+        n_kinds = len(set(map(tuple, rounded.T.tolist())))
         if n_kinds > n_units // 2:
             continue
-        yield _finding(
-            look.fit,
+        sets = "1 set of weights" if n_kinds == 1 else f"{n_kinds} different sets of weights"
+        yield make_finding(
+            exam.network,
             "identical_units",
             ERROR if n_kinds == 1 else WARNING,
-            f"The {n_units} units of hidden layer {layer + 1} have only {n_kinds} different "
-            "set(s) of weights and act as so many: start weights must differ (leave out "
-            "coefs_init, or draw it).",
+            f"The {n_units} units of hidden layer {layer + 1} have only {sets} and act as "
+            f"{n_kinds}: start weights must differ (leave out coefs_init, or draw it at random).",
             init="glorot_uniform",
         )

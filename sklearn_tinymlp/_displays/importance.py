@@ -1,10 +1,9 @@
 """`RelevanceDisplay`: how much each input counts."""
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import COLOURS, _axes
+from .axes import COLOURS, needs_matplotlib, new_axes
 from .diagram import input_names, last_step
 
 
@@ -49,6 +48,7 @@ class RelevanceDisplay:
         self.feature_names = feature_names
 
     @classmethod
+    @needs_matplotlib
     def from_estimator(cls, estimator, *, feature_names=None, most_features=20, ax=None, **kwargs):
         """Draw the relevance that a fitted estimator found.
 
@@ -74,7 +74,6 @@ class RelevanceDisplay:
         -------
         display : RelevanceDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
         network = last_step(estimator)
         check_is_fitted(network)
         relevance = network.feature_relevance_
@@ -89,6 +88,7 @@ class RelevanceDisplay:
         return display.plot(most_features=most_features, ax=ax, **kwargs)
 
     @classmethod
+    @needs_matplotlib
     def from_relevance(cls, relevance, *, feature_names=None, most_features=20, ax=None, **kwargs):
         """Draw a relevance that was kept.
 
@@ -104,12 +104,12 @@ class RelevanceDisplay:
         -------
         display : RelevanceDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_relevance")
         if feature_names is None:
             feature_names = [f"x{number}" for number in range(len(relevance))]
         display = cls(relevance=relevance, feature_names=feature_names)
         return display.plot(most_features=most_features, ax=ax, **kwargs)
 
+    @needs_matplotlib
     def plot(self, *, most_features=20, ax=None, **kwargs):
         """Draw the bars.
 
@@ -123,8 +123,7 @@ class RelevanceDisplay:
         display : RelevanceDisplay
             With the attributes that end in an underscore.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        ax = _axes(ax)
+        ax = new_axes(ax)
         relevance = np.asarray(self.relevance, dtype=float)
         order = np.argsort(-relevance, kind="stable")[:most_features]
         style = {"color": COLOURS[0], "height": 0.7} | kwargs

@@ -1,10 +1,9 @@
 """`LossCurveDisplay`: the loss over epochs or iterations."""
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import COLOURS, MARKERS, _axes
+from .axes import COLOURS, MARKERS, needs_matplotlib, new_axes
 from .diagram import last_step
 
 
@@ -79,6 +78,7 @@ class LossCurveDisplay:
         self.name = name
 
     @classmethod
+    @needs_matplotlib
     def from_estimator(cls, estimator, *, name=None, ax=None, **kwargs):
         """Draw the loss of a fitted estimator.
 
@@ -101,7 +101,6 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
         estimator = last_step(estimator)
         check_is_fitted(estimator)
         history = getattr(estimator, "history_", None) or {"loss": estimator.loss_curve_}
@@ -116,6 +115,7 @@ class LossCurveDisplay:
         )
 
     @classmethod
+    @needs_matplotlib
     def from_history(
         cls,
         history,
@@ -147,7 +147,6 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_history")
         display = cls(
             loss=np.asarray(history["loss"], dtype=float),
             validation_loss=(
@@ -162,6 +161,7 @@ class LossCurveDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
+    @needs_matplotlib
     def plot(self, ax=None, **kwargs):
         """Draw the curves.
 
@@ -178,8 +178,7 @@ class LossCurveDisplay:
         display : LossCurveDisplay
             With the attributes that end in an underscore.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        ax = _axes(ax)
+        ax = new_axes(ax)
         number = sum(line.get_gid() == "training loss" for line in ax.lines)
         style = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.8} | kwargs
         n_iter = len(self.loss)

@@ -1,9 +1,8 @@
 """`NetworkDisplay`: units and weights as a diagram."""
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 
-from .axes import _axes
+from .axes import needs_matplotlib, new_axes
 from .diagram import NEGATIVE, POSITIVE, diagram_of
 
 
@@ -51,6 +50,7 @@ class NetworkDisplay:
         self.diagram = diagram
 
     @classmethod
+    @needs_matplotlib
     def from_estimator(
         cls,
         estimator,
@@ -88,7 +88,6 @@ class NetworkDisplay:
         -------
         display : NetworkDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
         diagram = diagram_of(
             estimator,
             X,
@@ -98,6 +97,7 @@ class NetworkDisplay:
         )
         return cls(diagram=diagram).plot(ax=ax)
 
+    @needs_matplotlib
     def plot(self, ax=None):
         """Draw the diagram.
 
@@ -111,18 +111,31 @@ class NetworkDisplay:
         display : NetworkDisplay
             With the attributes that end in an underscore.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
+        ax = new_axes(ax)
+        diagram = self.diagram
+        height = ax.get_window_extent().height * 72 / ax.figure.dpi
+        size = float(np.clip(0.62 * height / (diagram.most + 1), 4.0, 20.0))  # points across
+        self.texts_ = []
+        self.lines_ = self._draw_links(ax, size)
+        self.nodes_ = self._draw_nodes(ax, size)
+        self._label_nodes(ax, size)
+        self._write_captions(ax, size)
+        heights = [node.y for node in diagram.nodes]
+        ax.set_xlim(-0.12, len(diagram.captions) - 1 + 0.12)
+        ax.set_ylim(min(heights) - 1.0 / (diagram.most + 1), max(heights) + 0.5 / diagram.most)
+        ax.set_axis_off()
+        self.ax_, self.figure_ = ax, ax.figure
+        self._legend(ax)
+        return self
+
+    def _draw_links(self, ax, size):
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba
 
-        ax = _axes(ax)
-        nodes, links, captions, most = self.diagram
-        height = ax.get_window_extent().height * 72 / ax.figure.dpi
-        size = float(np.clip(0.62 * height / (most + 1), 4.0, 20.0))  # points across
         widest = min(3.2, 0.2 * size)  # thinner where they are many
-        self.lines_ = []
+        drawn = []
         for colour, dashes, sign in ((POSITIVE, "solid", 1), (NEGATIVE, (0, (3, 1.2)), -1)):
-            chosen = [link for link in links if sign * link.weight > 0]
+            chosen = [link for link in self.diagram.links if sign * link.weight > 0]
             strength = np.array([abs(link.weight) for link in chosen])
             lines = LineCollection(
                 [(link.start, link.end) for link in chosen],
@@ -132,41 +145,47 @@ class NetworkDisplay:
                 capstyle="butt",
                 zorder=1,
             )
-            self.lines_.append(ax.add_collection(lines))
-        self.nodes_, self.texts_ = [], []
+            drawn.append(ax.add_collection(lines))
+        return drawn
+
+    def _draw_nodes(self, ax, size):
+        drawn = []
         for kind, marker in (("unit", "o"), ("bias", "s")):
-            chosen = [node for node in nodes if node.kind == kind]
+            chosen = [node for node in self.diagram.nodes if node.kind == kind]
             greys = [1.0 if np.isnan(node.shade) else 1.0 - 0.85 * node.shade for node in chosen]
-            self.nodes_.append(
-                ax.scatter(
-                    [node.x for node in chosen],
-                    [node.y for node in chosen],
-                    s=(size if kind == "unit" else 0.75 * size) ** 2,
-                    c=[(grey, grey, grey) for grey in greys],
-                    edgecolors="black",
-                    linewidths=1.0,
-                    marker=marker,
-                    zorder=2,
-                )
+            points = ax.scatter(
+                [node.x for node in chosen],
+                [node.y for node in chosen],
+                s=(size if kind == "unit" else 0.75 * size) ** 2,
+                c=[(grey, grey, grey) for grey in greys],
+                edgecolors="black",
+                linewidths=1.0,
+                marker=marker,
+                zorder=2,
             )
-        last = len(captions) - 1
-        for node in nodes:
+            drawn.append(points)
+        return drawn
+
+    def _label_nodes(self, ax, size):
+        last = len(self.diagram.captions) - 1
+        beside = 0.5 * size + 4
+        for node in self.diagram.nodes:
             if node.kind == "bias" and size > 10:
                 self._say(ax, node, node.label, (0, 0), "center", size=0.5 * size)
             elif node.kind == "rest":
-                shift = {0: (-0.5 * size - 4, "right"), last: (0.5 * size + 4, "left")}
+                shift = {0: (-beside, "right"), last: (beside, "left")}
                 dx, side = shift.get(int(node.x), (0, "center"))
                 self._say(ax, node, node.label, (dx, 0), side, style="italic")
             elif node.kind == "unit" and node.label:
-                before = node.x == 0
-                dx = (-1 if before else 1) * (0.5 * size + 4)
-                self._say(ax, node, node.label, (dx, 0), "right" if before else "left")
-        bottom = min(node.y for node in nodes)
-        for layer, caption in enumerate(captions):
-            place = (layer, bottom)
+                dx, side = (-beside, "right") if node.x == 0 else (beside, "left")
+                self._say(ax, node, node.label, (dx, 0), side)
+
+    def _write_captions(self, ax, size):
+        bottom = min(node.y for node in self.diagram.nodes)
+        for layer, caption in enumerate(self.diagram.captions):
             text = ax.annotate(
                 caption,
-                place,
+                (layer, bottom),
                 (0, -size - 4),
                 textcoords="offset points",
                 ha="center",
@@ -175,12 +194,6 @@ class NetworkDisplay:
                 annotation_clip=False,
             )
             self.texts_.append(text)
-        ax.set_xlim(-0.12, last + 0.12)
-        ax.set_ylim(bottom - 1.0 / (most + 1), max(node.y for node in nodes) + 0.5 / most)
-        ax.set_axis_off()
-        self.ax_, self.figure_ = ax, ax.figure
-        self._legend(ax)
-        return self
 
     def _say(self, ax, node, text, shift, side, **style):
         text = ax.annotate(

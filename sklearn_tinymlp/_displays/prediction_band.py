@@ -2,14 +2,13 @@
 
 import numpy as np
 from scipy.stats import norm
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import BLUE, _axes
+from .axes import BLUE, needs_matplotlib, new_axes
 
 
 class PredictionBandDisplay:
-    """The prediction over one feature, the others fixed, with bands that hold y by chance.
+    """The prediction over one feature, the others fixed, with bands that hold most of y.
 
     Parameters
     ----------
@@ -82,6 +81,7 @@ class PredictionBandDisplay:
         self.target_name = target_name
 
     @classmethod
+    @needs_matplotlib
     def from_estimator(
         cls,
         estimator,
@@ -141,7 +141,6 @@ class PredictionBandDisplay:
         -------
         display : PredictionBandDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
         check_is_fitted(estimator)
         names = [str(name) for name in getattr(X, "columns", [])]
         if isinstance(feature, str):
@@ -188,6 +187,7 @@ class PredictionBandDisplay:
         ).plot(ax=ax, **kwargs)
 
     @classmethod
+    @needs_matplotlib
     def from_predictions(
         cls,
         x,
@@ -219,7 +219,6 @@ class PredictionBandDisplay:
         -------
         display : PredictionBandDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_predictions")
         display = cls(
             x=x,
             y_mean=y_mean,
@@ -232,6 +231,7 @@ class PredictionBandDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
+    @needs_matplotlib
     def plot(self, ax=None, **kwargs):
         """Draw prediction, bands and points.
 
@@ -248,8 +248,7 @@ class PredictionBandDisplay:
         display : PredictionBandDisplay
             With the attributes that end in an underscore.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
-        ax = _axes(ax)
+        ax = new_axes(ax)
         order = np.argsort(self.x, kind="stable")
         x, y_mean = np.asarray(self.x)[order], np.asarray(self.y_mean)[order]
         self.bands_ = []

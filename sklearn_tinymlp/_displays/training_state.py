@@ -1,10 +1,9 @@
 """`TrainingStateDisplay`: what else the record of a fit holds."""
 
 import numpy as np
-from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import COLOURS
+from .axes import COLOURS, needs_matplotlib
 from .diagram import last_step
 
 # Column of the history: what the panel says, and whether its axis is logarithmic.
@@ -66,6 +65,7 @@ class TrainingStateDisplay:
         self.n_parameters = n_parameters
 
     @classmethod
+    @needs_matplotlib
     def from_estimator(cls, estimator, *, columns=None, ax=None, **kwargs):
         """Draw the training of a fitted estimator.
 
@@ -87,13 +87,13 @@ class TrainingStateDisplay:
         -------
         display : TrainingStateDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_estimator")
         estimator = last_step(estimator)
         check_is_fitted(estimator)
         display = cls(history=estimator.history_, n_parameters=estimator.n_parameters_)
         return display.plot(columns=columns, ax=ax, **kwargs)
 
     @classmethod
+    @needs_matplotlib
     def from_history(cls, history, *, n_parameters=None, columns=None, ax=None, **kwargs):
         """Draw a training whose `history_` was kept.
 
@@ -112,10 +112,10 @@ class TrainingStateDisplay:
         -------
         display : TrainingStateDisplay
         """
-        check_matplotlib_support(f"{cls.__name__}.from_history")
         display = cls(history=history, n_parameters=n_parameters)
         return display.plot(columns=columns, ax=ax, **kwargs)
 
+    @needs_matplotlib
     def plot(self, *, columns=None, ax=None, **kwargs):
         """Draw the panels.
 
@@ -129,7 +129,6 @@ class TrainingStateDisplay:
         display : TrainingStateDisplay
             With the attributes that end in an underscore.
         """
-        check_matplotlib_support(f"{type(self).__name__}.plot")
         import matplotlib.pyplot as plt
 
         if columns is None:

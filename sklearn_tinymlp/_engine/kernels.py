@@ -15,7 +15,7 @@ whatever the layer sizes, hence small layers vectorise as well as large ones::
     G[i, j] += sum_r a[i, r] delta[j, r]                add_products
     delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     combine
 
-The first line and the last are one function of `_products`, the second another; large layers go to
+The first line and the last are one function of `products`, the second another; large layers go to
 BLAS.  Training by single rows has its own path (`train_on_sample`), with the units innermost.
 
 Activations give value and slope in one pass, the loss its value and its deltas; both are called by
@@ -75,12 +75,12 @@ class Network(NamedTuple):
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
-    pass_back: int  # address of the function of `_products`
+    pass_back: int  # address of the function of `products`
 
 
 # Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
 # in theta; how many units stand before these two in a block; addresses of the activation and of
-# the two products of `_products`.
+# the two products of `products`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
 ACTIVATION, COMBINE, ADD_PRODUCTS = range(6, 9)
 
@@ -575,8 +575,9 @@ def run_epochs(
 
     Everything that outlives the call is in the arrays: `theta`, `moment` and `second_moment`,
     `progress`, `order`, `twister`.  A call may end within an epoch, and the next one goes on
-    there.  What is None is compiled without: `second_moment` is for Adam, `twister` for shuffling,
-    and either `batch_size` or `single_rows` is None, the latter for batches.
+    there.  An argument that is None is left out of the machine code: `second_moment` is for Adam,
+    `twister` for shuffling, and either `batch_size` or `single_rows` is None, the latter for
+    batches.
     """
     p = progress[0]
     n_samples = y.shape[0]
@@ -642,7 +643,7 @@ def run_epochs(
 
 
 class JacobianRoutines(NamedTuple):
-    """Addresses of the two functions of `_products` that the Jacobian needs."""
+    """Addresses of the two functions of `products` that the Jacobian needs."""
 
     outer_products: int
     add_products: int
@@ -718,14 +719,14 @@ class SecondOrder(NamedTuple):
 
     The state is in `theta` (an argument of its own), `hyper` and `progress`; `best` and `peaks`
     belong to the evidence; the others are scratch.  Where the residuals, R of them, are fewer than
-    the parameters the functions of `_dual` stand in for those of `_evidence`: then `picture` is
+    the parameters the functions of `dual` stand in for those of `evidence`: then `picture` is
     the transposed Jacobian, (P, R), and `residuals` holds what goes with it, else it is empty.
     """
 
     progress: np.ndarray  # SECOND_ORDER_DTYPE, one row
     groups: np.ndarray  # (P,) the group of each parameter
     hyper: np.ndarray  # alpha (G), beta (K), the number of samples, the variance of y
-    result: np.ndarray  # of `_evidence.evaluate`
+    result: np.ndarray  # of `evidence.evaluate`
     best: np.ndarray  # theta, alpha, beta, gamma of the greatest evidence
     peaks: np.ndarray  # the greatest evidence so far at each of the last iterations, a ring
     errors: np.ndarray  # (K,)
@@ -744,7 +745,7 @@ class SecondOrder(NamedTuple):
 
 
 class EvidenceRoutines(NamedTuple):
-    """Addresses of the functions of `_evidence` or `_dual`."""
+    """Addresses of the functions of `evidence` or `dual`."""
 
     assemble: int
     solve: int

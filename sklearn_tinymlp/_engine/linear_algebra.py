@@ -1,8 +1,8 @@
 """BLAS and LAPACK for compiled code: scipy's own routines, called by address.
 
-Matrices are flat, in C order. The routines are Fortran's, to whom such a matrix is its transpose:
-their lower triangle "L" is the upper one here, entries [i, j] with j >= i, and the Cholesky factor
-is U = L^T with U^T U = A.
+Matrices are flat, in C order. The routines expect Fortran's order and so see the transpose: their
+lower triangle "L" is the upper one here, the entries [i, j] with j >= i, and the Cholesky factor is
+U = L^T with U^T U = A.
 """
 
 from functools import cache

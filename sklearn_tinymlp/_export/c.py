@@ -4,29 +4,8 @@ import re
 
 import numpy as np
 
-from .layers import _filled, _functions, _indented, _layers, _nested, _title
-
-# --------------------------------------------------------------------------------------- C
-
-# Functions of a number z. `real` becomes double or float, and in float `exp` becomes `expf`.
-C_ACTIVATIONS = {
-    "logistic": """\
-    real e = exp(-fabs(z)); /* at most 1: never overflows */
-    return (z > 0 ? 1 : e) / (1 + e);
-""",
-    "scaled_tanh": "    return scale * tanh(rate * z);\n",
-    "relu": "    return z > 0 ? z : 0;\n",
-    "leaky_relu": "    return z > 0 ? z : negative_slope * z;\n",
-    "elu": "    return z > 0 ? z : alpha * expm1(z);\n",
-    "softplus": "    return (z > 0 ? z : 0) + log1p(exp(-fabs(beta * z))) / beta;\n",
-    "swish": """\
-    real e = exp(-fabs(beta * z)); /* at most 1: never overflows */
-    return z * (z > 0 ? 1 : e) / (1 + e);
-""",
-    "gelu": "    return z * ((real)0.5 * (1 + erf(z * (real)0.70710678118654752)));\n",
-    "sin": "    return sin(z);\n",
-    "exp": "    return exp(z);\n",
-}
+from .._activations.table import ROW_OF
+from .layers import filled, functions_of, indented, layers_of, nested, title
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
@@ -88,7 +67,7 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     """
     if dtype not in (None, "float32", "float64"):
         raise ValueError(f"dtype must be 'float32', 'float64' or None, got {dtype!r}.")
-    layers, dtype = _layers(estimator, "to_c", dtype)
+    layers, dtype = layers_of(estimator, "to_c", dtype)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in C_KEYWORDS | set(C_FUNCTIONS):
         raise ValueError(f"name must be a name in C that is not taken, got {name!r}.")
     single = dtype == np.float32
@@ -96,13 +75,13 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
     number_of = _c_float if single else _c_double
     n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
     signature = f"void {name}(const {real} x[{n_in}], {real} y[{n_out}])"
-    functions = _functions(layers)
+    functions = functions_of(layers)
     out = [
-        f"/* {_title(layers)}\n\n"
+        f"/* {title(layers)}\n\n"
         f"       {signature};\n\n"
         "   predicts y from one row x; the two must not overlap. C99, link with -lm. */\n\n"
     ]
-    if any(word in C_ACTIVATIONS[f.name] for f in functions for word in C_FUNCTIONS):
+    if any(word in ROW_OF[f.name].c for f in functions for word in C_FUNCTIONS):
         out.append("#include <math.h>\n\n")
     out.append(f"{signature};\n")
     for number, (coefs, intercepts, _) in enumerate(layers, 1):
@@ -111,15 +90,15 @@ def to_c(estimator, *, name="predict", dtype=None) -> str:
             ("coefs", f"[{rows}][{columns}]", coefs.T),  # a row a unit: read in order
             ("intercepts", f"[{rows}]", intercepts),
         ):
-            literal = _nested(values, "{", "}", number_of)
+            literal = nested(values, "{", "}", number_of)
             out.append(
-                f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{_indented(literal)};\n"
+                f"\nstatic const {real} {name}_{kind}_{number}{size} =\n{indented(literal)};\n"
             )
     for formula, function in functions.items():
-        body = C_ACTIVATIONS[formula.name].replace("real", real)
+        body = ROW_OF[formula.name].c.replace("real", real)
         body = re.sub(rf"\b({'|'.join(C_FUNCTIONS)})\(", rf"\1{suffix}(", body)
         body = re.sub(r"\(float\)(\d+\.\d+)", r"\1f", body).replace("(double)", "")
-        body = _filled(body, formula, lambda constant: number_of(dtype.type(constant)))
+        body = filled(body, formula, lambda constant: number_of(dtype.type(constant)))
         out.append(f"\nstatic {real} {name}_{function}({real} z)\n{{\n{body}}}\n")
     hidden = [coefs.shape[1] for coefs, _, _ in layers[:-1]]
     out.append(f"\n{signature}\n{{\n")

@@ -11,7 +11,7 @@ from .._activations.formulas import WHICH_CAN, formula_of
 from .._activations.lookup import name_of
 
 
-def _layers(estimator, function, dtype=None):
+def layers_of(estimator, function, dtype=None):
     """Give (coefs, intercepts, formula) of each layer in a dtype, by default the weights' own."""
     if not hasattr(estimator, "_layers"):
         raise TypeError(
@@ -34,7 +34,7 @@ def _layers(estimator, function, dtype=None):
     return layers, dtype
 
 
-def _functions(layers):
+def functions_of(layers):
     """Give each formula that needs a function in the source the last part of that one's name."""
     taken, functions = Counter(), {}
     for formula in dict.fromkeys(formula for _, _, formula in layers):
@@ -45,7 +45,7 @@ def _functions(layers):
     return functions
 
 
-def _filled(source, formula, number_of) -> str:
+def filled(source, formula, number_of) -> str:
     """Put numbers in the places of a formula's constants; by 1 nothing is multiplied."""
     for name, constant in formula.constants:
         if constant == 1.0:
@@ -54,22 +54,22 @@ def _filled(source, formula, number_of) -> str:
     return source
 
 
-def _title(layers) -> str:
+def title(layers) -> str:
     units = [layers[0][0].shape[0], *(len(intercepts) for _, intercepts, _ in layers)]
     sizes, activations = "-".join(map(str, units)), ", ".join(f.called for _, _, f in layers)
     return f"A {sizes} network ({activations}), by sklearn-tinymlp."
 
 
-def _nested(values, left, right, number_of) -> str:
+def nested(values, left, right, number_of) -> str:
     """Write an array of one or two dimensions as nested brackets, in lines below 100 characters."""
     if values.ndim == 2:
-        rows = [_nested(row, left, right, number_of) for row in values]
-        return f"{left}\n" + "".join(f"{_indented(row)},\n" for row in rows) + right
+        rows = [nested(row, left, right, number_of) for row in values]
+        return f"{left}\n" + "".join(f"{indented(row)},\n" for row in rows) + right
     numbers = f"{left}{', '.join(map(number_of, values))}{right}"
     if len(numbers) <= 80:
         return numbers
-    return f"{left}\n{_indented(textwrap.fill(numbers[1:-1], 80))}\n{right}"
+    return f"{left}\n{indented(textwrap.fill(numbers[1:-1], 80))}\n{right}"
 
 
-def _indented(text) -> str:
+def indented(text) -> str:
     return textwrap.indent(text, "    ")

@@ -2,57 +2,8 @@
 
 import keyword
 
-from .layers import _filled, _functions, _indented, _layers, _nested, _title
-
-# ---------------------------------------------------------------------------------- Python
-
-# Functions of an array z. float32 stays float32: Python's numbers do not widen it. `_filled` puts
-# numbers in the places of the constants.
-PYTHON_ACTIVATIONS = {
-    "logistic": """\
-def {name}(z):
-    e = np.exp(-np.abs(z))  # at most 1: never overflows
-    return np.where(z > 0, 1, e) / (1 + e)
-""",
-    "scaled_tanh": """\
-def {name}(z):
-    return scale * np.tanh(rate * z)
-""",
-    "relu": """\
-def {name}(z):
-    return np.maximum(z, 0)
-""",
-    "leaky_relu": """\
-def {name}(z):
-    return np.where(z > 0, z, negative_slope * z)
-""",
-    "elu": """\
-def {name}(z):
-    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
-""",
-    "softplus": """\
-def {name}(z):
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(beta * z))) / beta
-""",
-    "swish": """\
-def {name}(z):
-    e = np.exp(-np.abs(beta * z))  # at most 1: never overflows
-    return z * np.where(z > 0, 1, e) / (1 + e)
-""",
-    "gelu": """\
-def {name}(z):
-    erf = [math.erf(number) for number in (z * math.sqrt(0.5)).ravel().tolist()]
-    return z * (0.5 * (1 + np.array(erf, dtype=z.dtype).reshape(z.shape)))
-""",
-    "sin": """\
-def {name}(z):
-    return np.sin(z)
-""",
-    "exp": """\
-def {name}(z):
-    return np.exp(z)
-""",
-}
+from .._activations.table import ROW_OF
+from .layers import filled, functions_of, indented, layers_of, nested, title
 
 
 def to_python(estimator, *, name="predict") -> str:
@@ -99,24 +50,24 @@ def to_python(estimator, *, name="predict") -> str:
     >>> module["predict"](X).round(2)
     array([5., 4., 3.])
     """
-    layers, dtype = _layers(estimator, "to_python")
+    layers, dtype = layers_of(estimator, "to_python")
     if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
         raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
-    functions = _functions(layers)
+    functions = functions_of(layers)
     n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
-    out = [f'"""{_title(layers)}"""\n\n']
+    out = [f'"""{title(layers)}"""\n\n']
     out.append("import math\n\n" if any(f.name == "gelu" for f in functions) else "")
     out.append("import numpy as np\n\n")
     for number, (coefs, intercepts, _) in enumerate(layers, 1):
         for kind, values in (("COEFS", coefs), ("INTERCEPTS", intercepts)):
-            literal = _nested(values, "[", "]", _python_number)
+            literal = nested(values, "[", "]", _python_number)
             out.append(
-                f"{name.upper()}_{kind}_{number} = np.array(\n{_indented(literal)},\n"
+                f"{name.upper()}_{kind}_{number} = np.array(\n{indented(literal)},\n"
                 f"    dtype=np.{dtype.name},\n)\n"
             )
     for formula, function in functions.items():
-        source = PYTHON_ACTIVATIONS[formula.name].format(name=f"_{name}_{function}")
-        out.append("\n\n" + _filled(source, formula, repr))
+        source = ROW_OF[formula.name].python.format(name=f"_{name}_{function}")
+        out.append("\n\n" + filled(source, formula, repr))
     shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
     out.append(
         f'\n\ndef {name}(X):\n    """Predict y of shape {shape} from X of shape (n_samples, {n_in}'

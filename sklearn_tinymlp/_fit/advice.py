@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._diagnosis.look import stable_rate_of
+from .._diagnosis.examination import stable_rate_of
 from .._solvers.monitor import Solution, StopReason
 from .data import Data
 from .plan import Plan
@@ -40,10 +40,10 @@ def rate_advice(plan: Plan, data: Data, theta) -> str:
                 plan.architecture,
                 theta,
                 settings.activations,
-                settings.loss.name,
+                settings.loss,
                 (data.X, data.y, data.sample_weight),
-                params,
-                plan.alpha,
+                params=params,
+                alpha=plan.alpha,
             )
     except (ValueError, np.linalg.LinAlgError):  # data so large that there is none
         return ""

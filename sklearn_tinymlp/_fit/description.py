@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._diagnosis.look import Fit
+from .._diagnosis.trained_network import TrainedNetwork
 from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
 from .._solvers.table import SOLVERS
@@ -20,7 +20,9 @@ def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
     return Architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
 
 
-def describe(fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data) -> Fit:
+def describe(
+    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data
+) -> TrainedNetwork:
     """Describe a network by its fitted attributes and its parameters.
 
     `theta` and the data are in the units of training.
@@ -31,16 +33,14 @@ def describe(fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Dat
     if solver.least_squares and scaling is not None:
         with np.errstate(over="ignore"):  # y of 1e200
             loss_unit = float(np.mean(scaling.y_scale**2))
-    return Fit(
+    return TrainedNetwork(
         architecture_of(fitted),
         theta,
         fitted["_layer_activations"],
-        LOSSES[fitted["_loss"]].name,
-        data.X,
-        data.y,
-        data.sample_weight,
+        LOSSES[fitted["_loss"]],
+        (data.X, data.y, data.sample_weight),
         params=params,
-        solver=solver.name,
+        solver=solver,
         standardized=scaling is not None,
         penalty=0.0 if by_evidence else float(fitted["alpha_"]),
         by_evidence=by_evidence,

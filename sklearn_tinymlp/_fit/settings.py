@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
 
-from .._activations.built_in import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from .._activations.lookup import is_positive
+from .._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from .._activations.users_own import Activation
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
@@ -25,9 +25,9 @@ BELOW_ONE = Interval(Real, 0, 1, closed="left")
 CONSTRAINTS = {
     "loss": [StrOptions(LOSSES.keys())],
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
-    "activation": [StrOptions(set(HIDDEN_ACTIVATIONS)), Activation, list, tuple],
+    "activation": [StrOptions(HIDDEN_ACTIVATIONS.keys()), Activation, list, tuple],
     "bias": ["boolean"],
-    "output_activation": [StrOptions({"auto", *OUTPUT_ACTIVATIONS}), Activation],
+    "output_activation": [StrOptions({"auto"}), StrOptions(OUTPUT_ACTIVATIONS.keys()), Activation],
     "solver": [StrOptions({"auto"}), StrOptions(SOLVERS.keys())],
     "alpha": [StrOptions({"auto"}), NOT_NEGATIVE],
     "standardize": [StrOptions({"auto"}), "boolean"],

@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._activations.derivative_check import check_derivative
 from .._activations.lookup import value_and_slope
 from .._activations.users_own import Activation
-from .._diagnosis import diagnose, feasibility, look
+from .._diagnosis import diagnose, examination, feasibility
 from .._solvers.monitor import StopReason
 from .advice import learned_nothing
 from .data import Data
@@ -52,7 +52,13 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
     seen = data if plan.solver.least_squares else scaled  # in the units of `loss_`
     target = settings.params["loss_tol"]
     for sentence in feasibility.impossible(
-        seen.X, seen.y, seen.sample_weight, settings.activations, settings.bias, target
+        seen.X,
+        seen.y,
+        seen.sample_weight,
+        settings.activations,
+        loss=settings.loss,
+        bias=settings.bias,
+        loss_tol=target,
     ):
         warnings.warn(sentence, ConvergenceWarning, stacklevel=STACK_LEVEL)
     asked = settings.batch_size
@@ -97,7 +103,7 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
         return lines[0]
     theta, params = solution.theta.astype(np.float64), plan.settings.params
     fit = describe(outcome.attributes(), params, theta, data)
-    found = diagnose.diagnose(fit, look.MOST_VALUES_IN_WARNING)
+    found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol={target:g} was asked for"
     lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}{asked}.")

@@ -46,7 +46,7 @@ def check_y(y, name) -> None:
 def value(y, f):
     """F - y + y log(y / f), with 0 log 0 = 0."""
     with np.errstate(all="ignore"):
-        return f - y + xlogy(y, y / f)
+        return f - y + xlogy(y, np.where(y > 0, y / f, 1.0))  # y / f may be 0 / 0
 
 
 def curvature(y, f):

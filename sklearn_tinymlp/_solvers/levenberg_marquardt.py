@@ -5,10 +5,10 @@ A step solves
     (A + mu I) step = -g,    A = sum_k beta_k J_k^T J_k + diag(alpha),
                              g = sum_k beta_k J_k^T r_k + alpha theta
 
-for S(theta) of `_evidence`. It is accepted when S falls, and mu follows the ratio of the actual to
-the predicted fall by Nielsen's rule ("Damping parameter in Marquardt's method", 1999, eq. 2.5),
-which needs fewer factorisations than factors of ten. Between accepted steps the evidence
-re-estimates alpha and beta. The loop is compiled (`kernels.run_levenberg_marquardt`); here it is
+for S(theta) of `_bayes.evidence`. It is accepted when S falls, and mu follows the ratio of the
+actual to the predicted fall by Nielsen's rule ("Damping parameter in Marquardt's method", 1999, eq.
+2.5), which needs fewer factorisations than factors of ten. Between accepted steps the evidence re-
+estimates alpha and beta. The loop is compiled (`kernels.run_levenberg_marquardt`); here it is
 begun, called for some 20 ms at a time, and watched.
 """
 

@@ -1,0 +1,286 @@
+"""The built-in activations, a row each: all that the package and its exports know of one.
+
+Five are a ready-made activation of `sklearn_tinymlp.activations` with constants: their sources are
+written with the constants' names, and serve the ready-made ones with other constants too.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+import numpy as np
+
+from . import built_in, onnx_formulas
+from .built_in import LEAKY_SLOPE
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """An activation that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        What the parameters call it.
+
+    kernel : callable
+        ``kernel(z, slope, n)`` replaces z by f(z) and writes f'(z), see `built_in`.
+
+    numpy, numpy_slope : callable
+        f and f' of an array, by NumPy's functions: the oracles of the tests, written for
+        themselves.
+
+    least, greatest : float
+        The range of its values.
+
+    python : str
+        Source of a function ``{name}(z)`` of an array, for `to_python`. float32 must stay float32:
+        Python's numbers do not widen it.
+
+    c : str
+        Body of a function of a number z, for `to_c`. `real` becomes double or float, and in float
+        `exp` becomes `expf`.
+
+    onnx : callable
+        ``onnx(graph, z, **constants)`` adds nodes and gives the name of the last.
+
+    ready_made : str, default=None
+        The function of `sklearn_tinymlp.activations` that it is, with `constants`.
+
+    constants : mapping, default={}
+        By name; the sources hold the names.
+
+    positive : bool, default=False
+        Whether all values are above zero, as the logarithm of the Poisson deviance needs.
+
+    hidden : bool, default=True
+        Whether hidden layers may use it.
+
+    Raises
+    ------
+    TypeError
+        When a function or a source is missing, or a source does not use a constant.
+
+    ValueError
+        When the range is none.
+    """
+
+    name: str
+    kernel: Callable
+    numpy: Callable
+    numpy_slope: Callable
+    least: float
+    greatest: float
+    python: str
+    c: str
+    onnx: Callable
+    ready_made: str | None = None
+    constants: Mapping[str, float] = field(default_factory=dict)
+    positive: bool = False
+    hidden: bool = True
+
+    def __post_init__(self):
+        """Refuse a row that lacks something."""
+        lacks = [
+            part
+            for part in ("kernel", "numpy", "numpy_slope", "onnx")
+            if not callable(getattr(self, part))
+        ]
+        for part in ("python", "c"):
+            source = getattr(self, part)
+            if not isinstance(source, str) or "return" not in source:
+                lacks.append(f"{part} source")
+            elif not all(constant in source for constant in self.constants):
+                lacks.append(f"{part} source with its constants")
+        if lacks:
+            raise TypeError(f"The activation {self.name!r} needs its {', '.join(lacks)}.")
+        if not self.least < self.greatest:
+            raise ValueError(
+                f"The activation {self.name!r} needs least < greatest, got {self.least!r} and "
+                f"{self.greatest!r}."
+            )
+
+    @property
+    def formula(self) -> str:
+        """What exports call the formula, whatever its constants."""
+        return self.ready_made or self.name
+
+
+def logistic(z):
+    """1 / (1 + exp(-z)), to rounding where it is small too."""
+    return np.exp(-np.logaddexp(0, -z))
+
+
+def normal_cdf(z):
+    """Give the standard normal distribution function."""
+    return 0.5 * np.vectorize(math.erfc, otypes=[float])(-z * math.sqrt(0.5))
+
+
+ROWS = (
+    BuiltIn(
+        name="identity",
+        kernel=built_in.identity,
+        numpy=lambda z: z,
+        numpy_slope=np.ones_like,
+        least=-inf,
+        greatest=inf,
+        python=("def {name}(z):\n    return z\n"),
+        c="    return z;\n",
+        onnx=lambda graph, z: z,
+    ),
+    BuiltIn(
+        name="logistic",
+        kernel=built_in.logistic,
+        numpy=logistic,
+        numpy_slope=lambda z: logistic(z) * logistic(-z),
+        least=0.0,
+        greatest=1.0,
+        python=(
+            "def {name}(z):\n"
+            "    e = np.exp(-np.abs(z))  # at most 1: never overflows\n"
+            "    return np.where(z > 0, 1, e) / (1 + e)\n"
+        ),
+        c=(
+            "    real e = exp(-fabs(z)); /* at most 1: never overflows */\n"
+            "    return (z > 0 ? 1 : e) / (1 + e);\n"
+        ),
+        onnx=lambda graph, z: graph.node("Sigmoid", z),
+        positive=True,
+    ),
+    BuiltIn(
+        name="tanh",
+        kernel=built_in.tanh,
+        numpy=np.tanh,
+        numpy_slope=lambda z: 1 - np.tanh(z) ** 2,
+        least=-1.0,
+        greatest=1.0,
+        python=("def {name}(z):\n    return scale * np.tanh(rate * z)\n"),
+        c="    return scale * tanh(rate * z);\n",
+        onnx=onnx_formulas.scaled_tanh,
+        ready_made="scaled_tanh",
+        constants={"scale": 1.0, "rate": 1.0},
+    ),
+    BuiltIn(
+        name="relu",
+        kernel=built_in.relu,
+        numpy=lambda z: np.maximum(z, 0),
+        numpy_slope=lambda z: np.where(z > 0, 1.0, 0.0),
+        least=0.0,
+        greatest=inf,
+        python=("def {name}(z):\n    return np.maximum(z, 0)\n"),
+        c="    return z > 0 ? z : 0;\n",
+        onnx=lambda graph, z: graph.node("Relu", z),
+    ),
+    BuiltIn(
+        name="leaky_relu",
+        kernel=built_in.leaky_relu,
+        numpy=lambda z: np.where(z > 0, z, LEAKY_SLOPE * z),
+        numpy_slope=lambda z: np.where(z > 0, 1.0, LEAKY_SLOPE),
+        least=-inf,
+        greatest=inf,
+        python=("def {name}(z):\n    return np.where(z > 0, z, negative_slope * z)\n"),
+        c="    return z > 0 ? z : negative_slope * z;\n",
+        onnx=onnx_formulas.leaky_relu,
+        ready_made="leaky_relu",
+        constants={"negative_slope": LEAKY_SLOPE},
+    ),
+    BuiltIn(
+        name="elu",
+        kernel=built_in.elu,
+        numpy=lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        numpy_slope=lambda z: np.exp(np.minimum(z, 0)),
+        least=-1.0,
+        greatest=inf,
+        python=(
+            "def {name}(z):\n    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))\n"
+        ),
+        c="    return z > 0 ? z : alpha * expm1(z);\n",
+        onnx=onnx_formulas.elu,
+        ready_made="elu",
+        constants={"alpha": 1.0},
+    ),
+    BuiltIn(
+        name="softplus",
+        kernel=built_in.softplus,
+        numpy=lambda z: np.logaddexp(0, z),
+        numpy_slope=logistic,
+        least=0.0,
+        greatest=inf,
+        python=(
+            "def {name}(z):\n"
+            "    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(beta * z))) / beta\n"
+        ),
+        c="    return (z > 0 ? z : 0) + log1p(exp(-fabs(beta * z))) / beta;\n",
+        onnx=onnx_formulas.softplus,
+        ready_made="softplus",
+        constants={"beta": 1.0},
+        positive=True,
+    ),
+    BuiltIn(
+        name="silu",
+        kernel=built_in.silu,
+        numpy=lambda z: z * logistic(z),
+        numpy_slope=lambda z: logistic(z) * (1 + z * logistic(-z)),
+        least=-0.2784645427610738,  # at z = -1.2784645427610738
+        greatest=inf,
+        python=(
+            "def {name}(z):\n"
+            "    e = np.exp(-np.abs(beta * z))  # at most 1: never overflows\n"
+            "    return z * np.where(z > 0, 1, e) / (1 + e)\n"
+        ),
+        c=(
+            "    real e = exp(-fabs(beta * z)); /* at most 1: never overflows */\n"
+            "    return z * (z > 0 ? 1 : e) / (1 + e);\n"
+        ),
+        onnx=onnx_formulas.swish,
+        ready_made="swish",
+        constants={"beta": 1.0},
+    ),
+    BuiltIn(
+        name="gelu",
+        kernel=built_in.gelu,
+        numpy=lambda z: z * normal_cdf(z),
+        numpy_slope=lambda z: normal_cdf(z) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi),
+        least=-0.16997120747990369,  # at z = -0.7517915241106872
+        greatest=inf,
+        python=(
+            "def {name}(z):\n"
+            "    erf = [math.erf(number) for number in (z * math.sqrt(0.5)).ravel().tolist()]\n"
+            "    return z * (0.5 * (1 + np.array(erf, dtype=z.dtype).reshape(z.shape)))\n"
+        ),
+        c="    return z * ((real)0.5 * (1 + erf(z * (real)0.70710678118654752)));\n",
+        onnx=onnx_formulas.gelu,
+    ),
+    BuiltIn(
+        name="sin",
+        kernel=built_in.sin,
+        numpy=np.sin,
+        numpy_slope=np.cos,
+        least=-1.0,
+        greatest=1.0,
+        python=("def {name}(z):\n    return np.sin(z)\n"),
+        c="    return sin(z);\n",
+        onnx=lambda graph, z: graph.node("Sin", z),
+    ),
+    BuiltIn(
+        name="exp",
+        kernel=built_in.exp,
+        numpy=np.exp,
+        numpy_slope=np.exp,
+        least=0.0,
+        greatest=inf,
+        python=("def {name}(z):\n    return np.exp(z)\n"),
+        c="    return exp(z);\n",
+        onnx=lambda graph, z: graph.node("Exp", z),
+        positive=True,
+        hidden=False,  # it overflows within a few units
+    ),
+)
+
+# By name, in the order above: all of them, which outputs may use, and those for hidden layers.
+BUILT_IN = {row.name: row for row in ROWS}
+HIDDEN_ACTIVATIONS = {row.name: row for row in ROWS if row.hidden}
+OUTPUT_ACTIVATIONS = BUILT_IN
+POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")  # as a message names them, the usual first
+ROW_OF = {row.formula: row for row in ROWS}  # by formula, for the exports

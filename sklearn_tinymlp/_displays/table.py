@@ -1,0 +1,34 @@
+"""The displays, and what a class must have to be one."""
+
+import inspect
+
+from .importance import RelevanceDisplay
+from .loss_curve import LossCurveDisplay
+from .network import NetworkDisplay
+from .prediction_band import PredictionBandDisplay
+from .training_state import TrainingStateDisplay
+
+DISPLAYS = (
+    LossCurveDisplay,
+    NetworkDisplay,
+    PredictionBandDisplay,
+    RelevanceDisplay,
+    TrainingStateDisplay,
+)
+
+
+def what_lacks(display) -> list[str]:
+    """Say what a class lacks of scikit-learn's contract of a Display, see `docs/extending.md`."""
+    lacks = []
+    if not display.__name__.endswith("Display"):
+        lacks.append("a name that ends in Display")
+    maker = inspect.getattr_static(display, "from_estimator", None)
+    if not isinstance(maker, classmethod):
+        lacks.append("a class method from_estimator")
+    for name in ("from_estimator", "plot"):
+        method = getattr(display, name, None)
+        if not callable(method) or "ax" not in inspect.signature(method).parameters:
+            lacks.append(f"a method {name} that takes ax")
+    if "Examples\n    --------" not in (display.__doc__ or ""):
+        lacks.append("an example in its docstring")
+    return lacks

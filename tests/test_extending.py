@@ -1,0 +1,122 @@
+"""The worked examples of docs/extending.md run, one after the other, in one program."""
+
+import importlib
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._activations.lookup import value_and_slope
+from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF
+from sklearn_tinymlp._diagnosis import diagnose
+from sklearn_tinymlp._diagnosis.cause import check_causes
+from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._solvers.table import SOLVERS
+
+matplotlib = pytest.importorskip("matplotlib", reason="one example draws")
+matplotlib.use("Agg")
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.DOTALL)
+TABLES = (LOSSES, SOLVERS, BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """The names that the page defines; the package's tables are put back afterwards."""
+    before, causes = [dict(table) for table in TABLES], diagnose.CAUSES
+    names = {"__name__": "extending"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        for block in BLOCKS:
+            exec(compile(block, "<docs/extending.md>", "exec"), names)  # no file: numba keeps none
+    yield names
+    importlib.import_module("matplotlib.pyplot").close("all")
+    diagnose.CAUSES = causes
+    for table, entries in zip(TABLES, before, strict=True):
+        table.clear()
+        table.update(entries)
+
+
+def test_the_page_has_its_examples(examples):
+    assert len(BLOCKS) >= 10
+    assert {
+        "MISH",
+        "LOG_COSH",
+        "GRADIENT_DESCENT",
+        "IDLE_UNITS",
+        "ResidualDisplay",
+    } <= examples.keys()
+
+
+def test_kernel_and_formula_of_the_activation_agree(examples):
+    z = np.linspace(-4.0, 4.0, 101)
+    value, slope = value_and_slope("mish", z)
+    np.testing.assert_allclose(value, examples["MISH"].numpy(z), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(slope, examples["MISH"].numpy_slope(z), rtol=1e-7, atol=1e-7)
+    assert examples["MISH"].least == pytest.approx(value.min(), abs=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam", "sgd", "gradient_descent"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_each_solver_trains_with_the_activation(examples, solver):
+    net = TinyMLPRegressor(activation="mish", solver=solver, standardize=True, random_state=0)
+    net.set_params(learning_rate=0.1, batch_size=20).fit(examples["X"], examples["y"])
+    assert net.score(examples["X"], examples["y"]) > 0.5
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_activation_goes_to_onnx(examples):
+    skl2onnx = pytest.importorskip("skl2onnx", reason="skl2onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    importlib.import_module("sklearn_tinymlp.onnx")
+    X = examples["X"].astype(np.float32)  # onnxruntime has Softplus in float32 alone
+    net = TinyMLPRegressor(activation="mish", solver="lbfgs", random_state=0)
+    net.fit(X, examples["y"].astype(np.float32))
+    net.coefs_ = [coef.astype(np.float32) for coef in net.coefs_]
+    net.intercepts_ = [intercept.astype(np.float32) for intercept in net.intercepts_]
+    model = skl2onnx.to_onnx(net, X[:1]).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    predictions = session.run(None, {"X": X})[0].ravel()
+    np.testing.assert_allclose(predictions, net.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_slope_and_curvature_of_the_loss_are_derivatives(examples):
+    loss, rng, step = examples["LOG_COSH"], np.random.default_rng(0), 1e-5
+    y, f = rng.standard_normal((2, 50, 1))
+    slope = (loss.value(y, f + step) - loss.value(y, f - step)) / (2 * step)
+    np.testing.assert_allclose(loss.slope(y, f), slope, rtol=1e-7, atol=1e-9)
+    bend = (loss.slope(y, f + step) - loss.slope(y, f - step)) / (2 * step)
+    np.testing.assert_allclose(loss.curvature(y, f), bend, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam", "sgd", "gradient_descent"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_cosh"])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_each_solver_trains_each_loss(examples, solver, loss):
+    net = TinyMLPRegressor(loss, solver=solver, max_iter=300, batch_size=20, random_state=0)
+    net.set_params(learning_rate=0.3 if solver == "gradient_descent" else 0.02)
+    net.fit(examples["X"], examples["y"])
+    assert net.score(examples["X"], examples["y"]) > 0.5
+    assert net.diagnose(examples["X"], examples["y"]).summary
+
+
+def test_the_loss_is_refused_by_least_squares(examples):
+    with pytest.raises(ValueError, match="solver='lm' .* cannot take loss='log_cosh'"):
+        TinyMLPRegressor("log_cosh", solver="lm").fit(examples["X"], examples["y"])
+
+
+def test_a_solver_that_ends_at_max_iter_warns(examples):
+    net = TinyMLPRegressor(solver="gradient_descent", max_iter=3, random_state=0)
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        net.fit(examples["X"], examples["y"])
+    assert net.n_iter_ == 3 and not net.converged_
+
+
+def test_the_cause_is_refused_until_it_is_tested_and_explained(examples):
+    with pytest.raises(ValueError, match="'idle_units' needs a test that provokes it"):
+        check_causes([examples["IDLE_UNITS"]], provoked=(), healthy=(), page="")
