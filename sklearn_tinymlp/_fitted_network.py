@@ -177,9 +177,11 @@ class FittedNetwork:
         X = X.astype(np.float64, copy=False)
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
-        activations = self._layer_activations
-        architecture = self._architecture()
-        return kernel_network(architecture, activations, "float64"), X
+        architecture, inputs = self._architecture(), self._posterior.inputs
+        if inputs is not None:
+            X = np.ascontiguousarray(X[:, inputs])
+            architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
+        return kernel_network(architecture, self._layer_activations, "float64"), X
 
     _doc_link_module = "sklearn_tinymlp"
     _doc_link_template = html.DOCUMENTATION

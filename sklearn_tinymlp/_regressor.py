@@ -12,6 +12,7 @@ from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
 from ._fit.outcome import Outcome
 from ._fit.plan import Plan
+from ._fit.scouts import on_inputs, scouted
 from ._fit.settings import CONSTRAINTS, Settings, validate
 from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
 from ._fit.train import train
@@ -530,12 +531,16 @@ class TinyMLPRegressor(CallbackSupportMixin, FittedNetwork, RegressorMixin, Base
         plan = Plan.of(settings, data, earlier)
         if plan.weights_are_relative:
             data = data.with_counts()
-        starts = draw(plan, given, random_state_of(self.random_state))
+        random_state = random_state_of(self.random_state)
         scaled, columns = data.scaled(plan.scaling), columns_of(learner)
-        check_before_training(plan, data, scaled, starts)
+        if not given.names:
+            plan = scouted(plan, scaled, random_state)
+        in_use = on_inputs(scaled, plan.inputs)
+        starts = draw(plan, given, random_state)
+        check_before_training(plan, data, in_use, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
-        trained = train(plan, scaled, starts, tasks)
-        outcome = Outcome.of(plan, scaled, starts, trained, columns)
+        trained = train(plan, in_use, starts, tasks)
+        outcome = Outcome.of(plan, in_use, starts, trained, columns)
         warn(outcome, scaled)
         outcome.write_to(self)
         if tasks is not None:

@@ -45,6 +45,7 @@ class Posterior:
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
+    inputs: np.ndarray | None = None  # the columns in use; None for all
 
     def calibrated(self, network, X, y, sample_weight, between) -> "Posterior":
         """Widen the standard deviations to what leaving out each row of the training data shows.

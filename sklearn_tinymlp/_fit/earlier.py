@@ -19,6 +19,7 @@ class Earlier(NamedTuple):
     stochastic_state: StochasticState | None  # of sgd and adam
     n_seen: int  # `t_`
     best_validation_score: float | None
+    grouping: str  # of its penalties
 
     @classmethod
     def of(cls, estimator) -> "Earlier | None":
@@ -33,4 +34,5 @@ class Earlier(NamedTuple):
             estimator._stochastic_state,
             estimator.t_,
             estimator.best_validation_score_,
+            getattr(estimator, "_grouping", "one"),  # a file of an earlier release has none
         )

@@ -9,22 +9,24 @@ from .plan import Plan
 
 def raw_weights(plan: Plan, theta) -> np.ndarray:
     """Fold the scaling into weights found on scaled data."""
+    theta = plan.with_all_inputs(theta)
     if plan.scaling is not None:
         with np.errstate(over="ignore", invalid="ignore"):
-            theta = plan.scaling.fold(plan.architecture, theta)
+            theta = plan.scaling.fold(plan.full_architecture, theta)
     with np.errstate(over="ignore"):
         return theta.astype(plan.dtype, copy=False)
 
 
 def predicting_attributes(plan: Plan, columns, weights) -> dict[str, Any]:
     """Give the attributes that `predict` reads."""
-    coefs, intercepts = plan.architecture.unpack(weights)
+    architecture = plan.full_architecture
+    coefs, intercepts = architecture.unpack(weights)
     return {
         **columns,
         "coefs_": coefs,
         "intercepts_": intercepts,
-        "n_parameters_": plan.architecture.n_parameters,
-        "n_outputs_": plan.architecture.units[-1],
+        "n_parameters_": architecture.n_parameters,
+        "n_outputs_": architecture.units[-1],
         "_layer_activations": plan.settings.activations,
         "_loss": plan.settings.loss.name,
         "_scaling": plan.scaling,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._activations.lookup import name_of
+from .._bayes.groups import group_names
 from .._bayes.posterior import Posterior
 from .._solvers.monitor import Record, Solution, StopReason
 from .advice import rate_advice
@@ -16,6 +17,9 @@ from .posterior import posterior_of, scaling_or_identity
 from .restarts import summary
 from .starts import Start
 from .train import Trained, rank
+
+# Nats by which a reference must be better than the network before the network is disbelieved.
+COLLAPSED = 10.0
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,23 @@ class Outcome:
         return target == -np.inf or bool(self.solution.loss <= target)
 
     @property
+    def collapsed(self) -> bool:
+        """Whether the evidence calls noise what a cheap reference predicts of rows left out.
+
+        In nats, n / 2 times the logarithm of the ratio of the errors left over: a reference that is
+        better by chance is so by a few.
+        """
+        state = self.solution.state
+        if not self.plan.by_evidence or state is None or not state.reference > state.explained:
+            return False
+        ratio = (1.0 - state.explained) / max(1.0 - state.reference, np.finfo(float).tiny)
+        return bool(0.5 * state.n_samples * np.log(ratio) > COLLAPSED)
+
+    @property
     def converged(self) -> bool:
         """Whether training ended for a good reason, at the target where there is one."""
         reason = self.solution.reason
-        if reason is None or not reason.converged:
+        if reason is None or not reason.converged or self.collapsed:
             return False
         return reason is StopReason.VALIDATION or self.reached
 
@@ -110,6 +127,7 @@ class Outcome:
             "starts_": self.starts,
             "_record": record,
             "_posterior": self.posterior,
+            "_grouping": plan.grouping,
             **self._hyperparameters(),
         }
 
@@ -154,17 +172,33 @@ class Outcome:
         plan, solution = self.plan, self.solution
         if not plan.by_evidence or solution.state is None:
             nothing = "noise_std_", "n_effective_parameters_", "log_evidence_", "feature_relevance_"
-            return {"alpha_": plan.alpha, **dict.fromkeys(nothing)}
+            return {"alpha_": plan.alpha, "alpha_groups_": None, **dict.fromkeys(nothing)}
         state, scaling = solution.state, scaling_or_identity(plan)
         noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-        first_coefs = plan.architecture.unpack(solution.theta)[0][0]
+        first_coefs = plan.full_architecture.unpack(plan.with_all_inputs(solution.theta))[0][0]
         relevance = np.sqrt(np.mean(first_coefs**2, axis=1))
         # The evidence is that of standardised y, a density: the scale comes in once a sample.
         in_units_of_y = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {
-            "alpha_": state.hyper.alpha,
+            "alpha_": self._alpha_of_all_inputs(state.hyper.alpha),
+            "alpha_groups_": group_names(
+                plan.full_architecture, plan.grouping, self._input_names()
+            ),
             "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
             "n_effective_parameters_": float(state.gamma.sum()),
             "log_evidence_": solution.log_evidence - in_units_of_y,
             "feature_relevance_": relevance / max(relevance.sum(), np.finfo(float).tiny),
         }
+
+    def _input_names(self) -> list[str]:
+        names = self.columns.get("feature_names_in_")
+        return [f"x{k}" for k in range(self.plan.n_inputs)] if names is None else list(names)
+
+    def _alpha_of_all_inputs(self, alpha) -> np.ndarray:
+        """Give inputs that are out of use an infinite penalty."""
+        if self.plan.inputs is None:
+            return alpha
+        n_used = len(self.plan.inputs)
+        of_inputs = np.full(self.plan.n_inputs, np.inf)
+        of_inputs[self.plan.inputs] = alpha[:n_used]
+        return np.concatenate([of_inputs, alpha[n_used:]])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._bayes.groups import weight_groups
+from .._bayes.groups import GROUPINGS
 from .._engine import kernels
 from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
@@ -46,8 +46,12 @@ class Plan:
     solver: Solver
     scaling: Scaling | None  # from raw data to what is trained on
     dtype: np.dtype  # of the data, and of the fitted weights
+    n_inputs: int
     n_training: int  # rows
     earlier: Earlier | None  # the fit that this one continues
+    grouping: str  # by the evidence: which weights share a penalty, see `_bayes.groups`
+    inputs: np.ndarray | None = None  # those in use; None for all
+    beginning: np.ndarray | None = None  # weights to start from, where scouts have found some
 
     @classmethod
     def of(cls, settings: Settings, data: Data, earlier: Earlier | None) -> "Plan":
@@ -68,8 +72,10 @@ class Plan:
             solver,
             choose_scaling(settings, data, earlier),
             data.X.dtype,
+            data.X.shape[1],
             _rows_to_train_on(settings, solver, data),
             earlier,
+            earlier.grouping if earlier is not None else settings.grouping or "one",
         )
 
     @property
@@ -83,6 +89,23 @@ class Plan:
         if self.settings.alpha is not None:
             return self.settings.alpha
         return 0.0 if self.by_evidence else DEFAULT_ALPHA
+
+    @property
+    def full_architecture(self) -> Architecture:
+        """The network with all inputs, those out of use included."""
+        if self.inputs is None:
+            return self.architecture
+        hidden_and_output = self.architecture.units[1:]
+        return Architecture((self.n_inputs, *hidden_and_output), self.settings.bias)
+
+    def with_all_inputs(self, theta) -> np.ndarray:
+        """Give inputs that are out of use weights of zero."""
+        if self.inputs is None:
+            return theta
+        coefs, intercepts = self.architecture.unpack(theta)
+        first = np.zeros((self.n_inputs, coefs[0].shape[1]), theta.dtype)
+        first[self.inputs] = coefs[0]
+        return self.full_architecture.pack([first, *coefs[1:]], intercepts, theta.dtype)
 
     @property
     def weights_are_relative(self) -> bool:
@@ -130,7 +153,7 @@ class Plan:
             tol=settings.tol,
             max_fun=settings.params["max_fun"],
             alpha_by_evidence=self.by_evidence,
-            groups=weight_groups(self.architecture) if self.by_evidence else None,
+            groups=GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None,
             stochastic=self._rates(),
             batch_size=self.batch_size,
             shuffle=bool(settings.params["shuffle"]),
@@ -177,13 +200,17 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
     if asked is not None:
         return asked
     n_samples, n_outputs = data.y.shape
+    if loss.least_squares and not negative and suits_lm(n_parameters, n_samples, n_outputs):
+        return SOLVERS["lm"]
+    return SOLVERS["lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"]
+
+
+def suits_lm(n_parameters, n_samples, n_outputs) -> bool:
+    """Whether an iteration of Levenberg-Marquardt is cheap, by parameters or by residuals."""
     n_residuals = n_samples * n_outputs
     work = n_residuals * n_parameters * min(n_residuals, n_parameters)
     numbers = (n_outputs + 3) * n_parameters**2
-    small = n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
-    if loss.least_squares and small and not negative:
-        return SOLVERS["lm"]
-    return SOLVERS["lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"]
+    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
 
 
 def choose_scaling(settings: Settings, data: Data, earlier: Earlier | None) -> Scaling | None:

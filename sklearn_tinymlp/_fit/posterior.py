@@ -75,7 +75,7 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     gauss_newton_picture = gauss_newton(Objective(network, samples, 0.0), solution.theta, between)
     factor = cholesky_factor(gauss_newton_picture, state.hyper, state.groups)
     noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-    posterior = Posterior(solution.theta, factor, noise, scaling.y_scale)
+    posterior = Posterior(solution.theta, factor, noise, scaling.y_scale, inputs=plan.inputs)
     X = data.X.astype(np.float64, copy=False)
     return posterior.calibrated(network, X, data.y, data.sample_weight, between)
 
@@ -91,7 +91,7 @@ def why_none(fitted) -> str:
         )
     if fitted.early_stopping:
         return "set early_stopping=False: with it the validation set chooses the weights."
-    if isinstance(fitted.alpha_, float) and fitted.alpha != "auto":
+    if isinstance(fitted.alpha_, float) and not isinstance(fitted.alpha, str):
         return f"set alpha='auto'. This network was fitted with alpha={fitted.alpha!r}."
     if fitted.n_parameters_ > MOST_PARAMETERS:
         return (

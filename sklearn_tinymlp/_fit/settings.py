@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, InvalidParameterError, Opt
 from .._activations.lookup import is_positive
 from .._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from .._activations.users_own import Activation
+from .._bayes.groups import GROUPINGS
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._solvers.solver import Solver
@@ -29,7 +30,7 @@ CONSTRAINTS = {
     "bias": ["boolean"],
     "output_activation": [StrOptions({"auto"}), StrOptions(OUTPUT_ACTIVATIONS.keys()), Activation],
     "solver": [StrOptions({"auto"}), StrOptions(SOLVERS.keys())],
-    "alpha": [StrOptions({"auto"}), NOT_NEGATIVE],
+    "alpha": [StrOptions({"auto", *GROUPINGS}), NOT_NEGATIVE],
     "standardize": [StrOptions({"auto"}), "boolean"],
     "init": [StrOptions(set(INITIALIZERS))],
     "n_init": [AT_LEAST_ONE],
@@ -91,6 +92,7 @@ class Settings:
     activations: tuple[str | Activation, ...]  # one a layer, the output's last
     solver: Solver | None  # None: by cost
     alpha: float | None  # None: from the data, where the solver can
+    grouping: str | None  # which weights then share a penalty; None: from the data too
     standardize: bool | None  # None: where the solver wants it
     bias: bool
     n_init: int
@@ -130,6 +132,7 @@ class Settings:
             activations=activations,
             solver=SOLVERS.get(params["solver"]),
             alpha=None if alpha is None else float(alpha),
+            grouping=params["alpha"] if alpha is None and params["alpha"] != "auto" else None,
             standardize=None if standardize is None else bool(standardize),
             bias=bool(params["bias"]),
             n_init=params["n_init"],

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from .._activations.users_own import raise_caught
 from .._engine.objective import Objective
@@ -14,6 +15,7 @@ from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .callbacks import FitTasks
 from .data import Data
 from .plan import Plan
+from .random_features import random_features
 from .restarts import train_all
 from .starts import Start
 
@@ -56,7 +58,13 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state
     objective = plan.objective(data)
     theta = theta.astype(plan.dtype).astype(plan.working_dtype)
     monitor = _monitor(plan, objective, theta, interruption, watcher)
-    solution = plan.solver.solve(objective, theta, monitor, plan.options(random_state))
+    options = plan.options(random_state)
+    if plan.by_evidence and not sparse.issparse(data.X):
+        activations = plan.settings.activations
+        draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
+        second = partial(random_features, plan.architecture, activations, data.X, data.y, draw)
+        options = options._replace(second_start=second)
+    solution = plan.solver.solve(objective, theta, monitor, options)
     raise_caught()
     if watcher is not None and watcher.end_start(solution.theta):
         interruption.set()  # the starts to come are left out

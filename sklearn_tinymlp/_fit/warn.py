@@ -94,6 +94,13 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
             message = f"loss_tol={plan.settings.loss_tol:g} was not reached. {reason.sentence}"
         elif not reason.converged:
             message = reason.sentence
+        elif outcome.collapsed:
+            state = solution.state
+            message = (
+                f"The network explains {state.explained:.0%} of the variance of y, and calls the "
+                f"rest noise, but random features explain {state.reference:.0%} of it in rows left "
+                "out. Try n_init=10, or more units."
+            )
         elif learned_nothing(plan, data, solution):
             message = f"{reason.sentence} But the predictions are no better than the mean of y."
     if message is None:
@@ -101,7 +108,8 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
     lines = [" ".join(message.split())]
     if _is_ignored(ConvergenceWarning, lines[0]):  # its diagnosis can be spared
         return lines[0]
-    theta, params = solution.theta.astype(np.float64), plan.settings.params
+    theta = plan.with_all_inputs(solution.theta).astype(np.float64)
+    params = plan.settings.params
     fit = describe(outcome.attributes(), params, theta, data)
     found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
     target = params["loss_tol"]

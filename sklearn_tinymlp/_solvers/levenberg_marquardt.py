@@ -7,13 +7,15 @@ A step solves
 
 for S(theta) of `_bayes.evidence`. It is accepted when S falls, and mu follows the ratio of the
 actual to the predicted fall by Nielsen's rule ("Damping parameter in Marquardt's method", 1999, eq.
-2.5), which needs fewer factorisations than factors of ten. Between accepted steps the evidence re-
-estimates alpha and beta. The loop is compiled (`kernels.run_levenberg_marquardt`); here it is
+2.5), which needs fewer factorisations than factors of ten. Between accepted steps the evidence
+re-estimates alpha and beta. The loop is compiled (`kernels.run_levenberg_marquardt`); here it is
 begun, called for some 20 ms at a time, and watched.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +65,14 @@ ITERATIONS_PER_CALL = 256
 FIRST_BUDGET = 2e7
 
 
+# What ends a search from outside: no other one is begun then.
+ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL)
+
+# A fit that determines less than this share of its parameters is doubted. Of waves taken for noise
+# it is below a tenth, of most real sets tried a quarter to a half.
+DOUBTFUL = 0.25
+
+
 class State(NamedTuple):
     """What the evidence says of a solution."""
 
@@ -70,6 +80,8 @@ class State(NamedTuple):
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
     groups: np.ndarray  # (n_parameters,)
     n_samples: float
+    explained: float = np.nan  # share of the variance, where the fit was doubted
+    reference: float = np.nan  # what a cheap fit explains of rows left out
 
 
 def evidence_routines(*, dual: bool) -> kernels.EvidenceRoutines:
@@ -282,6 +294,31 @@ def solve_penalised(
     return solve(objective, theta, monitor, groups=groups, hyper=hyper, tol=tol, estimate=False)
 
 
+def search_by_evidence(
+    objective: Objective,
+    theta: np.ndarray,
+    monitor: Monitor,
+    *,
+    groups: np.ndarray,
+    tol: float,
+    warm_up: int = 0,
+) -> Solution:
+    """Go from one start to a maximum of the evidence, with the usual first alpha and beta."""
+    n_outputs, variance = objective.training.y.shape[1], objective.variance()
+    alpha, beta = np.full(groups.max() + 1, FIRST_ALPHA), np.full(n_outputs, FIRST_BETA / variance)
+    return solve(
+        objective,
+        theta,
+        monitor,
+        groups=groups,
+        hyper=Hyperparameters(alpha, beta),
+        tol=tol,
+        estimate=True,
+        warm_up=warm_up,
+        variance=variance,
+    )
+
+
 def solve_by_evidence(
     objective: Objective,
     theta: np.ndarray,
@@ -289,36 +326,57 @@ def solve_by_evidence(
     *,
     groups: np.ndarray,
     tol: float,
+    second_start: Callable | None = None,
 ) -> Solution:
-    """Find the network of the greatest evidence from one start.
+    """Find the network of the greatest evidence from one start, or from a second one.
 
     Re-estimating alpha and beta from the first step can end where all is noise (three points, one
     start in two); `WARM_UP` steps at the first alpha and beta never do, but overfit noisy data.
     The evidence tells such ends apart, so on few samples, or where the first fit has ended with
     next to no effective parameters, both are tried and the better evidence is kept.
+
+    A fit that determines few of its parameters may also have begun with units too straight for the
+    data. `second_start`, called then alone, gives another start, and the share of the variance that
+    it explains of rows left out, by which the end is judged later.
     """
-    n_outputs = objective.training.y.shape[1]
-    variance = objective.variance()
-    alpha, beta = np.full(groups.max() + 1, FIRST_ALPHA), np.full(n_outputs, FIRST_BETA / variance)
-    options = {
-        "groups": groups,
-        "hyper": Hyperparameters(alpha, beta),
-        "tol": tol,
-        "estimate": True,
-        "variance": variance,
-    }
-    second = replace(monitor, record=Record())
-    solution = solve(objective, theta, monitor, **options)
-    if solution.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL):
+    fresh = partial(replace, monitor)
+    search = partial(search_by_evidence, objective, groups=groups, tol=tol)
+    solution = search(theta, monitor)
+    if solution.reason in ENDED_BY_OTHERS:
         return solution
     few = objective.training.weight_sum <= FEW_SAMPLES
-    if few or solution.state is None or solution.state.gamma.sum() < 2.0:
-        other = solve(objective, theta, second, warm_up=WARM_UP, **options)
-        better = other if _merit(other) > _merit(solution) else solution
-        if other.reason in (StopReason.INTERRUPTED, StopReason.CALLBACK):
-            return better._replace(reason=other.reason)  # what was asked for is heard
-        return other if other.reason is StopReason.LOSS_TOL else better
+    if few or _share_determined(solution) * theta.size < 2.0:
+        other = search(theta, fresh(record=Record()), warm_up=WARM_UP)
+        solution = _better(solution, other)
+        if solution.reason in ENDED_BY_OTHERS:
+            return solution
+    if second_start is not None and _share_determined(solution) < DOUBTFUL:
+        start = second_start()
+        solution = _better(solution, search(start.theta, fresh(record=Record())))
+        if solution.state is not None:
+            shares = objective.errors(solution.theta) / objective.spread()
+            state = solution.state._replace(
+                explained=1.0 - float(shares.mean()), reference=start.explained
+            )
+            solution = solution._replace(state=state)
     return solution
+
+
+def _share_determined(solution) -> float:
+    """Give the share of the parameters that the data determine; 0 where it is not known."""
+    if solution.state is None:
+        return 0.0
+    return float(solution.state.gamma.sum()) / solution.theta.size
+
+
+def _better(one, other) -> Solution:
+    """Keep the better solution; what a user, a callback or a target asks for is heard."""
+    if other.reason is StopReason.LOSS_TOL:
+        return other
+    better = other if _merit(other) > _merit(one) else one
+    if other.reason in ENDED_BY_OTHERS:
+        return better._replace(reason=other.reason)
+    return better
 
 
 def _merit(solution) -> tuple[float, float]:
@@ -329,7 +387,14 @@ def _merit(solution) -> tuple[float, float]:
 def run(objective, theta, monitor, options: Options) -> Solution:
     """Find the penalty by the evidence, or take that of the objective."""
     if options.alpha_by_evidence:
-        return solve_by_evidence(objective, theta, monitor, groups=options.groups, tol=options.tol)
+        return solve_by_evidence(
+            objective,
+            theta,
+            monitor,
+            groups=options.groups,
+            tol=options.tol,
+            second_start=options.second_start,
+        )
     return solve_penalised(objective, theta, monitor, tol=options.tol)
 
 

@@ -1,0 +1,186 @@
+"""Small networks sent ahead: which inputs matter, and whether a penalty for each input pays.
+
+A network of a few units is trained in hundredths of a second, with one penalty for all weights
+and with one an input. Where the latter has the greater evidence, its own charge taken off
+(`_bayes.groups`), inputs whose weights the data do not determine are left out of the network that
+is then trained: they take no time, and nothing can be fitted to them.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from .._bayes.groups import GROUPINGS, charge
+from .._engine.architecture import Architecture
+from .._engine.objective import Objective, kernel_network
+from .._machine.threads import single_threaded_blas
+from .._solvers.levenberg_marquardt import search_by_evidence
+from .._solvers.monitor import Monitor, Record
+from .._solvers.table import SOLVERS
+from .data import Data
+from .plan import LM_WORK, Plan, suits_lm
+from .random_features import random_features
+
+UNITS, ACTIVATIONS = 5, ("tanh", "identity")
+
+# Half of the starts from random features find a good minimum on the hardest data tried, products of
+# inputs among 45 to 60: of four one in sixteen fits misses it.
+N_SCOUTS, MOST_ITERATIONS = 4, 200
+
+# With one penalty the starts end alike.
+N_WITH_ONE_PENALTY = 2
+
+# Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
+LEAST_ROWS, MOST_ROWS = 20, 2000
+
+# A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
+# data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
+NATS, NATS_A_ROW = 10.0, 0.05
+
+# An input is idle where the data determine less than a tenth of a weight of it, of five.
+IDLE = 0.1
+
+
+class Report(NamedTuple):
+    """What the scouts have found."""
+
+    grouping: str  # 'one' or 'input'
+    alive: np.ndarray  # the inputs that matter, those first of which the data determine most
+    architecture: Architecture  # of the scouts
+    theta: np.ndarray  # of the best
+
+
+def scout(data: Data, random_state) -> Report | None:
+    """Train scouts on standardised data; None where the evidence could not be computed."""
+    if len(data.y) > MOST_ROWS:
+        rows = np.sort(random_state.permutation(len(data.y))[:MOST_ROWS])
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        data = Data(data.X[rows], data.y[rows], weight)
+    architecture = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
+    samples = data.samples(np.dtype(np.float64))
+    objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
+    best = dict.fromkeys(("one", "input"), (-np.inf, None))
+    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
+    with single_threaded_blas():
+        for number in range(N_SCOUTS):
+            start = random_features(architecture, ACTIVATIONS, X, y, random_state)
+            for grouping, (merit, _) in best.items():
+                if grouping == "one" and number >= N_WITH_ONE_PENALTY:
+                    continue
+                solution = search_by_evidence(
+                    objective,
+                    start.theta,
+                    Monitor(MOST_ITERATIONS, Record()),
+                    groups=GROUPINGS[grouping](architecture),
+                    tol=1e-4,
+                )
+                found = merit_of(solution)
+                if found > merit:
+                    best[grouping] = found, solution
+    (of_one, one), (of_input, by_input) = best["one"], best["input"]
+    if of_input > of_one + max(NATS, NATS_A_ROW * len(y)):
+        determined = by_input.state.gamma[: X.shape[1]]
+        alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
+        if len(alive):
+            return Report("input", alive, architecture, by_input.theta)
+    return None if one is None else Report("one", np.arange(X.shape[1]), architecture, one.theta)
+
+
+def merit_of(solution) -> float:
+    """Give the log evidence less what its penalties cost; -inf where there is none."""
+    if solution.state is None or not np.isfinite(solution.log_evidence):
+        return -np.inf
+    return solution.log_evidence - charge(solution.state.gamma)
+
+
+def embedded(report: Report, inputs, architecture: Architecture, data: Data, random_state):
+    """Put the best scout's units into a wider network of the same form.
+
+    The further units are drawn from random features, and have no say at first.
+
+    Parameters
+    ----------
+    report : Report
+    inputs : ndarray of int
+        Those that the network has.
+    architecture : Architecture
+        That of the network.
+    data : Data
+        On these inputs, in the units of training.
+    random_state : RandomState
+    """
+    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
+    drawn = random_features(architecture, ACTIVATIONS, X, y, random_state)
+    coefs, intercepts = architecture.unpack(drawn.theta.copy())
+    of_scout, intercepts_of_scout = report.architecture.unpack(report.theta)
+    coefs[0][:, :UNITS], intercepts[0][:UNITS] = of_scout[0][inputs], intercepts_of_scout[0]
+    coefs[1][:UNITS], coefs[1][UNITS:] = of_scout[1], 0.0
+    return architecture.pack(coefs, [intercepts[0], intercepts_of_scout[1]], np.float64)
+
+
+def scouted(plan: Plan, data: Data, random_state) -> Plan:
+    """Revise a plan by what scouts find; the same plan where it is not theirs to decide.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : Data
+        In the units of training.
+    random_state : RandomState
+        Left as it is.
+    """
+    settings = plan.settings
+    its_own_choice = settings.alpha is None and settings.grouping is None and plan.earlier is None
+    by_lm = settings.solver is None or settings.solver.least_squares
+    if not (its_own_choice and by_lm and settings.loss.least_squares and settings.bias):
+        return plan
+    if settings.early_stopping or plan.scaling is None or not _can_be_scouted(data):
+        return plan
+    own = np.random.RandomState()
+    own.set_state(random_state.get_state())
+    report = scout(data, own)
+    if report is None or report.grouping == "one":
+        return plan
+    inputs, further_units = report.alive, plan.architecture.units[1:]
+    while settings.solver is None and not suits_lm(
+        Architecture((len(inputs), *further_units)).n_parameters, *data.y.shape
+    ):
+        if len(inputs) == 1:
+            return plan  # the network itself is too large
+        inputs = inputs[:-1]
+    inputs = np.sort(inputs)
+    architecture, beginning = Architecture((len(inputs), *further_units)), None
+    in_use = on_inputs(data, inputs)
+    same_form = len(further_units) == 2 and further_units[0] >= UNITS
+    if same_form and tuple(settings.activations) == ACTIVATIONS:
+        beginning = embedded(report, inputs, architecture, in_use, own)
+    return replace(
+        plan,
+        architecture=architecture,
+        solver=SOLVERS["lm"],
+        grouping=report.grouping,
+        inputs=inputs if len(inputs) < plan.n_inputs else None,
+        beginning=beginning,
+    )
+
+
+def _can_be_scouted(data: Data) -> bool:
+    """Whether there are several dense inputs, rows to tell them apart, and time."""
+    n_inputs, n_samples = data.X.shape[1], min(len(data.y), MOST_ROWS)
+    if sparse.issparse(data.X) or n_inputs < 2 or n_samples < LEAST_ROWS:
+        return False
+    if data.sample_weight is not None and data.sample_weight.min() < 0:
+        return False
+    architecture = Architecture((n_inputs, UNITS, data.y.shape[1]))
+    n_residuals, n_parameters = n_samples * data.y.shape[1], architecture.n_parameters
+    return n_residuals * n_parameters * min(n_residuals, n_parameters) <= LM_WORK
+
+
+def on_inputs(data: Data, columns: np.ndarray | None) -> Data:
+    """Leave all other inputs out."""
+    if columns is None:
+        return data
+    validation = None if data.validation is None else on_inputs(data.validation, columns)
+    return replace(data, X=np.ascontiguousarray(data.X[:, columns]), validation=validation)
