@@ -629,7 +629,7 @@ def rounding_of_a_loss(loss):
     A residual r that is off by e changes half its square by r e + e^2 / 2, and r is about
     sqrt(2 loss): a loss of 1e-19 is known to four digits, one of 1e-28 to none.
     """
-    e = 64 * np.finfo(np.float64).eps
+    e = 128 * np.finfo(np.float64).eps
     return np.sqrt(2.0 * loss) * e + 0.5 * e**2
 
 
