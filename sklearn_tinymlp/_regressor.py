@@ -414,7 +414,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample.
+            Weight of each sample. Whole numbers say how often a row counts. Of others only the
+            ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``: they take the
+            number of rows with a weight for the number of observations. The other solvers take
+            weights as they are, as MLPRegressor.
 
         X_val, y_val, sample_weight_val : array-likes, default=None
             A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
@@ -525,6 +528,8 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             reset=earlier is None,
         )
         plan = Plan.of(settings, data, earlier)
+        if plan.weights_are_relative:
+            data = data.with_counts()
         starts = draw(plan, given, random_state_of(self.random_state))
         scaled, columns = data.scaled(plan.scaling), columns_of(learner)
         check_before_training(plan, data, scaled, starts)

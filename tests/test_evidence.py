@@ -2,7 +2,9 @@ import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 from scipy import stats
+from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge
@@ -396,3 +398,30 @@ def test_intervals_by_weights_of_one_are_those_without_weights():
         unweighted = posterior._conformal_quantile(z.copy(), None)
         assert unweighted == posterior._conformal_quantile(z, np.ones(n))
         assert (unweighted > 0) == (n >= 19)
+
+
+@pytest.mark.parametrize("solver", ["auto", "lm"])
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.1, 7.3, 1e3, 1e6])
+def test_of_weights_that_are_no_counts_only_the_ratios_matter(scale, solver):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 6, (80, 1))
+    y = np.sin(X.ravel()) + 0.1 * rng.standard_normal(80)
+    weight = rng.uniform(0.5, 1.5, 80)
+    weight[:5] = 0.0
+    net = TinyMLPRegressor(solver=solver, random_state=0)
+    one, other = (clone(net).fit(X, y, sample_weight=w) for w in (weight, scale * weight))
+    assert_allclose(one.predict(X), other.predict(X), rtol=1e-6)
+    assert_allclose(*(n.predict(X, return_std=True)[1] for n in (one, other)), rtol=1e-4)
+    assert one.noise_std_ == pytest.approx(0.1, rel=0.3)
+
+
+def test_weights_that_are_counts_repeat_their_rows():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 6, (60, 1))
+    y = np.sin(X.ravel()) + 0.1 * rng.standard_normal(60)
+    count = rng.integers(0, 4, 60)
+    net = TinyMLPRegressor(random_state=0)
+    weighted = clone(net).fit(X, y, sample_weight=count.astype(float))
+    repeated = clone(net).fit(np.repeat(X, count, axis=0), np.repeat(y, count))
+    assert weighted.noise_std_ == pytest.approx(repeated.noise_std_, rel=1e-3)
+    assert weighted.log_evidence_ == pytest.approx(repeated.log_evidence_, abs=0.5)

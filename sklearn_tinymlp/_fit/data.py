@@ -70,6 +70,19 @@ class Data:
         held_out = replace(held_out, X=held_out.X.astype(data.X.dtype, copy=False))
         return replace(data, validation=held_out)
 
+    def with_counts(self) -> "Data":
+        """Make the weights sum to the number of rows that have one, unless they are counts.
+
+        The evidence takes the sum of the weights for the number of observations. Whole numbers say
+        how often a row was seen; of others, the accuracy of a measurement, say, or the share of a
+        population, only the ratios are known.
+        """
+        weight = self.sample_weight
+        if weight is None or weight.min() < 0 or (weight == np.floor(weight)).all():
+            return self
+        n_rows, total = np.count_nonzero(weight), weight.sum(dtype=np.float64)
+        return replace(self, sample_weight=(weight * (n_rows / total)).astype(weight.dtype))
+
     def scaled(self, scaling: Scaling | None) -> "Data":
         """Apply a scaling to all that is there."""
         if scaling is None:

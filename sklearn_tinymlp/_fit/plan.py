@@ -85,6 +85,11 @@ class Plan:
         return 0.0 if self.by_evidence else DEFAULT_ALPHA
 
     @property
+    def weights_are_relative(self) -> bool:
+        """Whether only the ratios of weights count; a named solver takes them as MLPRegressor."""
+        return self.by_evidence or self.settings.solver is None
+
+    @property
     def working_dtype(self) -> np.dtype:
         """Second-order steps need float64; scikit-learn's lbfgs too computes in it."""
         return self.dtype if self.solver.float32 else np.dtype(np.float64)
