@@ -36,7 +36,7 @@ def unchanged_on_error(estimator):
         raise
 
 
-class TinyMLPRegressor(CallbackSupportMixin, FittedNetwork, RegressorMixin, BaseEstimator):
+class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Small multi-layer perceptron regressor, compiled.
 
     A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
