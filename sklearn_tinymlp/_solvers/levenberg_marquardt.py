@@ -339,20 +339,21 @@ def solve_by_evidence(
     data. `second_start`, called then alone, gives another start, and the share of the variance that
     it explains of rows left out, by which the end is judged later.
     """
-    fresh = partial(replace, monitor)
+    # Before the first search counts its iterations.
+    for_second, for_third = (replace(monitor, record=Record()) for _ in range(2))
     search = partial(search_by_evidence, objective, groups=groups, tol=tol)
     solution = search(theta, monitor)
     if solution.reason in ENDED_BY_OTHERS:
         return solution
     few = objective.training.weight_sum <= FEW_SAMPLES
     if few or _share_determined(solution) * theta.size < 2.0:
-        other = search(theta, fresh(record=Record()), warm_up=WARM_UP)
+        other = search(theta, for_second, warm_up=WARM_UP)
         solution = _better(solution, other)
         if solution.reason in ENDED_BY_OTHERS:
             return solution
     if second_start is not None and _share_determined(solution) < DOUBTFUL:
         start = second_start()
-        solution = _better(solution, search(start.theta, fresh(record=Record())))
+        solution = _better(solution, search(start.theta, for_third))
         if solution.state is not None:
             shares = objective.errors(solution.theta) / objective.spread()
             state = solution.state._replace(
