@@ -77,15 +77,19 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
         'lm' is Levenberg-Marquardt, for the squared error. With P parameters, K outputs and
-        R = samples times K, 'auto' takes 'lm' where P <= 1000, (K + 3) P^2 <= 8 million (64 MB)
-        and R P min(R, P) <= 300 million, else 'lbfgs' where samples times P are at most 3
-        million, else 'adam'; `solver_` says which. The others are those of MLPRegressor.
+        R = samples times K, 'auto' takes 'lm' where P <= 1400, (K + 3) P^2 <= 8 million (64 MB)
+        and R P min(R, P) <= 4 billion, else 'lbfgs' where samples times P are at most 3
+        million, else 'adam'; `solver_` says which. Where many inputs are idle, P is that of the
+        network without them. The others are those of MLPRegressor.
 
-    alpha : float or 'auto', default='auto'
+    alpha : float or {'auto', 'one', 'layer', 'input'}, default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds the penalty of all weights, and that of the output layer's intercepts, by the
-        evidence (MacKay 1992), and the others take 1e-4.
+        finds it by the evidence (MacKay 1992), and the others take 1e-4. The evidence sets one
+        penalty for all weights, or one for those of each input: small networks sent ahead say
+        whether that pays, and inputs that tell nothing are then left out. 'one', 'layer' (one
+        for the coefs of each layer) and 'input' ask for a grouping of the weights; the output
+        layer's intercepts always have a penalty of their own.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -223,7 +227,11 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     alpha_ : float or ndarray of shape (n_groups,)
         The strength of the penalty used. By the evidence the precision of the weights, on
-        standardised data: that of all but the output layer's intercepts, and that of these.
+        standardised data, of each group in `alpha_groups_`. It is infinite for an input that is
+        left out.
+
+    alpha_groups_ : list of str
+        What each entry of `alpha_` holds for. None where `alpha_` is a number.
 
     noise_std_ : float or ndarray of shape (n_outputs,)
         Standard deviation of the noise in the units of y. This and the next three are None where

@@ -16,12 +16,12 @@ from .earlier import Earlier
 from .scaling import Scaling
 from .settings import Settings
 
-# solver="auto", by `python -m benchmarks.solver_choice` (docs/solvers.md): to the loss that lbfgs
-# has after 200 iterations lm is the fastest up to this many multiply-adds an iteration, whether
-# the parameters are few or the residuals. Its matrices, outputs + 3 of them with the number of
-# parameters squared, take at most 64 MB.
-LM_WORK = 300_000_000
-LM_PARAMETERS = 1000
+# solver="auto" takes lm up to this many multiply-adds an iteration, whether the parameters are few
+# or the residuals: a third of a second on one core, some ten seconds a fit. Others are faster from
+# 300 million on (docs/solvers.md), but only lm sets its penalty from the data, which is worth more.
+# Its matrices, outputs + 3 of them with the number of parameters squared, take at most 64 MB.
+LM_WORK = 4_000_000_000
+LM_PARAMETERS = 1400
 LM_NUMBERS = 8_000_000
 
 # ... then lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long

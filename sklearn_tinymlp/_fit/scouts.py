@@ -20,7 +20,7 @@ from .._solvers.levenberg_marquardt import search_by_evidence
 from .._solvers.monitor import Monitor, Record
 from .._solvers.table import SOLVERS
 from .data import Data
-from .plan import LM_WORK, Plan, suits_lm
+from .plan import Plan, suits_lm
 from .random_features import random_features
 
 UNITS, ACTIVATIONS = 5, ("tanh", "identity")
@@ -34,6 +34,9 @@ N_WITH_ONE_PENALTY = 2
 
 # Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
 LEAST_ROWS, MOST_ROWS = 20, 2000
+
+# Multiply-adds of an iteration: scouts must cost little beside the network that follows them.
+MOST_WORK = 300_000_000
 
 # A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
 # data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
@@ -175,7 +178,7 @@ def _can_be_scouted(data: Data) -> bool:
         return False
     architecture = Architecture((n_inputs, UNITS, data.y.shape[1]))
     n_residuals, n_parameters = n_samples * data.y.shape[1], architecture.n_parameters
-    return n_residuals * n_parameters * min(n_residuals, n_parameters) <= LM_WORK
+    return n_residuals * n_parameters * min(n_residuals, n_parameters) <= MOST_WORK
 
 
 def on_inputs(data: Data, columns: np.ndarray | None) -> Data:
