@@ -543,13 +543,13 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         scaled, columns = data.scaled(plan.scaling), columns_of(learner)
         if not given.names:
             plan = scouted(plan, scaled, random_state)
-        in_use = on_inputs(scaled, plan.inputs)
+        scaled = on_inputs(scaled, plan.inputs)
         starts = draw(plan, given, random_state)
-        check_before_training(plan, data, in_use, starts)
+        check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
-        trained = train(plan, in_use, starts, tasks)
-        outcome = Outcome.of(plan, in_use, starts, trained, columns)
-        warn(outcome, scaled)
+        trained = train(plan, scaled, starts, tasks)
+        outcome = Outcome.of(plan, scaled, starts, trained, columns)
+        warn(outcome, data, scaled)
         outcome.write_to(self)
         if tasks is not None:
             tasks.end()

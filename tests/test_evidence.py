@@ -226,7 +226,7 @@ def without_hidden_layers(n, noise, **params):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((n, 3))
     y = X @ [1.0, -2.0, 0.5] + noise(rng, n)
-    net = fit(X, y, hidden_layer_sizes=(), **params)
+    net = fit(X, y, hidden_layer_sizes=(), alpha="one", **params)
     Z = np.c_[(X - X.mean(0)) / X.std(0), np.ones(n)]
     beta = (y.std() / net.noise_std_) ** 2
     penalty = np.diag(np.r_[np.full(3, net.alpha_[0]), net.alpha_[1]])

@@ -555,5 +555,6 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     monkeypatch.setattr(lm, "solve", interrupted_at_once_the_third_time)
     monkeypatch.setattr("sklearn_tinymlp._fit.restarts._openmp_effective_n_threads", lambda: 1)
     with pytest.warns(UserWarning, match="interrupted"):
-        net = TinyMLPRegressor(solver="lm", n_init=4, random_state=0).fit(inputs, targets)
+        net = TinyMLPRegressor(solver="lm", alpha="one", n_init=4, random_state=0)
+        net.fit(inputs, targets)
     assert net.score(inputs, targets) > 0.9

@@ -48,8 +48,8 @@ class FitTasks:
         self.plan, self.columns = plan, columns
         self.step = "epoch" if plan.solver.stochastic else "iteration"
         incremental = plan.settings.incremental
-        # By the evidence a start may have two beginnings, see `solve_by_evidence`.
-        beginnings = 2 if plan.by_evidence else 1
+        # By the evidence a start may have three beginnings, see `solve_by_evidence`.
+        beginnings = 3 if plan.by_evidence else 1
         self.n_steps = 1 if incremental else beginnings * plan.settings.max_iter
         self.several = n_starts > 1
         self.context = estimator._init_callback_context(

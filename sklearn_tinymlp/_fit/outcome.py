@@ -18,8 +18,9 @@ from .restarts import summary
 from .starts import Start
 from .train import Trained, rank
 
-# Nats by which a reference must be better than the network before the network is disbelieved.
-COLLAPSED = 10.0
+# A network is disbelieved where a reference is better by so many nats, which chance does not do,
+# and by so much of the variance that it matters: 0.99 of data without noise is no collapse.
+COLLAPSED, COLLAPSED_SHARE = 10.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ class Outcome:
         better by chance is so by a few.
         """
         state = self.solution.state
-        if not self.plan.by_evidence or state is None or not state.reference > state.explained:
+        if not self.plan.by_evidence or state is None:
+            return False
+        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN where there is none
             return False
         ratio = (1.0 - state.explained) / max(1.0 - state.reference, np.finfo(float).tiny)
         return bool(0.5 * state.n_samples * np.log(ratio) > COLLAPSED)

@@ -60,9 +60,16 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state
     monitor = _monitor(plan, objective, theta, interruption, watcher)
     options = plan.options(random_state)
     if plan.by_evidence and not sparse.issparse(data.X):
-        activations = plan.settings.activations
         draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
-        second = partial(random_features, plan.architecture, activations, data.X, data.y, draw)
+        second = partial(
+            random_features,
+            plan.architecture,
+            plan.settings.activations,
+            data.X,
+            data.y,
+            data.sample_weight,
+            draw,
+        )
         options = options._replace(second_start=second)
     solution = plan.solver.solve(objective, theta, monitor, options)
     raise_caught()

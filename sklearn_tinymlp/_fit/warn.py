@@ -69,12 +69,15 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
         )
 
 
-def warn(outcome: Outcome, data: Data) -> None:
-    """Warn of a fit that was interrupted or did not converge; data in the units of training."""
+def warn(outcome: Outcome, data: Data, trained_on: Data) -> None:
+    """Warn of a fit that was interrupted or did not converge.
+
+    `trained_on` is the data in the units of training, without inputs that were left out.
+    """
     if outcome.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=STACK_LEVEL)
     else:
-        text = convergence_warning(outcome, data)
+        text = convergence_warning(outcome, data, trained_on)
         if text is not None:
             warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
     if outcome.without_band:
@@ -84,7 +87,7 @@ def warn(outcome: Outcome, data: Data) -> None:
         )
 
 
-def convergence_warning(outcome: Outcome, data: Data) -> str | None:
+def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str | None:
     """Say why training ended, how far it came, and what mends it; None of a fit that converged."""
     plan, solution = outcome.plan, outcome.solution
     reason, message = solution.reason, solution.warning
@@ -98,10 +101,10 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
             state = solution.state
             message = (
                 f"The network explains {state.explained:.0%} of the variance of y, and calls the "
-                f"rest noise, but random features explain {state.reference:.0%} of it in rows left "
-                "out. Try n_init=10, or more units."
+                f"rest noise, but random features explain {state.reference:.0%} of it in new rows. "
+                "Try n_init=10, or more units."
             )
-        elif learned_nothing(plan, data, solution):
+        elif learned_nothing(plan, trained_on, solution):
             message = f"{reason.sentence} But the predictions are no better than the mean of y."
     if message is None:
         return None
@@ -110,7 +113,8 @@ def convergence_warning(outcome: Outcome, data: Data) -> str | None:
         return lines[0]
     theta = plan.with_all_inputs(solution.theta).astype(np.float64)
     params = plan.settings.params
-    fit = describe(outcome.attributes(), params, theta, data)
+    seen = trained_on if plan.inputs is None else data.scaled(plan.scaling)
+    fit = describe(outcome.attributes(), params, theta, seen)
     found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol={target:g} was asked for"

@@ -346,16 +346,18 @@ def solve_by_evidence(
     if solution.reason in ENDED_BY_OTHERS:
         return solution
     few = objective.training.weight_sum <= FEW_SAMPLES
-    if few or _share_determined(solution) * theta.size < 2.0:
+    if few or _determined(solution) < 2.0:
         other = search(theta, for_second, warm_up=WARM_UP)
         solution = _better(solution, other)
         if solution.reason in ENDED_BY_OTHERS:
             return solution
-    if second_start is not None and _share_determined(solution) < DOUBTFUL:
+    spread = objective.spread()
+    doubtful = _determined(solution) < DOUBTFUL * theta.size and spread.all()
+    if second_start is not None and doubtful:
         start = second_start()
         solution = _better(solution, search(start.theta, for_third))
         if solution.state is not None:
-            shares = objective.errors(solution.theta) / objective.spread()
+            shares = objective.errors(solution.theta) / spread
             state = solution.state._replace(
                 explained=1.0 - float(shares.mean()), reference=start.explained
             )
@@ -363,11 +365,9 @@ def solve_by_evidence(
     return solution
 
 
-def _share_determined(solution) -> float:
-    """Give the share of the parameters that the data determine; 0 where it is not known."""
-    if solution.state is None:
-        return 0.0
-    return float(solution.state.gamma.sum()) / solution.theta.size
+def _determined(solution) -> float:
+    """Give the number of parameters that the data determine; 0 where it is not known."""
+    return 0.0 if solution.state is None else float(solution.state.gamma.sum())
 
 
 def _better(one, other) -> Solution:

@@ -1,0 +1,199 @@
+"""Everyday data on which a fit with one start and one penalty fails: right, or it says so."""
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, charge, group_names
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._fit import outcome as outcome_module
+from sklearn_tinymlp._fit.random_features import random_features
+from sklearn_tinymlp._solvers import levenberg_marquardt as lm
+
+
+def waves(rng):
+    x, grid = rng.uniform(0, 25, (220, 1)), np.linspace(0, 25, 300)[:, None]
+    return x, np.sin(x[:, 0]) + 0.1 * rng.standard_normal(220), grid, np.sin(grid[:, 0])
+
+
+def product_among_idle_inputs(rng):
+    X, new = rng.standard_normal((300, 20)), rng.standard_normal((500, 20))
+    truth = [rows[:, 0] * rows[:, 1] + rows[:, 2] for rows in (X, new)]
+    return X, truth[0] + 0.1 * rng.standard_normal(300), new, truth[1]
+
+
+def more_inputs_than_rows(rng):
+    X, new = rng.standard_normal((50, 150)), rng.standard_normal((300, 150))
+    return X, X[:, :3].sum(1) + 0.1 * rng.standard_normal(50), new, new[:, :3].sum(1)
+
+
+def spectra(rng):
+    lines = np.cumsum(rng.standard_normal((4, 120)), axis=1) / 10
+    sources = rng.standard_normal((360, 4))
+    X = sources @ lines + 0.02 * rng.standard_normal((360, 120))
+    y = np.tanh(sources[:, 0]) + 0.5 * sources[:, 1]
+    return X[:60], y[:60] + 0.05 * rng.standard_normal(60), X[60:], y[60:]
+
+
+HARD = {
+    function.__name__: (function, least)
+    for function, least in (
+        (waves, 0.97),
+        (product_among_idle_inputs, 0.95),
+        (more_inputs_than_rows, 0.95),
+        (spectra, 0.85),
+    )
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("seed", range(2))
+def test_the_default_learns_what_the_data_allow(name, seed):
+    make, least = HARD[name]
+    X, y, new, truth = make(np.random.default_rng(seed))
+    net = TinyMLPRegressor(random_state=seed).fit(X, y)
+    assert net.score(new, truth) > least
+    mean, std = net.predict(new, return_std=True)
+    assert std.shape == mean.shape and (std > 0).all()
+
+
+def test_idle_inputs_are_left_out():
+    X, y, *_ = product_among_idle_inputs(np.random.default_rng(0))
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    idle = np.isinf(net.alpha_[:20])
+    assert idle[3:].sum() >= 12 and not idle[:3].any()
+    assert not net.coefs_[0][idle].any() and net.coefs_[0][~idle].all()
+    assert net.alpha_groups_[:2] == ["coefs of x0", "coefs of x1"]
+    assert len(net.alpha_groups_) == len(net.alpha_)
+    assert net.n_parameters_ == 21 * 20 + 21
+    again = TinyMLPRegressor(random_state=0).fit(X, y)
+    np.testing.assert_array_equal(again.coefs_[0], net.coefs_[0])
+
+
+@pytest.mark.parametrize("grouping", GROUPINGS)
+def test_a_grouping_that_was_asked_for_is_taken(grouping):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 3))
+    y = np.sin(X[:, 0]) + X[:, 1] + 0.1 * rng.standard_normal(80)
+    net = TinyMLPRegressor(hidden_layer_sizes=(4, 3), solver="lm", alpha=grouping).fit(X, y)
+    n_groups = {"one": 2, "layer": 5, "input": 7}[grouping]
+    assert net.alpha_.shape == (n_groups,) and np.isfinite(net.alpha_).all()
+    assert len(net.alpha_groups_) == n_groups
+    assert net.score(X, y) > 0.9
+
+
+def test_groups_hold_what_their_names_say():
+    architecture = Architecture((2, 3, 1))
+    coefs, intercepts = architecture.unpack(GROUPINGS["input"](architecture))
+    assert group_names(architecture, "input", ["a", "b"]) == [
+        "coefs of a",
+        "coefs of b",
+        "coefs of layer 2",
+        "hidden intercepts",
+        "output intercepts",
+    ]
+    np.testing.assert_array_equal(coefs[0], [[0] * 3, [1] * 3])
+    np.testing.assert_array_equal(coefs[1], 2)
+    np.testing.assert_array_equal(intercepts[0], 3)
+    np.testing.assert_array_equal(intercepts[1], 4)
+
+
+def test_the_charge_is_the_integral_over_ln_alpha():
+    # The evidence around its maximum as a function of t = ln alpha, prior density 1 / PRIOR_RANGE.
+    gamma, t = 5.0, np.linspace(-20, 20, 100_001)
+    density = np.exp(-0.5 * t**2 * gamma / 2) / PRIOR_RANGE
+    np.testing.assert_allclose(charge([gamma]), -np.log(np.sum(density) * (t[1] - t[0])), rtol=1e-6)
+    assert charge([0.0, 1e-9]) == 0.0
+    np.testing.assert_allclose(charge([5.0, 2.0]), charge([5.0]) + charge([2.0]))
+
+
+def start_and_error(X, y, weight=None):
+    architecture = Architecture((X.shape[1], 8, 1))
+    state = np.random.RandomState(0)
+    return random_features(architecture, ("tanh", "identity"), X, y, weight, state)
+
+
+def test_random_features_know_rows_by_what_they_are():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    y = np.sin(3 * X[:, :1]) + 0.1 * rng.standard_normal((60, 1))
+    start = start_and_error(X, y)
+    order, count = rng.permutation(60), rng.integers(0, 3, 60)
+    np.testing.assert_allclose(start_and_error(X[order], y[order]).theta, start.theta, rtol=1e-6)
+    weighted = start_and_error(X, y, count.astype(float))
+    repeated = start_and_error(np.repeat(X, count, 0), np.repeat(y, count, 0))
+    np.testing.assert_allclose(weighted.theta, repeated.theta, rtol=1e-6)
+    np.testing.assert_allclose(weighted.explained, repeated.explained, rtol=1e-9)
+
+
+def test_random_features_say_what_they_explain_of_new_rows():
+    rng = np.random.default_rng(0)
+    X, new = rng.standard_normal((400, 1)), rng.standard_normal((400, 1))
+    y = np.sin(3 * X)
+    start = start_and_error(X, y)
+    coefs, intercepts = Architecture((1, 8, 1)).unpack(start.theta)
+    predicted = np.tanh(new @ coefs[0] + intercepts[0]) @ coefs[1] + intercepts[1]
+    explained = 1 - np.mean((predicted - np.sin(3 * new)) ** 2) / np.mean(y**2)
+    assert abs(explained - start.explained) < 0.1
+    assert np.isnan(start_and_error(X[:10], y[:10]).explained)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_noise_is_called_noise_without_a_warning(seed):
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((100, 3)), rng.standard_normal(100)
+    net = TinyMLPRegressor(random_state=seed).fit(X, y)  # a warning is an error
+    assert net.converged_ and net.score(X, y) < 0.3
+
+
+def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 25, (220, 1))
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(220)
+    search = lm.search_by_evidence
+
+    def too_straight(objective, theta, monitor, **options):
+        return search(objective, 1e-3 * theta, monitor, **options)
+
+    monkeypatch.setattr(lm, "search_by_evidence", too_straight)
+    monkeypatch.setattr(lm, "WARM_UP", 0)
+    net = TinyMLPRegressor(hidden_layer_sizes=(30,), random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"random features explain \d+% of it in new rows"):
+        net.fit(X, y)
+    assert not net.converged_
+    monkeypatch.setattr(outcome_module, "COLLAPSED", np.inf)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.fit(X, y)
+    assert net.converged_
+
+
+def test_ctrl_c_while_inputs_are_told_apart_ends_the_fit(monkeypatch):
+    X, y, *_ = product_among_idle_inputs(np.random.default_rng(0))
+    net = TinyMLPRegressor(random_state=0).fit(X[:100], y[:100])
+    before = net.predict(X)
+
+    def pressed(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lm, "_iterate_until_it_ends", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    np.testing.assert_array_equal(net.predict(X), before)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_only_ratios_of_weights_count(scale):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 6, (80, 1))
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(80)
+    weight = rng.uniform(0.5, 1.5, 80)
+    one, other = (
+        TinyMLPRegressor(random_state=0).fit(X, y, sample_weight=factor * weight)
+        for factor in (1.0, scale)
+    )
+    np.testing.assert_allclose(other.predict(X), one.predict(X), rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(other.noise_std_, one.noise_std_, rtol=1e-5)
