@@ -7,6 +7,7 @@ is then trained: they take no time, and nothing can be fitted to them.
 """
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
 from .._machine.threads import single_threaded_blas
 from .._solvers.levenberg_marquardt import search_by_evidence
-from .._solvers.monitor import Monitor, Record, StopReason
+from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan, suits_lm
@@ -28,9 +29,6 @@ UNITS, ACTIVATIONS = 5, ("tanh", "identity")
 # Half of the starts from random features find a good minimum on the hardest data tried, products of
 # inputs among 45 to 60: of six one in 64 fits misses it.
 N_SCOUTS, MOST_ITERATIONS = 6, 200
-
-# With one penalty the starts end alike.
-N_WITH_ONE_PENALTY = 1
 
 # Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
 LEAST_ROWS, MOST_ROWS = 20, 2000
@@ -64,35 +62,39 @@ def scout(data: Data, random_state) -> Report | None:
     architecture = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
     samples = data.samples(np.dtype(np.float64))
     objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
-    best = dict.fromkeys(("one", "input"), (-np.inf, None))
-    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
+    arrays = data.X, data.y, data.sample_weight
+    draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
+    search = partial(_search, objective, architecture)
     with single_threaded_blas():
-        for number in range(N_SCOUTS):
-            start = random_features(
-                architecture, ACTIVATIONS, X, y, data.sample_weight, random_state
-            )
-            for grouping, (merit, _) in best.items():
-                if grouping == "one" and number >= N_WITH_ONE_PENALTY:
-                    continue
-                solution = search_by_evidence(
-                    objective,
-                    start.theta,
-                    Monitor(MOST_ITERATIONS, Record()),
-                    groups=GROUPINGS[grouping](architecture),
-                    tol=1e-4,
-                )
-                if solution.reason is StopReason.INTERRUPTED:
-                    raise KeyboardInterrupt  # nothing has been trained that could be kept
-                found = merit_of(solution)
-                if found > merit:
-                    best[grouping] = found, solution
-    (of_one, one), (of_input, by_input) = best["one"], best["input"]
-    if of_input > of_one + max(NATS, NATS_A_ROW * len(y)):
-        determined = by_input.state.gamma[: X.shape[1]]
+        one = search("one", draw().theta)
+        # Where its own penalty has grown before its effect was found an input stays idle. The fit
+        # with one penalty knows of such effects; the drawn starts know of others.
+        starts = [one.theta, *(draw().theta for _ in range(N_SCOUTS))]
+        by_input = max((search("input", theta) for theta in starts), key=merit_of)
+    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * len(data.y)):
+        determined = by_input.state.gamma[: data.X.shape[1]]
         alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
         if len(alive):
             return Report("input", alive, architecture, by_input.theta)
-    return None if one is None else Report("one", np.arange(X.shape[1]), architecture, one.theta)
+    if one.state is None:
+        return None
+    return Report("one", np.arange(data.X.shape[1]), architecture, one.theta)
+
+
+def _search(objective: Objective, architecture: Architecture, grouping: str, theta) -> Solution:
+    """Train one scout.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C: nothing has been trained yet that could be kept.
+    """
+    groups = GROUPINGS[grouping](architecture)
+    monitor = Monitor(MOST_ITERATIONS, Record())
+    solution = search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4)
+    if solution.reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+    return solution
 
 
 def merit_of(solution) -> float:
