@@ -18,6 +18,7 @@ from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_con
 from ._fit.train import train
 from ._fit.warn import check_before_training, warn
 from ._fitted_network import FittedNetwork
+from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
 
 
@@ -78,7 +79,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
         'lm' is Levenberg-Marquardt, for the squared error. With P parameters, K outputs and
         R = samples times K, 'auto' takes 'lm' where P <= 1400, (K + 3) P^2 <= 8 million (64 MB)
-        and R P min(R, P) <= 4 billion, else 'lbfgs' where samples times P are at most 3
+        and R P min(R, P) <= 1.5 billion, else 'lbfgs' where samples times P are at most 3
         million, else 'adam'; `solver_` says which. Where many inputs are idle, P is that of the
         network without them. The others are those of MLPRegressor.
 
@@ -541,13 +542,14 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             data = data.with_counts()
         random_state = random_state_of(self.random_state)
         scaled, columns = data.scaled(plan.scaling), columns_of(learner)
+        interruption = Interruption()
         if not given.names:
-            plan = scouted(plan, scaled, random_state)
+            plan = scouted(plan, scaled, random_state, interruption)
         scaled = on_inputs(scaled, plan.inputs)
         starts = draw(plan, given, random_state)
         check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
-        trained = train(plan, scaled, starts, tasks)
+        trained = train(plan, scaled, starts, tasks, interruption)
         outcome = Outcome.of(plan, scaled, starts, trained, columns)
         warn(outcome, data, scaled)
         outcome.write_to(self)

@@ -217,7 +217,7 @@ def test_at_max_iter_a_rise_too_small_to_matter_is_forgiven():
 @pytest.mark.parametrize(("bias", "n_groups"), [(True, 2), (False, 1)])
 def test_one_precision_for_all_weights_and_one_for_the_last_intercepts(bias, n_groups):
     X, y = make_friedman1(60, random_state=0)
-    net = fit(X, y, bias=bias, hidden_layer_sizes=(4, 3))
+    net = fit(X, y, alpha="one", bias=bias, hidden_layer_sizes=(4, 3))
     assert net.alpha_.shape == (n_groups,)
 
 

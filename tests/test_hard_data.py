@@ -10,6 +10,7 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, charge, group_names
 from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._fit import outcome as outcome_module
+from sklearn_tinymlp._fit import scouts
 from sklearn_tinymlp._fit.random_features import random_features
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
@@ -173,16 +174,18 @@ def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
 
 def test_ctrl_c_while_inputs_are_told_apart_ends_the_fit(monkeypatch):
     X, y, *_ = product_among_idle_inputs(np.random.default_rng(0))
-    net = TinyMLPRegressor(random_state=0).fit(X[:100], y[:100])
-    before = net.predict(X)
+    search, calls = lm.search_by_evidence, []
 
-    def pressed(*args, **options):
-        raise KeyboardInterrupt
+    def pressed(objective, theta, monitor, **options):
+        calls.append(1)
+        monitor.interrupted.set()
+        return search(objective, theta, monitor, **options)
 
-    monkeypatch.setattr(lm, "_iterate_until_it_ends", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        net.fit(X, y)
-    np.testing.assert_array_equal(net.predict(X), before)
+    monkeypatch.setattr(scouts, "search_by_evidence", pressed)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        net = TinyMLPRegressor(random_state=0).fit(X, y)
+    assert calls and net.stop_reason_ == "interrupted" and not net.converged_
+    assert np.isfinite(net.predict(X)).all()
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])

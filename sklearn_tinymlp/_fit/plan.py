@@ -17,10 +17,11 @@ from .scaling import Scaling
 from .settings import Settings
 
 # solver="auto" takes lm up to this many multiply-adds an iteration, whether the parameters are few
-# or the residuals: a third of a second on one core, some ten seconds a fit. Others are faster from
-# 300 million on (docs/solvers.md), but only lm sets its penalty from the data, which is worth more.
+# or the residuals: a seventh of a second on one core, some five seconds a fit. Others are faster
+# from 300 million on (docs/solvers.md), but only lm takes its penalty from the data, which is worth
+# more.
 # Its matrices, outputs + 3 of them with the number of parameters squared, take at most 64 MB.
-LM_WORK = 4_000_000_000
+LM_WORK = 1_500_000_000
 LM_PARAMETERS = 1400
 LM_NUMBERS = 8_000_000
 

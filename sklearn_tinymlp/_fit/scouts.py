@@ -16,9 +16,10 @@ from scipy import sparse
 from .._bayes.groups import GROUPINGS, charge
 from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
+from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
 from .._solvers.levenberg_marquardt import search_by_evidence
-from .._solvers.monitor import Monitor, Record, Solution, StopReason
+from .._solvers.monitor import Monitor, Record, Solution
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan, suits_lm
@@ -53,8 +54,8 @@ class Report(NamedTuple):
     theta: np.ndarray  # of the best
 
 
-def scout(data: Data, random_state) -> Report | None:
-    """Train scouts on standardised data; None where the evidence could not be computed."""
+def scout(data: Data, random_state, interruption: Interruption) -> Report | None:
+    """Train scouts on standardised data; None after Ctrl-C, or without an evidence."""
     if len(data.y) > MOST_ROWS:
         rows = np.sort(random_state.permutation(len(data.y))[:MOST_ROWS])
         weight = None if data.sample_weight is None else data.sample_weight[rows]
@@ -64,14 +65,16 @@ def scout(data: Data, random_state) -> Report | None:
     objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
     arrays = data.X, data.y, data.sample_weight
     draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
-    search = partial(_search, objective, architecture)
-    with single_threaded_blas():
+    search = partial(_search, objective, architecture, interruption)
+    with interruption.hears_ctrl_c(), single_threaded_blas():
         one = search("one", draw().theta)
         # Where its own penalty has grown before its effect was found an input stays idle. The fit
         # with one penalty knows of such effects; the drawn starts know of others.
         starts = [one.theta, *(draw().theta for _ in range(N_SCOUTS))]
         by_input = max((search("input", theta) for theta in starts), key=merit_of)
-    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * len(data.y)):
+    if interruption.is_set():
+        return None
+    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * _observations(data)):
         determined = by_input.state.gamma[: data.X.shape[1]]
         alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
         if len(alive):
@@ -81,20 +84,16 @@ def scout(data: Data, random_state) -> Report | None:
     return Report("one", np.arange(data.X.shape[1]), architecture, one.theta)
 
 
-def _search(objective: Objective, architecture: Architecture, grouping: str, theta) -> Solution:
-    """Train one scout.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        After Ctrl-C: nothing has been trained yet that could be kept.
-    """
+def _search(objective, architecture, interruption, grouping: str, theta) -> Solution:
+    """Train one scout; at once at its end after Ctrl-C."""
     groups = GROUPINGS[grouping](architecture)
-    monitor = Monitor(MOST_ITERATIONS, Record())
-    solution = search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4)
-    if solution.reason is StopReason.INTERRUPTED:
-        raise KeyboardInterrupt
-    return solution
+    monitor = Monitor(MOST_ITERATIONS, Record(), interrupted=interruption)
+    return search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4)
+
+
+def _observations(data: Data) -> float:
+    """Count the rows, a row of weight 2 twice."""
+    return float(len(data.y) if data.sample_weight is None else data.sample_weight.sum())
 
 
 def merit_of(solution) -> float:
@@ -129,7 +128,7 @@ def embedded(report: Report, inputs, architecture: Architecture, data: Data, ran
     return architecture.pack(coefs, [intercepts[0], intercepts_of_scout[1]], np.float64)
 
 
-def scouted(plan: Plan, data: Data, random_state) -> Plan:
+def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) -> Plan:
     """Revise a plan by what scouts find; the same plan where it is not theirs to decide.
 
     Parameters
@@ -139,6 +138,8 @@ def scouted(plan: Plan, data: Data, random_state) -> Plan:
         In the units of training.
     random_state : RandomState
         Left as it is.
+    interruption : Interruption
+        Ctrl-C sets it; the plan then is as it was.
     """
     settings = plan.settings
     its_own_choice = settings.alpha is None and settings.grouping is None and plan.earlier is None
@@ -149,7 +150,7 @@ def scouted(plan: Plan, data: Data, random_state) -> Plan:
         return plan
     own = np.random.RandomState()
     own.set_state(random_state.get_state())
-    report = scout(data, own)
+    report = scout(data, own, interruption)
     if report is None or report.grouping == "one":
         return plan
     inputs, further_units = report.alive, plan.architecture.units[1:]
@@ -159,12 +160,15 @@ def scouted(plan: Plan, data: Data, random_state) -> Plan:
         if len(inputs) == 1:
             return plan  # the network itself is too large
         inputs = inputs[:-1]
+    if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
+        inputs = np.arange(plan.n_inputs)  # to leave out a few saves less than a copy of X costs
     inputs = np.sort(inputs)
     architecture, beginning = Architecture((len(inputs), *further_units)), None
-    in_use = on_inputs(data, inputs)
     same_form = len(further_units) == 2 and further_units[0] >= UNITS
     if same_form and tuple(settings.activations) == ACTIVATIONS:
-        beginning = embedded(report, inputs, architecture, in_use, own)
+        beginning = embedded(
+            report, inputs, architecture, on_inputs(_first_rows(data), inputs), own
+        )
     return replace(
         plan,
         architecture=architecture,
@@ -178,13 +182,18 @@ def scouted(plan: Plan, data: Data, random_state) -> Plan:
 def _can_be_scouted(data: Data) -> bool:
     """Whether there are several dense inputs, rows to tell them apart, and time."""
     n_inputs, n_samples = data.X.shape[1], min(len(data.y), MOST_ROWS)
-    if sparse.issparse(data.X) or n_inputs < 2 or n_samples < LEAST_ROWS:
+    if sparse.issparse(data.X) or n_inputs < 2 or _observations(data) < LEAST_ROWS:
         return False
     if data.sample_weight is not None and data.sample_weight.min() < 0:
         return False
     architecture = Architecture((n_inputs, UNITS, data.y.shape[1]))
     n_residuals, n_parameters = n_samples * data.y.shape[1], architecture.n_parameters
     return n_residuals * n_parameters * min(n_residuals, n_parameters) <= MOST_WORK
+
+
+def _first_rows(data: Data) -> Data:
+    weight = None if data.sample_weight is None else data.sample_weight[:MOST_ROWS]
+    return Data(data.X[:MOST_ROWS], data.y[:MOST_ROWS], weight)
 
 
 def on_inputs(data: Data, columns: np.ndarray | None) -> Data:

@@ -27,7 +27,13 @@ class Trained(NamedTuple):
     interrupted_by_user: bool
 
 
-def train(plan: Plan, data: Data, starts: list[Start], tasks: FitTasks | None) -> Trained:
+def train(
+    plan: Plan,
+    data: Data,
+    starts: list[Start],
+    tasks: FitTasks | None,
+    interruption: Interruption,
+) -> Trained:
     """Train from each start; after Ctrl-C the solutions are those so far.
 
     Parameters
@@ -38,8 +44,9 @@ def train(plan: Plan, data: Data, starts: list[Start], tasks: FitTasks | None) -
     starts : list of Start
     tasks : FitTasks or None
         The user's callbacks, if there are any.
+    interruption : Interruption
+        Ctrl-C sets it, or has set it before.
     """
-    interruption = Interruption()
     train_one = partial(_train_from, plan, data, tasks, interruption)
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():

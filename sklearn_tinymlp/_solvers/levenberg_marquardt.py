@@ -351,8 +351,10 @@ def solve_by_evidence(
         solution = _better(solution, other)
         if solution.reason in ENDED_BY_OTHERS:
             return solution
-    spread = objective.spread()
-    doubtful = _determined(solution) < DOUBTFUL * theta.size and spread.all()
+    with np.errstate(over="ignore"):
+        spread = objective.spread()
+    can_be_judged = np.all((spread > 0.0) & np.isfinite(spread))
+    doubtful = can_be_judged and _determined(solution) < DOUBTFUL * theta.size
     if second_start is not None and doubtful:
         start = second_start()
         solution = _better(solution, search(start.theta, for_third))
