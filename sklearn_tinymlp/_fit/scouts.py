@@ -32,7 +32,7 @@ UNITS, ACTIVATIONS = 5, ("tanh", "identity")
 N_SCOUTS, MOST_ITERATIONS = 6, 200
 
 # Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
-LEAST_ROWS, MOST_ROWS = 20, 2000
+LEAST_ROWS, MOST_ROWS = 40, 2000
 
 # Multiply-adds of an iteration: scouts must cost little beside the network that follows them.
 MOST_WORK = 300_000_000
