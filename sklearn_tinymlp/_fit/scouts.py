@@ -74,7 +74,7 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
         by_input = max((search("input", theta) for theta in starts), key=merit_of)
     if interruption.is_set():
         return None
-    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * _observations(data)):
+    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * samples.weight_sum):
         determined = by_input.state.gamma[: data.X.shape[1]]
         alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
         if len(alive):
@@ -119,8 +119,9 @@ def embedded(report: Report, inputs, architecture: Architecture, data: Data, ran
         On these inputs, in the units of training.
     random_state : RandomState
     """
-    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
-    drawn = random_features(architecture, ACTIVATIONS, X, y, data.sample_weight, random_state)
+    drawn = random_features(
+        architecture, ACTIVATIONS, data.X, data.y, data.sample_weight, random_state
+    )
     coefs, intercepts = architecture.unpack(drawn.theta.copy())
     of_scout, intercepts_of_scout = report.architecture.unpack(report.theta)
     coefs[0][:, :UNITS], intercepts[0][:UNITS] = of_scout[0][inputs], intercepts_of_scout[0]
