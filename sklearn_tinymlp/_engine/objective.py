@@ -1,6 +1,6 @@
 """The objective of a fit: data, network and penalty; its loss and gradient at any parameters."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -189,6 +189,30 @@ class Objective:
         work = work_arrays(network, n_parameters, dtype)
         ranges = list(slices(self.training.n_samples, n_parameters))
         return aligned(n_parameters, dtype), work, ranges
+
+    def on_rows(self, rows) -> "Objective":
+        """Give the objective on some of the rows of a dense X."""
+        X, y, weight = self.training.rows.values, self.training.y, self.training.weight
+        samples = Samples.of(X[rows], y[rows], weight[rows] if weight.size else None)
+        return replace(self, training=samples)
+
+    def with_outputs_scaled(self, factors) -> tuple["Objective", np.ndarray]:
+        """Scale the targets of each output; give the factor of each parameter that goes with it.
+
+        At theta times these factors its predictions are `factors` times those at theta here: with
+        the identity as output activation, or factors of 1.
+        """
+        layer = self.network.layers[-1]
+        n_out, n_coefs, bias = len(factors), self.network.n_coefs, self.network.bias
+        n_intercepts = int(self.network.layers[:, kernels.N_OUT].sum()) if bias else 0
+        scale = np.ones(n_coefs + n_intercepts)
+        scale[int(layer[kernels.COEFS]) : n_coefs] = np.tile(factors, int(layer[kernels.N_IN]))
+        if bias:
+            scale[-n_out:] = factors
+        if np.all(factors == 1.0):
+            return self, scale
+        y = read_only(self.training.y * factors)
+        return replace(self, training=replace(self.training, y=y)), scale
 
     def errors(self, theta) -> np.ndarray:
         """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 from .._bayes.groups import GROUPINGS
 from .._engine import kernels
@@ -22,6 +23,11 @@ from .settings import Settings
 # more.
 # Its matrices, outputs + 3 of them with the number of parameters squared, take at most 64 MB.
 LM_WORK = 1_500_000_000
+
+# By the evidence an iteration of more work than this takes the curvature from a sample of rows,
+# whatever their number, see `_solvers.sampled_gauss_newton`.
+WORK_OF_ALL_ROWS = 100_000_000
+
 LM_PARAMETERS = 1400
 LM_NUMBERS = 8_000_000
 
@@ -53,6 +59,7 @@ class Plan:
     grouping: str  # by the evidence: which weights share a penalty, see `_bayes.groups`
     inputs: np.ndarray | None = None  # those in use; None for all
     beginning: np.ndarray | None = None  # weights to start from, where scouts have found some
+    can_sample: bool = False  # rows, for the curvature
 
     @classmethod
     def of(cls, settings: Settings, data: Data, earlier: Earlier | None) -> "Plan":
@@ -77,12 +84,22 @@ class Plan:
             _rows_to_train_on(settings, solver, data),
             earlier,
             earlier.grouping if earlier is not None else settings.grouping or "one",
+            can_sample=can_sample(settings, data),
         )
 
     @property
     def by_evidence(self) -> bool:
         """Whether the evidence finds alpha."""
         return self.solver.least_squares and self.settings.alpha is None
+
+    @property
+    def samples_curvature(self) -> bool:
+        """Whether the curvature is that of a sample of rows."""
+        if not (self.by_evidence and self.can_sample):
+            return False
+        n_outputs = self.architecture.units[-1]
+        work = iteration_work(self.architecture.n_parameters, self.n_training * n_outputs)
+        return work > WORK_OF_ALL_ROWS
 
     @property
     def alpha(self) -> float:
@@ -137,7 +154,8 @@ class Plan:
     def objective(self, data: Data) -> Objective:
         """Describe what is minimised on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
-        loss = None if self.solver.least_squares else settings.loss
+        needs_gradients = not self.solver.least_squares or self.samples_curvature
+        loss = settings.loss if needs_gradients else None
         return Objective(
             kernel_network(self.architecture, settings.activations, dtype.name, loss),
             data.samples(dtype),
@@ -161,6 +179,7 @@ class Plan:
             random_state=random_state,
             earlier=None if self.earlier is None else self.earlier.stochastic_state,
             single_epoch=settings.incremental,
+            samples_curvature=self.samples_curvature,
         )
 
     def _rates(self) -> kernels.StochasticOptions:
@@ -201,17 +220,32 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
     if asked is not None:
         return asked
     n_samples, n_outputs = data.y.shape
-    if loss.least_squares and not negative and suits_lm(n_parameters, n_samples, n_outputs):
+    sampled = can_sample(settings, data)
+    if loss.least_squares and not negative and suits_lm(n_parameters, data.y.shape, sampled):
         return SOLVERS["lm"]
     return SOLVERS["lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"]
 
 
-def suits_lm(n_parameters, n_samples, n_outputs) -> bool:
-    """Whether an iteration of Levenberg-Marquardt is cheap, by parameters or by residuals."""
-    n_residuals = n_samples * n_outputs
-    work = n_residuals * n_parameters * min(n_residuals, n_parameters)
+def can_sample(settings: Settings, data: Data) -> bool:
+    """Whether the curvature can be that of a sample: of dense rows, whose outputs can be scaled."""
+    one_noise = data.y.shape[1] == 1 or settings.activations[-1] == "identity"
+    return settings.alpha is None and one_noise and not sparse.issparse(data.X)
+
+
+def suits_lm(n_parameters, shape_of_y, sampled) -> bool:
+    """Whether an iteration of Levenberg-Marquardt is cheap, by parameters or by residuals.
+
+    With `sampled` rows their number does not count.
+    """
+    n_samples, n_outputs = shape_of_y
+    work = iteration_work(n_parameters, n_samples * n_outputs)
     numbers = (n_outputs + 3) * n_parameters**2
-    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
+    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and (sampled or work <= LM_WORK)
+
+
+def iteration_work(n_parameters, n_residuals) -> int:
+    """Give the multiply-adds of the smaller of the two matrices that give the same step."""
+    return n_residuals * n_parameters * min(n_residuals, n_parameters)
 
 
 def choose_scaling(settings: Settings, data: Data, earlier: Earlier | None) -> Scaling | None:

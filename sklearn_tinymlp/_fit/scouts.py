@@ -31,6 +31,9 @@ UNITS, ACTIVATIONS = 5, ("tanh", "identity")
 # inputs among 45 to 60: of six one in 64 fits misses it.
 N_SCOUTS, MOST_ITERATIONS = 6, 200
 
+# Iterations of a lap, and how many scouts go on after it.
+LAPS = (30, 3), (40, 2), (130, 1)
+
 # Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
 LEAST_ROWS, MOST_ROWS = 40, 2000
 
@@ -40,6 +43,9 @@ MOST_WORK = 300_000_000
 # A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
 # data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
 NATS, NATS_A_ROW = 10.0, 0.05
+
+# Of what a unit of a further layer carries, of size 1: there tanh is as good as straight.
+CARRIED = 0.5
 
 # An input is idle where the data determine less than a tenth of a weight of it, of five.
 IDLE = 0.1
@@ -71,7 +77,7 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
         # Where its own penalty has grown before its effect was found an input stays idle. The fit
         # with one penalty knows of such effects; the drawn starts know of others.
         starts = [one.theta, *(draw().theta for _ in range(N_SCOUTS))]
-        by_input = max((search("input", theta) for theta in starts), key=merit_of)
+        by_input = race(search, starts)
     if interruption.is_set():
         return None
     if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * samples.weight_sum):
@@ -84,11 +90,29 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
     return Report("one", np.arange(data.X.shape[1]), architecture, one.theta)
 
 
-def _search(objective, architecture, interruption, grouping: str, theta) -> Solution:
+def race(search, starts) -> Solution:
+    """Train scouts with a penalty for each input; the worse ones give up on the way."""
+    theta_and_hyper, field = [(theta, None) for theta in starts], []
+    for iterations, n_left in LAPS:
+        field = [search("input", theta, hyper, iterations) for theta, hyper in theta_and_hyper]
+        field = sorted(field, key=merit_of, reverse=True)[:n_left]
+        theta_and_hyper = [(one.theta, one.state and one.state.hyper) for one in field]
+    return field[0]
+
+
+def _search(
+    objective,
+    architecture,
+    interruption,
+    grouping: str,
+    theta,
+    hyper=None,
+    iterations=MOST_ITERATIONS,
+) -> Solution:
     """Train one scout; at once at its end after Ctrl-C."""
     groups = GROUPINGS[grouping](architecture)
-    monitor = Monitor(MOST_ITERATIONS, Record(), interrupted=interruption)
-    return search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4)
+    monitor = Monitor(iterations, Record(), interrupted=interruption)
+    return search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4, hyper=hyper)
 
 
 def _observations(data: Data) -> float:
@@ -103,10 +127,13 @@ def merit_of(solution) -> float:
     return solution.log_evidence - charge(solution.state.gamma)
 
 
-def embedded(report: Report, inputs, architecture: Architecture, data: Data, random_state):
-    """Put the best scout's units into a wider network of the same form.
+def embedded(
+    report: Report, inputs, architecture: Architecture, activations, data: Data, random_state
+) -> np.ndarray:
+    """Put the best scout's units into a wider or deeper network of the same activations.
 
-    The further units are drawn from random features, and have no say at first.
+    The further units are drawn from random features, and have no say at first. Through further
+    layers one unit an output carries what the scout says, as good as straight.
 
     Parameters
     ----------
@@ -115,18 +142,34 @@ def embedded(report: Report, inputs, architecture: Architecture, data: Data, ran
         Those that the network has.
     architecture : Architecture
         That of the network.
+    activations : sequence
+        Its own.
     data : Data
         On these inputs, in the units of training.
     random_state : RandomState
     """
     drawn = random_features(
-        architecture, ACTIVATIONS, data.X, data.y, data.sample_weight, random_state
+        architecture, activations, data.X, data.y, data.sample_weight, random_state
     )
     coefs, intercepts = architecture.unpack(drawn.theta.copy())
     of_scout, intercepts_of_scout = report.architecture.unpack(report.theta)
     coefs[0][:, :UNITS], intercepts[0][:UNITS] = of_scout[0][inputs], intercepts_of_scout[0]
-    coefs[1][:UNITS], coefs[1][UNITS:] = of_scout[1], 0.0
-    return architecture.pack(coefs, [intercepts[0], intercepts_of_scout[1]], np.float64)
+    n_outputs, says = architecture.units[-1], of_scout[1]
+    for layer in range(1, len(coefs) - 1):
+        coefs[layer][:, :n_outputs], intercepts[layer][:n_outputs] = 0.0, 0.0
+        coefs[layer][: len(says), :n_outputs] = says * (CARRIED if layer == 1 else 1.0)
+        says = np.eye(n_outputs)
+    coefs[-1][:], intercepts[-1][:] = 0.0, intercepts_of_scout[1]
+    coefs[-1][: len(says)] = says / (CARRIED if len(coefs) > 2 else 1.0)
+    return architecture.pack(coefs, intercepts, np.float64)
+
+
+def can_carry(architecture: Architecture, activations) -> bool:
+    """Whether a scout can be embedded in a network."""
+    first, *further = architecture.units[1:-1] or (0,)
+    of_scouts = [*ACTIVATIONS[:1] * (1 + len(further)), *ACTIVATIONS[1:]]
+    wide = first >= UNITS and all(n_units >= architecture.units[-1] for n_units in further)
+    return wide and list(activations) == of_scouts
 
 
 def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) -> Plan:
@@ -156,7 +199,7 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
         return plan
     inputs, further_units = report.alive, plan.architecture.units[1:]
     while settings.solver is None and not suits_lm(
-        Architecture((len(inputs), *further_units)).n_parameters, *data.y.shape
+        Architecture((len(inputs), *further_units)).n_parameters, data.y.shape, plan.can_sample
     ):
         if len(inputs) == 1:
             return plan  # the network itself is too large
@@ -165,10 +208,14 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
         inputs = np.arange(plan.n_inputs)  # to leave out a few saves less than a copy of X costs
     inputs = np.sort(inputs)
     architecture, beginning = Architecture((len(inputs), *further_units)), None
-    same_form = len(further_units) == 2 and further_units[0] >= UNITS
-    if same_form and tuple(settings.activations) == ACTIVATIONS:
+    if can_carry(architecture, settings.activations):
         beginning = embedded(
-            report, inputs, architecture, on_inputs(_first_rows(data), inputs), own
+            report,
+            inputs,
+            architecture,
+            settings.activations,
+            on_inputs(_first_rows(data), inputs),
+            own,
         )
     return replace(
         plan,

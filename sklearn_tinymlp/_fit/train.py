@@ -77,7 +77,7 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state
             data.sample_weight,
             draw,
         )
-        options = options._replace(second_start=second)
+        options = options._replace(another_start=second)
     solution = plan.solver.solve(objective, theta, monitor, options)
     raise_caught()
     if watcher is not None and watcher.end_start(solution.theta):

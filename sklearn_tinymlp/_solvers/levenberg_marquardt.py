@@ -13,8 +13,6 @@ begun, called for some 20 ms at a time, and watched.
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -28,7 +26,15 @@ from .._engine.objective import Objective
 from .._engine.second_order import iterate, second_order_arrays, second_order_options
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy
-from .monitor import Monitor, Record, Solution, StopReason, next_budget
+from . import sampled_gauss_newton
+from .by_evidence import (
+    EXACT,
+    NATS_A_SAMPLE,
+    State,
+    first_hyperparameters,
+    solve_by_evidence,
+)
+from .monitor import Monitor, Solution, StopReason, next_budget
 from .solver import Options, Solver
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
@@ -39,49 +45,15 @@ from .solver import Options, Solver
 # of two UCI sets 3 to 11% larger; 30 made none 3% smaller and took a quarter longer.
 REST, NATS = 20, 1e4
 
-# At max_iter a rise of less than 100 tol nats a sample in as many iterations is called converged
-# too: predictions are told apart by hundredths of a nat at best.
-NATS_A_SAMPLE = 100.0
-
-# Data without noise have no finite best beta, and the evidence rises for ever. A fit whose squared
-# residuals are this small against the targets has nothing left to find at max_iter.
-EXACT = 1e-8
-
-# On standardised data: weights of size 10, noise of a tenth of the target's spread. Of the pairs
-# tried (1 and 1, 0.1 and 10, 0.01 and 100) this one left the fewest starts in a poor minimum.
-FIRST_ALPHA, FIRST_BETA = 0.01, 100.0
-
 # The evidence begins with more damping than a fixed penalty: bold first steps, taken while alpha
 # and beta are still far off, end in minima with larger test errors (docs/evidence.md).
 CAREFUL_DAMPING = 1.0
-
-# Below this a second beginning costs little, and the first one's trap is common.
-WARM_UP, FEW_SAMPLES = 20, 200
 
 # Rows of the table that a call writes its iterations to; a full one is followed by another call.
 ITERATIONS_PER_CALL = 256
 
 # The first call's work in multiply-adds, a few milliseconds of it.
 FIRST_BUDGET = 2e7
-
-
-# What ends a search from outside: no other one is begun then.
-ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL)
-
-# A fit that determines less than this share of its parameters is doubted. Of waves taken for noise
-# it is below a tenth, of most real sets tried a quarter to a half.
-DOUBTFUL = 0.25
-
-
-class State(NamedTuple):
-    """What the evidence says of a solution."""
-
-    hyper: Hyperparameters
-    gamma: np.ndarray  # (n_groups,) effective parameters of each group
-    groups: np.ndarray  # (n_parameters,)
-    n_samples: float
-    explained: float = np.nan  # share of the variance, where the fit was doubted
-    reference: float = np.nan  # what a cheap fit explains of rows left out
 
 
 def evidence_routines(*, dual: bool) -> kernels.EvidenceRoutines:
@@ -302,16 +274,18 @@ def search_by_evidence(
     groups: np.ndarray,
     tol: float,
     warm_up: int = 0,
+    hyper: Hyperparameters | None = None,
 ) -> Solution:
     """Go from one start to a maximum of the evidence, with the usual first alpha and beta."""
     n_outputs, variance = objective.training.y.shape[1], objective.variance()
-    alpha, beta = np.full(groups.max() + 1, FIRST_ALPHA), np.full(n_outputs, FIRST_BETA / variance)
+    if hyper is None:
+        hyper = first_hyperparameters(groups, n_outputs, variance)
     return solve(
         objective,
         theta,
         monitor,
         groups=groups,
-        hyper=Hyperparameters(alpha, beta),
+        hyper=hyper,
         tol=tol,
         estimate=True,
         warm_up=warm_up,
@@ -319,86 +293,20 @@ def search_by_evidence(
     )
 
 
-def solve_by_evidence(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    groups: np.ndarray,
-    tol: float,
-    second_start: Callable | None = None,
-) -> Solution:
-    """Find the network of the greatest evidence from one start, or from a second one.
-
-    Re-estimating alpha and beta from the first step can end where all is noise (three points, one
-    start in two); `WARM_UP` steps at the first alpha and beta never do, but overfit noisy data.
-    The evidence tells such ends apart, so on few samples, or where the first fit has ended with
-    next to no effective parameters, both are tried and the better evidence is kept.
-
-    A fit that determines few of its parameters may also have begun with units too straight for the
-    data. `second_start`, called then alone, gives another start, and the share of the variance that
-    it explains of rows left out, by which the end is judged later.
-    """
-    # Before the first search counts its iterations.
-    for_second, for_third = (replace(monitor, record=Record()) for _ in range(2))
-    search = partial(search_by_evidence, objective, groups=groups, tol=tol)
-    solution = search(theta, monitor)
-    if solution.reason in ENDED_BY_OTHERS:
-        return solution
-    few = objective.training.weight_sum <= FEW_SAMPLES
-    if few or _determined(solution) < 2.0:
-        other = search(theta, for_second, warm_up=WARM_UP)
-        solution = _better(solution, other)
-        if solution.reason in ENDED_BY_OTHERS:
-            return solution
-    with np.errstate(over="ignore"):
-        spread = objective.spread()
-    can_be_judged = np.all((spread > 0.0) & np.isfinite(spread))
-    doubtful = can_be_judged and _determined(solution) < DOUBTFUL * theta.size
-    if second_start is not None and doubtful:
-        start = second_start()
-        solution = _better(solution, search(start.theta, for_third))
-        if solution.state is not None:
-            shares = objective.errors(solution.theta) / spread
-            state = solution.state._replace(
-                explained=1.0 - float(shares.mean()), reference=start.explained
-            )
-            solution = solution._replace(state=state)
-    return solution
-
-
-def _determined(solution) -> float:
-    """Give the number of parameters that the data determine; 0 where it is not known."""
-    return 0.0 if solution.state is None else float(solution.state.gamma.sum())
-
-
-def _better(one, other) -> Solution:
-    """Keep the better solution; what a user, a callback or a target asks for is heard."""
-    if other.reason is StopReason.LOSS_TOL:
-        return other
-    better = other if _merit(other) > _merit(one) else one
-    if other.reason in ENDED_BY_OTHERS:
-        return better._replace(reason=other.reason)
-    return better
-
-
-def _merit(solution) -> tuple[float, float]:
-    """Larger is better: with early stopping the validation score decides, else the evidence."""
-    return solution.score, solution.log_evidence
-
-
 def run(objective, theta, monitor, options: Options) -> Solution:
     """Find the penalty by the evidence, or take that of the objective."""
-    if options.alpha_by_evidence:
-        return solve_by_evidence(
-            objective,
-            theta,
-            monitor,
-            groups=options.groups,
-            tol=options.tol,
-            second_start=options.second_start,
-        )
-    return solve_penalised(objective, theta, monitor, tol=options.tol)
+    if not options.alpha_by_evidence:
+        return solve_penalised(objective, theta, monitor, tol=options.tol)
+    search, more = search_by_evidence, {}
+    if options.samples_curvature:
+        search, more = sampled_gauss_newton.search, {"random_state": options.random_state}
+    return solve_by_evidence(
+        objective,
+        theta,
+        monitor,
+        search=partial(search, groups=options.groups, tol=options.tol, **more),
+        another_start=options.another_start,
+    )
 
 
 LM = Solver("lm", run, least_squares=True)

@@ -24,7 +24,8 @@ class Options(NamedTuple):
     shuffle: bool
     random_state: np.random.RandomState
     earlier: object = None  # the `state` of the Solution to go on from
-    second_start: Callable | None = None  # gives a theta and what it explains, where one is needed
+    another_start: Callable | None = None  # gives a theta and what it explains, where one is needed
+    samples_curvature: bool = False  # from some rows, by the evidence
     single_epoch: bool = False  # one epoch, whatever the stopping rule says: `partial_fit`
 
 
