@@ -21,10 +21,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from .._engine.objective import Objective, Samples
 from .._engine.second_order import residual_jacobian
+from .precision import Precision
 
 # Rows, times outputs, whose Jacobian stands in memory at once: with 200 parameters 1.6 MB.
 JACOBIAN_ROWS = 1024
@@ -41,7 +41,7 @@ class Posterior:
     """A normal distribution over the weights, and the noise, in the units of y."""
 
     theta: np.ndarray  # (n_parameters,) its mean, for standardised inputs and targets
-    cholesky: np.ndarray  # (n_parameters, n_parameters) lower factor of its precision
+    precision: Precision
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
@@ -75,7 +75,7 @@ class Posterior:
     def draw(self, network, X, n_draws, random_state) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         normal = random_state.standard_normal((self.theta.size, n_draws))
-        weights = solve_triangular(self.cholesky, normal, lower=True, trans=1)
+        weights = self.precision.unwhiten(normal)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
         draws *= self.noise_std[:, None]
         for rows, _, jacobian in self._jacobians(network, X):
@@ -85,7 +85,7 @@ class Posterior:
 
     def _variance(self, jacobian):
         """Compute j A^-1 j^T of each column j of a block."""
-        spread = solve_triangular(self.cholesky, jacobian, lower=True, check_finite=False)
+        spread = self.precision.whiten(jacobian)
         return np.einsum("pr,pr->r", spread, spread)
 
     def _jacobians(self, network, X):

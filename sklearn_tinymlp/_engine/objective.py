@@ -214,11 +214,15 @@ class Objective:
         y = read_only(self.training.y * factors)
         return replace(self, training=replace(self.training, y=y)), scale
 
+    def predict(self, theta) -> np.ndarray:
+        """Compute the outputs of the rows trained on, shape (n_samples, n_outputs)."""
+        samples = self.training
+        return predict(self.network, samples.rows, samples.n_samples, aligned_copy(theta))
+
     def errors(self, theta) -> np.ndarray:
         """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
         samples = self.training
-        theta = aligned_copy(theta)
-        residuals = predict(self.network, samples.rows, samples.n_samples, theta) - samples.y
+        residuals = self.predict(theta) - samples.y
         squares = residuals * residuals
         if samples.weight.size:
             return 0.5 * samples.weight @ squares

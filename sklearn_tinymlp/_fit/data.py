@@ -83,6 +83,23 @@ class Data:
         n_rows, total = np.count_nonzero(weight), weight.sum(dtype=np.float64)
         return replace(self, sample_weight=(weight * (n_rows / total)).astype(weight.dtype))
 
+    def on_rows(self, rows) -> "Data":
+        """Give some of the rows, without a validation set."""
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return Data(self.X[rows], self.y[rows], weight)
+
+    def sample_with_all_weight(self, size: int, random_state) -> "Data":
+        """Draw rows, and give each the weight of those it stands for; all rows where they are few.
+
+        The validation set is left out.
+        """
+        if size >= len(self.y):
+            return Data(self.X, self.y, self.sample_weight)
+        rows = np.sort(random_state.permutation(len(self.y))[:size])
+        weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
+        times = weight.sum() / max(weight[rows].sum(), np.finfo(float).tiny)
+        return Data(self.X[rows], self.y[rows], weight[rows] * times)
+
     def scaled(self, scaling: Scaling | None) -> "Data":
         """Apply a scaling to all that is there."""
         if scaling is None:

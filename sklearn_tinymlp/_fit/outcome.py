@@ -8,6 +8,7 @@ import numpy as np
 from .._activations.lookup import name_of
 from .._bayes.groups import group_names
 from .._bayes.posterior import Posterior
+from .._solvers.by_evidence import BEATEN, nats_between
 from .._solvers.monitor import Record, Solution, StopReason
 from .advice import rate_advice
 from .data import Data
@@ -18,9 +19,9 @@ from .restarts import summary
 from .starts import Start
 from .train import Trained, rank
 
-# A network is disbelieved where a reference is better by so many nats, which chance does not do,
-# and by so much of the variance that it matters: 0.99 of data without noise is no collapse.
-COLLAPSED, COLLAPSED_SHARE = 10.0, 0.1
+# A network is disbelieved where a reference is better by so much of the variance, too, that it
+# matters: 0.99 of data without noise is no collapse.
+COLLAPSED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ class Outcome:
             return False
         if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN where there is none
             return False
-        ratio = (1.0 - state.explained) / max(1.0 - state.reference, np.finfo(float).tiny)
-        return bool(0.5 * state.n_samples * np.log(ratio) > COLLAPSED)
+        return nats_between(state.explained, state.reference, state.n_samples) > BEATEN
 
     @property
     def converged(self) -> bool:

@@ -7,27 +7,30 @@ import numpy as np
 from scipy import sparse
 
 from .._bayes.groups import GROUPINGS
+from .._bayes.sampled import is_dense
 from .._engine import kernels
 from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
-from .._solvers.solver import Options, Solver
+from .._solvers.by_evidence import FurtherStart
+from .._solvers.solver import Options, PenaltyFrom, Solver
 from .._solvers.table import SOLVERS
 from .data import Data
 from .earlier import Earlier
 from .scaling import Scaling
 from .settings import Settings
 
-# solver="auto" takes lm up to this many multiply-adds an iteration, whether the parameters are few
-# or the residuals: a seventh of a second on one core, some five seconds a fit. Others are faster
-# from 300 million on (docs/solvers.md), but only lm takes its penalty from the data, which is worth
-# more.
-# Its matrices, outputs + 3 of them with the number of parameters squared, take at most 64 MB.
-LM_WORK = 1_500_000_000
-
-# By the evidence an iteration of more work than this takes the curvature from a sample of rows,
-# whatever their number, see `_solvers.sampled_gauss_newton`.
+# By the evidence an iteration of lm of more multiply-adds than this takes the curvature from a
+# sample of rows, see `_solvers.sampled_gauss_newton`: 10 ms on one core.
 WORK_OF_ALL_ROWS = 100_000_000
 
+# Sampling, solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB.
+LM_VALUES = 100_000_000
+
+# Where rows cannot be sampled (a fixed alpha, a sparse X, several outputs that are not the
+# identity's), it takes lm up to this many multiply-adds an iteration, whether the parameters are
+# few or the residuals: a seventh of a second on one core, some five seconds a fit. Its matrices,
+# outputs + 3 of them with the number of parameters squared, take at most 64 MB.
+LM_WORK = 1_500_000_000
 LM_PARAMETERS = 1400
 LM_NUMBERS = 8_000_000
 
@@ -58,7 +61,7 @@ class Plan:
     earlier: Earlier | None  # the fit that this one continues
     grouping: str  # by the evidence: which weights share a penalty, see `_bayes.groups`
     inputs: np.ndarray | None = None  # those in use; None for all
-    beginning: np.ndarray | None = None  # weights to start from, where scouts have found some
+    known_start: FurtherStart | None = None  # where scouts have found one
     can_sample: bool = False  # rows, for the curvature
 
     @classmethod
@@ -93,13 +96,15 @@ class Plan:
         return self.solver.least_squares and self.settings.alpha is None
 
     @property
-    def samples_curvature(self) -> bool:
-        """Whether the curvature is that of a sample of rows."""
-        if not (self.by_evidence and self.can_sample):
-            return False
-        n_outputs = self.architecture.units[-1]
-        work = iteration_work(self.architecture.n_parameters, self.n_training * n_outputs)
-        return work > WORK_OF_ALL_ROWS
+    def penalty_from(self) -> PenaltyFrom:
+        """What tells the strength of the penalty, where it is not given: a question of cost."""
+        n_parameters, n_outputs = self.architecture.n_parameters, self.architecture.units[-1]
+        work = iteration_work(n_parameters, self.n_training * n_outputs)
+        if not self.can_sample or work <= WORK_OF_ALL_ROWS:
+            return PenaltyFrom.ALL_ROWS
+        if is_dense(n_parameters, n_outputs):
+            return PenaltyFrom.SAMPLED_ROWS
+        return PenaltyFrom.ROWS_LEFT_OUT
 
     @property
     def alpha(self) -> float:
@@ -154,7 +159,9 @@ class Plan:
     def objective(self, data: Data) -> Objective:
         """Describe what is minimised on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
-        needs_gradients = not self.solver.least_squares or self.samples_curvature
+        needs_gradients = (
+            not self.solver.least_squares or self.penalty_from is not PenaltyFrom.ALL_ROWS
+        )
         loss = settings.loss if needs_gradients else None
         return Objective(
             kernel_network(self.architecture, settings.activations, dtype.name, loss),
@@ -179,7 +186,8 @@ class Plan:
             random_state=random_state,
             earlier=None if self.earlier is None else self.earlier.stochastic_state,
             single_epoch=settings.incremental,
-            samples_curvature=self.samples_curvature,
+            penalty_from=self.penalty_from,
+            known_start=self.known_start,
         )
 
     def _rates(self) -> kernels.StochasticOptions:
@@ -219,11 +227,11 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
             )
     if asked is not None:
         return asked
-    n_samples, n_outputs = data.y.shape
-    sampled = can_sample(settings, data)
-    if loss.least_squares and not negative and suits_lm(n_parameters, data.y.shape, sampled):
+    sampled, n_outputs = can_sample(settings, data), data.y.shape[1]
+    suited = suits_lm(n_parameters, data.X.shape, n_outputs, sampled)
+    if loss.least_squares and not negative and suited:
         return SOLVERS["lm"]
-    return SOLVERS["lbfgs" if n_samples * n_parameters <= LBFGS_LIMIT else "adam"]
+    return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
 
 
 def can_sample(settings: Settings, data: Data) -> bool:
@@ -232,15 +240,14 @@ def can_sample(settings: Settings, data: Data) -> bool:
     return settings.alpha is None and one_noise and not sparse.issparse(data.X)
 
 
-def suits_lm(n_parameters, shape_of_y, sampled) -> bool:
-    """Whether an iteration of Levenberg-Marquardt is cheap, by parameters or by residuals.
-
-    With `sampled` rows their number does not count.
-    """
-    n_samples, n_outputs = shape_of_y
+def suits_lm(n_parameters, shape_of_X, n_outputs, sampled) -> bool:
+    """Whether Levenberg-Marquardt is cheap: by parameters, by residuals, or by `sampled` rows."""
+    n_samples, n_inputs = shape_of_X
+    if sampled:
+        return n_samples * n_inputs <= LM_VALUES
     work = iteration_work(n_parameters, n_samples * n_outputs)
     numbers = (n_outputs + 3) * n_parameters**2
-    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and (sampled or work <= LM_WORK)
+    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
 
 
 def iteration_work(n_parameters, n_residuals) -> int:

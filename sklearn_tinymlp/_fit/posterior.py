@@ -5,21 +5,18 @@ from contextlib import nullcontext
 import numpy as np
 
 from .._activations.users_own import raise_caught
-from .._bayes.evidence import cholesky_factor
 from .._bayes.posterior import Posterior
+from .._bayes.sampled import precision_at, sample_size
 from .._engine.objective import Objective, kernel_network
-from .._engine.second_order import gauss_newton
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
 from .._solvers.monitor import Solution
+from .._solvers.solver import PenaltyFrom
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan
 from .scaling import Scaling
-
-# The posterior of this many parameters takes 200 MB, and its Cholesky factor some seconds.
-MOST_PARAMETERS = 5000
 
 # After Ctrl-C the posterior is left out where it takes longer than a tenth of a second: rows times
 # parameters squared.
@@ -56,8 +53,6 @@ def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Pos
         return None
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:
         return None
-    if n_parameters > MOST_PARAMETERS:
-        return None
     interruption = Interruption()  # not by a Ctrl-C that has ended the training
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
@@ -69,13 +64,18 @@ def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Pos
 
 def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
     """`between` is called with each block of rows."""
-    state, scaling = solution.state, scaling_or_identity(plan)
+    theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    if plan.penalty_from is not PenaltyFrom.ALL_ROWS:
+        # Which rows does not depend on random_state: a fit draws nothing more after training.
+        size = sample_size(theta.size, data.y.shape[1])
+        data = data.sample_with_all_weight(size, np.random.RandomState(0))
     samples = data.samples(np.dtype(np.float64))
-    gauss_newton_picture = gauss_newton(Objective(network, samples, 0.0), solution.theta, between)
-    factor = cholesky_factor(gauss_newton_picture, state.hyper, state.groups)
+    precision = precision_at(
+        Objective(network, samples, 0.0), theta, state.hyper, state.groups, between
+    )
     noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-    posterior = Posterior(solution.theta, factor, noise, scaling.y_scale, inputs=plan.inputs)
+    posterior = Posterior(theta, precision, noise, scaling.y_scale, inputs=plan.inputs)
     X = data.X.astype(np.float64, copy=False)
     return posterior.calibrated(network, X, data.y, data.sample_weight, between)
 
@@ -93,11 +93,6 @@ def why_none(fitted) -> str:
         return "set early_stopping=False: with it the validation set chooses the weights."
     if isinstance(fitted.alpha_, float) and not isinstance(fitted.alpha, str):
         return f"set alpha='auto'. This network was fitted with alpha={fitted.alpha!r}."
-    if fitted.n_parameters_ > MOST_PARAMETERS:
-        return (
-            f"the network has {fitted.n_parameters_} parameters, and up to "
-            f"{MOST_PARAMETERS} their distribution is kept. Take fewer units."
-        )
     return (
         "Ctrl-C ended the fit before it was computed, or y or sample_weight are so large or so "
         "unlike that the evidence is no number. Fit again, or rescale them."

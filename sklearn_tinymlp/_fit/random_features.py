@@ -14,12 +14,11 @@ learned what there is to learn. Neither depends on the order of the rows, and a 
 that row twice.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from .._activations.lookup import value_and_slope
 from .._engine.architecture import Architecture
+from .._solvers.by_evidence import FurtherStart
 
 # From units that are straight over the data to units that bend dozens of times.
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -32,16 +31,9 @@ MOST_ROWS = 1000
 LEAST_ROWS = 20
 
 
-class RandomFeatures(NamedTuple):
-    """Start weights, and the share of the variance that they explain of rows left out."""
-
-    theta: np.ndarray
-    explained: float  # NaN where rows are too few to tell
-
-
 def random_features(
     architecture: Architecture, activations, X, y, sample_weight, random_state
-) -> RandomFeatures:
+) -> FurtherStart:
     """Draw and solve.
 
     Parameters
@@ -75,7 +67,7 @@ def random_features(
         spread = np.average(y**2, axis=0, weights=weight).mean()
     known = weight.sum() >= LEAST_ROWS and spread > 0 and np.isfinite([spread, best_error]).all()
     explained = 1.0 - best_error / spread if known else np.nan
-    return RandomFeatures(architecture.pack(*best, np.float64), float(explained))
+    return FurtherStart(architecture.pack(*best, np.float64), float(explained))
 
 
 def _hidden_layers(architecture, activations, X, scale, random_state):

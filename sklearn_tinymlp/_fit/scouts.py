@@ -18,12 +18,14 @@ from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
+from .._solvers.by_evidence import FurtherStart, explained_by
 from .._solvers.levenberg_marquardt import search_by_evidence
 from .._solvers.monitor import Monitor, Record, Solution
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan, suits_lm
 from .random_features import random_features
+from .screening import screened
 
 UNITS, ACTIVATIONS = 5, ("tanh", "identity")
 
@@ -38,7 +40,7 @@ LAPS = (30, 3), (40, 2), (130, 1)
 LEAST_ROWS, MOST_ROWS = 40, 2000
 
 # Multiply-adds of an iteration: scouts must cost little beside the network that follows them.
-MOST_WORK = 300_000_000
+MOST_WORK = 30_000_000
 
 # A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
 # data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
@@ -52,42 +54,66 @@ IDLE = 0.1
 
 
 class Report(NamedTuple):
-    """What the scouts have found."""
+    """What the scouts have found, where a penalty for each input pays."""
 
-    grouping: str  # 'one' or 'input'
     alive: np.ndarray  # the inputs that matter, those first of which the data determine most
     architecture: Architecture  # of the scouts
     theta: np.ndarray  # of the best
+    explained: float  # share of the variance
 
 
 def scout(data: Data, random_state, interruption: Interruption) -> Report | None:
-    """Train scouts on standardised data; None after Ctrl-C, or without an evidence."""
-    if len(data.y) > MOST_ROWS:
-        rows = np.sort(random_state.permutation(len(data.y))[:MOST_ROWS])
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
-        data = Data(data.X[rows], data.y[rows], weight)
-    architecture = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
-    samples = data.samples(np.dtype(np.float64))
-    objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
-    arrays = data.X, data.y, data.sample_weight
-    draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
-    search = partial(_search, objective, architecture, interruption)
+    """Train scouts on standardised data; None where a penalty an input does not pay, or by Ctrl-C.
+
+    Parameters
+    ----------
+    data : Data
+        Not more than `MOST_ROWS`.
+    random_state : RandomState
+    interruption : Interruption
+    """
+    of_all = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
+    inputs = np.arange(data.X.shape[1])
+    most = most_inputs(*data.y.shape)
     with interruption.hears_ctrl_c(), single_threaded_blas():
+        if most < len(inputs):
+            try:
+                inputs = screened(data, of_all, ACTIVATIONS, most, random_state, interruption)
+            except KeyboardInterrupt:
+                return None
+            if inputs is None:
+                return None
+        seen = on_inputs(data, inputs)
+        architecture = Architecture((len(inputs), UNITS, data.y.shape[1]))
+        samples = seen.samples(np.dtype(np.float64))
+        objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
+        arrays = seen.X, seen.y, seen.sample_weight
+        draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
+        search = partial(_search, objective, architecture, interruption)
         one = search("one", draw().theta)
         # Where its own penalty has grown before its effect was found an input stays idle. The fit
         # with one penalty knows of such effects; the drawn starts know of others.
         starts = [one.theta, *(draw().theta for _ in range(N_SCOUTS))]
         by_input = race(search, starts)
-    if interruption.is_set():
+    pays = merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * samples.weight_sum)
+    if interruption.is_set() or not pays:
         return None
-    if merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * samples.weight_sum):
-        determined = by_input.state.gamma[: data.X.shape[1]]
-        alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
-        if len(alive):
-            return Report("input", alive, architecture, by_input.theta)
-    if one.state is None:
+    determined = by_input.state.gamma[: len(inputs)]
+    alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
+    if not len(alive):
         return None
-    return Report("one", np.arange(data.X.shape[1]), architecture, one.theta)
+    coefs, intercepts = architecture.unpack(by_input.theta)
+    first = np.zeros(of_all.coef_shapes[0])
+    first[inputs] = coefs[0]
+    theta = of_all.pack([first, coefs[1]], intercepts, np.float64)
+    return Report(inputs[alive], of_all, theta, explained_by(objective, by_input))
+
+
+def most_inputs(n_samples, n_outputs) -> int:
+    """Give the number of inputs with which an iteration of a scout is cheap."""
+    n_residuals = n_samples * n_outputs
+    n_parameters = max(np.sqrt(MOST_WORK / n_residuals), MOST_WORK / n_residuals**2)
+    return max(1, int((n_parameters - UNITS * (1 + n_outputs) - n_outputs) / UNITS))
 
 
 def race(search, starts) -> Solution:
@@ -185,63 +211,72 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
     interruption : Interruption
         Ctrl-C sets it; the plan then is as it was.
     """
-    settings = plan.settings
-    its_own_choice = settings.alpha is None and settings.grouping is None and plan.earlier is None
-    by_lm = settings.solver is None or settings.solver.least_squares
-    if not (its_own_choice and by_lm and settings.loss.least_squares and settings.bias):
-        return plan
-    if settings.early_stopping or plan.scaling is None or not _can_be_scouted(data):
+    if not (_may_decide(plan) and _can_be_scouted(data)):
         return plan
     own = np.random.RandomState()
     own.set_state(random_state.get_state())
-    report = scout(data, own, interruption)
-    if report is None or report.grouping == "one":
+    rows = data
+    if len(data.y) > MOST_ROWS:
+        rows = data.on_rows(np.sort(own.permutation(len(data.y))[:MOST_ROWS]))
+    report = scout(rows, own, interruption)
+    if report is None:
         return plan
-    inputs, further_units = report.alive, plan.architecture.units[1:]
-    while settings.solver is None and not suits_lm(
-        Architecture((len(inputs), *further_units)).n_parameters, data.y.shape, plan.can_sample
-    ):
-        if len(inputs) == 1:
-            return plan  # the network itself is too large
-        inputs = inputs[:-1]
-    if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
-        inputs = np.arange(plan.n_inputs)  # to leave out a few saves less than a copy of X costs
-    inputs = np.sort(inputs)
-    architecture, beginning = Architecture((len(inputs), *further_units)), None
+    inputs = inputs_to_keep(report, plan, data)
+    if inputs is None:
+        return plan
+    settings = plan.settings
+    architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
+    known_start = None
     if can_carry(architecture, settings.activations):
-        beginning = embedded(
-            report,
-            inputs,
-            architecture,
-            settings.activations,
-            on_inputs(_first_rows(data), inputs),
-            own,
-        )
+        seen = on_inputs(rows, inputs)
+        theta = embedded(report, inputs, architecture, settings.activations, seen, own)
+        known_start = FurtherStart(theta, report.explained)
     return replace(
         plan,
         architecture=architecture,
         solver=SOLVERS["lm"],
-        grouping=report.grouping,
+        grouping="input",
         inputs=inputs if len(inputs) < plan.n_inputs else None,
-        beginning=beginning,
+        known_start=known_start,
     )
 
 
+def inputs_to_keep(report: Report, plan: Plan, data: Data) -> np.ndarray | None:
+    """Give the inputs that matter, as many as lm can take; all where most matter.
+
+    None where lm cannot take even one.
+    """
+    further_units, inputs = plan.architecture.units[1:], report.alive
+    may_not_be_lm = plan.settings.solver is None
+    while may_not_be_lm and not suits_lm(
+        Architecture((len(inputs), *further_units)).n_parameters,
+        (len(data.y), len(inputs)),
+        data.y.shape[1],
+        plan.can_sample,
+    ):
+        if len(inputs) == 1:
+            return None
+        inputs = inputs[:-1]
+    if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
+        return np.arange(plan.n_inputs)  # to leave out a few saves less than a copy of X costs
+    return np.sort(inputs)
+
+
+def _may_decide(plan: Plan) -> bool:
+    """Whether grouping and inputs were left open, in a fit by lm with the squared error."""
+    settings = plan.settings
+    left_open = settings.alpha is None and settings.grouping is None and plan.earlier is None
+    by_lm = settings.solver is None or settings.solver.least_squares
+    usual = settings.loss.least_squares and settings.bias and not settings.early_stopping
+    return left_open and by_lm and usual and plan.scaling is not None
+
+
 def _can_be_scouted(data: Data) -> bool:
-    """Whether there are several dense inputs, rows to tell them apart, and time."""
-    n_inputs, n_samples = data.X.shape[1], min(len(data.y), MOST_ROWS)
+    """Whether there are several dense inputs, and rows to tell them apart."""
+    n_inputs = data.X.shape[1]
     if sparse.issparse(data.X) or n_inputs < 2 or _observations(data) < LEAST_ROWS:
         return False
-    if data.sample_weight is not None and data.sample_weight.min() < 0:
-        return False
-    architecture = Architecture((n_inputs, UNITS, data.y.shape[1]))
-    n_residuals, n_parameters = n_samples * data.y.shape[1], architecture.n_parameters
-    return n_residuals * n_parameters * min(n_residuals, n_parameters) <= MOST_WORK
-
-
-def _first_rows(data: Data) -> Data:
-    weight = None if data.sample_weight is None else data.sample_weight[:MOST_ROWS]
-    return Data(data.X[:MOST_ROWS], data.y[:MOST_ROWS], weight)
+    return data.sample_weight is None or data.sample_weight.min() >= 0
 
 
 def on_inputs(data: Data, columns: np.ndarray | None) -> Data:

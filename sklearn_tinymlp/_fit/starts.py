@@ -77,10 +77,7 @@ def draw(plan: Plan, given: GivenStart, random_state: np.random.RandomState) -> 
             "bias=False keeps intercepts at zero, but intercepts_init is not zero. "
             "Set bias=True or leave out intercepts_init."
         )
-    starts = [Start(_with_given(plan, given, _drawn(plan, state)), state) for state in states]
-    if plan.beginning is not None:
-        starts[0] = starts[0]._replace(theta=plan.beginning)
-    return starts
+    return [Start(_with_given(plan, given, _drawn(plan, state)), state) for state in states]
 
 
 def _drawn(plan: Plan, random_state) -> np.ndarray:

@@ -28,12 +28,22 @@ WARM_UP, FEW_SAMPLES = 20, 50
 # Beginnings from random features at most, where those explain more than the network.
 FURTHER = 3
 
+# A start beats a network by so many nats, which chance does not do.
+BEATEN = 10.0
+
 # What ends a search from outside: no other one is begun then.
 ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL)
 
 # A fit that determines less than this share of its parameters is doubted. Of waves taken for noise
 # it is below a tenth, of most real sets tried a quarter to a half.
 DOUBTFUL = 0.25
+
+
+class FurtherStart(NamedTuple):
+    """Start weights, and the share of the variance that they explain; NaN where it is not known."""
+
+    theta: np.ndarray
+    explained: float
 
 
 class State(NamedTuple):
@@ -59,7 +69,8 @@ def solve_by_evidence(
     monitor: Monitor,
     *,
     search: Callable,
-    another_start: Callable | None = None,
+    known_start: FurtherStart | None = None,
+    another_start: Callable[[], FurtherStart] | None = None,
 ) -> Solution:
     """Find the network of the greatest evidence from one start, or from further ones.
 
@@ -68,32 +79,53 @@ def solve_by_evidence(
     The evidence tells such ends apart, so on few samples, or where the first fit has ended with
     next to no effective parameters, both are tried and the better evidence is kept.
 
-    A fit that determines few of its parameters may also have begun with units too straight for the
-    data. `another_start`, called then alone, gives a start and the share of the variance that it
-    explains of rows left out. While the network explains less of the rows trained on, it is trained
-    again from there, at most `FURTHER` times, and the better evidence is kept.
+    `known_start` explains more than chance gives: a network that explains less is trained again
+    from there. A fit that determines few of its parameters may also have begun with units too
+    straight for the data; `another_start`, called then alone, gives a start and what it explains of
+    rows left out. While the network explains less of the rows trained on, it is trained again from
+    there, at most `FURTHER` times. The better evidence is kept.
     """
     fresh = replace(monitor, record=Record())  # before the first search counts its iterations
+
+    def search_again(solution, start, **options) -> Solution:
+        other = search(objective, start, replace(fresh, record=Record()), **options)
+        return _better(solution, other)
+
     solution = search(objective, theta, monitor)
     few = objective.training.weight_sum <= FEW_SAMPLES
     if solution.reason not in ENDED_BY_OTHERS and (few or _determined(solution) < 2.0):
-        other = search(objective, theta, replace(fresh, record=Record()), warm_up=WARM_UP)
-        solution = _better(solution, other)
+        solution = search_again(solution, theta, warm_up=WARM_UP)
+    if known_start is not None and _is_beaten(objective, solution, known_start):
+        solution = search_again(solution, known_start.theta)
     if another_start is None or not _is_doubtful(objective, solution):
         return solution
-    reference, start = -np.inf, None
+    reference = -np.inf
     for _ in range(FURTHER):
         start = another_start()
-        reference = np.fmax(reference, start.explained)
-        if not _explained(objective, solution) < reference or solution.reason in ENDED_BY_OTHERS:
+        reference = float(np.fmax(reference, start.explained))
+        if not _is_beaten(objective, solution, start):
             break
-        other = search(objective, start.theta, replace(fresh, record=Record()))
-        solution = _better(solution, other)
+        solution = search_again(solution, start.theta)
     if solution.state is None:
         return solution
-    explained = _explained(objective, solution)
-    state = solution.state._replace(explained=explained, reference=float(reference))
-    return solution._replace(state=state)
+    explained = explained_by(objective, solution)
+    return solution._replace(
+        state=solution.state._replace(explained=explained, reference=reference)
+    )
+
+
+def _is_beaten(objective: Objective, solution: Solution, start: FurtherStart) -> bool:
+    """Whether a start explains more than a network does, and more than by chance."""
+    if solution.reason in ENDED_BY_OTHERS or np.isnan(start.explained):
+        return False
+    n_samples = objective.training.weight_sum
+    return nats_between(explained_by(objective, solution), start.explained, n_samples) > BEATEN
+
+
+def nats_between(explained, reference, n_samples) -> float:
+    """Give n / 2 times the logarithm of the ratio of the variances that are left over."""
+    tiny = np.finfo(float).tiny
+    return 0.5 * n_samples * float(np.log(max(1.0 - explained, tiny) / max(1.0 - reference, tiny)))
 
 
 def _is_doubtful(objective: Objective, solution: Solution) -> bool:
@@ -105,7 +137,7 @@ def _is_doubtful(objective: Objective, solution: Solution) -> bool:
     return bool(can_be_judged and few and solution.reason not in ENDED_BY_OTHERS)
 
 
-def _explained(objective: Objective, solution: Solution) -> float:
+def explained_by(objective: Objective, solution: Solution) -> float:
     """Give the share of the variance explained, as mean over the outputs."""
     return 1.0 - float(np.mean(objective.errors(solution.theta) / objective.spread()))
 

@@ -26,7 +26,7 @@ from .._engine.objective import Objective
 from .._engine.second_order import iterate, second_order_arrays, second_order_options
 from .._machine.compilation import unsigned
 from .._machine.memory import aligned_copy
-from . import sampled_gauss_newton
+from . import held_out, sampled_gauss_newton
 from .by_evidence import (
     EXACT,
     NATS_A_SAMPLE,
@@ -35,7 +35,7 @@ from .by_evidence import (
     solve_by_evidence,
 )
 from .monitor import Monitor, Solution, StopReason, next_budget
-from .solver import Options, Solver
+from .solver import Options, PenaltyFrom, Solver
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
 # odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
@@ -297,14 +297,19 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     """Find the penalty by the evidence, or take that of the objective."""
     if not options.alpha_by_evidence:
         return solve_penalised(objective, theta, monitor, tol=options.tol)
-    search, more = search_by_evidence, {}
-    if options.samples_curvature:
-        search, more = sampled_gauss_newton.search, {"random_state": options.random_state}
+    groups, draw = options.groups, options.random_state
+    if options.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
+        return held_out.search(objective, theta, monitor, groups=groups, random_state=draw)
+    search = partial(search_by_evidence, groups=groups, tol=options.tol)
+    if options.penalty_from is PenaltyFrom.SAMPLED_ROWS:
+        sampled = sampled_gauss_newton.search
+        search = partial(sampled, groups=groups, tol=options.tol, random_state=draw)
     return solve_by_evidence(
         objective,
         theta,
         monitor,
-        search=partial(search, groups=options.groups, tol=options.tol, **more),
+        search=search,
+        known_start=options.known_start,
         another_start=options.another_start,
     )
 

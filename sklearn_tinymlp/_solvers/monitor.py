@@ -26,6 +26,7 @@ class StopReason(Enum):
     TOL = "tol", "The training loss no longer improved by tol."
     VALIDATION = "validation", "The validation score no longer improved by tol."
     EVIDENCE = "evidence", "The evidence no longer changes."
+    HELD_OUT = "held_out", "No other penalty predicted the rows left out better."
     EXACT = "exact", "The residuals are less than a ten-thousandth of the target's spread."
     GRADIENT = "gradient", "The gradient is as good as zero."
     LINE_SEARCH = (
@@ -49,6 +50,7 @@ class StopReason(Enum):
             StopReason.TOL,
             StopReason.VALIDATION,
             StopReason.EVIDENCE,
+            StopReason.HELD_OUT,
             StopReason.EXACT,
             StopReason.GRADIENT,
         )

@@ -18,17 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
-from scipy.linalg import solve_triangular
 
-from .._bayes.evidence import Hyperparameters, cholesky_factor, evidence
+from .._bayes.evidence import Hyperparameters
+from .._bayes.precision import LowRankPrecision, Precision
+from .._bayes.sampled import LEAST_ROWS, ROWS_A_PARAMETER, Judgement, judge
 from .._engine.objective import Objective
-from .._engine.second_order import GaussNewton, gauss_newton
 from .by_evidence import ENDED_BY_OTHERS, State, first_hyperparameters
 from .monitor import Monitor, Solution, StopReason
-
-# Rows of a sample for each parameter. The eigenvalues of a matrix from m rows are off by factors of
-# about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
-ROWS_A_PARAMETER, LEAST_ROWS = 10, 2000
 
 # Each stage works on so many times the rows of the one before.
 GROWTH = 4
@@ -37,8 +33,8 @@ GROWTH = 4
 # wrong ones fit the noise (skillcraft 0.75 with 30 from the beginning, 0.63 so), more later.
 FIRST_STEPS, STEPS_GROWTH, MOST_STEPS = 5, 1.5, 30
 
-# alpha and beta are re-estimated so often from one matrix.
-RE_ESTIMATIONS = 3
+# So many steps that find nothing say that nothing is left.
+ENOUGH_STEPS = 15
 
 # Done when an iteration lowers S by less than 30 tol nats a row: predictions are told apart by
 # hundredths of a nat at best.
@@ -49,11 +45,7 @@ class Point(NamedTuple):
     """Where a search stands, and what the evidence says of it."""
 
     theta: np.ndarray
-    errors: np.ndarray  # (n_outputs,) E_k, of all rows worked on
-    picture: GaussNewton  # from the sample, scaled to all rows
-    hyper: Hyperparameters
-    gamma: np.ndarray
-    log_evidence: float
+    judged: Judgement
 
 
 def search(
@@ -90,16 +82,21 @@ def search(
     hyper = first_hyperparameters(groups, n_outputs, objective.variance())
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)
-    steps, reason, best = max(FIRST_STEPS, warm_up), None, None
+    reason, best = None, None
     for size in stage_sizes(n_rows, theta.size):
         rows = None if size == n_rows else np.sort(order[:size])
         stage = objective if rows is None else objective.on_rows(rows)
-        if best is None:
-            theta, _ = descend(stage, theta, hyper, groups, None, steps, monitor)
-        best, reason, steps = _climb(
-            stage, theta, hyper, monitor, groups, tol, random_state, FIRST_STEPS
-        )
-        theta, hyper = best.theta, best.hyper
+        try:
+            if best is None:
+                plain = LowRankPrecision.of_diagonal(np.ones(theta.size))
+                steps = max(FIRST_STEPS, warm_up)
+                theta, _ = descend(stage, theta, hyper, groups, plain, steps, monitor)
+        except KeyboardInterrupt:
+            reason = StopReason.INTERRUPTED
+            best = Point(theta, judge(stage, theta, hyper, groups, random_state))
+            break
+        best, reason = _climb(stage, theta, hyper, monitor, groups, tol, random_state)
+        theta, hyper = best.theta, best.judged.next
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
             break
     return _solution(objective, monitor, groups, best, reason)
@@ -114,38 +111,32 @@ def stage_sizes(n_rows: int, n_parameters: int) -> list[int]:
     return [*sizes, n_rows]
 
 
-def _climb(objective, theta, hyper, monitor, groups, tol, random_state, steps):
+def _climb(objective, theta, hyper, monitor, groups, tol, random_state) -> tuple:
     """Iterate on the rows of one stage until S no longer falls; give the best point and why."""
-    n_samples, fall = objective.training.weight_sum, np.inf
+    n_samples, steps = objective.training.weight_sum, FIRST_STEPS
     best, reason, done = None, None, False
     while True:
-        point = judge(objective, theta, hyper, groups, random_state)
-        if best is None or not point.log_evidence < best.log_evidence:
-            best = point
+        judged = judge(objective, theta, hyper, groups, random_state)
+        if best is None or not judged.log_evidence < best.judged.log_evidence:
+            best = Point(theta, judged)
         if reason is not None or done:
-            break
-        hyper = point.hyper
+            return best, reason or StopReason.EVIDENCE
+        hyper = judged.next
         try:
-            factor = cholesky_factor(point.picture, hyper, groups)
-            theta, fall = descend(objective, theta, hyper, groups, factor, int(steps), monitor)
+            theta, fall = descend(
+                objective, theta, hyper, groups, judged.precision, int(steps), monitor
+            )
         except KeyboardInterrupt:
-            reason = StopReason.INTERRUPTED
-            break
+            return best, StopReason.INTERRUPTED
+        done = fall <= NATS_A_ROW * tol * n_samples and steps >= ENOUGH_STEPS
         steps = min(MOST_STEPS, STEPS_GROWTH * steps)
-        done = fall <= NATS_A_ROW * tol * n_samples
-        reason = _tell(monitor, objective, theta, point)
-    return best, reason or StopReason.EVIDENCE, steps
-
-
-def _tell(monitor: Monitor, objective: Objective, theta, point: Point) -> StopReason | None:
-    errors = objective.errors(theta)
-    return monitor.update(
-        theta=theta,
-        loss=loss_in_units_of_y(objective, errors),
-        alpha=float(point.hyper.alpha[0]),
-        log_evidence=point.log_evidence,
-        n_effective_parameters=float(point.gamma.sum()),
-    )
+        reason = monitor.update(
+            theta=theta,
+            loss=loss_in_units_of_y(objective, objective.errors(theta)),
+            alpha=float(hyper.alpha[0]),
+            log_evidence=judged.log_evidence,
+            n_effective_parameters=float(judged.gamma.sum()),
+        )
 
 
 def loss_in_units_of_y(objective: Objective, errors) -> float:
@@ -153,63 +144,48 @@ def loss_in_units_of_y(objective: Objective, errors) -> float:
     return float(np.mean(objective.output_scale**2 * errors) / objective.training.weight_sum)
 
 
-def judge(objective: Objective, theta, hyper, groups, random_state) -> Point:
-    """Take the curvature from a sample of rows, and re-estimate alpha and beta."""
-    n_rows, n_samples = objective.training.n_samples, objective.training.weight_sum
-    size = max(LEAST_ROWS, ROWS_A_PARAMETER * theta.size)
-    sample = objective
-    if size < n_rows:
-        sample = objective.on_rows(np.sort(random_state.permutation(n_rows)[:size]))
-    picture, errors = gauss_newton(sample, theta), objective.errors(theta)
-    picture = picture._replace(
-        errors=errors, hessians=picture.hessians * (n_samples / sample.training.weight_sum)
-    )
-    variance = objective.variance()
-    for _ in range(RE_ESTIMATIONS):
-        judged = evidence(theta, picture, hyper, groups, n_samples, variance)
-        if not np.isfinite(judged.log_evidence):
-            break
-        hyper = judged.next
-    return Point(theta, errors, picture, hyper, judged.gamma, judged.log_evidence)
-
-
-def descend(objective: Objective, theta, hyper, groups, factor, n_steps, monitor: Monitor):
+def descend(
+    objective: Objective,
+    theta: np.ndarray,
+    hyper: Hyperparameters,
+    groups: np.ndarray,
+    precision: Precision,
+    n_steps: int,
+    monitor: Monitor,
+) -> tuple[np.ndarray, float]:
     """Do some steps of L-BFGS down S at fixed alpha and beta; give theta and the fall of S.
 
     With several outputs S = sum_k beta_k E_k + ... is that of one noise for all, whose k-th target
     and output weights are sqrt(beta_k / beta) times as large.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When the monitor's interruption is set.
     """
-    n_outputs, n_samples = objective.training.y.shape[1], objective.training.weight_sum
     beta = hyper.beta.mean()
     scaled, scale = objective.with_outputs_scaled(np.sqrt(hyper.beta / beta))
+    weight = beta * objective.training.weight_sum * len(hyper.beta)  # of the mean loss in S
     alpha = hyper.alpha[groups]
 
     def value_gradient(theta):
         loss, gradient = scaled.loss_gradient(scale * theta, monitor.heed_interruption)
-        factor_of_loss = beta * n_samples * n_outputs
-        value = factor_of_loss * loss + 0.5 * np.sum(alpha * theta * theta)
-        return value, factor_of_loss * scale * gradient + alpha * theta
-
-    def to_theta(u):
-        return u if factor is None else solve_triangular(factor, u, lower=True, trans=1)
-
-    def back(gradient):
-        return gradient if factor is None else solve_triangular(factor, gradient, lower=True)
+        value = weight * loss + 0.5 * np.sum(alpha * theta * theta)
+        return value, weight * scale * gradient + alpha * theta
 
     first, gradient = value_gradient(theta)
     # scipy's first step has length 1. In units of the gradient's length it is Newton's own.
-    unit = np.linalg.norm(back(gradient))
+    unit = np.linalg.norm(precision.whiten(gradient))
     if unit == 0.0 or not np.isfinite(unit):
         return theta, 0.0
-    start = theta if factor is None else factor.T @ theta
 
     def in_units(v):
-        value, gradient = value_gradient(to_theta(unit * v))
-        return value / unit**2, back(gradient) / unit
+        value, gradient = value_gradient(precision.unwhiten(unit * v))
+        return value / unit**2, precision.whiten(gradient) / unit
 
     result = scipy.optimize.minimize(
         in_units,
-        start / unit,
+        precision.color(theta) / unit,
         method="L-BFGS-B",
         jac=True,
         # scipy compares the fall with 1 where the value is less.
@@ -220,14 +196,14 @@ def descend(objective: Objective, theta, hyper, groups, factor, n_steps, monitor
             "gtol": 0.0,
         },
     )
-    return to_theta(unit * result.x), first - result.fun * unit**2
+    return precision.unwhiten(unit * result.x), first - result.fun * unit**2
 
 
 def _solution(objective, monitor, groups, best: Point, reason) -> Solution:
-    theta, state = best.theta, None
-    if np.isfinite(best.log_evidence):
-        n_samples = objective.training.weight_sum
-        state = State(best.hyper, best.gamma, groups, n_samples)
+    theta, judged = best
+    state = None
+    if np.isfinite(judged.log_evidence):
+        state = State(judged.next, judged.gamma, groups, objective.training.weight_sum)
     loss = loss_in_units_of_y(objective, objective.errors(theta))
     if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
         theta = monitor.best_theta
@@ -239,6 +215,6 @@ def _solution(objective, monitor, groups, best: Point, reason) -> Solution:
         monitor.record,
         None,
         monitor.best_score,
-        best.log_evidence,
+        judged.log_evidence,
         state,
     )
