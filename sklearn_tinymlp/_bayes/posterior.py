@@ -13,6 +13,8 @@ so that the standardised residual left out is
 
     z_i = r_i sqrt(beta / (1 - h_i)).
 
+Beyond the data something is added for how the function may bend there, see `extrapolation`.
+
 Where more than one in twenty of |z| are beyond 1.96, all standard deviations are widened to hold
 them: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
 """
@@ -24,6 +26,7 @@ import numpy as np
 
 from .._engine.objective import Objective, Samples
 from .._engine.second_order import residual_jacobian
+from .extrapolation import Extrapolation
 from .precision import Precision
 
 # Rows, times outputs, whose Jacobian stands in memory at once: with 200 parameters 1.6 MB.
@@ -46,6 +49,7 @@ class Posterior:
     y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
     inputs: np.ndarray | None = None  # the columns in use; None for all
+    extrapolation: Extrapolation | None = None  # None for sparse inputs
 
     def calibrated(self, network, X, y, sample_weight, between) -> "Posterior":
         """Widen the standard deviations to what leaving out each row of the training data shows.
@@ -63,13 +67,26 @@ class Posterior:
         quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
         return replace(self, widening=np.maximum(1.0, quantiles / NORMAL_QUANTILE))
 
+    def matched(self, network, X) -> "Posterior":
+        """Narrow the standard deviations until their mean square is that of the noise alone.
+
+        Where `noise_std` is the error of rows left out, what the weights do not know is in it
+        already. X holds rows like those.
+        """
+        mean_square = np.mean(self.std(network, X) ** 2, axis=0)
+        return replace(self, widening=self.noise_std / np.sqrt(mean_square))
+
     def std(self, network, X) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs); O(P^2) a row."""
         std = np.empty((X.shape[0], len(self.noise_std)))
+        unknown = None if self.extrapolation is None else self.extrapolation.variance(X)
         for rows, _, jacobian in self._jacobians(network, X):
             for k, part in enumerate(jacobian):
                 noise = self.noise_std[k] / self.y_scale[k]
-                std[rows, k] = self.y_scale[k] * np.sqrt(self._variance(part) + noise**2)
+                variance = self._variance(part) + noise**2
+                if unknown is not None:
+                    variance += unknown[rows, k]
+                std[rows, k] = self.y_scale[k] * np.sqrt(variance)
         return std * self.widening
 
     def draw(self, network, X, n_draws, random_state) -> np.ndarray:
@@ -78,6 +95,9 @@ class Posterior:
         weights = self.precision.unwhiten(normal)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
         draws *= self.noise_std[:, None]
+        if self.extrapolation is not None:
+            bends = self.extrapolation.draw(X, n_draws, random_state)
+            draws += self.y_scale[:, None] * bends
         for rows, _, jacobian in self._jacobians(network, X):
             for k, part in enumerate(jacobian):
                 draws[rows, k] += self.y_scale[k] * (part.T @ weights)

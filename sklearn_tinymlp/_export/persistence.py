@@ -9,14 +9,16 @@ from dataclasses import fields
 
 import numpy as np
 
+from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
+from .._bayes.precision import CholeskyPrecision, LowRankPrecision
 from .._engine import kernels
 from .._fit.scaling import Scaling
 from .._solvers.monitor import Record
 from .._solvers.stochastic import StochasticState
 
 # Counts changes of the layout below; a reader refuses a file of a later layout than it knows.
-LAYOUT = 1
+LAYOUT = 2
 
 # Public lists that are columns of the record: kept once, and the same list again after loading.
 COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
@@ -39,7 +41,7 @@ def plain(state: dict) -> dict:
     if state["_scaling"] is not None:
         out["_scaling"] = state["_scaling"]._asdict()
     if state["_posterior"] is not None:
-        out["_posterior"] = _parts(state["_posterior"])
+        out["_posterior"] = _plain_posterior(state["_posterior"])
     if state["_stochastic_state"] is not None:
         stochastic = _parts(state["_stochastic_state"])
         row = stochastic["progress"][0]
@@ -74,7 +76,7 @@ def restored(state: dict) -> dict:
     if state["_scaling"] is not None:
         out["_scaling"] = Scaling(**state["_scaling"])
     if state["_posterior"] is not None:
-        out["_posterior"] = Posterior(**state["_posterior"])
+        out["_posterior"] = _restored_posterior(state["_posterior"])
     if state["_stochastic_state"] is not None:
         stochastic = dict(state["_stochastic_state"])
         progress = np.zeros(1, kernels.PROGRESS_DTYPE)
@@ -84,6 +86,30 @@ def restored(state: dict) -> dict:
         stochastic["options"] = kernels.StochasticOptions(**stochastic["options"])
         out["_stochastic_state"] = StochasticState(**stochastic)
     return out
+
+
+# The forms of a precision, by what a file calls them.
+PRECISIONS = {"cholesky": CholeskyPrecision, "low_rank": LowRankPrecision}
+
+
+def _plain_posterior(posterior: Posterior) -> dict:
+    parts = _parts(posterior)
+    form = next(name for name, kind in PRECISIONS.items() if type(parts["precision"]) is kind)
+    parts["precision"] = {form: _parts(parts["precision"])}
+    if parts["extrapolation"] is not None:
+        parts["extrapolation"] = _parts(parts["extrapolation"])
+    return parts
+
+
+def _restored_posterior(parts: dict) -> Posterior:
+    parts = dict(parts)
+    if "cholesky" in parts:  # layout 1
+        return Posterior(precision=CholeskyPrecision(parts.pop("cholesky")), **parts)
+    ((form, precision),) = parts["precision"].items()
+    parts["precision"] = PRECISIONS[form](**precision)
+    if parts["extrapolation"] is not None:
+        parts["extrapolation"] = Extrapolation(**parts["extrapolation"])
+    return Posterior(**parts)
 
 
 def _parts(record) -> dict:

@@ -88,17 +88,19 @@ class Data:
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return Data(self.X[rows], self.y[rows], weight)
 
-    def sample_with_all_weight(self, size: int, random_state) -> "Data":
-        """Draw rows, and give each the weight of those it stands for; all rows where they are few.
+    def divided(self, size: int, n_others: int, random_state) -> tuple["Data", "Data"]:
+        """Draw rows, and give each the weight of those it stands for; give some others, too.
 
-        The validation set is left out.
+        Both are all rows where these are not more than `size`. The validation set is left out.
         """
         if size >= len(self.y):
-            return Data(self.X, self.y, self.sample_weight)
-        rows = np.sort(random_state.permutation(len(self.y))[:size])
+            return replace(self, validation=None), replace(self, validation=None)
+        order = random_state.permutation(len(self.y))
+        rows = np.sort(order[:size])
         weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
         times = weight.sum() / max(weight[rows].sum(), np.finfo(float).tiny)
-        return Data(self.X[rows], self.y[rows], weight[rows] * times)
+        sample = Data(self.X[rows], self.y[rows], (weight[rows] * times).astype(self.y.dtype))
+        return sample, self.on_rows(order[size : size + n_others])
 
     def scaled(self, scaling: Scaling | None) -> "Data":
         """Apply a scaling to all that is there."""

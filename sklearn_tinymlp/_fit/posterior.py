@@ -1,13 +1,17 @@
 """The distribution of the weights after a fit: where there is one, and why there is none."""
 
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
+from scipy import sparse
 
 from .._activations.users_own import raise_caught
+from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
 from .._bayes.sampled import precision_at, sample_size
-from .._engine.objective import Objective, kernel_network
+from .._engine import kernels
+from .._engine.objective import Objective, Samples, kernel_network
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
@@ -21,6 +25,9 @@ from .scaling import Scaling
 # After Ctrl-C the posterior is left out where it takes longer than a tenth of a second: rows times
 # parameters squared.
 WORK_AFTER_CTRL_C = 5e8
+
+# Rows over which standard deviations are matched to the error of rows left out.
+MATCHED_ROWS = 1000
 
 
 def scaling_or_identity(plan: Plan) -> Scaling:
@@ -66,18 +73,35 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     """`between` is called with each block of rows."""
     theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    sample, others = data, data
     if plan.penalty_from is not PenaltyFrom.ALL_ROWS:
-        # Which rows does not depend on random_state: a fit draws nothing more after training.
         size = sample_size(theta.size, data.y.shape[1])
-        data = data.sample_with_all_weight(size, np.random.RandomState(0))
-    samples = data.samples(np.dtype(np.float64))
-    precision = precision_at(
-        Objective(network, samples, 0.0), theta, state.hyper, state.groups, between
-    )
+        # Which rows does not depend on random_state: a fit draws nothing more after training.
+        sample, others = data.divided(size, MATCHED_ROWS, np.random.RandomState(0))
+    objective = Objective(network, sample.samples(np.dtype(np.float64)), 0.0)
+    precision = precision_at(objective, theta, state.hyper, state.groups, between)
     noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-    posterior = Posterior(theta, precision, noise, scaling.y_scale, inputs=plan.inputs)
-    X = data.X.astype(np.float64, copy=False)
-    return posterior.calibrated(network, X, data.y, data.sample_weight, between)
+    extrapolation = None
+    if not sparse.issparse(data.X):
+        outputs = partial(_outputs, network, theta)
+        extrapolation = Extrapolation.of(outputs, data.X)
+    posterior = Posterior(
+        theta,
+        precision,
+        noise,
+        scaling.y_scale,
+        inputs=plan.inputs,
+        extrapolation=extrapolation,
+    )
+    if plan.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
+        return posterior.matched(network, others.X[:MATCHED_ROWS].astype(np.float64, copy=False))
+    X = sample.X.astype(np.float64, copy=False)
+    return posterior.calibrated(network, X, sample.y, sample.sample_weight, between)
+
+
+def _outputs(network, theta, X) -> np.ndarray:
+    zeros = np.zeros((len(X), int(network.layers[-1, kernels.N_OUT])))
+    return Objective(network, Samples.of(X, zeros), 0.0).predict(theta)
 
 
 def why_none(fitted) -> str:
