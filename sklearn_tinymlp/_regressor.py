@@ -50,7 +50,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     loss : {'squared_error', 'poisson'}, default='squared_error'
         Half the mean squared error, or half the mean Poisson deviance.
 
-    hidden_layer_sizes : int or array-like of int, default=(20,)
+    hidden_layer_sizes : int or array-like of int, default=(16, 16)
         Units of each hidden layer. Empty for a network without hidden layers.
 
     activation : str, Activation, or list of them, default='tanh'
@@ -77,16 +77,21 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         that is always positive: 'exp', 'softplus', 'logistic' or such a one of your own.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        'lm' is Levenberg-Marquardt, for the squared error. With P parameters, K outputs and
-        R = samples times K, 'auto' takes 'lm' where P <= 1400, (K + 3) P^2 <= 8 million (64 MB)
-        and R P min(R, P) <= 1.5 billion, else 'lbfgs' where samples times P are at most 3
-        million, else 'adam'; `solver_` says which. Where many inputs are idle, P is that of the
-        network without them. The others are those of MLPRegressor.
+        'lm' is Levenberg-Marquardt, for the squared error. 'auto' takes it wherever it finds the
+        penalty itself (``alpha="auto"``): with an X of up to 100 million values, without
+        negative weights, and with the identity as output activation where there are several
+        outputs. On many rows it takes the curvature from a sample of them, and with more than 2000
+        parameters the penalty from rows left out (docs: Choosing a solver). Otherwise, with P
+        parameters, K outputs and R = samples times K, it takes 'lm' where P <= 1400,
+        (K + 3) P^2 <= 8 million and R P min(R, P) <= 1.5 billion, else 'lbfgs' where samples times
+        P are at most 3 million, else 'adam'; `solver_` says which. The others are those of
+        MLPRegressor.
 
     alpha : float or {'auto', 'one', 'layer', 'input'}, default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds it by the evidence (MacKay 1992), and the others take 1e-4. The evidence sets one
+        finds it by the evidence (MacKay 1992), or from rows left out where parameters are too many
+        to be counted, and the others take 1e-4. The evidence sets one
         penalty for all weights, or one for those of each input: small networks sent ahead say
         whether that pays, and inputs that tell nothing are then left out. 'one', 'layer' (one
         for the coefs of each layer) and 'input' ask for a grouping of the weights; the output
@@ -239,7 +244,8 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         the evidence was not asked.
 
     n_effective_parameters_ : float
-        How many parameters the data determine, of `n_parameters_`.
+        How many parameters the data determine, of `n_parameters_`. This and the next are NaN where
+        rows left out have told the penalty.
 
     log_evidence_ : float
         Logarithm of the probability of y, in its own units, given the hyperparameters, in nats.
@@ -254,10 +260,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         than the mean of y.
 
     stop_reason_ : str
-        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'exact', 'gradient',
-        'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after `partial_fit`
-        'partial_fit'. 'callback' is a callback's wish: `converged_` is then False, but the user
-        knows, and there is no ConvergenceWarning.
+        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'held_out', 'exact',
+        'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after
+        `partial_fit` 'partial_fit'. 'callback' is a callback's wish: `converged_` is then False,
+        but the user knows, and there is no ConvergenceWarning.
 
     n_parameters_ : int
         Number of weights that training may change.
@@ -326,7 +332,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     def __init__(
         self,
         loss="squared_error",
-        hidden_layer_sizes=(20,),
+        hidden_layer_sizes=(16, 16),
         activation="tanh",
         *,
         bias=True,

@@ -191,10 +191,16 @@ class Objective:
         return aligned(n_parameters, dtype), work, ranges
 
     def on_rows(self, rows) -> "Objective":
-        """Give the objective on some of the rows of a dense X."""
-        X, y, weight = self.training.rows.values, self.training.y, self.training.weight
-        samples = Samples.of(X[rows], y[rows], weight[rows] if weight.size else None)
+        """Give the objective on some of the rows."""
+        X, y, weight = self.training.rows, self.training.y, self.training.weight
+        some = X.values[rows] if X.indptr is None else self._csr_matrix()[rows]
+        samples = Samples.of(some, y[rows], weight[rows] if weight.size else None)
         return replace(self, training=samples)
+
+    def _csr_matrix(self):
+        rows, n_inputs = self.training.rows, int(self.network.layers[0, kernels.N_IN])
+        parts = rows.values, rows.indices, rows.indptr
+        return sparse.csr_matrix(parts, shape=(self.training.n_samples, n_inputs))
 
     def with_outputs_scaled(self, factors) -> tuple["Objective", np.ndarray]:
         """Scale the targets of each output; give the factor of each parameter that goes with it.

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
 
 from .._bayes.groups import GROUPINGS
 from .._bayes.sampled import is_dense
@@ -26,10 +25,10 @@ WORK_OF_ALL_ROWS = 100_000_000
 # Sampling, solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB.
 LM_VALUES = 100_000_000
 
-# Where rows cannot be sampled (a fixed alpha, a sparse X, several outputs that are not the
-# identity's), it takes lm up to this many multiply-adds an iteration, whether the parameters are
-# few or the residuals: a seventh of a second on one core, some five seconds a fit. Its matrices,
-# outputs + 3 of them with the number of parameters squared, take at most 64 MB.
+# Where rows cannot be sampled (a fixed alpha, several outputs that are not the identity's), it
+# takes lm up to this many multiply-adds an iteration, whether the parameters are few or the
+# residuals: a seventh of a second on one core, some five seconds a fit. Its matrices, outputs + 3
+# of them with the number of parameters squared, take at most 64 MB.
 LM_WORK = 1_500_000_000
 LM_PARAMETERS = 1400
 LM_NUMBERS = 8_000_000
@@ -228,23 +227,23 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
     if asked is not None:
         return asked
     sampled, n_outputs = can_sample(settings, data), data.y.shape[1]
-    suited = suits_lm(n_parameters, data.X.shape, n_outputs, sampled)
+    suited = suits_lm(n_parameters, data.X, n_outputs, sampled)
     if loss.least_squares and not negative and suited:
         return SOLVERS["lm"]
     return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
 
 
 def can_sample(settings: Settings, data: Data) -> bool:
-    """Whether the curvature can be that of a sample: of dense rows, whose outputs can be scaled."""
+    """Whether the curvature can be that of a sample: by the evidence, outputs can be scaled."""
     one_noise = data.y.shape[1] == 1 or settings.activations[-1] == "identity"
-    return settings.alpha is None and one_noise and not sparse.issparse(data.X)
+    return settings.alpha is None and one_noise
 
 
-def suits_lm(n_parameters, shape_of_X, n_outputs, sampled) -> bool:
+def suits_lm(n_parameters, X, n_outputs, sampled) -> bool:
     """Whether Levenberg-Marquardt is cheap: by parameters, by residuals, or by `sampled` rows."""
-    n_samples, n_inputs = shape_of_X
+    n_samples = X.shape[0]
     if sampled:
-        return n_samples * n_inputs <= LM_VALUES
+        return X.size <= LM_VALUES  # of a sparse X those that are stored
     work = iteration_work(n_parameters, n_samples * n_outputs)
     numbers = (n_outputs + 3) * n_parameters**2
     return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK

@@ -250,7 +250,7 @@ def inputs_to_keep(report: Report, plan: Plan, data: Data) -> np.ndarray | None:
     may_not_be_lm = plan.settings.solver is None
     while may_not_be_lm and not suits_lm(
         Architecture((len(inputs), *further_units)).n_parameters,
-        (len(data.y), len(inputs)),
+        data.X,
         data.y.shape[1],
         plan.can_sample,
     ):
