@@ -350,8 +350,9 @@ def test_many_parameters_of_few_rows_need_no_large_matrix():
         warnings.simplefilter("ignore")
         net.fit(X, y)
     assert net.n_parameters_ == 44_001
-    with pytest.raises(ValueError, match="44001 parameters, and up to 5000"):
-        net.predict(X, return_std=True)
+    _, std = net.predict(X, return_std=True)
+    assert (std > 0).all()
+    assert net._posterior.precision.directions.shape[1] <= 10
 
 
 def test_the_band_of_many_outputs_is_computed_in_small_blocks():
@@ -372,7 +373,7 @@ def test_the_loss_with_a_fixed_penalty_falls_in_any_unit_of_y():
     y = np.sin(X[:, 0])
     curves = []
     for factor in (1e-3, 1.0, 1e3):
-        net = fit(X, factor * y, alpha=1.0)
+        net = fit(X, factor * y, alpha=1.0, hidden_layer_sizes=(20,))
         curve = np.array(net.loss_curve_)
         assert (np.diff(curve) <= 1e-12 * curve[:-1]).all()
         curves.append(curve / factor**2)

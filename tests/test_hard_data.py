@@ -12,6 +12,7 @@ from sklearn_tinymlp._engine.architecture import Architecture
 from sklearn_tinymlp._fit import outcome as outcome_module
 from sklearn_tinymlp._fit import scouts
 from sklearn_tinymlp._fit.random_features import random_features
+from sklearn_tinymlp._solvers import by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
 
@@ -69,7 +70,7 @@ def test_idle_inputs_are_left_out():
     assert not net.coefs_[0][idle].any() and net.coefs_[0][~idle].all()
     assert net.alpha_groups_[:2] == ["coefs of x0", "coefs of x1"]
     assert len(net.alpha_groups_) == len(net.alpha_)
-    assert net.n_parameters_ == 21 * 20 + 21
+    assert net.n_parameters_ == 21 * 16 + 17 * 16 + 17
     again = TinyMLPRegressor(random_state=0).fit(X, y)
     np.testing.assert_array_equal(again.coefs_[0], net.coefs_[0])
 
@@ -160,12 +161,12 @@ def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
         return search(objective, 1e-3 * theta, monitor, **options)
 
     monkeypatch.setattr(lm, "search_by_evidence", too_straight)
-    monkeypatch.setattr(lm, "WARM_UP", 0)
-    net = TinyMLPRegressor(hidden_layer_sizes=(30,), random_state=0)
+    monkeypatch.setattr(by_evidence, "FURTHER", 1)
+    net = TinyMLPRegressor(hidden_layer_sizes=(60,), random_state=0)
     with pytest.warns(ConvergenceWarning, match=r"random features explain \d+% of it in new rows"):
         net.fit(X, y)
     assert not net.converged_
-    monkeypatch.setattr(outcome_module, "COLLAPSED", np.inf)
+    monkeypatch.setattr(outcome_module, "BEATEN", np.inf)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net.fit(X, y)

@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from sklearn_tinymlp._bayes.evidence import MOST_BETA, Hyperparameters
 from sklearn_tinymlp._engine import kernels
 from sklearn_tinymlp._engine.objective import Samples, predict
 from sklearn_tinymlp._engine.second_order import second_order_arrays
+from sklearn_tinymlp._solvers import by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, Solution, StopReason
 
@@ -282,7 +284,7 @@ class Fake:
 
 
 def ending(log_evidence, reason=StopReason.EVIDENCE, gamma=(1.0, 1.0), score=-np.inf):
-    state = None if gamma is None else lm.State(None, np.array(gamma), None, 1.0)
+    state = None if gamma is None else by_evidence.State(None, np.array(gamma), None, 1.0)
     return Solution(
         None, 0.0, 1, reason, Record(), score=score, log_evidence=log_evidence, state=state
     )
@@ -291,21 +293,21 @@ def ending(log_evidence, reason=StopReason.EVIDENCE, gamma=(1.0, 1.0), score=-np
 FIRST = ending(1.0)
 INTERRUPTED, CALLBACK, LOSS_TOL = StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL
 BEGINNINGS = {
-    "the better evidence": (100, FIRST, ending(2.0), 2.0),
-    "the first of equals": (100, FIRST, ending(1.0), 1.0),
-    "not the worse evidence": (100, FIRST, ending(0.5), 1.0),
-    "the better score": (100, ending(1.0, score=0.1), ending(0.5, score=0.2), 0.5),
-    "not the worse score": (100, ending(1.0, score=0.2), ending(2.0, score=0.1), 1.0),
-    "at 200 samples": (200, FIRST, ending(2.0), 2.0),
-    "one of many samples": (201, FIRST, None, 1.0),
-    "many samples, no effect": (201, ending(1.0, gamma=(0.9, 1.0)), ending(2.0), 2.0),
-    "many samples, no state": (201, ending(1.0, gamma=None), ending(2.0), 2.0),
-    "first interrupted": (100, ending(1.0, INTERRUPTED), None, 1.0),
-    "first stopped": (100, ending(1.0, CALLBACK), None, 1.0),
-    "target met at first": (100, ending(1.0, LOSS_TOL), None, 1.0),
-    "second interrupted": (100, FIRST, ending(0.5, INTERRUPTED), 1.0),
-    "second stopped": (100, FIRST, ending(2.0, CALLBACK), 2.0),
-    "target met at second": (100, FIRST, ending(0.5, LOSS_TOL), 0.5),
+    "the better evidence": (50, FIRST, ending(2.0), 2.0),
+    "the first of equals": (50, FIRST, ending(1.0), 1.0),
+    "not the worse evidence": (50, FIRST, ending(0.5), 1.0),
+    "the better score": (50, ending(1.0, score=0.1), ending(0.5, score=0.2), 0.5),
+    "not the worse score": (50, ending(1.0, score=0.2), ending(2.0, score=0.1), 1.0),
+    "at 50 samples": (50, FIRST, ending(2.0), 2.0),
+    "one of many samples": (51, FIRST, None, 1.0),
+    "many samples, no effect": (51, ending(1.0, gamma=(0.9, 1.0)), ending(2.0), 2.0),
+    "many samples, no state": (51, ending(1.0, gamma=None), ending(2.0), 2.0),
+    "first interrupted": (50, ending(1.0, INTERRUPTED), None, 1.0),
+    "first stopped": (50, ending(1.0, CALLBACK), None, 1.0),
+    "target met at first": (50, ending(1.0, LOSS_TOL), None, 1.0),
+    "second interrupted": (50, FIRST, ending(0.5, INTERRUPTED), 1.0),
+    "second stopped": (50, FIRST, ending(2.0, CALLBACK), 2.0),
+    "target met at second": (50, FIRST, ending(0.5, LOSS_TOL), 0.5),
 }
 
 
@@ -315,7 +317,8 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
     objective, theta, groups, _ = make_problem(n_samples=n_samples, n_outputs=2)
     fake, monitor = Fake(first, second), Monitor(9, Record(), loss_tol=0.5)
     monkeypatch.setattr(lm, "solve", fake)
-    solution = lm.solve_by_evidence(objective, theta, monitor, groups=groups, tol=0.1)
+    search = partial(lm.search_by_evidence, groups=groups, tol=0.1)
+    solution = by_evidence.solve_by_evidence(objective, theta, monitor, search=search)
     assert solution.log_evidence == kept
     if name == "the first of equals":
         assert solution is first
@@ -326,10 +329,10 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
     variance = objective.variance()
     for number, (watched, options) in enumerate(fake.calls):
         hyper = options.pop("hyper")
-        np.testing.assert_array_equal(hyper.alpha, [lm.FIRST_ALPHA] * 2)
-        np.testing.assert_array_equal(hyper.beta, [lm.FIRST_BETA / variance] * 2)
+        np.testing.assert_array_equal(hyper.alpha, [by_evidence.FIRST_ALPHA] * 2)
+        np.testing.assert_array_equal(hyper.beta, [by_evidence.FIRST_BETA / variance] * 2)
         assert options.pop("groups") is groups
-        assert options.pop("warm_up", 0) == (lm.WARM_UP if number else 0)
+        assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
         assert options == {"tol": 0.1, "estimate": True, "variance": variance}
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
     assert fake.calls[0][0] is monitor

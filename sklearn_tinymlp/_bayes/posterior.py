@@ -79,13 +79,12 @@ class Posterior:
     def std(self, network, X) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs); O(P^2) a row."""
         std = np.empty((X.shape[0], len(self.noise_std)))
-        unknown = None if self.extrapolation is None else self.extrapolation.variance(X)
         for rows, _, jacobian in self._jacobians(network, X):
             for k, part in enumerate(jacobian):
                 noise = self.noise_std[k] / self.y_scale[k]
                 variance = self._variance(part) + noise**2
-                if unknown is not None:
-                    variance += unknown[rows, k]
+                if self.extrapolation is not None:
+                    variance += self.extrapolation.variance(X[rows])[:, k]
                 std[rows, k] = self.y_scale[k] * np.sqrt(variance)
         return std * self.widening
 

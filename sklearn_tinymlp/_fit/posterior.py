@@ -64,7 +64,7 @@ def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Pos
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
         posterior = _calibrated(plan, data, solution, interruption.heed)
-        interruption.heed()  # a Ctrl-C after the last block is heard too
+    interruption.heed()  # a Ctrl-C after the last block is heard too
     raise_caught()
     return posterior
 

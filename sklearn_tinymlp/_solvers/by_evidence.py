@@ -1,5 +1,6 @@
 """The evidence's verdict on a fit, and its doubts: when another beginning is tried."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -124,8 +125,8 @@ def _is_beaten(objective: Objective, solution: Solution, start: FurtherStart) ->
 
 def nats_between(explained, reference, n_samples) -> float:
     """Give n / 2 times the logarithm of the ratio of the variances that are left over."""
-    tiny = np.finfo(float).tiny
-    return 0.5 * n_samples * float(np.log(max(1.0 - explained, tiny) / max(1.0 - reference, tiny)))
+    left, left_by_reference = (max(1.0 - share, 1e-300) for share in (explained, reference))
+    return 0.5 * n_samples * (math.log(left) - math.log(left_by_reference))
 
 
 def _is_doubtful(objective: Objective, solution: Solution) -> bool:

@@ -80,8 +80,9 @@ def search(
     if reason not in ENDED_BY_OTHERS:
         try:
             theta = _train(objective, theta, hyper, groups, LAST_STEPS, monitor)
-            asked = _tell(monitor, objective, theta, hyper)
-            reason = asked if asked in ENDED_BY_OTHERS else reason
+            if reason is not StopReason.MAX_ITER:
+                asked = _tell(monitor, objective, theta, hyper)
+                reason = asked if asked in ENDED_BY_OTHERS else reason
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
     loss = loss_in_units_of_y(objective, objective.errors(theta))

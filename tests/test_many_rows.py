@@ -1,0 +1,287 @@
+"""The evidence from a sample of rows, and the penalty from rows left out."""
+
+import signal
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._bayes import sampled
+from sklearn_tinymlp._bayes.evidence import Hyperparameters, cholesky_factor, evidence
+from sklearn_tinymlp._bayes.extrapolation import Extrapolation
+from sklearn_tinymlp._bayes.groups import GROUPINGS
+from sklearn_tinymlp._bayes.precision import CholeskyPrecision, LowRankPrecision
+from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._engine.second_order import gauss_newton
+from sklearn_tinymlp._fit import plan
+from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
+from sklearn_tinymlp._solvers import sampled_gauss_newton
+from sklearn_tinymlp._solvers.levenberg_marquardt import search_by_evidence
+from sklearn_tinymlp._solvers.monitor import Monitor, Record
+
+ACTIVATIONS = "tanh", "identity"
+
+
+def make_problem(n_rows=300, n_outputs=1, weighted=False, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n_rows, 2))
+    y = np.sin(2 * X[:, :1]) + 0.5 * X[:, 1:] * np.arange(1, n_outputs + 1)
+    y = y + 0.2 * rng.standard_normal(y.shape)
+    weight = rng.uniform(0.5, 1.5, n_rows) if weighted else None
+    architecture = Architecture((2, 5, n_outputs))
+    network = kernel_network(architecture, ACTIVATIONS, "float64", SQUARED_ERROR)
+    objective = Objective(network, Samples.of(X, y, weight), 0.0)
+    theta = 0.5 * rng.standard_normal(architecture.n_parameters)
+    return objective, theta, GROUPINGS["layer"](architecture)
+
+
+def hyperparameters(groups, n_outputs):
+    return Hyperparameters(
+        np.linspace(0.1, 2.0, groups.max() + 1), np.linspace(5.0, 20.0, n_outputs)
+    )
+
+
+# ------------------------------------------------------------------------------ precisions
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_both_forms_of_a_precision_are_the_same_matrix(n_outputs, monkeypatch):
+    objective, theta, groups = make_problem(40, n_outputs)
+    hyper = hyperparameters(groups, n_outputs)
+    dense = sampled.precision_at(objective, theta, hyper, groups)
+    monkeypatch.setattr(sampled, "MOST_PARAMETERS", 0)
+    monkeypatch.setattr(sampled, "LEAST_STRENGTH", 0.0)
+    low_rank = sampled.precision_at(objective, theta, hyper, groups)
+    assert isinstance(dense, CholeskyPrecision) and isinstance(low_rank, LowRankPrecision)
+    A = dense.lower @ dense.lower.T
+    columns = np.random.default_rng(1).standard_normal((theta.size, 3))
+    for precision in (dense, low_rank):
+        white = precision.whiten(columns)
+        assert_allclose(white.T @ white, columns.T @ np.linalg.solve(A, columns), rtol=1e-8)
+        u = precision.color(theta)
+        assert_allclose(u @ u, theta @ A @ theta, rtol=1e-8)
+        assert_allclose(precision.unwhiten(u), theta, rtol=1e-8)
+
+
+def test_the_judgement_of_all_rows_is_that_of_the_evidence():
+    objective, theta, groups = make_problem(n_outputs=2, weighted=True)
+    hyper, n_samples = hyperparameters(groups, 2), objective.training.weight_sum
+    judged = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
+    picture = gauss_newton(objective, theta)
+    for _ in range(sampled.RE_ESTIMATIONS):
+        expected = evidence(theta, picture, hyper, groups, n_samples, objective.variance())
+        hyper = expected.next
+    assert_allclose(judged.log_evidence, expected.log_evidence)
+    assert_allclose(judged.gamma, expected.gamma)
+    for got, wanted in zip(judged.next, hyper, strict=True):
+        assert_allclose(got, wanted)
+    assert_allclose(judged.precision.lower, cholesky_factor(picture, hyper, groups))
+
+
+def test_a_sample_says_nearly_what_all_rows_say(monkeypatch):
+    objective, theta, groups = make_problem(20_000, weighted=True)
+    hyper = hyperparameters(groups, 1)
+    whole = sampled.precision_at(objective, theta, hyper, groups)
+    sample, times = sampled.sample_of(objective, theta.size, np.random.RandomState(0))
+    assert sample.training.n_samples == sampled.LEAST_ROWS
+    assert_allclose(times, 10.0, rtol=0.05)
+    judged = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
+    monkeypatch.setattr(sampled, "LEAST_ROWS", 10**9)
+    of_all = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
+    assert_allclose(judged.gamma, of_all.gamma, atol=0.1)
+    assert_allclose(judged.next.beta, of_all.next.beta, rtol=1e-3)
+    assert whole.lower.shape == judged.precision.lower.shape
+
+
+# ------------------------------------------------------------------------------ descent
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_fall_is_that_of_s(n_outputs, weighted):
+    objective, theta, groups = make_problem(200, n_outputs, weighted)
+    hyper = hyperparameters(groups, n_outputs)
+
+    def s(theta):
+        return hyper.beta @ objective.errors(theta) + 0.5 * hyper.alpha[groups] @ theta**2
+
+    def descend(theta, precision, n_steps):
+        end, fall = sampled_gauss_newton.descend(
+            objective, theta, hyper, groups, precision, n_steps, Monitor(9, Record())
+        )
+        assert_allclose(fall, s(theta) - s(end), rtol=1e-6)
+        return end
+
+    plain = LowRankPrecision.of_diagonal(np.ones(theta.size))
+    begun = descend(theta, plain, 30)
+    assert s(begun) < s(theta)
+    curved = sampled.precision_at(objective, begun, hyper, groups)
+    assert s(descend(begun, curved, 8)) < s(descend(begun, plain, 8))  # where S is round
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_samples_lead_to_the_maximum_of_levenberg_marquardt(n_outputs):
+    objective, theta, groups = make_problem(400, n_outputs, seed=n_outputs % 2)
+    exact = search_by_evidence(objective, theta, Monitor(200, Record()), groups=groups, tol=1e-5)
+    solution = sampled_gauss_newton.search(
+        objective,
+        exact.theta + 0.05 * theta,
+        Monitor(200, Record()),
+        groups=groups,
+        tol=1e-5,
+        random_state=np.random.RandomState(0),
+    )
+    assert abs(solution.log_evidence - exact.log_evidence) < 2.0
+    assert_allclose(solution.state.hyper.beta, exact.state.hyper.beta, rtol=0.02)
+    assert_allclose(objective.predict(solution.theta), objective.predict(exact.theta), atol=0.1)
+
+
+def test_samples_grow_to_all_rows():
+    assert sampled_gauss_newton.stage_sizes(1500, 50) == [1500]
+    assert sampled_gauss_newton.stage_sizes(100_000, 50) == [2000, 8000, 32000, 100_000]
+    assert sampled_gauss_newton.stage_sizes(100_000, 1000) == [10_000, 40_000, 100_000]
+
+
+# ------------------------------------------------------------------------------ whole fits
+
+
+WAYS = {
+    "sampled": {(plan, "WORK_OF_ALL_ROWS"): 0, (sampled, "LEAST_ROWS"): 150},
+    "left out": {(plan, "WORK_OF_ALL_ROWS"): 0, (sampled, "MOST_PARAMETERS"): 0},
+}
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Take small data for large ones."""
+    for (module, name), value in WAYS[request.param].items():
+        monkeypatch.setattr(module, name, value)
+    if request.param == "sampled":
+        monkeypatch.setattr(sampled, "ROWS_A_PARAMETER", 1)
+        monkeypatch.setattr(sampled_gauss_newton, "LEAST_ROWS", 150)
+        monkeypatch.setattr(sampled_gauss_newton, "ROWS_A_PARAMETER", 1)
+    return request.param
+
+
+def make_data(n_rows=700, n_outputs=1, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-2, 2, (n_rows, 2))
+    y = 10 * np.sin(2 * X[:, :1]) + 5 * X[:, 1:] * np.arange(1, n_outputs + 1)
+    y = y + rng.standard_normal(y.shape)
+    return X, y.ravel() if n_outputs == 1 else y
+
+
+def make_net(**params):
+    return TinyMLPRegressor(**{"hidden_layer_sizes": (8,), "random_state": 0, **params})
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_it_learns_with_a_band_that_holds(way, n_outputs):
+    X, y = make_data(n_outputs=n_outputs)
+    new, truth = make_data(seed=1, n_outputs=n_outputs)
+    net = make_net().fit(X, y)
+    assert net.solver_ == "lm" and net.converged_
+    assert net.stop_reason_ == {"sampled": "evidence", "left out": "held_out"}[way]
+    assert net.score(new, truth) > 0.95
+    mean, std = net.predict(new, return_std=True)
+    assert 0.9 < np.mean(np.abs(truth - mean) < 1.96 * std) < 0.99
+    # Rows left out have an error that is more than noise.
+    assert_allclose(net.noise_std_, 1.0, rtol=0.2 if way == "sampled" else 2.0)
+    assert_allclose(2 * net.loss_, np.mean((y - net.predict(X)) ** 2), rtol=1e-6)
+    draws = net.sample_y(new[:5], 3000)
+    assert_allclose(draws.std(axis=-1), std[:5], rtol=0.15)
+    again = make_net().fit(X, y)
+    assert_array_equal(again.coefs_[0], net.coefs_[0])
+    assert len(net.loss_curve_) == net.n_iter_
+
+
+def test_other_kinds_of_data_and_of_fits_go_the_same_way(way):
+    X, y = make_data()
+    weight = np.random.default_rng(2).uniform(0.5, 1.5, len(y))
+    plain, weighted = make_net().fit(X, y), make_net().fit(X, y, sample_weight=weight)
+    assert weighted.score(X, y) > 0.95
+    assert not np.array_equal(weighted.coefs_[0], plain.coefs_[0])
+    scaled = make_net().fit(X, y, sample_weight=1e6 * weight)
+    assert_allclose(scaled.predict(X), weighted.predict(X), atol=0.5)
+    assert make_net().fit(sparse.csr_matrix(X), y).score(sparse.csr_matrix(X), y) > 0.9
+    assert make_net(bias=False).fit(X, y).score(X, y) > 0.9
+    assert make_net(n_init=2).fit(X, y).starts_["loss"].shape == (2,)
+    bounded = make_net(output_activation="logistic").fit(X, (y > 0).astype(float))
+    assert 0.0 <= bounded.predict(X).min() < bounded.predict(X).max() <= 1.0
+    single = make_net().fit(X.astype(np.float32), y)
+    assert single.coefs_[0].dtype == np.float32 and single.score(X, y) > 0.95
+    again = make_net(warm_start=True).fit(X, y)
+    assert again.fit(X, y).score(X, y) > 0.95
+
+
+def test_a_target_and_a_validation_set_are_heard(way):
+    X, y = make_data()
+    assert make_net(loss_tol=5.0).fit(X, y).stop_reason_ == "loss_tol"
+    net = make_net(early_stopping=True, n_iter_no_change=2).fit(X, y)
+    assert net.best_validation_score_ > 0.9
+    assert len(net.validation_scores_) == net.n_iter_
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        assert make_net(max_iter=1).fit(X, y).n_iter_ == 1
+
+
+def test_ctrl_c_keeps_what_was_learned(way, monkeypatch):
+    X, y = make_data()
+    loss_gradient, calls = Objective.loss_gradient, []
+
+    def press(self, theta, between=None):
+        calls.append(1)
+        if len(calls) == 40:
+            signal.raise_signal(signal.SIGINT)
+        return loss_gradient(self, theta, between)
+
+    monkeypatch.setattr(Objective, "loss_gradient", press)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        net = make_net().fit(X, y)
+    assert net.stop_reason_ == "interrupted" and len(calls) == 40
+    assert net.score(X, y) > 0.5
+
+
+def test_noise_is_taken_for_noise(way):
+    rng = np.random.default_rng(0)
+    X, y, new, truth = (rng.standard_normal(shape) for shape in ((600, 4), 600, (2000, 4), 2000))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = make_net().fit(X, y)
+    assert net.score(new, truth) > -0.1
+    mean, std = net.predict(new, return_std=True)
+    assert 0.92 < np.mean(np.abs(truth - mean) < 1.96 * std) < 0.98
+
+
+# ------------------------------------------------------------------------------ beyond the data
+
+
+def test_the_curvature_beyond_the_data_is_that_within():
+    def predict(X):
+        return np.column_stack([X[:, 0] ** 2 + X[:, 1], 3 * X[:, 1] ** 2])
+
+    X = np.random.default_rng(0).uniform(-1, 1, (50, 2))
+    X[:2] = [-1, -1], [1, 1]
+    known = Extrapolation.of(predict, X)
+    assert_allclose(known.curvature, [[2, 0], [0, 6]], atol=1e-8)
+    points = np.array([[0.5, -0.5], [1.5, 0.0], [0.0, -3.0]])
+    expected = [[0, 0], [(2 * 0.25) ** 2, 0], [0, (6 * 4.0) ** 2]]
+    assert_allclose(known.variance(points), expected, atol=1e-12)
+    draws = known.draw(points, 4000, np.random.RandomState(0))
+    assert_allclose(draws.var(axis=-1), expected, rtol=0.1, atol=1e-12)
+
+
+def test_the_band_widens_beyond_the_data_as_a_parabola_leaves_it():
+    held = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, (100, 1))
+        net = TinyMLPRegressor(random_state=seed).fit(x, x[:, 0] ** 2 + 0.05 * rng.normal(size=100))
+        points = np.array([[-1.25], [1.25], [-1.5], [1.5]])
+        mean, std = net.predict(points, return_std=True)
+        held.append(np.abs(points[:, 0] ** 2 - mean) < 1.96 * std)
+    assert np.mean(held) >= 0.8
