@@ -276,6 +276,8 @@ HEALTHY = {
     "restarts_disagree": Healthy(plane(), {"n_init": 4, "activation": "identity"}),
     # 19 weights for 20 targets.
     "more_weights_than_data": Healthy(wave(20), {"max_iter": 2000}),
+    # Rows that are like one another, and none twice.
+    "copied_rows": Healthy(wave(60, noise=0.1), {"solver": "lm", "alpha": "auto"}),
     # A minimum, but as low as was asked for.
     "local_minimum": Healthy(
         wave(),

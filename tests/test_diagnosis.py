@@ -109,7 +109,10 @@ def test_a_loss_without_least_squares_is_not_advised_what_needs_them():
         clone(net).set_params(**finding.parameters).fit(X, y)  # none is refused
 
 
-PROVOKED = {case.code for case in CASES.values()} | {"more_weights_than_data"}
+PROVOKED = {case.code for case in CASES.values()} | {
+    "more_weights_than_data",
+    "copied_rows",
+}
 
 
 def test_every_cause_has_tests_and_a_section_on_the_page():
@@ -412,3 +415,17 @@ def test_the_order_of_updates_shows_in_the_first_epoch():
     assert_allclose(net.coefs_[1], right[1].T)
     assert_allclose(net.coefs_[1], wrong[1].T)
     assert np.abs(net.coefs_[0] - wrong[0].T).max() > 1e-6
+
+
+def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
+    X, y = wave(60, noise=0.3)
+    drawn = np.random.RandomState(0).randint(60, size=60)
+    share = 1.0 - len(np.unique(drawn)) / 60
+    net = make_net(solver="lm", alpha="auto").fit(X[drawn], y[drawn])
+    (finding,) = net.diagnose(X[drawn], y[drawn])
+    assert finding.code == "copied_rows" and f"{share:.0%} of the rows" in finding.sentence
+    assert finding.severity == "info" and "each row once" in finding.remedy
+    rounded = make_net(solver="lm", alpha="auto").fit(X[drawn], y[drawn].round())
+    assert not rounded.diagnose(X[drawn], y[drawn].round())
+    by_penalty = make_net(alpha=0.1, max_iter=2000).fit(X[drawn], y[drawn])
+    assert not by_penalty.diagnose(X[drawn], y[drawn])

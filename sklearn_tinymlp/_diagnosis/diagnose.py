@@ -5,6 +5,7 @@ import numpy as np
 from .bias_and_range import no_bias, output_range
 from .capacity import more_weights_than_data
 from .cause import Cause
+from .copies import copied_rows
 from .ending import (
     local_minimum,
     max_iter,
@@ -35,6 +36,7 @@ CAUSES = (
     Cause("no_better_than_mean", no_better_than_mean),
     Cause("restarts_disagree", restarts_disagree),
     Cause("more_weights_than_data", more_weights_than_data),
+    Cause("copied_rows", copied_rows),
     Cause("local_minimum", local_minimum, last_resort=True),
 )
 
