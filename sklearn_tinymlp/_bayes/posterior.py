@@ -67,6 +67,21 @@ class Posterior:
         quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
         return replace(self, widening=np.maximum(1.0, quantiles / NORMAL_QUANTILE))
 
+    def widening_for(self, network, X, y, sample_weight) -> np.ndarray:
+        """Give the factor at which the bands hold their share of rows not trained on, (n_outputs,).
+
+        `y` is standardised as theta is.
+        """
+        zeros = np.zeros(y.shape)
+        objective = Objective(network, Samples.of(X, zeros), 0.0)
+        z = np.abs(y - objective.predict(self.theta)) * self.y_scale / self.std(network, X)
+        quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
+        return quantiles / NORMAL_QUANTILE
+
+    def at_least_as_wide(self, widening) -> "Posterior":
+        """Widen where the widening is less."""
+        return replace(self, widening=np.maximum(self.widening, widening))
+
     def matched(self, network, X) -> "Posterior":
         """Narrow the standard deviations until their mean square is that of the noise alone.
 

@@ -52,7 +52,9 @@ class Outcome:
         ValueError
             When the weights or the loss are not finite.
         """
-        best = max(trained.solutions, key=lambda s: rank(s, plan.settings.loss_tol))
+        ranks = [rank(solution, plan.settings.loss_tol) for solution in trained.solutions]
+        at = ranks.index(max(ranks))
+        best, start = trained.solutions[at], starts[at]
         theta = raw_weights(plan, best.theta)
         lost = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
         # y of 1e200 has a loss that no number holds, in the units of y.
@@ -65,7 +67,7 @@ class Outcome:
             )
         posterior, without_band = None, False
         try:
-            posterior = posterior_of(plan, data, best, trained.interrupted_by_user)
+            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user)
         except KeyboardInterrupt:
             without_band = True
         record = best.record

@@ -19,8 +19,8 @@ from .scaling import Scaling
 from .settings import Settings
 
 # By the evidence an iteration of lm of more multiply-adds than this takes the curvature from a
-# sample of rows, see `_solvers.sampled_gauss_newton`: 10 ms on one core.
-WORK_OF_ALL_ROWS = 100_000_000
+# sample of rows, see `_solvers.sampled_gauss_newton`: 30 ms on one core.
+WORK_OF_ALL_ROWS = 300_000_000
 
 # Sampling, solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB.
 LM_VALUES = 100_000_000

@@ -15,16 +15,23 @@ from .._engine.objective import Objective, Samples, kernel_network
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
-from .._solvers.monitor import Solution
+from .._solvers.monitor import Monitor, Record, Solution
 from .._solvers.solver import PenaltyFrom
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan
 from .scaling import Scaling
+from .starts import Start
 
 # After Ctrl-C the posterior is left out where it takes longer than a tenth of a second: rows times
 # parameters squared.
 WORK_AFTER_CTRL_C = 5e8
+
+# Where the data determine more than this share of as many parameters as there are rows, the linear
+# picture does not know what a row less would change (pendulum: the band held 73%), and the network
+# is trained again without some.
+MOST_DETERMINED = 0.5
+LEFT_OUT, LEAST_LEFT_OUT = 0.2, 19
 
 # Rows over which standard deviations are matched to the error of rows left out.
 MATCHED_ROWS = 1000
@@ -36,7 +43,9 @@ def scaling_or_identity(plan: Plan) -> Scaling:
     return plan.scaling or Scaling.identity(units[0], units[-1])
 
 
-def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Posterior | None:
+def posterior_of(
+    plan: Plan, data: Data, start: Start, solution: Solution, interrupted
+) -> Posterior | None:
     """Give the calibrated distribution of the weights; None where there is none.
 
     Parameters
@@ -44,6 +53,8 @@ def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Pos
     plan : Plan
     data : Data
         In the units of training.
+    start : Start
+        Where the solution began.
     solution : Solution
     interrupted : bool
         Whether the user ended the training, and should not wait for long.
@@ -64,39 +75,78 @@ def posterior_of(plan: Plan, data: Data, solution: Solution, interrupted) -> Pos
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
         posterior = _calibrated(plan, data, solution, interruption.heed)
+        if not interrupted and _follows_single_rows(solution, data):
+            posterior = _widened_by_another_fit(plan, data, start, posterior, interruption)
     interruption.heed()  # a Ctrl-C after the last block is heard too
     raise_caught()
     return posterior
 
 
+def _follows_single_rows(solution: Solution, data: Data) -> bool:
+    """Whether the network has hardly more rows than parameters that they determine."""
+    n_residuals = solution.state.n_samples * data.y.shape[1]
+    enough = LEFT_OUT * len(data.y) >= LEAST_LEFT_OUT
+    return enough and float(solution.state.gamma.sum()) > MOST_DETERMINED * n_residuals
+
+
+def _widened_by_another_fit(
+    plan: Plan, data: Data, start: Start, posterior: Posterior, interruption
+) -> Posterior:
+    """Train again without a share of the rows, and widen the band as these ask for."""
+    order = np.random.RandomState(0).permutation(len(data.y))
+    rest, kept = np.split(order, [int(LEFT_OUT * len(order))])
+    kept, rest = data.on_rows(np.sort(kept)), data.on_rows(np.sort(rest))
+    monitor = Monitor(plan.settings.max_iter, Record(), interrupted=interruption)
+    options = plan.options(np.random.RandomState(0))
+    objective = plan.objective(kept)
+    again = plan.solver.solve(objective, start.theta.astype(np.float64), monitor, options)
+    interruption.heed()
+    if again.state is None:
+        return posterior
+    of_fewer = _posterior(plan, kept, again, interruption.heed)
+    X = rest.X.astype(np.float64, copy=False)
+    network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    return posterior.at_least_as_wide(of_fewer.widening_for(network, X, rest.y, rest.sample_weight))
+
+
 def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
     """`between` is called with each block of rows."""
-    theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
-    sample, others = data, data
-    if plan.penalty_from is not PenaltyFrom.ALL_ROWS:
-        size = sample_size(theta.size, data.y.shape[1])
-        # Which rows does not depend on random_state: a fit draws nothing more after training.
-        sample, others = data.divided(size, MATCHED_ROWS, np.random.RandomState(0))
-    objective = Objective(network, sample.samples(np.dtype(np.float64)), 0.0)
-    precision = precision_at(objective, theta, state.hyper, state.groups, between)
-    noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-    extrapolation = None
-    if not sparse.issparse(data.X):
-        outputs = partial(_outputs, network, theta)
-        extrapolation = Extrapolation.of(outputs, data.X)
-    posterior = Posterior(
-        theta,
-        precision,
-        noise,
-        scaling.y_scale,
-        inputs=plan.inputs,
-        extrapolation=extrapolation,
-    )
+    posterior = _posterior(plan, data, solution, between)
+    sample, others = _divided(plan, data, solution)
     if plan.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
         return posterior.matched(network, others.X[:MATCHED_ROWS].astype(np.float64, copy=False))
     X = sample.X.astype(np.float64, copy=False)
     return posterior.calibrated(network, X, sample.y, sample.sample_weight, between)
+
+
+def _divided(plan: Plan, data: Data, solution: Solution) -> tuple[Data, Data]:
+    """Give the rows that the curvature is taken from, and others."""
+    if plan.penalty_from is PenaltyFrom.ALL_ROWS:
+        return data, data
+    # Which rows does not depend on random_state: a fit draws nothing more after training.
+    size = sample_size(solution.theta.size, data.y.shape[1])
+    return data.divided(size, MATCHED_ROWS, np.random.RandomState(0))
+
+
+def _posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
+    """Give the distribution of the weights, not calibrated."""
+    theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
+    network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    samples = _divided(plan, data, solution)[0].samples(np.dtype(np.float64))
+    objective = Objective(network, samples, 0.0)
+    precision = precision_at(objective, theta, state.hyper, state.groups, between)
+    extrapolation = None
+    if not sparse.issparse(data.X):
+        extrapolation = Extrapolation.of(partial(_outputs, network, theta), data.X)
+    return Posterior(
+        theta,
+        precision,
+        scaling.y_scale / np.sqrt(state.hyper.beta),
+        scaling.y_scale,
+        inputs=plan.inputs,
+        extrapolation=extrapolation,
+    )
 
 
 def _outputs(network, theta, X) -> np.ndarray:

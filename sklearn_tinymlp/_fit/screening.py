@@ -16,7 +16,8 @@ It shows in the residuals r of the network,
     t_ij = sum r x_i x_j / sqrt(sum r^2 x_i^2 x_j^2),
 
 standard normal where there is no such effect (the sums are those of the principal Hessian
-directions: Li, JASA 87, 1992, section 2). All pairs of 400 inputs take two matrix products.
+directions: Li, JASA 87, 1992, section 2). All pairs of 400 inputs take two matrix products. Waves
+show likewise with x_i^3 - 3 x_i in the place of x_i x_j.
 """
 
 from typing import NamedTuple
@@ -91,27 +92,29 @@ def screened(
         theta = architecture.pack(*drawn, np.float64)
         trials.append(_train(of_training, of_rest, architecture, theta, interruption))
     best = min(trials, key=lambda trial: trial.error)
-    by_product = products(data, Objective(network, data.samples(np.dtype(np.float64)), 0.0), best)
+    of_all = Objective(network, data.samples(np.dtype(np.float64)), 0.0)
+    missed = unexplained(data, data.y - of_all.predict(best.theta))
     # Another start may have found what the best has not.
     by_share = np.argsort(-np.max([trial.shares for trial in trials], axis=0), kind="stable")
-    ranked = np.concatenate([by_product[: n_kept // 2], by_share])
+    ranked = np.concatenate([missed[: n_kept // 2], by_share])
     kept = np.sort(ranked[np.sort(np.unique(ranked, return_index=True)[1])][:n_kept])
     return None if 1.0 - best.shares[kept].sum() > MOST_LEFT else kept
 
 
-def products(data: Data, objective: Objective, trial: "Trial") -> np.ndarray:
-    """Give the inputs whose product with one another, or square, is in the residuals."""
+def unexplained(data: Data, residuals: np.ndarray) -> np.ndarray:
+    """Give the inputs whose products, squares or cubes are in the residuals, strongest first."""
     X, n_inputs = data.X.astype(np.float64, copy=False), data.X.shape[1]
-    residuals = data.y - objective.predict(trial.theta)
     if data.sample_weight is not None:
         residuals = residuals * data.sample_weight[:, None]
-    strongest = np.zeros(n_inputs)
+    tiny, strongest = np.finfo(float).tiny, np.zeros(n_inputs)
+    cubes = X**3 - 3.0 * X  # of normal numbers, uncorrelated with X
     for r in (residuals - residuals.mean(axis=0)).T:
         spread = np.sqrt((X**2).T @ (r[:, None] ** 2 * X**2))
-        t = np.abs(X.T @ (r[:, None] * X)) / np.maximum(spread, np.finfo(float).tiny)
-        strongest = np.maximum(strongest, t.max(axis=1))
+        of_pairs = np.abs(X.T @ (r[:, None] * X)) / np.maximum(spread, tiny)
+        of_cubes = np.abs(r @ cubes) / np.maximum(np.sqrt(r**2 @ cubes**2), tiny)
+        strongest = np.max([strongest, of_pairs.max(axis=1), of_cubes], axis=0)
     # Of k normal numbers the largest is about sqrt(2 ln k); one more is not by chance.
-    by_chance = np.sqrt(2.0 * np.log(n_inputs * (n_inputs + 1) / 2)) + 1.0
+    by_chance = np.sqrt(2.0 * np.log(n_inputs * (n_inputs + 3) / 2)) + 1.0
     return np.argsort(-strongest, kind="stable")[: np.sum(strongest > by_chance)]
 
 
