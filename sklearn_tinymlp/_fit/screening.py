@@ -105,7 +105,8 @@ def unexplained(data: Data, residuals: np.ndarray) -> np.ndarray:
     """Give the inputs whose products, squares or cubes are in the residuals, strongest first."""
     X, n_inputs = data.X.astype(np.float64, copy=False), data.X.shape[1]
     if data.sample_weight is not None:
-        residuals = residuals * data.sample_weight[:, None]
+        weight = data.sample_weight / data.sample_weight.max()  # t has no unit
+        residuals = residuals * weight[:, None]
     tiny, strongest = np.finfo(float).tiny, np.zeros(n_inputs)
     cubes = X**3 - 3.0 * X  # of normal numbers, uncorrelated with X
     for r in (residuals - residuals.mean(axis=0)).T:

@@ -82,20 +82,22 @@ def search(
     hyper = first_hyperparameters(groups, n_outputs, objective.variance())
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)
-    reason, best = None, None
+    reason, best, first = None, None, True
     for size in stage_sizes(n_rows, theta.size):
         rows = None if size == n_rows else np.sort(order[:size])
         stage = objective if rows is None else objective.on_rows(rows)
         try:
-            if best is None:
+            if first:
                 plain = LowRankPrecision.of_diagonal(np.ones(theta.size))
-                steps = max(FIRST_STEPS, warm_up)
-                theta, _ = descend(stage, theta, hyper, groups, plain, steps, monitor)
+                n_steps = max(FIRST_STEPS, warm_up)
+                theta, _ = descend(stage, theta, hyper, groups, plain, n_steps, monitor)
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
             best = Point(theta, judge(stage, theta, hyper, groups, random_state))
             break
-        best, reason = _climb(stage, theta, hyper, monitor, groups, tol, random_state)
+        steps = FIRST_STEPS if first else ENOUGH_STEPS
+        best, reason = _climb(stage, theta, hyper, monitor, groups, tol, random_state, steps)
+        first = False
         theta, hyper = best.theta, best.judged.next
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
             break
@@ -111,9 +113,9 @@ def stage_sizes(n_rows: int, n_parameters: int) -> list[int]:
     return [*sizes, n_rows]
 
 
-def _climb(objective, theta, hyper, monitor, groups, tol, random_state) -> tuple:
+def _climb(objective, theta, hyper, monitor, groups, tol, random_state, steps) -> tuple:
     """Iterate on the rows of one stage until S no longer falls; give the best point and why."""
-    n_samples, steps = objective.training.weight_sum, FIRST_STEPS
+    n_samples = objective.training.weight_sum
     best, reason, done = None, None, False
     while True:
         judged = judge(objective, theta, hyper, groups, random_state)
