@@ -39,6 +39,9 @@ LAPS = (30, 3), (40, 2), (130, 1)
 # bend a little or much: one race in five misses a product or a wave among 45 to 60 inputs.
 FURTHER_RACES, LOOKING_SCALES = 2, (0.5, 1.0, 2.0, 4.0)
 
+# ... and make up this share of the residuals: more units than a scout has do the rest.
+LEFT_UNEXPLAINED = 0.1
+
 # Fewer rows cannot tell inputs apart; more would tell the same, and take longer.
 LEAST_ROWS, MOST_ROWS = 40, 2000
 
@@ -98,7 +101,8 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
         # with one penalty knows of such effects; the drawn starts know of others.
         by_input = race(search, [one.theta, *(draw().theta for _ in range(N_SCOUTS))])
         for _ in range(FURTHER_RACES):
-            missed = unexplained(seen, seen.y - objective.predict(by_input.theta))
+            residuals = seen.y - objective.predict(by_input.theta)
+            missed = unexplained(seen, residuals, LEFT_UNEXPLAINED)
             if not len(missed):
                 break
             look = partial(looking_at, missed, architecture, by_input.theta, random_state)

@@ -36,7 +36,7 @@ from .._solvers.sampled_gauss_newton import descend
 from .data import Data
 from .initial_weights import initial_parameters
 
-N_STARTS, N_ROUNDS, STEPS = 2, 8, 12
+N_ROUNDS, STEPS = 8, 12
 
 # The share of rows left out.
 LEFT_OUT = 0.2
@@ -86,23 +86,21 @@ def screened(
         Objective(network, data.on_rows(np.flatnonzero(rows)).samples(np.dtype(np.float64)), 0.0)
         for rows in (~left_out, left_out)
     )
-    trials = []
-    for _ in range(N_STARTS):
-        drawn = initial_parameters(architecture, "glorot_uniform", activations[:1], random_state)
-        theta = architecture.pack(*drawn, np.float64)
-        trials.append(_train(of_training, of_rest, architecture, theta, interruption))
-    best = min(trials, key=lambda trial: trial.error)
+    drawn = initial_parameters(architecture, "glorot_uniform", activations[:1], random_state)
+    theta = architecture.pack(*drawn, np.float64)
+    best = _train(of_training, of_rest, architecture, theta, interruption)
     of_all = Objective(network, data.samples(np.dtype(np.float64)), 0.0)
     missed = unexplained(data, data.y - of_all.predict(best.theta))
-    # Another start may have found what the best has not.
-    by_share = np.argsort(-np.max([trial.shares for trial in trials], axis=0), kind="stable")
-    ranked = np.concatenate([missed[: n_kept // 2], by_share])
+    ranked = np.concatenate([missed[: n_kept // 2], np.argsort(-best.shares, kind="stable")])
     kept = np.sort(ranked[np.sort(np.unique(ranked, return_index=True)[1])][:n_kept])
     return None if 1.0 - best.shares[kept].sum() > MOST_LEFT else kept
 
 
-def unexplained(data: Data, residuals: np.ndarray) -> np.ndarray:
-    """Give the inputs whose products, squares or cubes are in the residuals, strongest first."""
+def unexplained(data: Data, residuals: np.ndarray, least_share=0.0) -> np.ndarray:
+    """Give the inputs whose products, squares or cubes are in the residuals, strongest first.
+
+    They are there beyond chance, and make up `least_share` of the residuals at least.
+    """
     X, n_inputs = data.X.astype(np.float64, copy=False), data.X.shape[1]
     if data.sample_weight is not None:
         weight = data.sample_weight / data.sample_weight.max()  # t has no unit
@@ -116,7 +114,8 @@ def unexplained(data: Data, residuals: np.ndarray) -> np.ndarray:
         strongest = np.max([strongest, of_pairs.max(axis=1), of_cubes], axis=0)
     # Of k normal numbers the largest is about sqrt(2 ln k); one more is not by chance.
     by_chance = np.sqrt(2.0 * np.log(n_inputs * (n_inputs + 3) / 2)) + 1.0
-    return np.argsort(-strongest, kind="stable")[: np.sum(strongest > by_chance)]
+    least = max(by_chance, np.sqrt(least_share * len(data.y)))
+    return np.argsort(-strongest, kind="stable")[: np.sum(strongest > least)]
 
 
 def _train(of_training, of_rest, architecture, theta, interruption: Interruption) -> Trial:
