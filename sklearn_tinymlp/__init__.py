@@ -9,6 +9,7 @@ from ._displays.loss_curve import LossCurveDisplay
 from ._displays.network import NetworkDisplay
 from ._displays.prediction_band import PredictionBandDisplay
 from ._displays.training_state import TrainingStateDisplay
+from ._ensemble import TinyMLPEnsembleRegressor
 from ._export.c import to_c
 from ._export.python import to_python
 from ._regressor import TinyMLPRegressor
@@ -23,6 +24,7 @@ __all__ = [
     "NetworkDisplay",
     "PredictionBandDisplay",
     "RelevanceDisplay",
+    "TinyMLPEnsembleRegressor",
     "TinyMLPRegressor",
     "TrainingStateDisplay",
     "__version__",

@@ -16,6 +16,8 @@ FOLDER = Path(sklearn_tinymlp.__file__).parent
 # each file beside the folders stands here once.
 FLOORS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
+    {"_ensemble"},
+    {"_race"},
     {"_regressor"},
     {"_fitted_network"},
     {"_export", "_displays"},
@@ -114,7 +116,7 @@ def test_no_module_imports_itself_by_way_of_others():
 
 
 # scikit-learn's base classes belong to the estimator; `_fit.callbacks` speaks its protocol.
-KNOW_ESTIMATORS = {"_regressor", "_fit.callbacks"}
+KNOW_ESTIMATORS = {"_regressor", "_ensemble", "_fit.callbacks"}
 ESTIMATORS = ("sklearn.base", "sklearn.callback")
 
 

@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 # scikit-learn runs its own estimators through the checks with this warning ignored as well.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -51,7 +51,8 @@ def assert_same_network(one, other):
 
 
 # scikit-learn 1.7 gives a generator, which pytest 9 wants to be a list.
-scikit_learn_checks = parametrize_with_checks(ESTIMATORS)
+ENSEMBLES = [TinyMLPEnsembleRegressor(hidden_layer_sizes=[(10,), (16, 16)], cv=3, n_refits=1)]
+scikit_learn_checks = parametrize_with_checks([*ESTIMATORS, *ENSEMBLES])
 names, checks = scikit_learn_checks.args
 
 
@@ -60,7 +61,7 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+@pytest.mark.parametrize("estimator", [*ESTIMATORS, *ENSEMBLES], ids=repr)
 @pytest.mark.parametrize(
     "check",
     [
@@ -71,7 +72,7 @@ def test_scikit_learn_checks(estimator, check):
     ids=lambda check: check.__name__,
 )
 def test_further_scikit_learn_checks(estimator, check):
-    check("TinyMLPRegressor", estimator)
+    check(type(estimator).__name__, estimator)
 
 
 def test_grid_search_over_a_pipeline_in_two_processes():

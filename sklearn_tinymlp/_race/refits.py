@@ -1,0 +1,36 @@
+"""Whether a member trained on all rows can be trusted: nobody has seen it err.
+
+Leave-one-out errors are blind to what the choice of the minimum has learned, so a member on all
+rows is compared with the members of the folds: between rows, where nothing holds it, it must not go
+where they do not go.
+"""
+
+import numpy as np
+
+# Points halfway between two rows that are looked at.
+N_POINTS = 1000
+
+# A member may part from the mean of the others by so many times their spread, or the error of rows
+# left out, whichever is larger; and by so many errors on the average.
+FARTHEST, FAR = 8.0, 1.5
+
+
+def agrees(member, others, X, error, random_state) -> bool:
+    """Say whether a member's predictions are within the reach of the others'.
+
+    Parameters
+    ----------
+    member : TinyMLPRegressor
+    others : list of TinyMLPRegressor
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+    error : ndarray of shape (n_outputs,)
+        Root mean squared error of rows left out.
+    random_state : RandomState
+    """
+    n_points = min(N_POINTS, 2 * X.shape[0])
+    one, other = random_state.randint(X.shape[0], size=(2, n_points))
+    points = (0.5 * (X[one] + X[other])).astype(X.dtype)
+    known = np.array([m.predict(points).reshape(n_points, -1) for m in others])
+    off = member.predict(points).reshape(n_points, -1) - known.mean(axis=0)
+    reach = FARTHEST * np.maximum(known.std(axis=0), error)
+    return bool((np.abs(off) <= reach).all() and (off**2).mean() <= np.mean((FAR * error) ** 2))
