@@ -9,10 +9,11 @@ from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ._diagnosis.finding import Diagnosis
+from ._engine.architecture import Architecture
 from ._fit.settings import layer_sizes
 from ._machine.interruption import Interruption
 from ._race import band
@@ -28,6 +29,10 @@ CALIBRATED_ROWS = 1000
 
 # A member that missed a fold counts half as much as one that was trained on all rows.
 WEIGHT_OF_FOLD_MEMBER = 0.5
+
+
+# Larger shapes are tried up to this many rows times parameters squared: some five seconds a member.
+MOST_WORK = 5_000_000_000
 
 
 class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
@@ -126,7 +131,7 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "estimator": [HasMethods(["fit", "predict"]), None],
+        "estimator": [TinyMLPRegressor, None],
         "hidden_layer_sizes": [StrOptions({"auto"}), list, tuple],
         "cv": ["cv_object"],
         "n_refits": [Interval(Integral, 0, None, closed="left")],
@@ -356,8 +361,13 @@ class _Fitting:
             len(self.splits),
             self._in_threads,
             interruption.is_set,
+            self._may_enter,
         )
         self.interruption = interruption
+        self.rows = [self._rows_of(fold) for fold in range(len(self.splits))]
+        self.memberships = self._in_threads(
+            [lambda rows=rows: self._membership(rows) for rows in self.rows]
+        )
         by_itself = isinstance(ensemble.hidden_layer_sizes, str)
         activation = self.template.get_params()["activation"]
         shapes = SHAPES if by_itself else ensemble.hidden_layer_sizes
@@ -399,11 +409,12 @@ class _Fitting:
             if weight > 0.0
         ]
         everything = np.arange(len(self.y))
+        membership = self._membership(everything) if jobs else None
 
         def train(runner, number):
             if interruption.is_set():
                 return None
-            return self._fitted(runner.candidate, everything, -1 - number)
+            return self._fitted(runner.candidate, everything, -1 - number, membership)
 
         again = self._in_threads([lambda j=job: train(*j) for job in jobs])
         for runner, weight in zip(runners, weights, strict=True):
@@ -449,11 +460,8 @@ class _Fitting:
         return band.scale_of(self.targets[rows], mean, variance, self.counts[rows])
 
     def _train_on_fold(self, candidate: Candidate, fold: int):
-        kept, rest = self.splits[fold]
-        if len(kept) > self.ensemble.max_samples:
-            draw = np.random.RandomState(self._seed_of(candidate, fold))
-            kept = np.sort(draw.permutation(kept)[: self.ensemble.max_samples])
-        member = self._fitted(candidate, kept, fold)
+        rest = self.splits[fold][1]
+        member = self._fitted(candidate, self.rows[fold], fold, self.memberships[fold])
         if member is None:
             return None
         mean = member.predict(self.X[rest]).reshape(len(rest), -1)
@@ -462,14 +470,14 @@ class _Fitting:
         _, variance = _mean_and_variance(member, self.X[chosen], error)
         return member, mean, variance
 
-    def _fitted(self, candidate: Candidate, rows, number):
+    def _fitted(self, candidate: Candidate, rows, number, membership):
         """Give a member; None where Ctrl-C has ended its training, or it has no finite weights."""
         member = clone(self.template).set_params(
             **candidate.params, random_state=self._seed_of(candidate, number)
         )
-        weight = {} if self.weight is None else {"sample_weight": self.weight[rows]}
+        weight = None if self.weight is None else self.weight[rows]
         try:
-            member.fit(self.X[rows], self.y[rows], **weight)
+            member._fit(self.X[rows], self.y[rows], weight, member_of=membership)
         except ValueError as error:
             if "non-finite" not in str(error):
                 raise
@@ -478,6 +486,26 @@ class _Fitting:
             self.interruption.set()
             return None
         return member
+
+    def _may_enter(self, candidate: Candidate) -> bool:
+        """Whether the curvature of a larger network costs seconds at most."""
+        units = (self.X.shape[1], *candidate.hidden_layer_sizes, self.targets.shape[1])
+        n_rows = max(len(rows) for rows in self.rows)
+        return n_rows * Architecture(units).n_parameters ** 2 <= MOST_WORK
+
+    def _rows_of(self, fold) -> np.ndarray:
+        """Give the rows that members of a fold are trained on."""
+        kept, most = self.splits[fold][0], self.ensemble.max_samples
+        if len(kept) <= most:
+            return kept
+        draw = np.random.RandomState((self.seed + fold) % 2**32)
+        return np.sort(draw.permutation(kept)[:most])
+
+    def _membership(self, rows):
+        """Send scouts once for all members that are trained on these rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        member = clone(self.template).set_params(random_state=self.seed)
+        return member._scouted(self.X[rows], self.y[rows], weight)
 
     def _seed_of(self, candidate: Candidate, number) -> int:
         name = repr((self.seed, tuple(candidate.hidden_layer_sizes), candidate.activation, number))

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -12,7 +13,7 @@ from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
 from ._fit.outcome import Outcome
 from ._fit.plan import Plan
-from ._fit.scouts import on_inputs, scouted
+from ._fit.scouts import Report, on_inputs, report_for, revised
 from ._fit.settings import CONSTRAINTS, Settings, validate
 from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
 from ._fit.train import train
@@ -20,6 +21,12 @@ from ._fit.warn import check_before_training, warn
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
+
+
+class Membership(NamedTuple):
+    """What a member of an ensemble need not find out for itself."""
+
+    report: Report | None  # of scouts, on rows as good as its own
 
 
 @contextmanager
@@ -519,6 +526,17 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         tags.target_tags.multi_output = True
         return tags
 
+    def _scouted(self, X, y, sample_weight=None) -> Membership:
+        """Send scouts once, for several fits to these rows."""
+        settings = Settings.read(self.get_params(deep=False))
+        nothing = (None, None, None)
+        learner = self._as_it_is()
+        data = Data.of(learner, settings.loss, X, y, sample_weight, validation=nothing, reset=True)
+        plan = Plan.of(settings, data, None)
+        data = data.with_counts() if plan.weights_are_relative else data
+        random_state, interruption = random_state_of(self.random_state), Interruption()
+        return Membership(report_for(plan, data.scaled(plan.scaling), random_state, interruption))
+
     def _fit(
         self,
         X,
@@ -528,6 +546,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         validation=(None, None, None),
         given=NO_START,
         incremental=False,
+        member_of=None,
     ):
         """Go the way of a fit: a few values, each made once and handed down."""
         learner = self._as_it_is()  # learns the columns of X; this estimator changes last
@@ -550,13 +569,16 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         scaled, columns = data.scaled(plan.scaling), columns_of(learner)
         interruption = Interruption()
         if not given.names:
-            plan = scouted(plan, scaled, random_state, interruption)
+            report = member_of.report if member_of else None
+            if member_of is None:
+                report = report_for(plan, scaled, random_state, interruption)
+            plan = revised(plan, scaled, report, random_state)
         scaled = on_inputs(scaled, plan.inputs)
         starts = draw(plan, given, random_state)
         check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
-        outcome = Outcome.of(plan, scaled, starts, trained, columns)
+        outcome = Outcome.of(plan, scaled, starts, trained, columns, alone=member_of is None)
         warn(outcome, data, scaled)
         outcome.write_to(self)
         if tasks is not None:

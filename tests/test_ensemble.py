@@ -120,7 +120,7 @@ def test_a_member_that_goes_where_no_other_goes_is_left_out():
     assert not refits.agrees(Wild(1.0), others, X, error, draw)
 
 
-def run_race(errors, n_folds=4, **options):
+def run_race(errors, n_folds=4, forbidden=None, **options):
     """Run a race in which the error of a shape is given, or a function of the fold."""
     trained = []
 
@@ -131,7 +131,12 @@ def run_race(errors, n_folds=4, **options):
         return object(), value, None
 
     ran = race.Race(
-        train, lambda mean, fold: mean**2, n_folds, lambda jobs: [job() for job in jobs], bool
+        train,
+        lambda mean, fold: mean**2,
+        n_folds,
+        lambda jobs: [job() for job in jobs],
+        bool,
+        lambda candidate: candidate.hidden_layer_sizes != forbidden,
     )
     finished = ran.run([Candidate(shape, "tanh") for shape in SHAPES], **options)
     return [runner.candidate for runner in finished], trained
@@ -152,11 +157,17 @@ def test_hopeless_candidates_train_on_no_more_folds():
 
 
 def test_shapes_grow_while_the_largest_is_the_best():
-    errors = dict(zip(SHAPES, (1.1, 1.08, 1.06, 1.04, 1.0), strict=True))
-    _, trained = run_race(errors | {(24, 24): 0.9, (32, 32): 0.95}, grow=True, vary=False)
-    assert {(24, 24), (32, 32)} <= {c.hidden_layer_sizes for c, _ in trained}
-    _, trained = run_race(errors | {(24, 24): 1.02}, grow=True, vary=False)
-    assert (32, 32) not in {c.hidden_layer_sizes for c, _ in trained}
+    errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
+
+    def largest(**options):
+        _, trained = run_race(grow=True, vary=False, **options)
+        return max(c.hidden_layer_sizes for c, _ in trained if len(c.hidden_layer_sizes) == 2)
+
+    assert largest(errors=errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
+    assert largest(errors=errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
+    assert largest(errors=errors | {(16, 16): 1.06}) == (16, 16)
+    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(24, 24)) == (16, 16)
+    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(32, 32)) == (24, 24)
     _, trained = run_race(errors, grow=False, vary=True)
     varied = {c for c, _ in trained if c.activation != "tanh"}
     assert varied == {Candidate(s, a) for s in ((16, 16), (10, 10)) for a in ("silu", "sin")}
@@ -280,9 +291,13 @@ def test_a_splitter_that_leaves_rows_in_gives_them_no_honest_prediction(data):
     assert np.isfinite(net.predict(X)).all()
 
 
+def raise_keyboard_interrupt(*arguments, **options):
+    raise KeyboardInterrupt
+
+
 def test_ctrl_c_keeps_the_members_done(data, monkeypatch):
     X, y, new, _ = data
-    fit, calls = TinyMLPRegressor.fit, []
+    fit, calls = TinyMLPRegressor._fit, []
 
     def press(self, *arguments, **options):
         calls.append(1)
@@ -290,17 +305,14 @@ def test_ctrl_c_keeps_the_members_done(data, monkeypatch):
             signal.raise_signal(signal.SIGINT)
         return fit(self, *arguments, **options)
 
-    monkeypatch.setattr(TinyMLPRegressor, "fit", press)
+    monkeypatch.setattr(TinyMLPRegressor, "_fit", press)
     with pytest.warns(UserWarning, match="interrupted by user"):
         net = TinyMLPEnsembleRegressor(**FEW).fit(X, y)
     assert len(calls) == 4 and len(net.estimators_) >= 2
     assert np.isfinite(net.predict(new)).all()
     before = vars(net).copy()
-    calls[:] = [1, 1, 1]
+    monkeypatch.setattr(TinyMLPRegressor, "_fit", raise_keyboard_interrupt)
     with pytest.raises(KeyboardInterrupt):
-        monkeypatch.setattr(
-            TinyMLPRegressor, "fit", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt)
-        )
         net.fit(X, y)
     assert vars(net) == before
 

@@ -43,9 +43,18 @@ class Outcome:
 
     @classmethod
     def of(
-        cls, plan: Plan, data: Data, starts: list[Start], trained: Trained, columns
+        cls,
+        plan: Plan,
+        data: Data,
+        starts: list[Start],
+        trained: Trained,
+        columns,
+        *,
+        alone: bool = True,
     ) -> "Outcome":
         """Keep the best start, fold the scaling in, and compute the posterior.
+
+        The band of a network that is not `alone` is calibrated by the ensemble.
 
         Raises
         ------
@@ -67,7 +76,7 @@ class Outcome:
             )
         posterior, without_band = None, False
         try:
-            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user)
+            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user, alone)
         except KeyboardInterrupt:
             without_band = True
         record = best.record

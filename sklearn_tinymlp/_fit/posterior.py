@@ -44,7 +44,7 @@ def scaling_or_identity(plan: Plan) -> Scaling:
 
 
 def posterior_of(
-    plan: Plan, data: Data, start: Start, solution: Solution, interrupted
+    plan: Plan, data: Data, start: Start, solution: Solution, interrupted, alone
 ) -> Posterior | None:
     """Give the calibrated distribution of the weights; None where there is none.
 
@@ -58,6 +58,8 @@ def posterior_of(
     solution : Solution
     interrupted : bool
         Whether the user ended the training, and should not wait for long.
+    alone : bool
+        Whether the network may be trained again, to calibrate its band.
 
     Raises
     ------
@@ -75,7 +77,7 @@ def posterior_of(
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
         posterior = _calibrated(plan, data, solution, interruption.heed)
-        if not interrupted and _follows_single_rows(solution, data):
+        if alone and not interrupted and _follows_single_rows(solution, data):
             posterior = _widened_by_another_fit(plan, data, start, posterior, interruption)
     interruption.heed()  # a Ctrl-C after the last block is heard too
     raise_caught()

@@ -225,8 +225,8 @@ def can_carry(architecture: Architecture, activations) -> bool:
     return wide and list(activations) == of_scouts
 
 
-def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) -> Plan:
-    """Revise a plan by what scouts find; the same plan where it is not theirs to decide.
+def report_for(plan: Plan, data: Data, random_state, interruption: Interruption) -> Report | None:
+    """Send scouts, where a plan leaves it to them what they decide.
 
     Parameters
     ----------
@@ -236,17 +236,23 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
     random_state : RandomState
         Left as it is.
     interruption : Interruption
-        Ctrl-C sets it; the plan then is as it was.
+        Ctrl-C sets it; there is no report then.
     """
     if not (_may_decide(plan) and _can_be_scouted(data)):
-        return plan
-    own = np.random.RandomState()
-    own.set_state(random_state.get_state())
+        return None
+    own = _copy(random_state)
     rows = data
     if len(data.y) > MOST_ROWS:
         rows = data.on_rows(np.sort(own.permutation(len(data.y))[:MOST_ROWS]))
-    report = scout(rows, own, interruption)
-    if report is None:
+    return scout(rows, own, interruption)
+
+
+def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan:
+    """Revise a plan by what scouts have found; the same plan where there is nothing.
+
+    `random_state` draws further units, and is left as it is.
+    """
+    if report is None or not _may_decide(plan):
         return plan
     inputs = inputs_to_keep(report, plan, data)
     if inputs is None:
@@ -255,8 +261,10 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
     known_start = None
     if can_carry(architecture, settings.activations):
-        seen = on_inputs(rows, inputs)
-        theta = embedded(report, inputs, architecture, settings.activations, seen, own)
+        seen = on_inputs(data, inputs)  # of which as many rows are taken as are needed
+        theta = embedded(
+            report, inputs, architecture, settings.activations, seen, _copy(random_state)
+        )
         known_start = FurtherStart(theta, report.explained)
     return replace(
         plan,
@@ -266,6 +274,12 @@ def scouted(plan: Plan, data: Data, random_state, interruption: Interruption) ->
         inputs=inputs if len(inputs) < plan.n_inputs else None,
         known_start=known_start,
     )
+
+
+def _copy(random_state) -> np.random.RandomState:
+    own = np.random.RandomState()
+    own.set_state(random_state.get_state())
+    return own
 
 
 def inputs_to_keep(report: Report, plan: Plan, data: Data) -> np.ndarray | None:

@@ -35,6 +35,13 @@ class Runner:
         return self.error_of(len(self.errors)) if self.errors else np.inf
 
 
+# So many of the best shapes are tried with other activations.
+VARIED = 2
+
+# A larger shape is tried where the last one had at most this times the error of the next best.
+GROWTH_PAYS = 0.95
+
+
 class Race:
     """Trains runners on folds.
 
@@ -50,9 +57,12 @@ class Race:
         Calls a list of functions, and gives a list of what they give.
     is_stopped : callable
         Whether the user wants to end.
+    may_enter : callable
+        Whether a larger candidate costs little enough.
     """
 
-    def __init__(self, train, error_of, n_folds, parallel, is_stopped):
+    def __init__(self, train, error_of, n_folds, parallel, is_stopped, may_enter):
+        self.may_enter = may_enter
         self.train, self.error_of, self.n_folds = train, error_of, n_folds
         self.parallel, self.is_stopped = parallel, is_stopped
         self.runners: list[Runner] = []
@@ -64,7 +74,7 @@ class Race:
             self._grow()
         if vary and self.finished():
             shapes = dict.fromkeys(r.candidate.hidden_layer_sizes for r in self.finished())
-            best = list(shapes)[:2]
+            best = list(shapes)[:VARIED]
             self._heat([Candidate(s, a) for s in best for a in OTHER_ACTIVATIONS])
         return self.finished()
 
@@ -78,6 +88,10 @@ class Race:
             largest = max(self.runners, key=lambda r: sum(r.candidate.hidden_layer_sizes))
             done = self.finished()
             if self.is_stopped() or not done or done[0] is not largest:
+                return
+            if len(done) > 1 and done[0].error > GROWTH_PAYS * done[1].error:
+                return
+            if not self.may_enter(Candidate(shape, "tanh")):
                 return
             self._heat([Candidate(shape, "tanh")])
 
