@@ -115,8 +115,8 @@ def test_no_module_imports_itself_by_way_of_others():
     assert set(order) == set(SOURCES)
 
 
-# scikit-learn's base classes belong to the estimators; `_fit.callbacks` speaks its protocol, and the
-# members of an ensemble are clones of its template.
+# scikit-learn's base classes belong to the estimators; `_fit.callbacks` speaks its protocol, and
+# the members of an ensemble are clones of its template.
 KNOW_ESTIMATORS = {"_regressor", "_ensemble", "_race.ensemble_fit", "_fit.callbacks"}
 ESTIMATORS = ("sklearn.base", "sklearn.callback")
 
