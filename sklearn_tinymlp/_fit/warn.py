@@ -91,9 +91,9 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str |
     """Say why training ended, how far it came, and what mends it; None of a fit that converged."""
     plan, solution = outcome.plan, outcome.solution
     reason, message = solution.reason, solution.warning
-    expected = (None, StopReason.VALIDATION, StopReason.CALLBACK)
-    if message is None and reason not in expected:
-        if not outcome.reached:
+    if message is None and reason not in (None, StopReason.CALLBACK):
+        by_validation = reason is StopReason.VALIDATION
+        if not (outcome.reached or by_validation):
             message = f"loss_tol={plan.settings.loss_tol:g} was not reached. {reason.sentence}"
         elif not reason.converged:
             message = reason.sentence
@@ -104,7 +104,7 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str |
                 f"rest noise, but random features explain {state.reference:.0%} of it in new rows. "
                 "Try n_init=10, or more units."
             )
-        elif learned_nothing(plan, trained_on, solution):
+        elif not by_validation and learned_nothing(plan, trained_on, solution):
             message = f"{reason.sentence} But the predictions are no better than the mean of y."
     if message is None:
         return None
