@@ -666,6 +666,8 @@ def the_best_start_is_kept(trained):
     if params["n_init"] == 1:
         return
     starts = net.starts_
+    if not np.isfinite(starts["loss"]).all():
+        return  # weights that are not finite come last, and the table does not say whose are not
     columns = {"validation_score": 1, "log_evidence": 1, "loss": -1}
     ranks = [
         (
