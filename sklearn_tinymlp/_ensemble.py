@@ -42,8 +42,8 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
         The folds. With an int equal rows come into one fold, and those of one group.
 
     n_refits : int, default=2
-        Members trained on all rows for each candidate that has weight. With 0 the members are
-        those of the folds.
+        Members trained on all rows for each candidate that has weight; one of those that take
+        longer than a second or two. With 0 the members are those of the folds.
 
     max_samples : int, default=20000
         Rows that a member in the race is trained on at most. The others of its fold are left out,

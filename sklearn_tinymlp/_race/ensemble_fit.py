@@ -21,8 +21,12 @@ CALIBRATED_ROWS = 1000
 # A member that missed a fold counts half as much as one that was trained on all rows.
 WEIGHT_OF_FOLD_MEMBER = 0.5
 
-# Larger shapes are tried up to this many rows times parameters squared: some five seconds a member.
-MOST_WORK = 5_000_000_000
+# Larger shapes are tried up to this many rows times parameters squared, some five seconds a member,
+# and up to twice as many parameters as rows.
+MOST_WORK, PARAMETERS_A_ROW = 5_000_000_000, 2
+
+# From here on, a second or two, one member is trained on all rows.
+COSTLY = 1_000_000_000
 
 
 class EnsembleFit:
@@ -96,7 +100,7 @@ class EnsembleFit:
         jobs = [
             (runner, number)
             for runner, weight in zip(runners, weights, strict=True)
-            for number in range(self.ensemble.n_refits)
+            for number in range(self._n_refits(runner))
             if weight > 0.0
         ]
         everything = np.arange(len(self.y))
@@ -121,6 +125,10 @@ class EnsembleFit:
             members += [*runner.members, *refits]
             member_weights += list(weight * np.array(shares) / np.sum(shares))
         return members, np.array(member_weights), kept
+
+    def _n_refits(self, runner: Runner) -> int:
+        asked = self.ensemble.n_refits
+        return min(asked, 1) if self._work(runner.candidate) > COSTLY else asked
 
     def honest(self, weights, predictions) -> tuple[np.ndarray, np.ndarray]:
         """Give the predictions of rows left out, and the root mean square of their residuals."""
@@ -179,10 +187,18 @@ class EnsembleFit:
         return member
 
     def _may_enter(self, candidate: Candidate) -> bool:
-        """Whether the curvature of a larger network costs seconds at most."""
-        units = (self.X.shape[1], *candidate.hidden_layer_sizes, self.targets.shape[1])
+        """Whether a larger network costs seconds at most, and has rows enough."""
         n_rows = max(len(rows) for rows in self.rows)
-        return n_rows * Architecture(units).n_parameters ** 2 <= MOST_WORK
+        enough = self._n_parameters(candidate) <= PARAMETERS_A_ROW * n_rows
+        return enough and self._work(candidate) <= MOST_WORK
+
+    def _n_parameters(self, candidate: Candidate) -> int:
+        units = (self.X.shape[1], *candidate.hidden_layer_sizes, self.targets.shape[1])
+        return Architecture(units).n_parameters
+
+    def _work(self, candidate: Candidate) -> int:
+        """Give rows times parameters squared: the curvature takes so many multiply-adds."""
+        return max(len(rows) for rows in self.rows) * self._n_parameters(candidate) ** 2
 
     def _rows_of(self, fold) -> np.ndarray:
         """Give the rows that members of a fold are trained on."""
