@@ -21,12 +21,12 @@ CALIBRATED_ROWS = 1000
 # A member that missed a fold counts half as much as one that was trained on all rows.
 WEIGHT_OF_FOLD_MEMBER = 0.5
 
-# Larger shapes are tried up to this many rows times parameters squared, some five seconds a member,
-# and up to twice as many parameters as rows.
-MOST_WORK, PARAMETERS_A_ROW = 5_000_000_000, 2
+# Larger shapes are tried up to this many multiply-adds an iteration, some six seconds a member, and
+# up to twice as many parameters as rows.
+MOST_WORK, PARAMETERS_A_ROW = 10_000_000_000, 2
 
 # From here on, a second or two, one member is trained on all rows.
-COSTLY = 1_000_000_000
+COSTLY = 2_000_000_000
 
 
 class EnsembleFit:
@@ -197,8 +197,9 @@ class EnsembleFit:
         return Architecture(units).n_parameters
 
     def _work(self, candidate: Candidate) -> int:
-        """Give rows times parameters squared: the curvature takes so many multiply-adds."""
-        return max(len(rows) for rows in self.rows) * self._n_parameters(candidate) ** 2
+        """Give the multiply-adds of A from all rows, of three inverses, and of their factors."""
+        n_rows, n_parameters = max(len(rows) for rows in self.rows), self._n_parameters(candidate)
+        return n_parameters**2 * (n_rows + 6 * n_parameters)
 
     def _rows_of(self, fold) -> np.ndarray:
         """Give the rows that members of a fold are trained on."""
