@@ -197,7 +197,9 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
         if len(seen) < n_rows:
             X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
         weight = None if sample_weight is None else weight
-        fitting = EnsembleFit(self, X, y, targets, weight, splits, random_state)
+        fitting = EnsembleFit(
+            self, X, y, targets, weight=weight, splits=splits, random_state=random_state
+        )
         interruption = Interruption()
         with interruption.hears_ctrl_c(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

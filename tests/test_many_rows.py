@@ -112,7 +112,13 @@ def test_the_fall_is_that_of_s(n_outputs, weighted):
 
     def descend(theta, precision, n_steps):
         end, fall = sampled_gauss_newton.descend(
-            objective, theta, hyper, groups, precision, n_steps, Monitor(9, Record())
+            objective,
+            theta,
+            hyper,
+            groups,
+            precision,
+            n_steps=n_steps,
+            monitor=Monitor(9, Record()),
         )
         assert_allclose(fall, s(theta) - s(end), rtol=1e-6)
         return end

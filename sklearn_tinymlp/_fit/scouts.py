@@ -147,7 +147,10 @@ def race(search, starts) -> Solution:
     """Train scouts with a penalty for each input; the worse ones give up on the way."""
     theta_and_hyper, field = [(theta, None) for theta in starts], []
     for iterations, n_left in LAPS:
-        field = [search("input", theta, hyper, iterations) for theta, hyper in theta_and_hyper]
+        field = [
+            search("input", theta, hyper=hyper, iterations=iterations)
+            for theta, hyper in theta_and_hyper
+        ]
         field = sorted(field, key=merit_of, reverse=True)[:n_left]
         theta_and_hyper = [(one.theta, one.state and one.state.hyper) for one in field]
     return field[0]
@@ -159,6 +162,7 @@ def _search(
     interruption,
     grouping: str,
     theta,
+    *,
     hyper=None,
     iterations=MOST_ITERATIONS,
 ) -> Solution:

@@ -131,7 +131,9 @@ def _train(of_training, of_rest, architecture, theta, interruption: Interruption
         hyper = Hyperparameters(alpha, beta)
         curvature = CURVATURE * beta.mean() * of_training.training.weight_sum
         precision = LowRankPrecision.of_diagonal(alpha[groups] + curvature)
-        theta, _ = descend(of_training, theta, hyper, groups, precision, STEPS, monitor)
+        theta, _ = descend(
+            of_training, theta, hyper, groups, precision, n_steps=STEPS, monitor=monitor
+        )
         errors = 2.0 * of_rest.errors(theta) / of_rest.training.weight_sum
         squares = np.sum(architecture.unpack(theta)[0][0] ** 2, axis=1)
         if errors.mean() < best.error:

@@ -32,7 +32,7 @@ COSTLY = 2_000_000_000
 class EnsembleFit:
     """The data of a fit, and its steps: `race`, `weigh`, `refit`, then what is honest of it."""
 
-    def __init__(self, ensemble, X, y, targets, weight, splits, random_state):
+    def __init__(self, ensemble, X, y, targets, *, weight, splits, random_state):
         self.splits = splits
         self.X, self.y, self.targets, self.weight = X, y, targets, weight
         self.ensemble = ensemble

@@ -134,7 +134,7 @@ def _hyperparameters(trial: Trial, groups, variance) -> Hyperparameters:
 def _train(objective, theta, hyper, groups, n_steps, monitor) -> np.ndarray:
     curvature = CURVATURE * hyper.beta.mean() * objective.training.weight_sum
     precision = LowRankPrecision.of_diagonal(hyper.alpha[groups] + curvature)
-    return descend(objective, theta, hyper, groups, precision, n_steps, monitor)[0]
+    return descend(objective, theta, hyper, groups, precision, n_steps=n_steps, monitor=monitor)[0]
 
 
 def _tell(monitor: Monitor, objective: Objective, theta, hyper) -> StopReason | None:

@@ -91,13 +91,24 @@ def search(
             if first:
                 plain = LowRankPrecision.of_diagonal(np.ones(theta.size))
                 n_steps = max(FIRST_STEPS, warm_up)
-                theta, _ = descend(stage, theta, hyper, groups, plain, n_steps, monitor)
+                theta, _ = descend(
+                    stage, theta, hyper, groups, plain, n_steps=n_steps, monitor=monitor
+                )
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
             best = Point(theta, judge(stage, theta, hyper, groups, random_state))
             break
         steps = FIRST_STEPS if first else ENOUGH_STEPS
-        best, reason = _climb(stage, theta, hyper, monitor, groups, tol, random_state, steps)
+        best, reason = _climb(
+            stage,
+            theta,
+            hyper,
+            monitor,
+            groups=groups,
+            tol=tol,
+            random_state=random_state,
+            steps=steps,
+        )
         first = False
         theta, hyper = best.theta, best.judged.next
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
@@ -114,7 +125,7 @@ def stage_sizes(n_rows: int, n_parameters: int) -> list[int]:
     return [*sizes, n_rows]
 
 
-def _climb(objective, theta, hyper, monitor, groups, tol, random_state, steps) -> tuple:
+def _climb(objective, theta, hyper, monitor, *, groups, tol, random_state, steps) -> tuple:
     """Iterate on the rows of one stage until S no longer falls; give the best point and why."""
     n_samples = objective.training.weight_sum
     best, reason, done = None, None, False
@@ -127,7 +138,13 @@ def _climb(objective, theta, hyper, monitor, groups, tol, random_state, steps) -
         hyper = judged.next
         try:
             theta, fall = descend(
-                objective, theta, hyper, groups, judged.precision, int(steps), monitor
+                objective,
+                theta,
+                hyper,
+                groups,
+                judged.precision,
+                n_steps=int(steps),
+                monitor=monitor,
             )
         except KeyboardInterrupt:
             return best, StopReason.INTERRUPTED
@@ -153,6 +170,7 @@ def descend(
     hyper: Hyperparameters,
     groups: np.ndarray,
     precision: Precision,
+    *,
     n_steps: int,
     monitor: Monitor,
 ) -> tuple[np.ndarray, float]:
@@ -168,7 +186,7 @@ def descend(
     """
     beta = hyper.beta.mean()
     scaled, scale = objective.with_outputs_scaled(np.sqrt(hyper.beta / beta))
-    weight = beta * objective.training.weight_sum * len(hyper.beta)  # of the mean loss in S
+    weight = beta * objective.training.weight_sum * len(hyper.beta)  # that the mean loss has in S
     alpha = hyper.alpha[groups]
 
     def value_gradient(theta):
