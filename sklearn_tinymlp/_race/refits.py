@@ -11,8 +11,8 @@ import numpy as np
 N_POINTS = 1000
 
 # A member may part from the mean of the others by so many times their spread, or the error of rows
-# left out, whichever is larger; and by so many errors on the average.
-FARTHEST, FAR = 8.0, 1.5
+# left out, whichever is larger: at one point, and in the root mean square.
+FARTHEST, FAR = 8.0, 2.0
 
 
 def agrees(member, others, X, error, random_state) -> bool:
@@ -32,5 +32,6 @@ def agrees(member, others, X, error, random_state) -> bool:
     points = (0.5 * (X[one] + X[other])).astype(X.dtype)
     known = np.array([m.predict(points).reshape(n_points, -1) for m in others])
     off = member.predict(points).reshape(n_points, -1) - known.mean(axis=0)
-    reach = FARTHEST * np.maximum(known.std(axis=0), error)
-    return bool((np.abs(off) <= reach).all() and (off**2).mean() <= np.mean((FAR * error) ** 2))
+    usual = np.maximum(known.std(axis=0), error)
+    far = np.sqrt(np.mean(off**2)) > FAR * np.sqrt(np.mean(usual**2))
+    return bool((np.abs(off) <= FARTHEST * usual).all() and not far)
