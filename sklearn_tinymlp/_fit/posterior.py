@@ -163,7 +163,7 @@ def why_none(fitted) -> str:
     if not SOLVERS[fitted.solver_].least_squares:
         return (
             "fit with solver='lm' and alpha='auto'. This network was fitted with solver_="
-            f"{fitted.solver_!r}; solver='auto' takes lm where data and network are small enough."
+            f"{fitted.solver_!r}; solver='auto' takes lm for up to 100 million values of X."
         )
     if fitted.early_stopping:
         return "set early_stopping=False: with it the validation set chooses the weights."
