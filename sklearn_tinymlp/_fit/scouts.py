@@ -265,7 +265,8 @@ def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
     known_start = None
     if can_carry(architecture, settings.activations):
-        seen = on_inputs(data, inputs)  # of which as many rows are taken as are needed
+        some = np.linspace(0, len(data.y) - 1, min(len(data.y), MOST_ROWS)).astype(int)
+        seen = on_inputs(data.on_rows(some), inputs)  # not a copy of all rows
         theta = embedded(
             report, inputs, architecture, settings.activations, seen, _copy(random_state)
         )
