@@ -86,8 +86,7 @@ def search(
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
     loss = loss_in_units_of_y(objective, objective.errors(theta))
-    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
-        theta = monitor.best_theta
+    theta = monitor.kept(theta, reason)
     unknown = np.full(groups.max() + 1, np.nan)
     state = State(hyper, unknown, groups, objective.training.weight_sum)
     return Solution(

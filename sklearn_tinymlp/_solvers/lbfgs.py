@@ -85,8 +85,7 @@ def solve(
             # scipy goes back to the last x, but not always to its loss: it may give NaN or zero.
             loss = float(objective.loss_gradient(theta)[0])
         warning = _warning(result, n_iter, monitor.max_iter)
-    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
-        theta = monitor.best_theta
+    theta = monitor.kept(theta, reason)
     return Solution(theta, loss, n_iter, reason, monitor.record, warning, monitor.best_score)
 
 

@@ -194,8 +194,7 @@ def _solution(search: Search, monitor: Monitor, reason: StopReason, tol: float) 
         n_samples = search.objective.training.weight_sum
         theta, state = _best(arrays, search.groups, search.n_groups, n_samples)
         loss = float(progress["best_loss"])
-    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
-        theta = monitor.best_theta
+    theta = monitor.kept(theta, reason)
     warning = None
     if reason is StopReason.MAX_ITER:
         warning = (

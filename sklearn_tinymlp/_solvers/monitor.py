@@ -208,6 +208,15 @@ class Monitor:
             return StopReason.MAX_ITER
         return None
 
+    def kept(self, theta, reason) -> np.ndarray:
+        """Give the parameters that a solver ends with: with early stopping the best, else these.
+
+        Where the target is met early stopping has nothing to choose.
+        """
+        if self.best_theta is None or reason is StopReason.LOSS_TOL:
+            return theta
+        return self.best_theta
+
     def is_interrupted(self) -> bool:
         """Whether Ctrl-C or another thread asks to end the training."""
         return self.interrupted is not None and self.interrupted.is_set()

@@ -226,8 +226,7 @@ def _solution(objective, monitor, groups, best: Point, reason) -> Solution:
     if np.isfinite(judged.log_evidence):
         state = State(judged.next, judged.gamma, groups, objective.training.weight_sum)
     loss = loss_in_units_of_y(objective, objective.errors(theta))
-    if monitor.best_theta is not None and reason is not StopReason.LOSS_TOL:
-        theta = monitor.best_theta
+    theta = monitor.kept(theta, reason)
     return Solution(
         theta,
         loss,
