@@ -43,7 +43,6 @@ LEAST_STRENGTH = 1e-3
 class Judgement(NamedTuple):
     """What a sample of rows, and the errors of all, say at some theta."""
 
-    errors: np.ndarray  # (n_outputs,) E_k of all rows
     log_evidence: float
     gamma: np.ndarray  # (n_groups,)
     next: Hyperparameters  # re-estimated
@@ -101,7 +100,7 @@ def judge(
             break
         hyper = judged.next
     precision = CholeskyPrecision(cholesky_factor(picture, hyper, groups))
-    return Judgement(errors, judged.log_evidence, judged.gamma, hyper, precision)
+    return Judgement(judged.log_evidence, judged.gamma, hyper, precision)
 
 
 def precision_at(
