@@ -156,6 +156,13 @@ def test_hopeless_candidates_train_on_no_more_folds():
     assert folds[(10, 10)] == [0] and folds[(20,)] == [0, 1] and folds[(16, 16)] == [0, 1, 2, 3]
 
 
+def test_a_candidate_left_behind_by_luck_comes_back():
+    errors = {(5,): 1.0, (10,): lambda k: 0.5 if k == 0 else 3.0}
+    finished, trained = run_race(errors, grow=False, vary=False)
+    assert finished == [Candidate((5,), "tanh")]
+    assert [k for c, k in trained if c.hidden_layer_sizes == (5,)] == [0, 1, 2, 3]
+
+
 def test_shapes_grow_while_the_largest_is_the_best():
     errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from .._engine.objective import Objective
 from .._engine.second_order import gauss_newton, residual_jacobian
-from .evidence import Hyperparameters, cholesky_factor, evidence
+from .evidence import Evidence, Hyperparameters, cholesky_factor, evidence
 from .precision import CholeskyPrecision, LowRankPrecision, Precision
 
 # Rows of a sample for each parameter. The eigenvalues of a matrix from m rows are off by factors of
@@ -33,7 +33,8 @@ MOST_NUMBERS = 8_000_000
 # Columns of K: their matrix takes a tenth of a second.
 MOST_COLUMNS = 500
 
-# alpha and beta are re-estimated so often from one matrix of the parameters.
+# alpha and beta are re-estimated at most so often from one matrix of the parameters: while a
+# ln alpha moves by more than its own standard deviation, sqrt(2 / gamma).
 RE_ESTIMATIONS = 3
 
 # Directions that the data determine less than this are left out of a precision.
@@ -98,9 +99,18 @@ def judge(
         judged = evidence(theta, picture, hyper, groups, n_samples, variance)
         if not np.isfinite(judged.log_evidence):
             break
+        settled = _is_settled(hyper, judged)
         hyper = judged.next
+        if settled:
+            break
     precision = CholeskyPrecision(cholesky_factor(picture, hyper, groups))
     return Judgement(judged.log_evidence, judged.gamma, hyper, precision)
+
+
+def _is_settled(hyper: Hyperparameters, judged: Evidence) -> bool:
+    """Whether each ln alpha moved by less than the width of its evidence (`_bayes.groups`)."""
+    moved = np.abs(np.log(judged.next.alpha / hyper.alpha))
+    return bool((moved * np.sqrt(0.5 * judged.gamma) < 1.0).all())
 
 
 def precision_at(

@@ -11,7 +11,7 @@ from .candidates import LARGER_SHAPES, OTHER_ACTIVATIONS, Candidate
 # after the second with at most that: errors of a fold of some hundred rows differ by a tenth.
 AFTER_ONE, AFTER_TWO = 1.3, 1.15
 
-# At most so many go on after the first fold.
+# At most so many of a heat go on after the first fold.
 MOST_AFTER_ONE = 6
 
 
@@ -69,13 +69,15 @@ class Race:
 
     def run(self, candidates, *, grow: bool, vary: bool) -> list[Runner]:
         """Give the runners that have come through all folds, the best first."""
-        self._heat([Candidate(*candidate) for candidate in candidates])
+        self._enter([Candidate(*candidate) for candidate in candidates])
         if grow:
             self._grow()
+        self._go_on()
         if vary and self.finished():
             shapes = dict.fromkeys(r.candidate.hidden_layer_sizes for r in self.finished())
             best = list(shapes)[:VARIED]
-            self._heat([Candidate(s, a) for s in best for a in OTHER_ACTIVATIONS])
+            self._enter([Candidate(s, a) for s in best for a in OTHER_ACTIVATIONS])
+            self._go_on()
         return self.finished()
 
     def finished(self) -> list[Runner]:
@@ -83,28 +85,41 @@ class Race:
         return self._within(self.runners, AFTER_TWO, self.n_folds)
 
     def _grow(self) -> None:
-        """Try larger shapes while the last one tried is the best."""
+        """Try larger shapes on the first fold while the last one tried is the best there."""
         for shape in LARGER_SHAPES:
             largest = max(self.runners, key=lambda r: sum(r.candidate.hidden_layer_sizes))
-            done = self.finished()
+            done = self._within(self.runners, np.inf, 1)
             if self.is_stopped() or not done or done[0] is not largest:
                 return
             if len(done) > 1 and done[0].error > GROWTH_PAYS * done[1].error:
                 return
             if not self.may_enter(Candidate(shape, "tanh")):
                 return
-            self._heat([Candidate(shape, "tanh")])
+            self._enter([Candidate(shape, "tanh")])
 
-    def _heat(self, candidates) -> None:
+    def _enter(self, candidates) -> None:
+        """Train new candidates on the first fold."""
         entrants = [Runner(candidate) for candidate in candidates]
         self.runners += entrants
         self._run_fold(entrants, 0)
-        going_on = self._within(entrants, AFTER_ONE, 1)[:MOST_AFTER_ONE]
-        if self.n_folds > 1:
-            self._run_fold(going_on, 1)
-            going_on = self._within(going_on, AFTER_TWO, 2)
-        for fold in range(2, self.n_folds):
-            self._run_fold(going_on, fold)
+
+    def _go_on(self) -> None:
+        """Train those that are near the best on the other folds.
+
+        One that was left behind by another's luck on the first folds goes on in the end: its error
+        so far is less than that of any that came through.
+        """
+        for fold in range(1, self.n_folds):
+            factor, n_folds = (AFTER_ONE, 1) if fold == 1 else (AFTER_TWO, 2)
+            near = self._within(self.runners, factor, n_folds)
+            waiting = [runner for runner in near if len(runner.members) == fold]
+            self._run_fold(waiting[:MOST_AFTER_ONE], fold)
+        for fold in range(1, self.n_folds):
+            through = [r.error for r in self.runners if len(r.members) == self.n_folds]
+            least = min(through, default=np.inf)
+            self._run_fold(
+                [r for r in self.runners if len(r.members) == fold and r.error < least], fold
+            )
 
     def _within(self, runners, factor, n_folds) -> list[Runner]:
         """Give those whose error is near the least of all that have come as far, the best first."""

@@ -52,6 +52,10 @@ CAREFUL_DAMPING = 1.0
 # Rows of the table that a call writes its iterations to; a full one is followed by another call.
 ITERATIONS_PER_CALL = 256
 
+# Of R residuals and P parameters the dual takes some R^2 P + R^3 / 2 + R^2 P / 2 multiply-adds an
+# iteration, and A itself R P^2 / 2 + 2 P^3 / 3: the dual is cheaper below some 0.65 P.
+DUAL_PAYS = 0.65
+
 # The first call's work in multiply-adds, a few milliseconds of it.
 FIRST_BUDGET = 2e7
 
@@ -136,9 +140,9 @@ class Search(NamedTuple):
 
     @classmethod
     def begin(cls, objective, theta, *, groups, hyper, variance, options) -> "Search":
-        """Allocate, for the smaller of the two matrices that give the same step."""
+        """Allocate, for the cheaper of the two matrices that give the same step."""
         n_residuals = objective.training.y.size
-        n_dual = n_residuals if n_residuals < theta.size else 0
+        n_dual = n_residuals if n_residuals < DUAL_PAYS * theta.size else 0
         n_samples = objective.training.weight_sum
         arrays = second_order_arrays(groups, *hyper, n_samples, REST + 1, n_dual, variance)
         if options.estimate:
