@@ -4,6 +4,7 @@ from . import activations
 from ._activations.users_own import Activation
 from ._diagnosis.finding import Diagnosis, Finding
 from ._diagnosis.of_any_estimator import diagnose
+from ._displays.candidates import CandidatesDisplay
 from ._displays.importance import RelevanceDisplay
 from ._displays.loss_curve import LossCurveDisplay
 from ._displays.network import NetworkDisplay
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Activation",
+    "CandidatesDisplay",
     "Diagnosis",
     "Finding",
     "LossCurveDisplay",

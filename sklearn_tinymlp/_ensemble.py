@@ -10,7 +10,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from ._base import BaseTinyMLP
 from ._diagnosis.finding import Diagnosis
+from ._displays import html
+from ._displays.diagram import diagram_of
+from ._export import persistence
+from ._fit.validation import validate_inputs
 from ._machine.interruption import Interruption
 from ._race import band
 from ._race.ensemble_fit import EnsembleFit, mean_and_variance, table_of
@@ -18,7 +23,7 @@ from ._race.folds import splits_of
 from ._regressor import TinyMLPRegressor, unchanged_on_error
 
 
-class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
+class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
     """Ensemble of small networks, weighed by rows that they have not seen.
 
     Networks of several shapes and activations are trained on folds. Those that predict the rows
@@ -83,6 +88,15 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
     band_scale_ : ndarray of shape (n_outputs,)
         The factor of the standard deviations at which 95% bands hold 95% of the rows left out.
 
+    feature_relevance_ : ndarray of shape (`n_features_in_`,) or None
+        Weighted mean of that of the members; None where one of them has none.
+
+    n_parameters_ : int
+        Number of weights of all members.
+
+    n_outputs_ : int
+        Number of outputs.
+
     n_features_in_ : int
         Number of features seen during fit.
 
@@ -91,7 +105,8 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
 
     See Also
     --------
-    TinyMLPRegressor : One network: a tenth of the time, and all exports.
+    TinyMLPRegressor : One network, in a tenth of the time.
+    CandidatesDisplay : Draws `results_`.
 
     References
     ----------
@@ -239,21 +254,22 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions.
+            Predictions: float32 when both X and the members are, else float64.
 
         y_std : ndarray of the shape of y
             Their standard deviations, noise included; only with `return_std`.
         """
-        X = self._checked(X)
+        net, X = self._checked(X)
         if not return_std:
-            parts = zip(self.weights_, self.estimators_, strict=True)
-            return sum(weight * member.predict(X) for weight, member in parts)
+            return sum(weight * member.predict(X) for weight, member in net._members())
         means, variances = zip(
-            *(mean_and_variance(member, X, self.noise_std_) for member in self.estimators_),
+            *(mean_and_variance(member, X, net.noise_std_) for member in net.estimators_),
             strict=True,
         )
-        mean, variance = band.mixture(self.weights_, np.array(means), np.array(variances))
-        std = self.band_scale_ * np.sqrt(variance)
+        mean, variance = band.mixture(net.weights_, np.array(means), np.array(variances))
+        both_single = X.dtype == net.estimators_[0].coefs_[0].dtype == np.float32
+        mean = mean.astype(np.float32) if both_single else mean
+        std = net.band_scale_ * np.sqrt(variance)
         return (mean.ravel(), std.ravel()) if mean.shape[1] == 1 else (mean, std)
 
     def sample_y(self, X, n_samples=1, random_state=0):
@@ -274,16 +290,16 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
         -------
         y_samples : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
         """
-        X = self._checked(X)
+        net, X = self._checked(X)
         random_state = check_random_state(random_state)
-        counts = random_state.multinomial(n_samples, self.weights_)
+        counts = random_state.multinomial(n_samples, net.weights_)
         draws = [
             member.sample_y(X, int(count), random_state)
-            for member, count in zip(self.estimators_, counts, strict=True)
+            for member, count in zip(net.estimators_, counts, strict=True)
             if count
         ]
-        mean = self.predict(X)[..., None]
-        scale = self.band_scale_[:, None] if mean.ndim == 3 else self.band_scale_
+        mean = net.predict(X).astype(np.float64)[..., None]
+        scale = net.band_scale_[:, None] if mean.ndim == 3 else net.band_scale_
         draws = mean + scale * (np.concatenate(draws, axis=-1) - mean)
         return draws[..., random_state.permutation(n_samples)]
 
@@ -305,19 +321,52 @@ class TinyMLPEnsembleRegressor(RegressorMixin, BaseEstimator):
         -------
         diagnosis : Diagnosis
         """
-        X = self._checked(X)
-        return self.estimators_[int(np.argmax(self.weights_))].diagnose(X, y, sample_weight)
+        net, X = self._checked(X)
+        return net._heaviest().diagnose(X, y, sample_weight)
 
-    def __sklearn_tags__(self):
-        """Accept sparse inputs and several outputs."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
-        tags.target_tags.single_output = True
-        return tags
+    @property
+    def feature_relevance_(self):
+        """Weighted mean of the relevance that the members give each feature."""
+        relevance = [member.feature_relevance_ for member in self.estimators_]
+        if any(of_member is None for of_member in relevance):
+            return None
+        return np.average(relevance, axis=0, weights=self.weights_)
+
+    @property
+    def n_parameters_(self):
+        """Number of weights of all members."""
+        return sum(member.n_parameters_ for member in self.estimators_)
+
+    @property
+    def n_outputs_(self):
+        """Number of outputs."""
+        return self.estimators_[0].n_outputs_
+
+    def _members(self):
+        """Give weight and network of each member, for predictions and exports."""
+        return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
+
+    def _trained_html(self) -> str:
+        """Give the block of a notebook; nothing before a fit."""
+        if not hasattr(self, "estimators_"):
+            return ""
+        names = getattr(self, "feature_names_in_", None)
+        diagram = diagram_of(self._heaviest(), feature_names=names)
+        return html.trained_ensemble(self, diagram)
+
+    def _heaviest(self) -> TinyMLPRegressor:
+        return self.estimators_[int(np.argmax(self.weights_))]
+
+    def __getstate__(self):
+        """Give the attributes, and the number of their layout, for pickle and skops."""
+        return persistence.plain_ensemble(super().__getstate__())
+
+    def __setstate__(self, state):
+        """Take what `__getstate__` gave."""
+        super().__setstate__(persistence.restored_ensemble(state))
 
     def _checked(self, X):
-        check_is_fitted(self)
-        return validate_data(
-            self, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-        )
+        """Give the ensemble as it is at this moment, and X validated for it."""
+        net = self._as_it_is()
+        check_is_fitted(net)
+        return net, validate_inputs(net, X)

@@ -5,6 +5,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ._activations.users_own import raise_caught
+from ._base import BaseTinyMLP
 from ._diagnosis import diagnose as causes
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
@@ -19,7 +20,7 @@ from ._fit.validation import validate_inputs
 from ._losses.table import LOSSES
 
 
-class FittedNetwork:
+class FittedNetwork(BaseTinyMLP):
     """The methods of an estimator that read the attributes a fit has set."""
 
     def predict(self, X, return_std=False):
@@ -183,19 +184,9 @@ class FittedNetwork:
             architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
         return kernel_network(architecture, self._layer_activations, "float64"), X
 
-    _doc_link_module = "sklearn_tinymlp"
-    _doc_link_template = html.DOCUMENTATION
-
-    def _get_params_html(self, *args, **kwargs):
-        """Show the network below the parameters, wherever a block of scikit-learn shows those.
-
-        That is alone, and as a step of a pipeline or of what a search has found.
-        """
-        params = super()._get_params_html(*args, **kwargs)
-        if hasattr(self, "coefs_"):
-            block = params._html_repr() + html.trained_network(self, diagram_of(self))
-            params._html_repr = lambda: block
-        return params
+    def _trained_html(self) -> str:
+        """Give the block of a notebook; nothing before a fit."""
+        return html.trained_network(self, diagram_of(self)) if hasattr(self, "coefs_") else ""
 
     @property
     def history_(self):
@@ -209,9 +200,3 @@ class FittedNetwork:
     def __setstate__(self, state):
         """Take what `__getstate__` gave."""
         super().__setstate__(persistence.restored(state))
-
-    def _as_it_is(self):
-        """Copy the attributes in one step: another thread's `fit` may be about to change them."""
-        copy = object.__new__(type(self))
-        copy.__dict__ = vars(self).copy()
-        return copy

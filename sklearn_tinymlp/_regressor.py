@@ -519,13 +519,6 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         with unchanged_on_error(self), managed(self):
             return self._fit(X, y, sample_weight, incremental=True)
 
-    def __sklearn_tags__(self):
-        """Accept sparse inputs and several outputs."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.target_tags.multi_output = True
-        return tags
-
     def _scouted(self, X, y, sample_weight=None) -> Membership:
         """Send scouts once, for several fits to these rows."""
         settings = Settings.read(self.get_params(deep=False))

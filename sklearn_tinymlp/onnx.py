@@ -27,11 +27,15 @@ from skl2onnx.common.utils import check_input_and_output_numbers
 from ._activations.formulas import WHICH_CAN, formula_of
 from ._activations.lookup import name_of
 from ._activations.table import ROW_OF
+from ._ensemble import TinyMLPEnsembleRegressor
 from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
 
-ALIAS = "SklearnTinyMLPRegressor"
+ALIASES = {
+    TinyMLPRegressor: "SklearnTinyMLPRegressor",
+    TinyMLPEnsembleRegressor: "SklearnTinyMLPEnsembleRegressor",
+}
 
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
@@ -97,9 +101,10 @@ def calculate_output_shapes(operator):
 
 
 def convert(scope, operator, container):
-    """Write the nodes of a fitted `TinyMLPRegressor` into a skl2onnx container.
+    """Write the nodes of a fitted network, or of an ensemble, into a skl2onnx container.
 
-    skl2onnx calls it. A subclass of `TinyMLPRegressor` is registered with the same two functions.
+    skl2onnx calls it. A subclass of `TinyMLPRegressor` or `TinyMLPEnsembleRegressor` is registered
+    with the same two functions.
 
     Parameters
     ----------
@@ -133,29 +138,42 @@ def convert(scope, operator, container):
     ...     pass
     >>> update_registered_converter(Tank, "Tank", calculate_output_shapes, convert)
     """
-    net = operator.raw_operator
+    estimator = operator.raw_operator
+    members = [(1.0, estimator)]
+    if isinstance(estimator, TinyMLPEnsembleRegressor):
+        members = estimator._members()
     variable, output = operator.inputs[0], operator.outputs[0]
     given = None
     for kind, dtype in ((FloatTensorType, "float32"), (DoubleTensorType, "float64")):
         if isinstance(variable.type, kind):
             given = dtype
-    dtype = np.result_type(net.coefs_[0].dtype, given or np.float64)
+    dtype = np.result_type(*(net.coefs_[0].dtype for _, net in members), given or np.float64)
     graph = Graph(scope, container, dtype)
-    values = variable.full_name
+    inputs = variable.full_name
     if given != dtype.name:
-        values = graph.cast(values, dtype)
+        inputs = graph.cast(inputs, dtype)
+    total = None
+    for weight, net in members:
+        values = graph.times(weight, network_nodes(graph, net, inputs))
+        total = values if total is None else graph.node("Add", total, values)
+    out_dtype = "float64" if isinstance(output.type, DoubleTensorType) else "float32"
+    graph.cast(total, out_dtype, output=output.full_name)
+
+
+def network_nodes(graph: Graph, net: TinyMLPRegressor, values: str) -> str:
+    """Add the nodes of a network; give the name of its outputs."""
     for coefs, intercepts, activation in net._layers():
         values = graph.node("MatMul", values, graph.constant(coefs))
         values = graph.node("Add", values, graph.constant(intercepts))
-        formula = formula_of(activation, dtype)
+        formula = formula_of(activation, graph.dtype)
         if formula is None:
             raise NotImplementedError(
                 f"The activation {name_of(activation)!r} is a function of your own, which the "
                 f"converter cannot write. {WHICH_CAN}"
             )
         values = ROW_OF[formula.name].onnx(graph, values, **dict(formula.constants))
-    out_dtype = "float64" if isinstance(output.type, DoubleTensorType) else "float32"
-    graph.cast(values, out_dtype, output=output.full_name)
+    return values
 
 
-update_registered_converter(TinyMLPRegressor, ALIAS, calculate_output_shapes, convert)
+for kind, alias in ALIASES.items():
+    update_registered_converter(kind, alias, calculate_output_shapes, convert)

@@ -20,6 +20,7 @@ FLOORS = (
     {"_race"},
     {"_regressor"},
     {"_fitted_network"},
+    {"_base"},
     {"_export", "_displays"},
     {"_fit"},
     {"_diagnosis"},

@@ -170,8 +170,26 @@ def unwrapped(estimator):
 
 
 def last_step(estimator):
-    """Find the network within pipelines and searches."""
+    """Find the network, or the ensemble, within pipelines and searches."""
     return unwrapped(estimator)[1]
+
+
+def one_network(estimator):
+    """Find the one fitted network within pipelines and searches.
+
+    Raises
+    ------
+    TypeError
+        When there is an ensemble instead.
+    """
+    network = last_step(estimator)
+    check_is_fitted(network)
+    if hasattr(network, "_members"):
+        raise TypeError(
+            f"A {type(network).__name__} holds {len(network.estimators_)} networks, and one is "
+            "asked for. That of the greatest weight is estimators_[weights_.argmax()]."
+        )
+    return network
 
 
 def input_names(estimator, n_features, feature_names):
@@ -197,8 +215,7 @@ def input_names(estimator, n_features, feature_names):
 
 def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most_units=20):
     """Lay out the network of a fitted estimator; the parameters are those of `NetworkDisplay`."""
-    network = last_step(estimator)
-    check_is_fitted(network)
+    network = one_network(estimator)
     coefs = [np.asarray(coef, dtype=float) for coef in network.coefs_]
     intercepts = [np.asarray(intercept, dtype=float) for intercept in network.intercepts_]
     activations = getattr(network, "_layer_activations", None)

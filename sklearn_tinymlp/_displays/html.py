@@ -1,4 +1,4 @@
-"""What a notebook shows of a fitted network below its parameters: its diagram and how it ended."""
+"""What a notebook shows of what was trained, below the parameters: diagram, outcome, members."""
 
 from html import escape
 
@@ -96,15 +96,20 @@ def outcome_table(estimator) -> str:
     if n_starts > 1:
         losses = estimator.starts_["loss"]
         rows["starts_"] = f"{n_starts} starts, losses {losses.min():.4g} to {losses.max():.4g}"
-    cells = "".join(
-        f'<tr><th style="text-align:left;padding:1px 12px 1px 0">{name}</th>'
-        f'<td style="text-align:left">{escape(str(value))}</td></tr>'
-        for name, value in rows.items()
-    )
-    return f'<table style="border:none;margin:4px 0">{cells}</table>'
+    return _table(_row([value], name) for name, value in rows.items())
 
 
-def trained_network(estimator, diagram: Diagram) -> str:
+def _row(values, name) -> str:
+    style = 'style="text-align:left;padding:1px 12px 1px 0"'
+    cells = (f"<td {style}>{escape(str(value))}</td>" for value in values)
+    return f"<tr><th {style}>{escape(name)}</th>{''.join(cells)}</tr>"
+
+
+def _table(rows) -> str:
+    return f'<table style="border:none;margin:4px 0">{"".join(rows)}</table>'
+
+
+def trained_network(estimator, diagram: Diagram, title="Trained network") -> str:
     """Put diagram and outcome in a block that is closed until it is clicked on."""
     note = "Solid blue: positive; dashed orange: negative; wide: large within its layer."
     advice = ""
@@ -114,8 +119,34 @@ def trained_network(estimator, diagram: Diagram) -> str:
         )
     return (
         '<details class="sklearn-tinymlp-network" style="padding:0 .5rem .5rem">'
-        '<summary style="cursor:pointer">Trained network</summary>'
+        f'<summary style="cursor:pointer">{title}</summary>'
         f"{diagram_svg(diagram)}"
         f'<p style="margin:2px 0;font-size:smaller">{note}</p>'
         f"{outcome_table(estimator)}{advice}</details>"
+    )
+
+
+def trained_ensemble(ensemble, diagram: Diagram) -> str:
+    """Put candidates, their weights, and the member of the greatest weight in a closed block."""
+    results, members = ensemble.results_, ensemble.estimators_
+    columns = ("activation", "n_folds", "n_refits", "error", "weight")
+    rows = [_row(columns, "hidden_layer_sizes")]
+    for k, shape in enumerate(results["hidden_layer_sizes"]):
+        *counted, error, weight = (results[name][k] for name in columns)
+        bar = "\u2588" * round(20 * weight)  # of full blocks, which need no style
+        rows.append(_row([*counted, f"{error:.4g}", f"{weight:.3f} {bar}"], str(shape)))
+    outcome = {
+        "members": f"{len(members)}, of {ensemble.n_parameters_} parameters together",
+        "out_of_fold_r2_": f"{ensemble.out_of_fold_r2_:.4g}",
+        "noise_std_": ", ".join(f"{std:.4g}" for std in np.ravel(ensemble.noise_std_)),
+    }
+    heaviest = members[int(np.argmax(ensemble.weights_))]
+    return (
+        '<details class="sklearn-tinymlp-ensemble" style="padding:0 .5rem .5rem">'
+        '<summary style="cursor:pointer">Trained ensemble</summary>'
+        f"{_table(rows)}"
+        '<p style="margin:2px 0;font-size:smaller">error: root mean squared error of rows left '
+        "out, over the standard deviation of y.</p>"
+        f"{_table(_row([value], name) for name, value in outcome.items())}"
+        f"{trained_network(heaviest, diagram, 'Member of the greatest weight')}</details>"
     )

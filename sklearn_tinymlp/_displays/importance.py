@@ -55,8 +55,8 @@ class RelevanceDisplay:
         Parameters
         ----------
         estimator : estimator
-            A :class:`TinyMLPRegressor` fitted by the evidence, or a pipeline or search that ends in
-            one.
+            A :class:`TinyMLPRegressor` or :class:`TinyMLPEnsembleRegressor` fitted by the evidence,
+            or a pipeline or search that ends in one.
 
         feature_names : list of str, default=None
             Names of the inputs; those seen in `fit`, or x0, x1, ..., unless given.
@@ -78,6 +78,7 @@ class RelevanceDisplay:
         check_is_fitted(network)
         relevance = network.feature_relevance_
         if relevance is None:
+            network = getattr(network, "estimators_", [network])[0]
             raise ValueError(
                 "The relevance of features needs the evidence: fit with solver='lm' (or 'auto', on "
                 "data that lm can take) and alpha='auto'. This network was fitted with solver_="

@@ -1,10 +1,9 @@
 """`LossCurveDisplay`: the loss over epochs or iterations."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .axes import COLOURS, MARKERS, needs_matplotlib, new_axes
-from .diagram import last_step
+from .diagram import one_network
 
 
 class LossCurveDisplay:
@@ -101,8 +100,7 @@ class LossCurveDisplay:
         -------
         display : LossCurveDisplay
         """
-        estimator = last_step(estimator)
-        check_is_fitted(estimator)
+        estimator = one_network(estimator)
         history = getattr(estimator, "history_", None) or {"loss": estimator.loss_curve_}
         return cls.from_history(
             history,

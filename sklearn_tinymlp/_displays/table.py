@@ -2,6 +2,7 @@
 
 import inspect
 
+from .candidates import CandidatesDisplay
 from .importance import RelevanceDisplay
 from .loss_curve import LossCurveDisplay
 from .network import NetworkDisplay
@@ -9,6 +10,7 @@ from .prediction_band import PredictionBandDisplay
 from .training_state import TrainingStateDisplay
 
 DISPLAYS = (
+    CandidatesDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,

@@ -1,10 +1,9 @@
 """`TrainingStateDisplay`: what else the record of a fit holds."""
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .axes import COLOURS, needs_matplotlib
-from .diagram import last_step
+from .diagram import one_network
 
 # Column of the history: what the panel says, and whether its axis is logarithmic.
 STATES = {
@@ -87,8 +86,7 @@ class TrainingStateDisplay:
         -------
         display : TrainingStateDisplay
         """
-        estimator = last_step(estimator)
-        check_is_fitted(estimator)
+        estimator = one_network(estimator)
         display = cls(history=estimator.history_, n_parameters=estimator.n_parameters_)
         return display.plot(columns=columns, ax=ax, **kwargs)
 

@@ -1,8 +1,9 @@
-"""What both exports write: layers, formulas, numbers."""
+"""What both exports write: networks by their layers, formulas, numbers."""
 
 import re
 import textwrap
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -15,8 +16,9 @@ def layers_of(estimator, function, dtype=None):
     """Give (coefs, intercepts, formula) of each layer in a dtype, by default the weights' own."""
     if not hasattr(estimator, "_layers"):
         raise TypeError(
-            f"{function} takes a TinyMLPRegressor, got {type(estimator).__name__}. Of a pipeline "
-            "take its last step; scaling within the network (standardize=True) is exported with it."
+            f"{function} takes a TinyMLPRegressor or a TinyMLPEnsembleRegressor, got "
+            f"{type(estimator).__name__}. Of a pipeline take its last step; scaling within the "
+            "network (standardize=True) is exported with it."
         )
     check_is_fitted(estimator)
     dtype = np.dtype(dtype or estimator.coefs_[0].dtype)
@@ -34,10 +36,48 @@ def layers_of(estimator, function, dtype=None):
     return layers, dtype
 
 
-def functions_of(layers):
+class Part(NamedTuple):
+    """A network; or those of an ensemble that compute the same with other numbers."""
+
+    suffix: str  # of names in the source: "" of a network, "_1", "_2", ... of an ensemble's parts
+    layers: list  # (coefs, intercepts, formula); in an ensemble the first axis counts networks
+    weights: list[float] | None  # what each network of an ensemble counts
+
+    @property
+    def title(self) -> str:
+        """Give the sizes and the formulas of the layers."""
+        units = [self.layers[0][0].shape[-2], *(b.shape[-1] for _, b, _ in self.layers)]
+        sizes = "-".join(map(str, units))
+        return f"{sizes} network ({', '.join(f.called for _, _, f in self.layers)})"
+
+
+def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
+    """Give a network as one part, an ensemble as one for each shape and formula of its members."""
+    if not hasattr(estimator, "_members"):
+        layers, dtype = layers_of(estimator, function, dtype)
+        return [Part("", layers, None)], dtype
+    check_is_fitted(estimator)
+    dtype = np.dtype(dtype or np.result_type(*(m.coefs_[0] for _, m in estimator._members())))
+    alike: dict[tuple, list] = {}
+    for weight, member in estimator._members():
+        layers, _ = layers_of(member, function, dtype)
+        key = tuple((coefs.shape, formula) for coefs, _, formula in layers)
+        alike.setdefault(key, []).append((float(weight), layers))
+    parts = []
+    for number, members in enumerate(alike.values(), 1):
+        weights, layers = zip(*members, strict=True)
+        stacked = []
+        for layer in zip(*layers, strict=True):
+            coefs, intercepts, formulas = zip(*layer, strict=True)
+            stacked.append((np.stack(coefs), np.stack(intercepts), formulas[0]))
+        parts.append(Part(f"_{number}", stacked, list(weights)))
+    return parts, dtype
+
+
+def functions_of(parts):
     """Give each formula that needs a function in the source the last part of that one's name."""
     taken, functions = Counter(), {}
-    for formula in dict.fromkeys(formula for _, _, formula in layers):
+    for formula in dict.fromkeys(formula for part in parts for _, _, formula in part.layers):
         if formula.name != "identity":
             name, _, _ = formula.called.partition("(")
             taken[name] += 1
@@ -54,15 +94,16 @@ def filled(source, formula, number_of) -> str:
     return source
 
 
-def title(layers) -> str:
-    units = [layers[0][0].shape[0], *(len(intercepts) for _, intercepts, _ in layers)]
-    sizes, activations = "-".join(map(str, units)), ", ".join(f.called for _, _, f in layers)
-    return f"A {sizes} network ({activations}), by sklearn-tinymlp."
+def title(parts) -> str:
+    if parts[0].weights is None:
+        return f"A {parts[0].title}, by sklearn-tinymlp."
+    n_networks = sum(len(part.weights) for part in parts)
+    return f"An ensemble of {n_networks} networks, by sklearn-tinymlp."
 
 
 def nested(values, left, right, number_of) -> str:
-    """Write an array of one or two dimensions as nested brackets, in lines below 100 characters."""
-    if values.ndim == 2:
+    """Write an array as nested brackets, in lines below 100 characters."""
+    if values.ndim > 1:
         rows = [nested(row, left, right, number_of) for row in values]
         return f"{left}\n" + "".join(f"{indented(row)},\n" for row in rows) + right
     numbers = f"{left}{', '.join(map(number_of, values))}{right}"

@@ -17,8 +17,10 @@ from .._fit.scaling import Scaling
 from .._solvers.monitor import Record
 from .._solvers.stochastic import StochasticState
 
-# Counts changes of the layout below; a reader refuses a file of a later layout than it knows.
+# Count changes of the layouts below; a reader refuses a file of a later layout than it knows.
+# An ensemble's members bring the layout of networks.
 LAYOUT = 2
+ENSEMBLE_LAYOUT = 1
 
 # Public lists that are columns of the record: kept once, and the same list again after loading.
 COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
@@ -61,13 +63,7 @@ def restored(state: dict) -> dict:
     """
     if "_layout" not in state:
         return state
-    out = dict(state)
-    layout = out.pop("_layout")
-    if layout > LAYOUT:
-        raise ValueError(
-            "This TinyMLPRegressor was saved by a later version of sklearn-tinymlp than the one "
-            f"installed (layout {layout}; known are those up to {LAYOUT}). Update sklearn-tinymlp."
-        )
+    out = _without_layout(state, LAYOUT, "TinyMLPRegressor")
     columns = {name: values.tolist() for name, values in state["_record"].items()}
     out["_record"] = Record(columns)
     for name, column in COLUMNS.items():
@@ -85,6 +81,33 @@ def restored(state: dict) -> dict:
         stochastic["progress"] = progress
         stochastic["options"] = kernels.StochasticOptions(**stochastic["options"])
         out["_stochastic_state"] = StochasticState(**stochastic)
+    return out
+
+
+def plain_ensemble(state: dict) -> dict:
+    """Add the number of the layout: an ensemble is plain but for its members, which see to it."""
+    return {**state, "_layout": ENSEMBLE_LAYOUT} if "estimators_" in state else state
+
+
+def restored_ensemble(state: dict) -> dict:
+    """Undo `plain_ensemble`.
+
+    Raises
+    ------
+    ValueError
+        When a later version of this package wrote the state.
+    """
+    return _without_layout(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
+
+
+def _without_layout(state, known, kind) -> dict:
+    out = dict(state)
+    layout = out.pop("_layout", known)
+    if layout > known:
+        raise ValueError(
+            f"This {kind} was saved by a later version of sklearn-tinymlp than the one installed "
+            f"(layout {layout}; known are those up to {known}). Update sklearn-tinymlp."
+        )
     return out
 
 

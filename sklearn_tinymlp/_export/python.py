@@ -1,18 +1,23 @@
-"""`to_python`: a fitted network as a Python function."""
+"""`to_python`: a fitted network, or an ensemble, as a Python function."""
 
 import keyword
 
+import numpy as np
+
 from .._activations.table import ROW_OF
-from .layers import filled, functions_of, indented, layers_of, nested, title
+from .layers import Part, filled, functions_of, indented, nested, parts_of, title
+
+KINDS = ("COEFS", "INTERCEPTS")
 
 
 def to_python(estimator, *, name="predict") -> str:
-    """Write a fitted network as a Python function that needs NumPy alone.
+    """Write a fitted network, or an ensemble, as a Python function that needs NumPy alone.
 
     Parameters
     ----------
-    estimator : TinyMLPRegressor
-        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`.
+    estimator : TinyMLPRegressor or TinyMLPEnsembleRegressor
+        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`;
+        or an ensemble of such.
 
     name : str, default='predict'
         Name of the function.
@@ -27,7 +32,7 @@ def to_python(estimator, *, name="predict") -> str:
     Raises
     ------
     TypeError
-        When `estimator` is not a TinyMLPRegressor.
+        When `estimator` is of another kind.
 
     NotFittedError
         When it is not fitted.
@@ -50,24 +55,26 @@ def to_python(estimator, *, name="predict") -> str:
     >>> module["predict"](X).round(2)
     array([5., 4., 3.])
     """
-    layers, dtype = layers_of(estimator, "to_python")
+    parts, dtype = parts_of(estimator, "to_python")
     if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
         raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
-    functions = functions_of(layers)
-    n_in, n_out = layers[0][0].shape[0], layers[-1][0].shape[1]
-    out = [f'"""{title(layers)}"""\n\n']
+    functions = functions_of(parts)
+    layers = parts[0].layers
+    n_in, n_out = layers[0][0].shape[-2], layers[-1][0].shape[-1]
+    out = [f'"""{title(parts)}"""\n\n']
     out.append("import math\n\n" if any(f.name == "gelu" for f in functions) else "")
     out.append("import numpy as np\n\n")
-    for number, (coefs, intercepts, _) in enumerate(layers, 1):
-        for kind, values in (("COEFS", coefs), ("INTERCEPTS", intercepts)):
-            literal = nested(values, "[", "]", _python_number)
-            out.append(
-                f"{name.upper()}_{kind}_{number} = np.array(\n{indented(literal)},\n"
-                f"    dtype=np.{dtype.name},\n)\n"
-            )
+    for part in parts:
+        out += _tables(part, f"{name}{part.suffix}".upper(), dtype)
     for formula, function in functions.items():
         source = ROW_OF[formula.name].python.format(name=f"_{name}_{function}")
         out.append("\n\n" + filled(source, formula, repr))
+    called = {formula: f"_{name}_{function}" for formula, function in functions.items()}
+    sums = []
+    for part in parts:
+        if part.weights is not None:
+            sums.append(f"_{name}{part.suffix}(a)")
+            out += _function_of(part, f"{name}{part.suffix}", called)
     shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
     out.append(
         f'\n\ndef {name}(X):\n    """Predict y of shape {shape} from X of shape (n_samples, {n_in}'
@@ -77,12 +84,54 @@ def to_python(estimator, *, name="predict") -> str:
         f'        raise ValueError(f"X must be of shape (n_samples, {n_in}), got {{a.shape}}.")\n'
         f"    a = a.astype(np.result_type(a.dtype, np.{dtype.name}))\n"
     )
-    for number, (_, _, formula) in enumerate(layers, 1):
-        sums = f"a @ {name.upper()}_COEFS_{number} + {name.upper()}_INTERCEPTS_{number}"
-        sums = f"_{name}_{functions[formula]}({sums})" if formula in functions else sums
-        out.append(f"    a = {sums}\n")
-    out.append("    return a[:, 0]\n" if n_out == 1 else "    return a\n")
+    if sums:
+        out += [f"    y = {sums[0]}\n", *(f"    y = y + {of_part}\n" for of_part in sums[1:])]
+    else:
+        out.append(_steps(parts[0], name.upper(), called, "a"))
+    values = "y" if sums else "a"
+    out.append(f"    return {values}[:, 0]\n" if n_out == 1 else f"    return {values}\n")
     return "".join(out)
+
+
+def _tables(part: Part, prefix, dtype) -> list[str]:
+    """Write the weights of a part's networks as arrays."""
+    out = []
+    if part.weights is not None:
+        literal = nested(np.array(part.weights), "[", "]", _python_number)
+        out.append(f"# {len(part.weights)} of them: a {part.title} each.\n")
+        out.append(f"{prefix}_WEIGHTS = (\n{indented(literal)}\n)\n")
+    for number, (coefs, intercepts, _) in enumerate(part.layers, 1):
+        for kind, values in zip(KINDS, (coefs, intercepts), strict=True):
+            literal = nested(values, "[", "]", _python_number)
+            out.append(
+                f"{prefix}_{kind}_{number} = np.array(\n{indented(literal)},\n"
+                f"    dtype=np.{dtype.name},\n)\n"
+            )
+    return out
+
+
+def _function_of(part: Part, name, called) -> list[str]:
+    """Write a function that sums over a part's networks what each gives, times what it counts."""
+    return [
+        f'\n\ndef _{name}(X):\n    """Sum up what {len(part.weights)} networks give."""\n'
+        "    y = 0.0\n"
+        f"    for m, weight in enumerate({name.upper()}_WEIGHTS):\n",
+        indented(_steps(part, name.upper(), called, "X")),
+        "        y = y + weight * a\n    return y\n",
+    ]
+
+
+def _steps(part: Part, prefix, called, before) -> str:
+    """Write the layers, one a line; the first reads `before`."""
+    member, lines = "" if part.weights is None else "[m]", []
+    for number, (_, _, formula) in enumerate(part.layers, 1):
+        coefs, intercepts = (f"{prefix}_{kind}_{number}{member}" for kind in KINDS)
+        sums = f"{before} @ {coefs} + {intercepts}"
+        lines.append(
+            f"    a = {called[formula]}({sums})\n" if formula in called else f"    a = {sums}\n"
+        )
+        before = "a"
+    return "".join(lines)
 
 
 def _python_number(value) -> str:
