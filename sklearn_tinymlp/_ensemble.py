@@ -346,6 +346,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         """Give weight and network of each member, for predictions and exports."""
         return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
 
+    def _sk_visual_block_(self):
+        return html.single_block(self)
+
     def _trained_html(self) -> str:
         """Give the block of a notebook; nothing before a fit."""
         if not hasattr(self, "estimators_"):

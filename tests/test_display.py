@@ -23,10 +23,12 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 import sklearn_tinymlp
 from sklearn_tinymlp import (
     Activation,
+    CandidatesDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,
     RelevanceDisplay,
+    TinyMLPEnsembleRegressor,
     TinyMLPRegressor,
     TrainingStateDisplay,
 )
@@ -65,6 +67,21 @@ def fitted(data=FRAME, target=y, **params):
 @pytest.fixture(scope="module")
 def net():
     return fitted()
+
+
+def small_ensemble(**params):
+    params = {
+        "hidden_layer_sizes": [(3,), (2, 2)],
+        "cv": 2,
+        "n_refits": 0,
+        "random_state": 0,
+    } | params
+    return TinyMLPEnsembleRegressor(**params)
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    return small_ensemble().fit(FRAME, y)
 
 
 def labels(display):
@@ -119,13 +136,14 @@ def test_what_lacks_something_is_no_display():
 
 
 @pytest.mark.parametrize("display", WITHOUT_DATA)
-def test_from_estimator_takes_networks_pipelines_and_searches(display, net):
-    pipeline = make_pipeline(StandardScaler(), fitted()).fit(FRAME, y)
-    search = GridSearchCV(pipeline, {"tinymlpregressor__max_iter": [30]}, cv=2)
+def test_from_estimator_takes_what_it_draws_pipelines_and_searches(display, net, ensemble):
+    alone = ensemble if display is CandidatesDisplay else net
+    pipeline = make_pipeline(StandardScaler(), alone)
+    search = GridSearchCV(pipeline, {f"{pipeline.steps[-1][0]}__random_state": [1]}, cv=2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         search.fit(FRAME, y)
-    for estimator in (net, pipeline, search):
+    for estimator in (alone, make_pipeline(FunctionTransformer(), alone), search):
         made = drawn(display.from_estimator(estimator))
         assert isinstance(made, display)
         assert isinstance(made.figure_, matplotlib.figure.Figure)
@@ -133,8 +151,9 @@ def test_from_estimator_takes_networks_pipelines_and_searches(display, net):
 
 @pytest.mark.parametrize("display", WITHOUT_DATA)
 def test_an_estimator_that_is_not_fitted_is_refused(display):
-    with pytest.raises(NotFittedError):
-        display.from_estimator(TinyMLPRegressor())
+    for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):
+        with pytest.raises(NotFittedError):
+            display.from_estimator(kind())
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -145,11 +164,12 @@ def test_matplotlib_is_asked_for_by_name(display, monkeypatch):
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
-def test_display_is_exported_and_draws_where_it_is_told(display, net):
+def test_display_is_exported_and_draws_where_it_is_told(display, net, ensemble):
     assert display.__name__ in sklearn_tinymlp.__all__
     _, ax = plt.subplots()
     data = [FRAME] if display is PredictionBandDisplay else []
-    made = display.from_estimator(net, *data, ax=ax)
+    estimator = ensemble if display is CandidatesDisplay else net
+    made = display.from_estimator(estimator, *data, ax=ax)
     if display is TrainingStateDisplay:
         assert made.bounding_ax_ is ax
     else:
@@ -484,6 +504,88 @@ def test_relevance_needs_the_evidence():
         RelevanceDisplay.from_estimator(fitted(solver="adam"))
 
 
+# -------------------------------------------------------------------------------- ensembles
+
+
+RESULTS = {
+    "hidden_layer_sizes": [(5,), (10, 10), (20,), (5,), ()],
+    "activation": ["tanh", "tanh", "silu", "silu", "tanh"],
+    "error": [0.05, 0.4, 0.06, 0.3, np.inf],
+    "weight": [0.7, 0.0, 0.3, 0.0, 0.0],
+}
+
+
+def test_candidates_stand_at_their_error_and_weight_with_their_shape():
+    display = drawn(CandidatesDisplay.from_results(RESULTS))
+    assert list(display.points_) == ["tanh", "silu"]
+    np.testing.assert_array_equal(display.points_["tanh"].get_offsets(), [[0.05, 0.7], [0.4, 0.0]])
+    np.testing.assert_array_equal(display.points_["silu"].get_offsets(), [[0.06, 0.3], [0.3, 0.0]])
+    for points in display.points_.values():  # full where there is weight, hollow where not
+        full, hollow = points.get_facecolors()
+        np.testing.assert_array_equal(full, points.get_edgecolors()[0])
+        np.testing.assert_array_equal(hollow, [1.0, 1.0, 1.0, 1.0])
+    assert [text.get_text() for text in display.texts_] == ["5", "10, 10", "20", "5"]
+    assert labels(display) == ["tanh", "silu", "no weight"]
+    assert display.ax_.get_xscale() == "log"
+    pd.testing.assert_frame_equal(pd.DataFrame(display.results), pd.DataFrame(RESULTS))
+
+
+def test_errors_near_each_other_are_on_a_linear_axis():
+    near = RESULTS | {"error": [0.2, 0.5, 0.3, 0.25, 0.2]}
+    assert CandidatesDisplay.from_results(near).ax_.get_xscale() == "linear"
+    exact = RESULTS | {"error": [0.0, 0.5, 0.3, 0.25, 0.2]}
+    assert CandidatesDisplay.from_results(exact).ax_.get_xscale() == "linear"
+
+
+def test_names_of_candidates_hide_no_point_and_no_other_name():
+    close = {
+        "hidden_layer_sizes": [(5,), (10,), (16, 16)],
+        "activation": ["tanh", "silu", "sin"],
+        "error": [0.2, 0.205, 0.3],
+        "weight": [0.5, 0.5, 0.0],
+    }
+    display = drawn(CandidatesDisplay.from_results(pd.DataFrame(close), s=20))
+    assert display.points_["sin"].get_sizes() == 20
+    boxes = [text.get_window_extent() for text in display.texts_]
+    points = np.column_stack([close["error"], close["weight"]])
+    points = display.ax_.transData.transform(points)
+    for k, box in enumerate(boxes):
+        assert box.count_contains(points) == 0
+        assert box.count_overlaps(boxes[k + 1 :]) == 0
+
+
+def test_candidates_of_an_ensemble(ensemble):
+    display = drawn(CandidatesDisplay.from_estimator(ensemble))
+    (points,) = display.points_.values()
+    results = ensemble.results_
+    np.testing.assert_array_equal(
+        points.get_offsets(), np.column_stack([results["error"], results["weight"]])
+    )
+    with pytest.raises(TypeError, match="takes a TinyMLPEnsembleRegressor, .*got LinearRegression"):
+        CandidatesDisplay.from_estimator(LinearRegression().fit(X, y))
+
+
+@pytest.mark.parametrize("display", [LossCurveDisplay, NetworkDisplay, TrainingStateDisplay])
+def test_what_draws_one_network_says_which_of_an_ensemble_to_give(display, ensemble):
+    with pytest.raises(TypeError, match=r"holds \d networks.*estimators_\[weights_.argmax\(\)\]"):
+        display.from_estimator(make_pipeline(FunctionTransformer(), ensemble))
+    drawn(display.from_estimator(ensemble.estimators_[ensemble.weights_.argmax()]))
+
+
+def test_band_and_relevance_of_an_ensemble(ensemble):
+    display = drawn(PredictionBandDisplay.from_estimator(ensemble, FRAME, y, feature="height"))
+    rows = pd.DataFrame(np.tile(np.median(X, axis=0), (200, 1)), columns=FRAME.columns)
+    rows["height"] = display.x
+    mean, std = ensemble.predict(rows, return_std=True)
+    np.testing.assert_allclose(display.y_mean, mean)
+    np.testing.assert_allclose(display.y_std, std)
+    bars = drawn(RelevanceDisplay.from_estimator(make_pipeline(FunctionTransformer(), ensemble)))
+    np.testing.assert_array_equal(bars.relevance, ensemble.feature_relevance_)
+    by_adam = small_ensemble(estimator=TinyMLPRegressor(solver="adam", max_iter=3)).fit(X, y)
+    with pytest.raises(ValueError, match="needs the evidence.*solver_='adam'"):
+        RelevanceDisplay.from_estimator(by_adam)
+
+
 # ------------------------------------------------------------------------------------- HTML
 
 
@@ -584,3 +686,54 @@ def test_outcome_of_starts_validation_and_partial_fit():
     assert "partial_fit: One epoch was done." in partial._repr_html_()
     two = fitted(X, np.column_stack([y, y**2]))
     assert len(html.outcome_table(two).split("noise_std_")[1].split("</td>")[0].split(",")) == 2
+
+
+ENSEMBLE_HOLDERS = {
+    "alone": lambda net: net,
+    "pipeline": lambda net: make_pipeline(StandardScaler(), net),
+    "search": lambda net: GridSearchCV(net, {"n_refits": [0]}, cv=2),
+    "search over a pipeline": lambda net: GridSearchCV(
+        make_pipeline(StandardScaler(), net), {"tinymlpensembleregressor__n_refits": [0]}, cv=2
+    ),
+}
+
+
+def ensemble_in(holder):
+    while not isinstance(holder, TinyMLPEnsembleRegressor):
+        holder = holder.best_estimator_ if isinstance(holder, GridSearchCV) else holder[-1]
+    return holder
+
+
+@pytest.mark.parametrize("template", [None, TinyMLPRegressor(activation="sin")], ids=repr)
+@pytest.mark.parametrize("kind", ENSEMBLE_HOLDERS)
+def test_ensemble_is_shown_once_within_what_holds_it(kind, template):
+    holder = ENSEMBLE_HOLDERS[kind](small_ensemble(estimator=template))
+    assert "sklearn-tinymlp-" not in holder._repr_html_()
+    holder.fit(FRAME, y)
+    shown, block = holder._repr_html_(), ensemble_in(holder)._trained_html()
+    assert shown.count(block) == shown.count("sklearn-tinymlp-ensemble") == 1
+    assert shown.index("Parameters") < shown.index(block) < shown.index("<script>")
+
+
+def test_block_of_an_ensemble_has_its_candidates_weights_and_a_network(ensemble):
+    tree = ElementTree.fromstring(ensemble._trained_html())
+    assert "open" not in tree.attrib
+    rows = [[cell.text for cell in row] for row in tree.find("table").iter("tr")]
+    assert rows[0][0] == "hidden_layer_sizes" and rows[0][-1] == "weight"
+    results = ensemble.results_
+    assert [row[0] for row in rows[1:]] == ["(3,)", "(2, 2)"]
+    for row, error, weight in zip(rows[1:], results["error"], results["weight"], strict=True):
+        assert float(row[-2]) == pytest.approx(error, rel=1e-3)
+        number, bar = row[-1].split(" ")
+        assert float(number) == pytest.approx(weight, abs=5e-4)
+        assert len(bar) == pytest.approx(20 * weight, abs=0.51)
+    cells = {row[0].text: row[1].text for row in tree.iter("tr")}
+    assert cells["out_of_fold_r2_"] == f"{ensemble.out_of_fold_r2_:.4g}"
+    assert cells["members"].startswith(f"{len(ensemble.estimators_)}, of {ensemble.n_parameters_}")
+    network = tree.find("details")
+    heaviest = ensemble.estimators_[ensemble.weights_.argmax()]
+    lines = list(network.iter("{http://www.w3.org/2000/svg}line"))
+    assert len(lines) == heaviest.n_parameters_
+    texts = [text.text for text in network.iter("{http://www.w3.org/2000/svg}text")]
+    assert "<age & co>" in texts  # the member has not seen the names
+    assert "sklearn_tinymlp.TinyMLPEnsembleRegressor" in ensemble._get_doc_link()

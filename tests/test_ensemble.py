@@ -12,9 +12,9 @@ from sklearn.base import clone
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import GroupKFold, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
 from sklearn_tinymlp._race import band, race, refits
 from sklearn_tinymlp._race.candidates import SHAPES, Candidate
 from sklearn_tinymlp._race.folds import splits_of
@@ -212,6 +212,44 @@ def test_its_records_are_honest(data, fitted):
     assert {len(column) for column in table.values()} == {2}
 
 
+def test_what_is_known_of_members_is_known_of_it(fitted):
+    members = fitted.estimators_
+    assert fitted.n_parameters_ == sum(
+        sum(array.size for array in (*m.coefs_, *m.intercepts_)) for m in members
+    )
+    parts = zip(fitted.weights_, members, strict=True)
+    by_hand = sum(weight * member.feature_relevance_ for weight, member in parts)
+    assert_allclose(fitted.feature_relevance_, by_hand)
+    assert fitted.feature_relevance_.sum() == pytest.approx(1.0)
+    for name in ("feature_relevance_", "n_parameters_", "n_outputs_"):
+        assert not hasattr(TinyMLPEnsembleRegressor(), name)
+
+
+def test_a_prediction_is_of_one_ensemble_while_another_thread_fits_anew(data, fitted, monkeypatch):
+    *_, new, _ = data
+    net = pickle.loads(pickle.dumps(fitted))
+    expected = net.predict(new), *net.predict(new, return_std=True)
+
+    def validated_meanwhile(estimator, X):
+        net.__dict__ = vars(net) | {"weights_": np.ones(1), "estimators_": [], "noise_std_": 9.0}
+        return X
+
+    monkeypatch.setattr(_ensemble, "validate_inputs", validated_meanwhile)
+    again = []
+    for options in ({}, {"return_std": True}):
+        again += np.atleast_2d(net.predict(new, **options)).tolist()
+        net.__dict__ = vars(fitted).copy()
+    assert_array_equal(again, expected)
+
+
+def test_the_member_of_the_greatest_weight_is_diagnosed_in_a_pipeline_too(data, fitted):
+    X, y, *_ = data
+    pipeline = make_pipeline(FunctionTransformer(), fitted)
+    heaviest = fitted.estimators_[np.argmax(fitted.weights_)]
+    assert str(diagnose(pipeline, X, y)) == str(fitted.diagnose(X, y))
+    assert str(fitted.diagnose(X, y)) == str(heaviest.diagnose(X, y))
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_the_outcome_does_not_depend_on_n_jobs(data, fitted, n_jobs):
     X, y, new, _ = data
@@ -225,18 +263,6 @@ def test_it_survives_pickle_and_serves_in_pipelines(data, fitted):
     assert_array_equal(loaded.predict(new, return_std=True), fitted.predict(new, return_std=True))
     pipeline = make_pipeline(StandardScaler(), TinyMLPEnsembleRegressor(**FEW))
     assert cross_val_score(pipeline, X, y, cv=2).min() > 0.7
-
-
-def test_skops_asks_to_trust_the_two_estimators_alone(fitted, data):
-    skops = pytest.importorskip("skops.io", reason="skops is not installed")
-    dumped = skops.dumps(fitted)
-    untrusted = skops.get_untrusted_types(data=dumped)
-    assert {name.rpartition(".")[2] for name in untrusted} == {
-        "TinyMLPEnsembleRegressor",
-        "TinyMLPRegressor",
-    }
-    loaded = skops.loads(dumped, trusted=untrusted)
-    assert_array_equal(loaded.predict(data[2]), fitted.predict(data[2]))
 
 
 @pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32", "weights", "one shape"])
@@ -258,6 +284,10 @@ def test_all_kinds_of_data_are_taken(data, kind):
     assert mean.shape == std.shape == truth.shape and (std > 0).all()
     assert net.score(new, truth) > 0.7
     assert net.sample_y(new, 3).shape == (*truth.shape, 3)
+    assert net.n_outputs_ == (2 if kind == "several outputs" else 1)
+    assert net.predict(new).dtype == mean.dtype == new.dtype
+    if kind == "float32":
+        assert net.predict(new.astype(np.float64)).dtype == np.float64
 
 
 def test_rows_without_weight_are_as_good_as_absent(data):
@@ -281,6 +311,7 @@ def test_the_template_is_that_of_the_members(data):
     net = TinyMLPEnsembleRegressor(by_adam, **FEW).fit(X, y)
     _, std = net.predict(X, return_std=True)  # without bands of their own
     assert (std > 0).all()
+    assert net.feature_relevance_ is None
 
 
 def test_members_of_large_data_see_some_rows(data):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 
@@ -20,7 +20,14 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor, activations, to_c, to_python
+from sklearn_tinymlp import (
+    Activation,
+    TinyMLPEnsembleRegressor,
+    TinyMLPRegressor,
+    activations,
+    to_c,
+    to_python,
+)
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 RNG = np.random.RandomState(0)
@@ -43,6 +50,25 @@ pytestmark = pytest.mark.filterwarnings(
 def net(**parameters):
     defaults = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0}
     return TinyMLPRegressor(**(defaults | parameters))
+
+
+@cache
+def ensemble(n_outputs=1, dtype="float64", **parameters):
+    """Two members of each of two shapes, so two parts of the source, with weights of their own."""
+    rows = X[:80] if dtype == "float64" else Z[:80].astype(dtype)
+    both, other = (
+        TinyMLPEnsembleRegressor(
+            net(**parameters), hidden_layer_sizes=[shape], cv=2, n_refits=0, random_state=0
+        ).fit(rows, Y[:80, 0] if n_outputs == 1 else Y[:80])
+        for shape in ((3,), (2, 2))
+    )
+    both.estimators_ = [*both.estimators_, *other.estimators_]
+    both.weights_ = np.array([0.1, 0.2, 0.3, 0.4])  # no float32 is one of these
+    return both
+
+
+def members_of(estimator):
+    return getattr(estimator, "estimators_", [estimator])
 
 
 def hidden(activation):
@@ -86,6 +112,12 @@ CASES = {
     "no bias": lambda: net(bias=False).fit(X, Y),
     "raw units": lambda: net(solver="adam", standardize=False).fit(Z, Y),
     "wide": lambda: net(hidden_layer_sizes=(300,), solver="lbfgs", standardize=True).fit(X, Y),
+    "ensemble": ensemble,
+    "ensemble of several outputs": lambda: ensemble(2),
+    "ensemble of an activation with a constant": lambda: ensemble(
+        2, activation=activations.leaky_relu(0.2)
+    ),
+    "ensemble of gelu": lambda: ensemble(activation="gelu", output_activation="softplus"),
 }
 
 SINGLE = {
@@ -94,6 +126,7 @@ SINGLE = {
     ).fit(Z.astype(np.float32), Y)
     for name, activation in ({name: name for name in HIDDEN_ACTIVATIONS} | READY_MADE).items()
 }
+SINGLE["float32 ensemble"] = lambda: ensemble(2, "float32", solver="lbfgs", activation="silu")
 
 
 def inputs(case, network):
@@ -130,8 +163,9 @@ def tolerances(expected, eps, units):
 
 def cancellation(network):
     """Bound the sums of the first layer's terms; the sums that matter are about 1."""
-    return 1.0 + float(
-        np.abs(network.coefs_[0]).T.dot(np.abs(X).max(axis=0)[: len(network.coefs_[0])]).max()
+    largest = np.abs(X).max(axis=0)[: network.n_features_in_]
+    return 1.0 + max(
+        float(np.abs(member.coefs_[0]).T.dot(largest).max()) for member in members_of(network)
     )
 
 
@@ -189,29 +223,33 @@ def test_c_in_another_precision_than_the_weights(tmp_path):
     assert "double" not in source
     result = run_c(source, Z, 2, tmp_path, np.float32)
     assert_allclose(result, expected, **tolerances(expected, 2.0**-23, cancellation(network)))
-    network = net(solver="lbfgs").fit(Z.astype(np.float32), Y)
-    result = run_c(to_c(network, dtype="float64"), Z, 2, tmp_path)
-    assert_allclose(result, network.predict(Z), rtol=1e-12, atol=1e-12)
+    single = net(solver="lbfgs").fit(Z.astype(np.float32), Y)
+    for network in (single, ensemble(2, "float32", solver="lbfgs", activation="silu")):
+        result = run_c(to_c(network, dtype="float64"), Z, 2, tmp_path)
+        assert_allclose(result, network.predict(Z), rtol=1e-12, atol=1e-12)
 
 
 @needs_compiler
-def test_two_networks_in_one_c_file(tmp_path):
-    first, second = net().fit(X, Y), net(activation="sin").fit(X, Y)
-    source = to_c(first, name="first") + to_c(second, name="second")
-    for name, network in (("first", first), ("second", second)):
+def test_two_networks_and_an_ensemble_in_one_c_file(tmp_path):
+    first, second, third = net().fit(X, Y), net(activation="sin").fit(X, Y), ensemble(2)
+    source = to_c(first, name="first") + to_c(second, name="second") + to_c(third, name="third")
+    for name, network in (("first", first), ("second", second), ("third", third)):
         result = run_c(source, X[:10], 2, tmp_path, name=name)
         assert_allclose(result, network.predict(X[:10]), rtol=1e-10)
 
 
 @needs_compiler
-def test_c_takes_no_memory(tmp_path):
-    network = net(hidden_layer_sizes=(4, 3), activation="gelu").fit(X, Y)
+@pytest.mark.parametrize(
+    "make", [lambda: net(activation="gelu").fit(X, Y), CASES["ensemble of gelu"]]
+)
+def test_c_takes_no_memory(make, tmp_path):
+    network = make()
     (tmp_path / "net.c").write_text(to_c(network), encoding="ascii")
     subprocess.run([COMPILER, "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True)
     symbols = subprocess.run(
         ["nm", "-u", "net.o"], cwd=tmp_path, check=True, capture_output=True, text=True
     ).stdout
-    allowed = {"U", "erf", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+    allowed = {"U", "erf", "exp", "log1p", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert set(symbols.split()) <= allowed
 
 
@@ -224,8 +262,11 @@ def test_large_inputs_do_not_overflow(activation):
     assert_allclose(result, expected, rtol=1e-10, atol=1e-6)
 
 
-def test_the_exported_module_needs_numpy_alone(tmp_path):
-    network = net(activation="gelu").fit(X, Y[:, 0])
+@pytest.mark.parametrize(
+    "make", [lambda: net(activation="gelu").fit(X, Y[:, 0]), CASES["ensemble of gelu"]]
+)
+def test_the_exported_module_needs_numpy_alone(make, tmp_path):
+    network = make()
     (tmp_path / "exported.py").write_text(to_python(network, name="tank_level"), encoding="ascii")
     np.save(tmp_path / "rows.npy", X)
     code = (
@@ -256,15 +297,39 @@ def test_the_exported_function_checks_the_shape():
 
 
 def test_lines_of_the_source_are_short():
-    network = net(hidden_layer_sizes=(40, 40), solver="lbfgs").fit(X, Y)
-    for source in (to_python(network), to_c(network), to_c(network, dtype="float32")):
-        assert max(map(len, source.splitlines())) < 100
+    for network in (net(hidden_layer_sizes=(40, 40), solver="lbfgs").fit(X, Y), ensemble(2)):
+        for source in (to_python(network), to_c(network), to_c(network, dtype="float32")):
+            assert max(map(len, source.splitlines())) < 100
+
+
+def test_inputs_that_members_leave_out():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((200, 6))
+    fitted = TinyMLPEnsembleRegressor(
+        hidden_layer_sizes=[(3,)], cv=2, n_refits=0, random_state=0
+    ).fit(rows, np.sin(2 * rows[:, 0]) + 0.05 * rng.standard_normal(200))
+    assert any(member._posterior.inputs is not None for member in fitted.estimators_)
+    result = run_python(to_python(fitted), rows)
+    assert_allclose(result, fitted.predict(rows), rtol=0, atol=1e-13)
+
+
+def test_members_of_one_shape_share_tables_and_a_function():
+    network = ensemble(2)
+    source = to_c(network)
+    for shape, part in (("[3][3]", 1), ("[2][3]", 2)):
+        assert f"static const double predict_{part}_coefs_1[2]{shape} =" in source
+        assert source.count(f"static void predict_{part}(") == 1
+    assert source.startswith("/* An ensemble of 4 networks, by sklearn-tinymlp.")
+    module = {}
+    exec(to_python(network), module)
+    assert [*module["PREDICT_1_WEIGHTS"], *module["PREDICT_2_WEIGHTS"]] == [0.1, 0.2, 0.3, 0.4]
 
 
 @pytest.mark.parametrize("export", [to_c, to_python])
 def test_errors(export):
-    with pytest.raises(NotFittedError):
-        export(TinyMLPRegressor())
+    for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):
+        with pytest.raises(NotFittedError):
+            export(kind())
     pipeline = make_pipeline(StandardScaler(), net()).fit(X, Y)
     with pytest.raises(TypeError, match="got Pipeline. Of a pipeline take its last step"):
         export(pipeline)
@@ -279,6 +344,10 @@ def test_errors(export):
     network.coefs_[0][0, 0] = np.inf
     with pytest.raises(ValueError, match="not finite"):
         export(network)
+    several = through_pickle(ensemble(2))
+    several.estimators_[-1].coefs_[0][0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        export(several)
 
 
 def leak(z, negative_slope):
@@ -310,6 +379,10 @@ def test_an_activation_of_the_users_own_is_refused(own, export):
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         export(network)
+    several = through_pickle(ensemble(2))
+    several.estimators_[1] = network
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        export(several)
 
 
 def through_pickle(network):
@@ -327,8 +400,9 @@ def test_a_loaded_network_is_exported_like_the_one_saved(way):
     network = net(
         hidden_layer_sizes=(3,) * len(READY_MADE), activation=list(READY_MADE.values())
     ).fit(Z, Y)
-    for export in (to_c, to_python):
-        assert export(way(network)) == export(network)
+    for saved in (network, ensemble(2)):
+        for export in (to_c, to_python):
+            assert export(way(saved)) == export(saved)
 
 
 def test_each_constant_has_a_function_of_its_own_with_all_digits():

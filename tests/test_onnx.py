@@ -10,7 +10,12 @@ from problems import READY_MADE
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
+from sklearn_tinymlp import (
+    Activation,
+    TinyMLPEnsembleRegressor,
+    TinyMLPRegressor,
+    activations,
+)
 from sklearn_tinymlp._activations.onnx_formulas import TAIL_MIDDLE, normal_tail_coefficients
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
@@ -39,6 +44,16 @@ pytestmark = pytest.mark.filterwarnings(
 def net(**parameters):
     defaults = {"hidden_layer_sizes": (5,), "max_iter": 15, "random_state": 0}
     return TinyMLPRegressor(**(defaults | parameters))
+
+
+def ensemble(**parameters):
+    return TinyMLPEnsembleRegressor(
+        net(**parameters),
+        hidden_layer_sizes=[(3,), (2, 2)],
+        cv=2,
+        n_refits=1,
+        random_state=0,
+    )
 
 
 def check(estimator, rows, tolerance=1e-6):
@@ -87,6 +102,23 @@ def test_raw_units_at_the_defaults(dtype, y):
 def test_in_a_pipeline(dtype):
     pipeline = make_pipeline(StandardScaler(), net(solver="adam", activation="gelu"))
     check(pipeline.fit(X.astype(dtype), Y), X.astype(dtype))
+
+
+@pytest.mark.parametrize("y", [Y[:80], Y[:80, 0]], ids=["outputs", "output"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_ensemble(dtype, y):
+    # That of float32 data computes in float32, that of raw float64 data in float64.
+    for rows, tolerance in ((Z[:80].astype(dtype), 1e-6), (X[:80], 1e-12)):
+        fitted = ensemble().fit(rows, y)
+        assert len(fitted.estimators_) >= 3
+        check(fitted, rows, tolerance)
+    check(fitted, X[:80].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_an_ensemble_in_a_pipeline(dtype):
+    pipeline = make_pipeline(StandardScaler(), ensemble(activation="gelu"))
+    check(pipeline.fit(X[:80].astype(dtype), Y[:80]), X.astype(dtype))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -142,6 +174,10 @@ def test_an_activation_of_the_users_own_is_refused():
     network = net(activation=Activation(np.sin, np.cos, name="bump")).fit(Z, Y)
     with pytest.raises(NotImplementedError, match="'bump' is a function of your own.*activations"):
         to_onnx(network, Z[:1])
+    fitted = ensemble().fit(Z[:80], Y[:80])
+    fitted.estimators_[1] = network
+    with pytest.raises(NotImplementedError, match="'bump' is a function of your own.*activations"):
+        to_onnx(fitted, Z[:1])
 
 
 def test_a_constant_that_does_not_fit_is_refused():

@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor, activations
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, activations
 from sklearn_tinymlp._export import persistence
 
 RNG = np.random.RandomState(0)
@@ -19,6 +19,7 @@ X = RNG.standard_normal((60, 3))
 Y = np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]])
 
 OWN_CLASS = ["sklearn_tinymlp._regressor.TinyMLPRegressor"]
+ENSEMBLE_CLASSES = ["sklearn_tinymlp._ensemble.TinyMLPEnsembleRegressor", *OWN_CLASS]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
@@ -34,7 +35,8 @@ def through_joblib(net):
 
 def through_skops(net):
     skops = pytest.importorskip("skops.io", reason="skops is not installed")
-    return skops.loads(skops.dumps(net), trusted=OWN_CLASS)
+    trusted = ENSEMBLE_CLASSES if isinstance(net, TinyMLPEnsembleRegressor) else OWN_CLASS
+    return skops.loads(skops.dumps(net), trusted=trusted)
 
 
 ROUND_TRIPS = {
@@ -194,3 +196,84 @@ def test_an_activation_of_the_users_own_goes_on_too(way):
     else:
         loaded = ROUND_TRIPS[way](net)
     assert_same(loaded.partial_fit(X, Y), net.partial_fit(X, Y))
+
+
+# ------------------------------------------------------------------------------- ensembles
+
+
+def ensemble(**parameters):
+    defaults = {
+        "hidden_layer_sizes": [(3,), (2, 2)],
+        "cv": 2,
+        "n_refits": 1,
+        "random_state": 0,
+    }
+    return TinyMLPEnsembleRegressor(**(defaults | parameters))
+
+
+@pytest.fixture(scope="module")
+def fitted_ensembles():
+    by_adam = TinyMLPRegressor(solver="adam", max_iter=5)  # without bands of their own
+    noisy = Y + 0.1 * np.random.RandomState(1).standard_normal(Y.shape)
+    return {
+        "output": ensemble().fit(X, noisy[:, 0]),
+        "outputs": ensemble(random_state=np.random.RandomState(0)).fit(X, noisy),
+        "float32": ensemble().fit(X.astype(np.float32), noisy),
+        "adam": ensemble(estimator=by_adam).fit(X, noisy),
+    }
+
+
+@pytest.mark.parametrize("kind", ["output", "outputs", "float32", "adam"])
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_an_ensemble_is_the_same_again(way, kind, fitted_ensembles):
+    net = fitted_ensembles[kind]
+    before = dict(vars(net))
+    loaded = ROUND_TRIPS[way](net)
+    assert vars(net) == before
+    assert set(vars(loaded)) == set(before) and "_layout" not in before
+    for member, original in zip(loaded.estimators_, net.estimators_, strict=True):
+        assert_same(member, original)
+    for name in before.keys() - {"estimators_", "estimator"}:
+        if name == "results_":
+            for column in before[name]:
+                assert_array_equal(loaded.results_[column], before[name][column])
+        else:
+            _assert_equal(getattr(loaded, name), before[name])
+    assert_array_equal(loaded.predict(X), net.predict(X))
+    for a, b in zip(
+        loaded.predict(X, return_std=True), net.predict(X, return_std=True), strict=True
+    ):
+        assert_array_equal(a, b)
+    if kind != "adam":
+        assert_array_equal(loaded.sample_y(X, 3), net.sample_y(X, 3))
+    assert loaded.fit(X, Y).predict(X).shape == Y.shape
+
+
+@pytest.mark.parametrize("way", ROUND_TRIPS)
+def test_an_ensemble_that_is_not_fitted(way):
+    net = ensemble(verbose=True)
+    loaded = ROUND_TRIPS[way](net)
+    assert loaded.get_params() == net.get_params() and vars(loaded).keys() == vars(net).keys()
+
+
+def test_an_ensemble_of_a_later_version_is_refused_with_what_to_do(fitted_ensembles):
+    state = fitted_ensembles["output"].__getstate__()
+    assert state["_layout"] == persistence.ENSEMBLE_LAYOUT
+    later = state | {"_layout": persistence.ENSEMBLE_LAYOUT + 1}
+    kept = ensemble()
+    before = dict(vars(kept))
+    with pytest.raises(ValueError, match="This TinyMLPEnsembleRegressor .* Update sklearn-tinymlp"):
+        kept.__setstate__(later)
+    assert vars(kept) == before
+    kept.__setstate__({name: value for name, value in state.items() if name != "_layout"})
+    assert_array_equal(kept.predict(X), fitted_ensembles["output"].predict(X))
+
+
+def test_skops_asks_to_trust_the_two_estimators_alone(fitted_ensembles):
+    skops = pytest.importorskip("skops.io", reason="skops is not installed")
+    pipeline = make_pipeline(StandardScaler(), fitted_ensembles["outputs"])
+    pipeline[0].fit(X)
+    data = skops.dumps(pipeline)
+    assert skops.get_untrusted_types(data=data) == ENSEMBLE_CLASSES
+    loaded = skops.loads(data, trusted=ENSEMBLE_CLASSES)
+    assert_array_equal(loaded.predict(X), pipeline.predict(X))

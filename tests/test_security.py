@@ -50,7 +50,7 @@ sys.addaudithook(watch)
 WORK = """
 import warnings
 
-from sklearn_tinymlp import TinyMLPRegressor, to_c, to_python
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, to_c, to_python
 
 warnings.simplefilter("ignore")
 X = np.random.default_rng(0).standard_normal((40, 2))
@@ -59,6 +59,8 @@ for solver in ("lm", "lbfgs", "adam", "sgd"):
     net = TinyMLPRegressor(solver=solver, max_iter=5, random_state=0).fit(X, y)
     net.predict(X), net.diagnose(X, y), repr(net), net._repr_html_(), to_c(net), to_python(net)
 TinyMLPRegressor(max_iter=5, n_init=2).fit(X, y).predict(X, return_std=True)
+net = TinyMLPEnsembleRegressor(hidden_layer_sizes=[(2,)], cv=2, random_state=0).fit(X, y)
+net.predict(X, return_std=True), net._repr_html_(), to_c(net), to_python(net)
 """
 
 

@@ -3,6 +3,7 @@
 from html import escape
 
 import numpy as np
+from sklearn.utils._repr_html.estimator import _VisualBlock
 
 from .._solvers.monitor import StopReason
 from .diagram import NEGATIVE, POSITIVE, Diagram
@@ -124,6 +125,15 @@ def trained_network(estimator, diagram: Diagram, title="Trained network") -> str
         f'<p style="margin:2px 0;font-size:smaller">{note}</p>'
         f"{outcome_table(estimator)}{advice}</details>"
     )
+
+
+def single_block(estimator) -> _VisualBlock:
+    """Give the block of an estimator that holds a template, as if it held none.
+
+    Of one that does scikit-learn shows the template alone where a search has found it.
+    """
+    name = type(estimator).__name__
+    return _VisualBlock("single", estimator, names=name, name_details=str(estimator))
 
 
 def trained_ensemble(ensemble, diagram: Diagram) -> str:
