@@ -80,7 +80,7 @@ numpydoc_validation_checks = {
 numpydoc_validation_exclude = {r"\.set_\w+_request$", r"\.__\w+__$"}
 
 PAGES = [
-    ("The estimator", lambda name: name == "TinyMLPRegressor"),
+    ("The estimators", lambda name: name.endswith("Regressor")),
     ("Diagnosis", lambda name: name in ("diagnose", "Diagnosis", "Finding")),
     ("Activations", lambda name: name == "Activation"),
     ("Pictures", lambda name: name.endswith("Display")),

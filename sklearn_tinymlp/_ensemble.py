@@ -8,14 +8,14 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._base import BaseTinyMLP
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._export import persistence
-from ._fit.validation import validate_inputs
+from ._fit.validation import validate_inputs, validate_training_data
 from ._machine.interruption import Interruption
 from ._race import band
 from ._race.ensemble_fit import EnsembleFit, mean_and_variance, table_of
@@ -195,15 +195,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            multi_output=True,
-            y_numeric=True,
-        )
+        X, y = validate_training_data(self, X, y, reset=True)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         n_rows, shape = X.shape[0], y.shape
         targets, seen = y.reshape(n_rows, -1).astype(np.float64), np.flatnonzero(weight)

@@ -20,6 +20,7 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
     estimator : estimator
         A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
         that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
+        Of a :class:`TinyMLPEnsembleRegressor` the member of the greatest weight is looked at.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs the network was trained on; of a pipeline before its transformations.
