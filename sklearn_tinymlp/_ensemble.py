@@ -281,6 +281,11 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         Returns
         -------
         y_samples : ndarray of shape (n_samples_X, n_samples) or (n_samples_X, n_outputs, n_samples)
+
+        Raises
+        ------
+        ValueError
+            When the template was not fitted by the evidence, so that members have no distribution.
         """
         net, X = self._checked(X)
         random_state = check_random_state(random_state)

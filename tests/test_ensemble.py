@@ -312,6 +312,8 @@ def test_the_template_is_that_of_the_members(data):
     _, std = net.predict(X, return_std=True)  # without bands of their own
     assert (std > 0).all()
     assert net.feature_relevance_ is None
+    with pytest.raises(ValueError, match="needs the evidence"):
+        net.sample_y(X)
 
 
 def test_members_of_large_data_see_some_rows(data):

@@ -57,15 +57,16 @@ def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
         layers, dtype = layers_of(estimator, function, dtype)
         return [Part("", layers, None)], dtype
     check_is_fitted(estimator)
-    dtype = np.dtype(dtype or np.result_type(*(m.coefs_[0] for _, m in estimator._members())))
+    members = estimator._members()
+    dtype = np.dtype(dtype or np.result_type(*(member.coefs_[0] for _, member in members)))
     alike: dict[tuple, list] = {}
-    for weight, member in estimator._members():
+    for weight, member in members:
         layers, _ = layers_of(member, function, dtype)
         key = tuple((coefs.shape, formula) for coefs, _, formula in layers)
-        alike.setdefault(key, []).append((float(weight), layers))
+        alike.setdefault(key, []).append((weight, layers))
     parts = []
-    for number, members in enumerate(alike.values(), 1):
-        weights, layers = zip(*members, strict=True)
+    for number, networks in enumerate(alike.values(), 1):
+        weights, layers = zip(*networks, strict=True)
         stacked = []
         for layer in zip(*layers, strict=True):
             coefs, intercepts, formulas = zip(*layer, strict=True)
