@@ -2,17 +2,18 @@
 What a training went through
 ============================
 
-The five displays of the package, on the yacht data. Each has `from_estimator`, and takes `ax=`.
+The six displays of the package, on the yacht data. Each has `from_estimator`, and takes `ax=`.
 """
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from sklearn_tinymlp import (
+    EffectDisplay,
+    ImportanceDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,
-    RelevanceDisplay,
     TinyMLPRegressor,
     TrainingStateDisplay,
 )
@@ -48,8 +49,13 @@ PredictionBandDisplay.from_estimator(net, X, y, feature="froude_number")
 plt.show()
 
 # %%
-# How large the weights are that leave each feature. That is about weights, not about the error: the
-# speed, which decides most of the resistance, comes fourth. `sklearn.inspection` asks the error.
+# How much the predictions change with each feature: the speed decides most of the resistance.
 
-RelevanceDisplay.from_estimator(net)
+ImportanceDisplay.from_estimator(net)
+plt.show()
+
+# %%
+# What each does on average over the data, with a band about this mean.
+
+EffectDisplay.from_estimator(net, X, most_features=3)
 plt.show()

@@ -5,7 +5,8 @@ from ._activations.users_own import Activation
 from ._diagnosis.finding import Diagnosis, Finding
 from ._diagnosis.of_any_estimator import diagnose
 from ._displays.candidates import CandidatesDisplay
-from ._displays.importance import RelevanceDisplay
+from ._displays.effect import EffectDisplay
+from ._displays.importance import ImportanceDisplay
 from ._displays.loss_curve import LossCurveDisplay
 from ._displays.network import NetworkDisplay
 from ._displays.prediction_band import PredictionBandDisplay
@@ -21,11 +22,12 @@ __all__ = [
     "Activation",
     "CandidatesDisplay",
     "Diagnosis",
+    "EffectDisplay",
     "Finding",
+    "ImportanceDisplay",
     "LossCurveDisplay",
     "NetworkDisplay",
     "PredictionBandDisplay",
-    "RelevanceDisplay",
     "TinyMLPEnsembleRegressor",
     "TinyMLPRegressor",
     "TrainingStateDisplay",

@@ -88,8 +88,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
     band_scale_ : ndarray of shape (n_outputs,)
         The factor of the standard deviations at which 95% bands hold 95% of the rows left out.
 
-    feature_relevance_ : ndarray of shape (`n_features_in_`,) or None
-        Weighted mean of that of the members; None where one of them has none.
+    feature_importances_ : ndarray of shape (`n_features_in_`,)
+        How much each input matters: the weighted mean of the members' `feature_importances_`.
 
     n_parameters_ : int
         Number of weights of all members.
@@ -264,6 +264,29 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         std = net.band_scale_ * np.sqrt(variance)
         return (mean.ravel(), std.ravel()) if mean.shape[1] == 1 else (mean, std)
 
+    def predict_gradient(self, X):
+        """Differentiate the predictions by the inputs: the weighted mean over the members.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
+            In the units of y over those of X.
+        """
+        net, X = self._checked(X)
+        return sum(weight * member.predict_gradient(X) for weight, member in net._members())
+
+    @property
+    def feature_importances_(self):
+        """How much each input matters, see the class."""
+        check_is_fitted(self)
+        of_members = [member.feature_importances_ for member in self.estimators_]
+        return np.average(of_members, axis=0, weights=self.weights_)
+
     def sample_y(self, X, n_samples=1, random_state=0):
         """Draw targets from the mixture of the members' distributions, noise included.
 
@@ -322,14 +345,6 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         return net._heaviest().diagnose(X, y, sample_weight)
 
     @property
-    def feature_relevance_(self):
-        """Weighted mean of the relevance that the members give each feature."""
-        relevance = [member.feature_relevance_ for member in self.estimators_]
-        if any(of_member is None for of_member in relevance):
-            return None
-        return np.average(relevance, axis=0, weights=self.weights_)
-
-    @property
     def n_parameters_(self):
         """Number of weights of all members."""
         return sum(member.n_parameters_ for member in self.estimators_)
@@ -364,6 +379,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
     def __setstate__(self, state):
         """Take what `__getstate__` gave."""
         super().__setstate__(persistence.restored_ensemble(state))
+
+    def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray]:
+        """Average predictions over `size` rows each; give the means' standard deviations, too.
+
+        Both have the shape (n_samples / size, n_outputs); noise is not part of them.
+        """
+        net, X = self._checked(X)
+        parts = [member._averages(X, size) for member in net.estimators_]
+        means = np.array([mean for mean, _ in parts])
+        variances = [0.0 * mean if std is None else std**2 for mean, std in parts]
+        mean, variance = band.mixture(net.weights_, means, np.array(variances))
+        return mean, net.band_scale_ * np.sqrt(variance)
 
     def _checked(self, X):
         """Give the ensemble as it is at this moment, and X validated for it."""

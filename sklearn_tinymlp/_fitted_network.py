@@ -1,7 +1,9 @@
 """What a fitted network does: predict with a band, draw, diagnose itself, be saved and shown."""
 
+from numbers import Integral
+
 import numpy as np
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from ._activations.users_own import raise_caught
@@ -11,10 +13,12 @@ from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._engine.architecture import Architecture
+from ._engine.derivatives import gradient_by_inputs
 from ._engine.objective import kernel_network, kernel_rows, predict
 from ._export import persistence
 from ._fit.data import check
 from ._fit.description import architecture_of, describe
+from ._fit.importances import importances_of
 from ._fit.posterior import why_none
 from ._fit.validation import validate_inputs
 from ._losses.table import LOSSES
@@ -51,15 +55,8 @@ class FittedNetwork(BaseTinyMLP):
         """
         net = self._as_it_is()
         check_is_fitted(net)
-        X = validate_inputs(net, X)
-        both_single = X.dtype == net.coefs_[0].dtype == np.float32
-        dtype = np.dtype(np.float32 if both_single else np.float64)
-        X = X.astype(dtype, copy=False, order="C") if isinstance(X, np.ndarray) else X.astype(dtype)
-        architecture = net._architecture()
-        network = kernel_network(architecture, net._layer_activations, dtype.name)
-        theta = architecture.pack(net.coefs_, net.intercepts_, dtype)
-        y = predict(network, kernel_rows(X), X.shape[0], theta)
-        raise_caught()
+        X, dtype = net._inputs(X)
+        y = net._outputs(X, dtype, net._architecture())
         y = y.ravel() if y.shape[1] == 1 else y
         if not return_std:
             return y
@@ -101,6 +98,80 @@ class FittedNetwork(BaseTinyMLP):
         if y.ndim == 1:
             deviations = deviations[:, 0]
         return y[..., None] + deviations
+
+    def predict_gradient(self, X):
+        """Differentiate the predictions by the inputs.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
+            In the units of y over those of X, through the output activation: float32 when both X
+            and the network are, else float64. At a kink it is the slope of one of its sides.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn_tinymlp import TinyMLPRegressor
+        >>> X = np.linspace(0, 3, 50)[:, np.newaxis]
+        >>> net = TinyMLPRegressor(random_state=0).fit(X, np.sin(X.ravel()))
+        >>> bool(abs(net.predict_gradient([[1.0]])[0, 0] - np.cos(1.0)) < 0.01)
+        True
+        """
+        net = self._as_it_is()
+        check_is_fitted(net)
+        X, dtype = net._inputs(X)
+        coefs = [coef.astype(dtype, copy=False) for coef in net.coefs_]
+        intercepts = [intercept.astype(dtype, copy=False) for intercept in net.intercepts_]
+        gradient = gradient_by_inputs(coefs, intercepts, net._layer_activations, X)
+        return gradient[:, :, 0] if gradient.shape[2] == 1 else gradient
+
+    def hidden_activations(self, X, layer=-1):
+        """Compute what the units of a hidden layer give, after their activation.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        layer : int, default=-1
+            Which hidden layer: 0 is the first, -1 the last.
+
+        Returns
+        -------
+        activations : ndarray of shape (n_samples, n_units)
+            Float32 when both X and the network are, else float64.
+
+        Raises
+        ------
+        ValueError
+            When there is no such hidden layer.
+        """
+        net = self._as_it_is()
+        check_is_fitted(net)
+        check_scalar(layer, "layer", Integral)
+        n_hidden = len(net.coefs_) - 1
+        if not -n_hidden <= layer < n_hidden:
+            choice = f"between {-n_hidden} and {n_hidden - 1}" if n_hidden else "none"
+            raise ValueError(
+                f"layer={layer!r} is not a hidden layer. The network has {n_hidden} of them; "
+                f"choose {choice}."
+            )
+        X, dtype = net._inputs(X)
+        last = layer % n_hidden + 1
+        whole = net._architecture()
+        return net._outputs(X, dtype, Architecture(whole.units[: last + 1], whole.bias))
+
+    @property
+    def feature_importances_(self):
+        """How much each input matters, see the class."""
+        net = self._as_it_is()
+        check_is_fitted(net)
+        return importances_of(vars(net))
 
     def diagnose(self, X, y, sample_weight=None) -> Diagnosis:
         """Say why the fitted network does not learn, or not well, and which parameter mends it.
@@ -163,6 +234,39 @@ class FittedNetwork(BaseTinyMLP):
             theta = net._scaling.unfold(architecture, theta)
         params = net.get_params(deep=False)
         return causes.diagnose(describe(vars(net), params, theta, data.scaled(net._scaling)))
+
+    def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
+        """Average predictions over `size` rows each, shape (n_samples / size, n_outputs).
+
+        The standard deviations are those of these means, without noise; None without a posterior.
+        """
+        net = self._as_it_is()
+        predictions = net.predict(X).astype(np.float64)
+        means = predictions.reshape(len(predictions) // size, size, -1).mean(axis=1)
+        if net._posterior is None:
+            return means, None
+        network, inputs = net._posterior_inputs(validate_inputs(net, X))
+        std = net._posterior.std_of_means(network, inputs, size)
+        raise_caught()
+        return means, std
+
+    def _inputs(self, X):
+        """Validate X; give it, and the dtype of what is computed from it."""
+        X = validate_inputs(self, X)
+        both_single = X.dtype == self.coefs_[0].dtype == np.float32
+        dtype = np.dtype(np.float32 if both_single else np.float64)
+        if isinstance(X, np.ndarray):
+            return X.astype(dtype, copy=False, order="C"), dtype
+        return X.astype(dtype), dtype
+
+    def _outputs(self, X, dtype, architecture) -> np.ndarray:
+        """Compute what the last of some layers gives, shape (n_samples, n_units)."""
+        n_layers = len(architecture.units) - 1
+        network = kernel_network(architecture, self._layer_activations[:n_layers], dtype.name)
+        theta = architecture.pack(self.coefs_[:n_layers], self.intercepts_[:n_layers], dtype)
+        outputs = predict(network, kernel_rows(X), X.shape[0], theta)
+        raise_caught()
+        return outputs
 
     def _architecture(self) -> Architecture:
         return architecture_of(vars(self))

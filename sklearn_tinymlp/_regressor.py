@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
 from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
+from ._fit.importances import SeenRows
 from ._fit.outcome import Outcome
 from ._fit.plan import Plan
 from ._fit.scouts import Report, on_inputs, report_for, revised
@@ -257,8 +258,11 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     log_evidence_ : float
         Logarithm of the probability of y, in its own units, given the hyperparameters, in nats.
 
-    feature_relevance_ : ndarray of shape (`n_features_in_`,)
-        Root mean square of the first layer's coefs of each standardised input, summing to 1.
+    feature_importances_ : ndarray of shape (`n_features_in_`,)
+        How much predictions change where an input takes the values of other rows: the mean square,
+        on up to 200 of the rows of the last `fit`, or of the last rows of `partial_fit`. As those
+        of scikit-learn's trees they are not negative and sum to 1, or are all 0 where the network
+        predicts a constant.
 
     converged_ : bool
         Whether training ended because the loss, the gradient or the validation score said so, and
@@ -571,7 +575,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
-        outcome = Outcome.of(plan, scaled, starts, trained, columns, alone=member_of is None)
+        seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
+        outcome = Outcome.of(
+            plan, scaled, starts, trained, columns, seen=seen, alone=member_of is None
+        )
         warn(outcome, data, scaled)
         outcome.write_to(self)
         if tasks is not None:

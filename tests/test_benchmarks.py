@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -26,6 +28,18 @@ def test_docs_have_the_markers():
         text = (ROOT / path).read_text(encoding="utf-8")
         for name in names:
             assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end {name} -->") == 1
+
+
+def test_candidates_for_importances_are_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((90, 3))
+    np.savez(tmp_path / "toy.npz", X=X, y=X @ [3.0, 1.0, 0.0] + 0.1 * rng.standard_normal(90))
+    command = [sys.executable, "-m", "benchmarks.importances", tmp_path, "--seeds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    head, _, row, mean = done.stdout.splitlines()
+    assert head.count("|") == row.count("|") == mean.count("|") == 7
+    assert row.startswith("| toy | 1.00 | 1.00 | 1.00 | 1.00 |")
 
 
 WITH_R = """

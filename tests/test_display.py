@@ -24,10 +24,11 @@ import sklearn_tinymlp
 from sklearn_tinymlp import (
     Activation,
     CandidatesDisplay,
+    EffectDisplay,
+    ImportanceDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,
-    RelevanceDisplay,
     TinyMLPEnsembleRegressor,
     TinyMLPRegressor,
     TrainingStateDisplay,
@@ -95,7 +96,8 @@ def drawn(display):
 
 
 # Those that need no data beside the estimator.
-WITHOUT_DATA = [display for display in DISPLAYS if display is not PredictionBandDisplay]
+WITH_DATA = (EffectDisplay, PredictionBandDisplay)
+WITHOUT_DATA = [display for display in DISPLAYS if display not in WITH_DATA]
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -160,17 +162,17 @@ def test_an_estimator_that_is_not_fitted_is_refused(display):
 def test_matplotlib_is_asked_for_by_name(display, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(ImportError, match=f"{display.__name__}.from_estimator requires matplotlib"):
-        display.from_estimator(TinyMLPRegressor(), *([X] if "Band" in display.__name__ else []))
+        display.from_estimator(TinyMLPRegressor(), *([X] if display in WITH_DATA else []))
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
 def test_display_is_exported_and_draws_where_it_is_told(display, net, ensemble):
     assert display.__name__ in sklearn_tinymlp.__all__
     _, ax = plt.subplots()
-    data = [FRAME] if display is PredictionBandDisplay else []
+    data = [FRAME] if display in WITH_DATA else []
     estimator = ensemble if display is CandidatesDisplay else net
     made = display.from_estimator(estimator, *data, ax=ax)
-    if display is TrainingStateDisplay:
+    if display in (EffectDisplay, TrainingStateDisplay):
         assert made.bounding_ax_ is ax
     else:
         assert made.ax_ is ax
@@ -485,23 +487,24 @@ def test_band_from_predictions_sorts_x():
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("x", "y")
 
 
-# --------------------------------------------------------------------------------- relevance
+# ------------------------------------------------------------------------------- importances
 
 
-def test_relevance_shows_the_largest_first(net):
-    display = drawn(RelevanceDisplay.from_estimator(net, most_features=2))
+def test_importances_show_the_largest_first(net):
+    display = drawn(ImportanceDisplay.from_estimator(net, most_features=2))
     widths = [bar.get_width() for bar in display.bars_]
-    np.testing.assert_allclose(widths, np.sort(net.feature_relevance_)[::-1][:2])
+    np.testing.assert_allclose(widths, np.sort(net.feature_importances_)[::-1][:2])
     names = [label.get_text() for label in display.ax_.get_yticklabels()]
-    assert names == list(FRAME.columns[np.argsort(-net.feature_relevance_)[:2]])
+    assert names == list(FRAME.columns[np.argsort(-net.feature_importances_)[:2]])
     assert "1 smaller ones left out" in display.ax_.get_xlabel()
-    kept = RelevanceDisplay.from_relevance([0.2, 0.8])
+    kept = ImportanceDisplay.from_importances([0.2, 0.8])
     assert [label.get_text() for label in kept.ax_.get_yticklabels()] == ["x1", "x0"]
 
 
-def test_relevance_needs_the_evidence():
-    with pytest.raises(ValueError, match="needs the evidence.*solver_='adam'"):
-        RelevanceDisplay.from_estimator(fitted(solver="adam"))
+def test_importances_of_every_solver_are_drawn():
+    net = fitted(solver="adam")
+    display = ImportanceDisplay.from_estimator(net)
+    assert sum(bar.get_width() for bar in display.bars_) == pytest.approx(1.0)
 
 
 # -------------------------------------------------------------------------------- ensembles
@@ -572,18 +575,15 @@ def test_what_draws_one_network_says_which_of_an_ensemble_to_give(display, ensem
     drawn(display.from_estimator(ensemble.estimators_[ensemble.weights_.argmax()]))
 
 
-def test_band_and_relevance_of_an_ensemble(ensemble):
+def test_band_and_importances_of_an_ensemble(ensemble):
     display = drawn(PredictionBandDisplay.from_estimator(ensemble, FRAME, y, feature="height"))
     rows = pd.DataFrame(np.tile(np.median(X, axis=0), (200, 1)), columns=FRAME.columns)
     rows["height"] = display.x
     mean, std = ensemble.predict(rows, return_std=True)
     np.testing.assert_allclose(display.y_mean, mean)
     np.testing.assert_allclose(display.y_std, std)
-    bars = drawn(RelevanceDisplay.from_estimator(make_pipeline(FunctionTransformer(), ensemble)))
-    np.testing.assert_array_equal(bars.relevance, ensemble.feature_relevance_)
-    by_adam = small_ensemble(estimator=TinyMLPRegressor(solver="adam", max_iter=3)).fit(X, y)
-    with pytest.raises(ValueError, match="needs the evidence.*solver_='adam'"):
-        RelevanceDisplay.from_estimator(by_adam)
+    bars = drawn(ImportanceDisplay.from_estimator(make_pipeline(FunctionTransformer(), ensemble)))
+    np.testing.assert_array_equal(bars.importances, ensemble.feature_importances_)
 
 
 # ------------------------------------------------------------------------------------- HTML

@@ -218,10 +218,10 @@ def test_what_is_known_of_members_is_known_of_it(fitted):
         sum(array.size for array in (*m.coefs_, *m.intercepts_)) for m in members
     )
     parts = zip(fitted.weights_, members, strict=True)
-    by_hand = sum(weight * member.feature_relevance_ for weight, member in parts)
-    assert_allclose(fitted.feature_relevance_, by_hand)
-    assert fitted.feature_relevance_.sum() == pytest.approx(1.0)
-    for name in ("feature_relevance_", "n_parameters_", "n_outputs_"):
+    by_hand = sum(weight * member.feature_importances_ for weight, member in parts)
+    assert_allclose(fitted.feature_importances_, by_hand)
+    assert fitted.feature_importances_.sum() == pytest.approx(1.0)
+    for name in ("feature_importances_", "n_parameters_", "n_outputs_"):
         assert not hasattr(TinyMLPEnsembleRegressor(), name)
 
 
@@ -311,7 +311,6 @@ def test_the_template_is_that_of_the_members(data):
     net = TinyMLPEnsembleRegressor(by_adam, **FEW).fit(X, y)
     _, std = net.predict(X, return_std=True)  # without bands of their own
     assert (std > 0).all()
-    assert net.feature_relevance_ is None
     with pytest.raises(ValueError, match="needs the evidence"):
         net.sample_y(X)
 

@@ -51,6 +51,10 @@ class Extrapolation:
         """Give the variance of what is not known, shape (n_samples, n_outputs)."""
         return self._bends(X) ** 2 @ self.curvature**2
 
+    def variance_of_mean(self, X) -> np.ndarray:
+        """Give the variance of the mean over rows, which bend together, shape (n_outputs,)."""
+        return self._bends(X).mean(axis=0) ** 2 @ self.curvature**2
+
     def draw(self, X, n_draws, random_state) -> np.ndarray:
         """Draw functions that bend, shape (n_samples, n_outputs, n_draws)."""
         bends = random_state.standard_normal((*self.curvature.shape, n_draws))

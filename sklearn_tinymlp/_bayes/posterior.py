@@ -103,6 +103,22 @@ class Posterior:
                 std[rows, k] = self.y_scale[k] * np.sqrt(variance)
         return std * self.widening
 
+    def std_of_means(self, network, X, size) -> np.ndarray:
+        """Compute the standard deviation of means of the function over `size` rows each.
+
+        The mean of f(x_i) is linear in the weights, with the mean of the rows' j_i. Noise is not
+        part of it. Shape (n_samples / size, n_outputs).
+        """
+        std = np.empty((X.shape[0] // size, len(self.noise_std)))
+        for group in range(len(std)):
+            rows = X[group * size : (group + 1) * size]
+            blocks = (np.sum(block, axis=2) for _, _, block in self._jacobians(network, rows))
+            variance = self._variance(sum(blocks).T / size)
+            if self.extrapolation is not None:
+                variance = variance + self.extrapolation.variance_of_mean(rows)
+            std[group] = self.y_scale * np.sqrt(variance)
+        return std * self.widening
+
     def draw(self, network, X, n_draws, random_state) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         normal = random_state.standard_normal((self.theta.size, n_draws))

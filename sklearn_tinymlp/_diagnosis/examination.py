@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .._activations.lookup import value_and_slope
+from .._engine.derivatives import layer_values
 from .._solvers.stochastic import SGD
 from .matrix_free import conjugate_gradients, largest_eigenvalue
 from .trained_network import TrainedNetwork
@@ -73,14 +73,8 @@ class Examination:
 
     def forward(self, theta) -> tuple[list, list]:
         """Give the inputs and each layer's values, and each layer's slopes, at parameters theta."""
-        values, slopes = [self.X], []
-        for coef, intercept, activation in zip(
-            *self.network.architecture.unpack(theta), self.network.activations, strict=True
-        ):
-            value, slope = value_and_slope(activation, values[-1] @ coef + intercept)
-            values.append(value)
-            slopes.append(slope)
-        return values, slopes
+        parameters = self.network.architecture.unpack(theta)
+        return layer_values(*parameters, self.network.activations, self.X)
 
     # -------------------------------------------------------------------------------- losses
 

@@ -1,4 +1,4 @@
-"""`RelevanceDisplay`: how much each input counts."""
+"""`ImportanceDisplay`: how much each input matters."""
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -7,16 +7,16 @@ from .axes import COLOURS, needs_matplotlib, new_axes
 from .diagram import input_names, last_step
 
 
-class RelevanceDisplay:
-    """How large the first layer's weights of each feature are: the bars of `feature_relevance_`.
+class ImportanceDisplay:
+    """How much predictions change with each feature: the bars of `feature_importances_`.
 
-    A feature whose weights are small hardly matters. One whose weights are large need not: what
-    it matters for is said by `sklearn.inspection.permutation_importance`.
+    That asks the network alone. What the error of new rows owes to a feature is said by
+    `sklearn.inspection.permutation_importance`, which ranks features much the same.
 
     Parameters
     ----------
-    relevance : array-like of shape (n_features,)
-        As `feature_relevance_`.
+    importances : array-like of shape (n_features,)
+        As `feature_importances_`.
 
     feature_names : list of str
         Names of the features.
@@ -36,27 +36,27 @@ class RelevanceDisplay:
     --------
     >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_diabetes
-    >>> from sklearn_tinymlp import RelevanceDisplay, TinyMLPRegressor
+    >>> from sklearn_tinymlp import ImportanceDisplay, TinyMLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
     >>> net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X, y)
-    >>> display = RelevanceDisplay.from_estimator(net)
+    >>> display = ImportanceDisplay.from_estimator(net)
     >>> plt.show()
     """
 
-    def __init__(self, *, relevance, feature_names):
-        self.relevance = relevance
+    def __init__(self, *, importances, feature_names):
+        self.importances = importances
         self.feature_names = feature_names
 
     @classmethod
     @needs_matplotlib
     def from_estimator(cls, estimator, *, feature_names=None, most_features=20, ax=None, **kwargs):
-        """Draw the relevance that a fitted estimator found.
+        """Draw the importances of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            A :class:`TinyMLPRegressor` or :class:`TinyMLPEnsembleRegressor` fitted by the evidence,
-            or a pipeline or search that ends in one.
+            A fitted :class:`TinyMLPRegressor` or :class:`TinyMLPEnsembleRegressor`, or a pipeline
+            or search that ends in one.
 
         feature_names : list of str, default=None
             Names of the inputs; those seen in `fit`, or x0, x1, ..., unless given.
@@ -72,42 +72,37 @@ class RelevanceDisplay:
 
         Returns
         -------
-        display : RelevanceDisplay
+        display : ImportanceDisplay
         """
         network = last_step(estimator)
         check_is_fitted(network)
-        relevance = network.feature_relevance_
-        if relevance is None:
-            network = getattr(network, "estimators_", [network])[0]
-            raise ValueError(
-                "The relevance of features needs the evidence: fit with solver='lm' (or 'auto', on "
-                "data that lm can take) and alpha='auto'. This network was fitted with solver_="
-                f"{network.solver_!r} and alpha={network.alpha!r}."
-            )
-        names = input_names(estimator, len(relevance), feature_names)
-        display = cls(relevance=relevance, feature_names=names)
+        importances = network.feature_importances_
+        names = input_names(estimator, len(importances), feature_names)
+        display = cls(importances=importances, feature_names=names)
         return display.plot(most_features=most_features, ax=ax, **kwargs)
 
     @classmethod
     @needs_matplotlib
-    def from_relevance(cls, relevance, *, feature_names=None, most_features=20, ax=None, **kwargs):
-        """Draw a relevance that was kept.
+    def from_importances(
+        cls, importances, *, feature_names=None, most_features=20, ax=None, **kwargs
+    ):
+        """Draw importances that were kept.
 
         Parameters
         ----------
-        relevance : array-like of shape (n_features,)
-            As `feature_relevance_`.
+        importances : array-like of shape (n_features,)
+            As `feature_importances_`.
 
         feature_names, most_features, ax, **kwargs : as for `from_estimator`
             See :meth:`from_estimator`.
 
         Returns
         -------
-        display : RelevanceDisplay
+        display : ImportanceDisplay
         """
         if feature_names is None:
-            feature_names = [f"x{number}" for number in range(len(relevance))]
-        display = cls(relevance=relevance, feature_names=feature_names)
+            feature_names = [f"x{number}" for number in range(len(importances))]
+        display = cls(importances=importances, feature_names=feature_names)
         return display.plot(most_features=most_features, ax=ax, **kwargs)
 
     @needs_matplotlib
@@ -121,22 +116,22 @@ class RelevanceDisplay:
 
         Returns
         -------
-        display : RelevanceDisplay
+        display : ImportanceDisplay
             With the attributes that end in an underscore.
         """
         ax = new_axes(ax)
-        relevance = np.asarray(self.relevance, dtype=float)
-        order = np.argsort(-relevance, kind="stable")[:most_features]
+        importances = np.asarray(self.importances, dtype=float)
+        order = np.argsort(-importances, kind="stable")[:most_features]
         style = {"color": COLOURS[0], "height": 0.7} | kwargs
         places = np.arange(len(order))
-        self.bars_ = ax.barh(places, relevance[order], **style)
+        self.bars_ = ax.barh(places, importances[order], **style)
         ax.set_yticks(places, [str(self.feature_names[k]) for k in order])
         ax.bar_label(self.bars_, fmt="{:.2f}", padding=3)
         ax.invert_yaxis()
         ax.margins(x=0.12)
         ax.spines[["top", "right"]].set_visible(False)
-        left_out = len(relevance) - len(order)
+        left_out = len(importances) - len(order)
         note = f" ({left_out} smaller ones left out)" if left_out else ""
-        ax.set_xlabel(f"relevance{note}")
+        ax.set_xlabel(f"importance{note}")
         self.ax_, self.figure_ = ax, ax.figure
         return self

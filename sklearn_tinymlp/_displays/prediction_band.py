@@ -5,6 +5,20 @@ from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
 from .axes import BLUE, needs_matplotlib, new_axes
+from .frames import (
+    categories_of,
+    column_names,
+    column_of,
+    entries_of,
+    missing,
+    numbers_of,
+    place_of,
+    rows_of,
+    tabular,
+    with_column,
+)
+
+MOST_TICKS = 200
 
 
 class PredictionBandDisplay:
@@ -24,8 +38,11 @@ class PredictionBandDisplay:
     levels : tuple of float, default=(0.68, 0.95)
         Probability that each band has of holding y.
 
-    x_data, y_data : array-like of shape (n_samples,), default=None
-        Points to show.
+    x_data : array-like of shape (n_samples,), default=None
+        Where data lie: ticks along the horizontal axis.
+
+    y_data : array-like of shape (n_samples,), default=None
+        Points to show over `x_data`.
 
     feature_name, target_name : str, default=None
         Names of the axes.
@@ -46,6 +63,9 @@ class PredictionBandDisplay:
 
     points_ : matplotlib Line2D or None
         The points.
+
+    ticks_ : matplotlib LineCollection or None
+        Where data lie; of more than 200 values some.
 
     Examples
     --------
@@ -102,24 +122,26 @@ class PredictionBandDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted regressor whose `predict` knows `return_std`: :class:`TinyMLPRegressor`, a
-            pipeline that ends in one, a Gaussian process.
+            A fitted regressor whose `predict` knows `return_std`: :class:`TinyMLPRegressor`,
+            :class:`TinyMLPEnsembleRegressor`, a pipeline that ends in one, a Gaussian process.
 
-        X : array-like of shape (n_samples, n_features)
-            Data: the range of the feature, and where the others are fixed.
+        X : {array-like, data frame} of shape (n_samples, n_features)
+            The data trained on: the range of the feature, ticks where they lie, and where the
+            other features are fixed.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets, shown as points. With several features a point is the curve plus what the
             estimator leaves of y, so that the other features do not scatter it.
 
         feature : int or str, default=0
-            Which column of X is drawn.
+            Which column of X is drawn, one of numbers. :class:`EffectDisplay` draws categories.
 
         output : int, default=0
             Which output is drawn.
 
         fixed : 'median', 'mean' or array-like of shape (n_features,), default='median'
-            Where the other features are fixed.
+            Where the other features are fixed. Of strings, categories and booleans 'median' and
+            'mean' are both the most frequent one.
 
         levels : tuple of float, default=(0.68, 0.95)
             Probability that each band has of holding y. Empty: the prediction alone, which any
@@ -142,24 +164,21 @@ class PredictionBandDisplay:
         display : PredictionBandDisplay
         """
         check_is_fitted(estimator)
-        names = [str(name) for name in getattr(X, "columns", [])]
-        if isinstance(feature, str):
-            if feature not in names:
-                raise ValueError(f"feature={feature!r} is not a column of X, which has {names}.")
-            feature = names.index(feature)
-        values = np.asarray(X, dtype=float)
-        if isinstance(fixed, str):
-            if fixed not in ("median", "mean"):
-                raise ValueError(f"fixed must be 'median', 'mean' or an array, got {fixed!r}.")
-            fixed = np.median(values, axis=0) if fixed == "median" else values.mean(axis=0)
-        least, greatest = values[:, feature].min(), values[:, feature].max()
+        X = tabular(X)
+        feature = place_of(feature, X)
+        name, values = column_names(X)[feature], numbers_of(column_of(X, feature))
+        if values is None:
+            raise ValueError(
+                f"feature={name!r} is no column of numbers. EffectDisplay draws categories."
+            )
+        row = _fixed_row(X, fixed)
+        least, greatest = np.nanmin(values), np.nanmax(values)
         beyond = margin * (greatest - least)
         x = np.linspace(least - beyond, greatest + beyond, grid_resolution)
 
         def predict(column, **options):
-            rows = np.tile(np.asarray(fixed, dtype=float), (len(column), 1))
-            rows[:, feature] = column
-            return estimator.predict(_like(X, rows), **options)
+            rows = rows_of(row, np.zeros(len(column), dtype=int))
+            return estimator.predict(with_column(rows, feature, column), **options)
 
         def of_output(predicted):
             predicted = np.asarray(predicted)
@@ -170,19 +189,18 @@ class PredictionBandDisplay:
             y_mean, y_std = map(of_output, predict(x, return_std=True))
         else:
             y_mean = of_output(predict(x))
-        x_data = y_data = None
+        known, y_data = np.isfinite(values), None
         if y is not None:
-            x_data = values[:, feature]
             left = of_output(y) - of_output(estimator.predict(X))
-            y_data = of_output(predict(x_data)) + left
+            y_data = of_output(predict(values[known])) + left[known]
         return cls(
             x=x,
             y_mean=y_mean,
             y_std=y_std,
             levels=levels,
-            x_data=x_data,
+            x_data=values[known],
             y_data=y_data,
-            feature_name=names[feature] if names else f"x{feature}",
+            feature_name=name,
             target_name=getattr(y, "name", None) or "y",
         ).plot(ax=ax, **kwargs)
 
@@ -271,7 +289,12 @@ class PredictionBandDisplay:
                 )
         style = {"color": "#003F63", "linewidth": 1.8, "label": "prediction"} | kwargs
         (self.line_,) = ax.plot(x, y_mean, **style)
-        self.points_ = None
+        self.points_ = self.ticks_ = None
+        if self.x_data is not None:
+            ticks = np.sort(self.x_data)
+            places = np.linspace(0, len(ticks) - 1, min(len(ticks), MOST_TICKS)).astype(int)
+            along, style = ax.get_xaxis_transform(), {"color": "0.3", "linewidth": 0.6}
+            self.ticks_ = ax.vlines(ticks[places], 0, 0.03, transform=along, **style)
         if self.x_data is not None and self.y_data is not None:
             (self.points_,) = ax.plot(
                 self.x_data, self.y_data, ".", color="black", markersize=4, label="data"
@@ -282,10 +305,23 @@ class PredictionBandDisplay:
         return self
 
 
-def _like(X, rows):
-    """Give rows the names that X has, so that the estimator does not miss them."""
-    if hasattr(X, "iloc"):
-        return type(X)(rows, columns=X.columns)
-    if hasattr(X, "columns"):  # polars
-        return type(X)(rows, schema=list(X.columns))
-    return rows
+def _fixed_row(X, fixed):
+    """Give a table of one row, in which each column is fixed."""
+    row = rows_of(X, np.zeros(1, dtype=int))
+    if not isinstance(fixed, str):
+        for place, value in enumerate(fixed):
+            row = with_column(row, place, np.array([value]))
+        return row
+    if fixed not in ("median", "mean"):
+        raise ValueError(f"fixed must be 'median', 'mean' or an array, got {fixed!r}.")
+    for place in range(X.shape[1]):
+        column = column_of(X, place)
+        if missing(column).all():
+            continue
+        numbers = numbers_of(column)
+        if numbers is None:
+            entry = entries_of(column, categories_of(column)[1][:1])
+        else:
+            entry = np.array([np.nanmedian(numbers) if fixed == "median" else np.nanmean(numbers)])
+        row = with_column(row, place, entry)
+    return row

@@ -3,7 +3,8 @@
 import inspect
 
 from .candidates import CandidatesDisplay
-from .importance import RelevanceDisplay
+from .effect import EffectDisplay
+from .importance import ImportanceDisplay
 from .loss_curve import LossCurveDisplay
 from .network import NetworkDisplay
 from .prediction_band import PredictionBandDisplay
@@ -11,10 +12,11 @@ from .training_state import TrainingStateDisplay
 
 DISPLAYS = (
     CandidatesDisplay,
+    EffectDisplay,
+    ImportanceDisplay,
     LossCurveDisplay,
     NetworkDisplay,
     PredictionBandDisplay,
-    RelevanceDisplay,
     TrainingStateDisplay,
 )
 

@@ -13,6 +13,7 @@ from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
 from .._bayes.precision import CholeskyPrecision, LowRankPrecision
 from .._engine import kernels
+from .._fit.importances import importances_of
 from .._fit.scaling import Scaling
 from .._solvers.monitor import Record
 from .._solvers.stochastic import StochasticState
@@ -40,6 +41,8 @@ def plain(state: dict) -> dict:
         if state.get(name) is not None and state[name] is columns.get(column):
             del out[name]
     out["_record"] = {name: np.array(values) for name, values in columns.items()}
+    out["_importances"] = importances_of(state)  # in the place of rows, which are the user's
+    out["_seen_rows"] = None
     if state["_scaling"] is not None:
         out["_scaling"] = state["_scaling"]._asdict()
     if state["_posterior"] is not None:

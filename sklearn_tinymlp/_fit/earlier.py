@@ -6,6 +6,7 @@ import numpy as np
 
 from .._solvers.monitor import Record
 from .._solvers.stochastic import StochasticState
+from .importances import SeenRows
 from .scaling import Scaling
 
 
@@ -20,6 +21,7 @@ class Earlier(NamedTuple):
     n_seen: int  # `t_`
     best_validation_score: float | None
     grouping: str  # of its penalties
+    seen: SeenRows | None  # None of what came from a file
 
     @classmethod
     def of(cls, estimator) -> "Earlier | None":
@@ -35,4 +37,5 @@ class Earlier(NamedTuple):
             estimator.t_,
             estimator.best_validation_score_,
             getattr(estimator, "_grouping", "one"),  # a file of an earlier release has none
+            getattr(estimator, "_seen_rows", None),
         )

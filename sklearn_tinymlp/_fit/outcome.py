@@ -12,6 +12,7 @@ from .._solvers.by_evidence import BEATEN, nats_between
 from .._solvers.monitor import Record, Solution, StopReason
 from .advice import rate_advice
 from .data import Data
+from .importances import SeenRows
 from .network import predicting_attributes, raw_weights
 from .plan import Plan
 from .posterior import posterior_of, scaling_or_identity
@@ -40,6 +41,7 @@ class Outcome:
     posterior: Posterior | None
     interrupted: bool
     without_band: bool  # Ctrl-C came while the posterior was computed
+    seen: SeenRows  # for `feature_importances_`
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Outcome:
         trained: Trained,
         columns,
         *,
+        seen: SeenRows,
         alone: bool = True,
     ) -> "Outcome":
         """Keep the best start, fold the scaling in, and compute the posterior.
@@ -92,6 +95,7 @@ class Outcome:
             posterior=posterior,
             interrupted=trained.interrupted_by_user,
             without_band=without_band,
+            seen=seen,
         )
 
     @property
@@ -141,6 +145,8 @@ class Outcome:
             "starts_": self.starts,
             "_record": record,
             "_posterior": self.posterior,
+            "_seen_rows": self.seen,
+            "_importances": None,  # those of a file end with its weights
             "_grouping": plan.grouping,
             **self._hyperparameters(),
         }
@@ -185,12 +191,10 @@ class Outcome:
         """Give what the evidence has to say, or None where it was not asked."""
         plan, solution = self.plan, self.solution
         if not plan.by_evidence or solution.state is None:
-            nothing = "noise_std_", "n_effective_parameters_", "log_evidence_", "feature_relevance_"
+            nothing = "noise_std_", "n_effective_parameters_", "log_evidence_"
             return {"alpha_": plan.alpha, "alpha_groups_": None, **dict.fromkeys(nothing)}
         state, scaling = solution.state, scaling_or_identity(plan)
         noise = scaling.y_scale / np.sqrt(state.hyper.beta)
-        first_coefs = plan.full_architecture.unpack(plan.with_all_inputs(solution.theta))[0][0]
-        relevance = np.sqrt(np.mean(first_coefs**2, axis=1))
         # The evidence is that of standardised y, a density: the scale comes in once a sample.
         in_units_of_y = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {
@@ -201,7 +205,6 @@ class Outcome:
             "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
             "n_effective_parameters_": float(state.gamma.sum()),
             "log_evidence_": solution.log_evidence - in_units_of_y,
-            "feature_relevance_": relevance / max(relevance.sum(), np.finfo(float).tiny),
         }
 
     def _input_names(self) -> list[str]:

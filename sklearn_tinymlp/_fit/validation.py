@@ -9,6 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
 
+from .unprepared import mend_shown
+
 
 def is_plain(array, *n_dims) -> bool:
     """Say whether this is a NumPy array of finite float32 or float64, not empty, in C order.
@@ -43,9 +45,10 @@ def validate_inputs(estimator, X):
     """
     if is_plain(X, 2) and _fits(estimator, X):
         return X
-    X = validate_data(
-        estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
-    )
+    with mend_shown(estimator, X):
+        X = validate_data(
+            estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
+        )
     check_sparse(X, "X")
     return X
 
@@ -67,18 +70,19 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X, y
-    X, y = validate_data(
-        estimator,
-        X,
-        y,
-        accept_sparse="csr",
-        # A vector gets the same checks in half the time when it need not be a matrix.
-        multi_output=not (isinstance(y, np.ndarray) and y.ndim == 1),
-        y_numeric=True,
-        dtype=(np.float64, np.float32),
-        order="C",
-        reset=reset,
-    )
+    with mend_shown(estimator, X):
+        X, y = validate_data(
+            estimator,
+            X,
+            y,
+            accept_sparse="csr",
+            # A vector gets the same checks in half the time when it need not be a matrix.
+            multi_output=not (isinstance(y, np.ndarray) and y.ndim == 1),
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            order="C",
+            reset=reset,
+        )
     check_sparse(X, name)
     return X, y
 

@@ -1,0 +1,56 @@
+"""Values of each layer, and derivatives of the outputs by the inputs, in NumPy.
+
+With the values of layer l before its activation z_l = v_(l-1) W_l + b_l, and v_l = f_l(z_l),
+
+    d v_L / d x = W_1 diag(f_1'(z_1)) W_2 ... W_L diag(f_L'(z_L)),
+
+which is multiplied from the right, so that with few outputs no large matrix is met on the way.
+"""
+
+import numpy as np
+
+from .._activations.lookup import value_and_slope
+
+# Numbers that are worked on at once: 16 MB.
+NUMBERS = 2_000_000
+
+
+def layer_values(coefs, intercepts, activations, X) -> tuple[list, list]:
+    """Give X and the values of each layer, and the slopes of each layer's activation.
+
+    Parameters
+    ----------
+    coefs, intercepts : lists of ndarray
+    activations : sequence
+        One a layer, the output's last.
+    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
+
+    Returns
+    -------
+    values : list of ndarray
+        X, then one of shape (n_samples, n_units) a layer.
+    slopes : list of ndarray
+        One of shape (n_samples, n_units) a layer.
+    """
+    values, slopes = [X], []
+    for coef, intercept, activation in zip(coefs, intercepts, activations, strict=True):
+        value, slope = value_and_slope(activation, values[-1] @ coef + intercept)
+        values.append(value)
+        slopes.append(slope)
+    return values, slopes
+
+
+def gradient_by_inputs(coefs, intercepts, activations, X) -> np.ndarray:
+    """Differentiate each output by each input, shape (n_samples, n_features, n_outputs)."""
+    n_samples, (n_features, n_outputs) = X.shape[0], (coefs[0].shape[0], coefs[-1].shape[1])
+    gradient = np.empty((n_samples, n_features, n_outputs), coefs[0].dtype)
+    widest = n_outputs * max(n_features, *(coef.shape[1] for coef in coefs))
+    step = max(1, NUMBERS // widest)
+    for start in range(0, n_samples, step):
+        rows = slice(start, start + step)
+        _, slopes = layer_values(coefs, intercepts, activations, X[rows])
+        by_values = slopes[-1][:, :, np.newaxis] * coefs[-1].T  # (rows, outputs, units)
+        for coef, slope in zip(coefs[-2::-1], slopes[-2::-1], strict=True):
+            by_values = (by_values * slope[:, np.newaxis]) @ coef.T
+        gradient[rows] = by_values.swapaxes(1, 2)
+    return gradient
