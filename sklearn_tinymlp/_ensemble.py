@@ -8,22 +8,30 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+)
 
 from ._base import BaseTinyMLP
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._export import persistence
+from ._fit.callbacks import CallbackSupportMixin, managed
 from ._fit.validation import validate_inputs, validate_training_data
 from ._machine.interruption import Interruption
 from ._race import band
-from ._race.ensemble_fit import EnsembleFit, mean_and_variance, table_of
+from ._race.ensemble_fit import EnsembleFit, table_of
 from ._race.folds import splits_of
+from ._race.member import checked_members, mean_and_variance
+from ._race.tasks import Task
+from ._race.workers import Workers
 from ._regressor import TinyMLPRegressor, unchanged_on_error
 
 
-class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
+class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Ensemble of small networks, weighed by rows that they have not seen.
 
     Networks of several shapes and activations are trained on folds. Those that predict the rows
@@ -43,8 +51,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         ones while the largest is the best, and other activations for the two best. A list is
         tried as it is, with the activation of the template.
 
-    cv : int, cross-validation splitter or iterable, default=4
-        The folds. With an int equal rows come into one fold, and those of one group.
+    cv : int, cross-validation splitter, iterable or None, default=4
+        The folds. With an int equal rows come into one fold, and those of one group. None is 5.
 
     n_refits : int, default=2
         Members trained on all rows for each candidate that has weight; one of those that take
@@ -55,7 +63,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         too. Members trained again see all rows.
 
     n_jobs : int, default=None
-        Members trained at a time, in threads. The outcome does not depend on it.
+        Members trained at a time: in threads, which share X, unless `joblib.parallel_config` names
+        another backend. The outcome depends on neither.
 
     random_state : int, RandomState instance or None, default=None
         Draws the folds and the random states of members. Pass an int for reproducible results.
@@ -107,6 +116,12 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
     --------
     TinyMLPRegressor : One network, in a tenth of the time.
     CandidatesDisplay : Draws `results_`.
+
+    Notes
+    -----
+    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own. The tasks
+    are fit > race > candidate > fold and fit > refits > member; after each a callback may leave
+    out its later siblings, and what has been trained is weighed.
 
     References
     ----------
@@ -186,51 +201,142 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         ------
         ValueError
             When data or parameters are not of the kind asked for, or there are fewer than two
-            different rows, or groups. The estimator then stays as it was before the call.
+            different rows, or groups, or none of the candidates has finite weights. The estimator
+            then stays as it was before the call.
         KeyboardInterrupt
-            When Ctrl-C came before any member was trained. Later it ends the race, and what was
-            trained is weighed.
+            When Ctrl-C came before any member was trained. Later it ends training with a
+            warning, and the members done are weighed.
         """
-        with unchanged_on_error(self):
+        with unchanged_on_error(self), managed(self):
             return self._fit(X, y, sample_weight, groups)
 
     def _fit(self, X, y, sample_weight, groups):
-        X, y = validate_training_data(self, X, y, reset=True)
-        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        n_rows, shape = X.shape[0], y.shape
-        targets, seen = y.reshape(n_rows, -1).astype(np.float64), np.flatnonzero(weight)
+        given = X, y, sample_weight
+        X, y, targets, weight, seen = self._validated(X, y, sample_weight)
+        if groups is not None:
+            check_consistent_length(X, groups)
         random_state = check_random_state(self.random_state)
         splits = splits_of(self.cv, X, targets, groups, random_state, seen)
+        n_rows, shape = len(y), y.shape
         if len(seen) < n_rows:
             X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
-        weight = None if sample_weight is None else weight
-        fitting = EnsembleFit(
-            self, X, y, targets, weight=weight, splits=splits, random_state=random_state
-        )
+        task = Task.of_fit(self, *given, n_subtasks=2).begin()
         interruption = Interruption()
-        with interruption.hears_ctrl_c(), warnings.catch_warnings():
+        with (
+            interruption.hears_ctrl_c(),
+            warnings.catch_warnings(),
+            Workers(self.n_jobs, interruption) as workers,
+        ):
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
-            runners, all_runners = fitting.race(interruption)
-            weights, predictions = fitting.weigh(runners)
-            members, member_weights, n_refits = fitting.refit(runners, weights, interruption)
+            fitting = EnsembleFit(
+                self,
+                X,
+                y,
+                targets,
+                weight=weight,
+                splits=splits,
+                random_state=random_state,
+                workers=workers,
+                task=task,
+            )
+            del splits  # as large as y
+            runners, all_runners = fitting.race()
+            weights, mean = fitting.weigh(runners)
+            members, member_weights, n_refits = fitting.refit(runners, weights)
         if interruption.is_set():
             warnings.warn("Training interrupted by user.", stacklevel=4)
-        mean, spread = fitting.honest(weights, predictions)
-        out_of_fold = np.full((n_rows, targets.shape[1]), np.nan)
-        out_of_fold[seen] = mean
         weight_of = dict(zip(map(id, runners), weights, strict=True))
-        # In one step: another thread may be predicting.
-        self.__dict__ = vars(self) | {
-            "estimators_": members,
-            "weights_": member_weights,
-            "results_": table_of(all_runners, weight_of, n_refits),
-            "band_scale_": fitting.band_scale(runners, weights),
-            "noise_std_": float(spread[0]) if len(spread) == 1 else spread,
-            "out_of_fold_predictions_": out_of_fold.reshape(shape),
-            "out_of_fold_r2_": fitting.r2(mean),
-        }
+        attributes = fitting.attributes(
+            runners,
+            weights,
+            mean,
+            members=members,
+            member_weights=member_weights,
+            table=table_of(all_runners, weight_of, n_refits),
+        )
+        self._take(attributes, seen, shape)
+        task.end(is_fitted=True)
         return self
+
+    @classmethod
+    def from_members(cls, estimators, X, y, sample_weight=None):
+        """Make an ensemble of networks that are fitted already, weighed by rows new to them.
+
+        The members may come from anywhere: from parts of data that do not fit in memory together,
+        say (docs: When one machine is too small). No network is trained. The weights, the scale of
+        the band and all records come from the rows given here, as if they had been left out of a
+        fold: they are only as honest as these rows are new to all members.
+
+        Parameters
+        ----------
+        estimators : list of TinyMLPRegressor
+            The fitted members. They are not changed.
+
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs that no member was trained on.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their targets.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each sample.
+
+        Returns
+        -------
+        ensemble : TinyMLPEnsembleRegressor
+            Fitted, with default parameters. `results_` has a row for each member given, in their
+            order; `estimators_` are those that have weight.
+
+        Raises
+        ------
+        ValueError
+            When there are no members, or one is not a fitted network for such data.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_friedman1
+        >>> from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
+        >>> X, y = make_friedman1(300, n_features=5, noise=1.0, random_state=0)
+        >>> parts = [slice(0, 100), slice(100, 200)]
+        >>> members = [TinyMLPRegressor(random_state=0).fit(X[part], y[part]) for part in parts]
+        >>> net = TinyMLPEnsembleRegressor.from_members(members, X[200:], y[200:])
+        >>> bool(net.score(X[200:], y[200:]) > 0.8)
+        True
+        """
+        ensemble = cls()
+        members = checked_members(estimators, X)
+        X, y, targets, weight, seen = ensemble._validated(X, y, sample_weight)
+        for member in members:
+            if member.n_outputs_ != targets.shape[1]:
+                raise ValueError(
+                    f"y has {targets.shape[1]} outputs, but a member has {member.n_outputs_}."
+                )
+        shape = y.shape
+        if len(seen) < len(y):
+            X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
+        fitting = EnsembleFit(
+            ensemble,
+            X,
+            y,
+            targets,
+            weight=weight,
+            splits=[(seen[:0], np.arange(len(seen)))],
+            random_state=np.random.RandomState(0),  # draws nothing
+        )
+        runners = fitting.of_members(members)
+        weights, mean = fitting.weigh(runners)
+        kept = np.flatnonzero(weights)
+        attributes = fitting.attributes(
+            runners,
+            weights,
+            mean,
+            members=[members[k] for k in kept],
+            member_weights=weights[kept],
+            table=table_of(runners, dict(zip(map(id, runners), weights, strict=True)), {}),
+        )
+        ensemble._take(attributes, seen, shape)
+        return ensemble
 
     def predict(self, X, return_std=False):
         """Predict the targets of X: the weighted mean of the members.
@@ -397,3 +503,21 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, RegressorMixin, BaseEstimator):
         net = self._as_it_is()
         check_is_fitted(net)
         return net, validate_inputs(net, X)
+
+    def _validated(self, X, y, sample_weight):
+        """Give X, y, y in columns, the weights or None, and the numbers of rows that have one."""
+        X, y = validate_training_data(self, X, y, reset=True)
+        targets = y.reshape(len(y), -1).astype(np.float64)
+        if sample_weight is None:
+            return X, y, targets, None, np.arange(len(y))
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():
+            raise ValueError("sample_weight must not sum to zero, got zeros only.")
+        return X, y, targets, weight, np.flatnonzero(weight)
+
+    def _take(self, attributes, seen, shape):
+        """Set what was learned in one step: another thread may be predicting."""
+        out_of_fold = np.full(shape, np.nan)
+        honest = attributes["out_of_fold_predictions_"]
+        out_of_fold[seen] = honest.reshape(out_of_fold[seen].shape)
+        self.__dict__ = vars(self) | attributes | {"out_of_fold_predictions_": out_of_fold}

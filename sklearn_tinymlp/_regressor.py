@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import cache
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -24,10 +25,53 @@ from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
 
 
+class SharedData:
+    """Data in the units of training, and the same on some of the inputs, made once for all threads.
+
+    Members differ in shape and start: how data are scaled depends on neither, and the inputs that
+    matter hardly ever do.
+    """
+
+    def __init__(self, data: Data, dtype):
+        self.data, self.dtype, self._lock = data, dtype, Lock()
+        self._inputs, self._on_inputs = (), None
+
+    def on_inputs(self, inputs) -> Data:
+        """Leave all other inputs out."""
+        with self._lock:
+            if not np.array_equal(self._inputs, inputs):
+                self._on_inputs = on_inputs(self.data, inputs).in_dtype(self.dtype)
+                self._inputs = inputs
+            return self._on_inputs
+
+
 class Membership(NamedTuple):
-    """What a member of an ensemble need not find out for itself."""
+    """What a member of an ensemble is given by it, and need not find out for itself."""
 
     report: Report | None  # of scouts, on rows as good as its own
+    interruption: Interruption  # of the ensemble: ends the member, too
+    dtypes: tuple[np.dtype, np.dtype]  # of the data in the units of training, and trained on
+    shared: SharedData | None  # where members share memory
+
+    @classmethod
+    def of(cls, plan: Plan, scaled: Data, report, interruption, share) -> "Membership":
+        """Share scaled data, if that is asked for, in the dtype that takes least memory in all."""
+        few = report is not None and 2 * len(report.alive) <= plan.n_inputs
+        dtypes = (scaled.X.dtype if few else plan.working_dtype, plan.working_dtype)
+        shared = SharedData(scaled.in_dtype(dtypes[0]), dtypes[1]) if share else None
+        return cls(report, interruption, dtypes, shared)
+
+    def scale(self, plan: Plan, data: Data) -> Data:
+        """Give the data in the units of training."""
+        if self.shared is not None:
+            return self.shared.data
+        return data.scaled(plan.scaling).in_dtype(self.dtypes[0])
+
+    def on_inputs(self, scaled: Data, inputs) -> Data:
+        """Leave all other inputs out of scaled data."""
+        if self.shared is not None:
+            return self.shared.on_inputs(inputs)
+        return on_inputs(scaled, inputs).in_dtype(self.dtypes[1])
 
 
 @contextmanager
@@ -523,16 +567,17 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         with unchanged_on_error(self), managed(self):
             return self._fit(X, y, sample_weight, incremental=True)
 
-    def _scouted(self, X, y, sample_weight=None) -> Membership:
-        """Send scouts once, for several fits to these rows."""
+    def _scouted(self, X, y, sample_weight, interruption, *, share) -> Membership:
+        """Send scouts, and with `share` scale the data, once for several fits to these rows."""
         settings = Settings.read(self.get_params(deep=False))
         nothing = (None, None, None)
         learner = self._as_it_is()
         data = Data.of(learner, settings.loss, X, y, sample_weight, validation=nothing, reset=True)
         plan = Plan.of(settings, data, None)
         data = data.with_counts() if plan.weights_are_relative else data
-        random_state, interruption = random_state_of(self.random_state), Interruption()
-        return Membership(report_for(plan, data.scaled(plan.scaling), random_state, interruption))
+        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
+        report = report_for(plan, scaled, random_state, Interruption(interruption))
+        return Membership.of(plan, scaled, report, interruption, share)
 
     def _fit(
         self,
@@ -563,14 +608,16 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         if plan.weights_are_relative:
             data = data.with_counts()
         random_state = random_state_of(self.random_state)
-        scaled, columns = data.scaled(plan.scaling), columns_of(learner)
-        interruption = Interruption()
+        columns = columns_of(learner)
+        scaled = data.scaled(plan.scaling) if member_of is None else member_of.scale(plan, data)
+        interruption = Interruption(member_of.interruption if member_of else None)
         if not given.names:
             report = member_of.report if member_of else None
             if member_of is None:
                 report = report_for(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
-        scaled = on_inputs(scaled, plan.inputs)
+        leave_out = on_inputs if member_of is None else member_of.on_inputs
+        scaled = leave_out(scaled, plan.inputs)
         starts = draw(plan, given, random_state)
         check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPRegressor
+from sklearn_tinymlp import Activation, TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels
 from sklearn_tinymlp._engine.objective import Objective
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
@@ -90,7 +91,8 @@ class StopAfter:
 
 
 def test_without_scikit_learns_callbacks_there_is_no_set_callbacks():
-    assert hasattr(TinyMLPRegressor(), "set_callbacks") == (ProgressBar is not None)
+    for estimator in (TinyMLPRegressor(), TinyMLPEnsembleRegressor()):
+        assert hasattr(estimator, "set_callbacks") == (ProgressBar is not None)
 
 
 def count_calls(monkeypatch, name):
@@ -346,6 +348,137 @@ def test_pipeline_and_grid_search(solver, n_jobs, capsys):
     shown = capsys.readouterr().out
     assert "GridSearchCV - fit" in shown and "TinyMLPRegressor - fit" in shown
     assert clone(search.best_estimator_[-1])._skl_callbacks
+
+
+# ------------------------------------------------------------------------------ the ensemble
+
+
+def ensemble(template=None, **params):
+    params = {
+        "hidden_layer_sizes": [(3,), (4,)],
+        "cv": 3,
+        "n_refits": 1,
+        "random_state": 0,
+    } | params
+    return TinyMLPEnsembleRegressor(template, **params)
+
+
+CANDIDATES = ["(3,) tanh", "(4,) tanh"]
+
+
+@needs_callbacks
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_an_ensembles_tasks_are_folds_of_candidates_and_refits(n_jobs):
+    recorder = Recorder()
+    net = ensemble(n_jobs=n_jobs).set_callbacks(recorder).fit(X, y)
+    names = [name for name, *_ in recorder.ended]
+    assert sorted(names) == sorted(name for name, *_ in recorder.begun)
+    assert names.count("race") == names.count("refits") == names.count("fit") == 1
+    of_folds = [name for name in names if name.startswith("fold")]
+    assert len(of_folds) == net.results_["n_folds"].sum()
+    assert set(of_folds) == {"fold 0", "fold 1", "fold 2"}
+    race, refits = names.index("race"), names.index("refits")
+    assert sorted(names[:race]) == sorted([*of_folds, *CANDIDATES])
+    assert set(names[race + 1 : refits]) <= set(CANDIDATES)
+    assert len(names[race + 1 : refits]) == np.count_nonzero(net.results_["weight"])
+    assert names[refits + 1 :] == ["fit"]
+    assert recorder.others == ["setup", "teardown"]
+    assert recorder.data[0] is X and recorder.data[1] is y
+    assert recorder.ended[-1][2].predict(X).shape == y.shape
+    assert not hasattr(net, "_callback_fit_ctx")
+    plain = ensemble().fit(X, y)
+    np.testing.assert_array_equal(net.predict(X), plain.predict(X))
+
+
+class Rows(Recorder):
+    """Notes the rows and weights of each task."""
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, metadata=None):
+        weight = (metadata or {}).get("sample_weight")
+        self.ended.append((context.task_name, len(X), len(y), None if weight is None else weight))
+
+
+@needs_callbacks
+def test_a_task_is_given_the_rows_it_is_trained_on():
+    rows, weight = Rows(), np.ones(40)
+    ensemble().set_callbacks(rows).fit(X, y, weight)
+    for name, n_inputs, n_targets, weight in rows.ended:
+        assert n_inputs == n_targets == len(weight)
+        assert (n_inputs < 40) == name.startswith("fold")
+
+
+@needs_callbacks
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize(
+    "where, n_folds, n_refits",
+    [
+        (lambda context: context.task_name == "fold 1", [2, 2], 2),
+        (lambda context: context.task_name == "race", [3, 3], 0),
+        (lambda context: context.task_name == "refits", [3, 3], 2),
+        (lambda context: context.parent and context.parent.task_name == "refits", [3, 3], 1),
+    ],
+    ids=["folds", "race", "refits", "members"],
+)
+def test_a_callbacks_wish_ends_the_level_it_was_told_of(n_jobs, where, n_folds, n_refits):
+    net = ensemble(n_jobs=n_jobs).set_callbacks(Recorder(stop=where)).fit(X, y)
+    assert list(net.results_["n_folds"]) == n_folds
+    done = net.results_["n_refits"].sum()
+    assert done == n_refits or (n_jobs == 2 and n_refits <= done <= 2)
+    assert np.isfinite(net.predict(X, return_std=True)).all()
+
+
+@needs_callbacks
+def test_a_failing_callback_leaves_an_ensemble_as_it_was_and_is_torn_down():
+    def fail(context):
+        raise RuntimeError("no more")
+
+    recorder = Recorder(stop=fail)
+    net = ensemble().set_callbacks(recorder)
+    before = set(vars(net))
+    with pytest.raises(RuntimeError, match="no more"):
+        net.fit(X, y)
+    assert set(vars(net)) == before
+    assert recorder.others == ["setup", "teardown"]
+
+
+@needs_callbacks
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_callbacks_of_the_template_see_each_member(n_jobs):
+    monitor = ScoringMonitor(scoring="r2")
+    template = TinyMLPRegressor(max_iter=3, solver="lbfgs", alpha=0.1, standardize=True)
+    net = ensemble(template.set_callbacks(monitor), n_jobs=n_jobs).fit(X, y)
+    rows = monitor.get_logs().data
+    n_members = net.results_["n_folds"].sum() + net.results_["n_refits"].sum()
+    assert n_members == sum(row["task_name"] == "fit" for row in rows)
+    for member in net.estimators_:
+        assert not hasattr(member, "_callback_fit_ctx")
+        assert not hasattr(member, "_parent_callback_ctx")
+
+
+@needs_callbacks
+@pytest.mark.parametrize("depth, deep", [(0, False), (1, True)])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_a_progress_bar_shows_candidates_and_networks(depth, deep, backend, capsys):
+    pytest.importorskip("rich", reason="the progress bar needs rich")
+    net = ensemble().set_callbacks(ProgressBar(max_propagation_depth=depth))
+    with joblib.parallel_config(backend, n_jobs=2):
+        net.fit(X, y)
+    shown = capsys.readouterr().out
+    for name in ("fit", "race #0", "refits #1", "(3,) tanh #0", "(4,) tanh #1"):
+        assert f"TinyMLPEnsembleRegressor - {name}" in shown
+    assert ("TinyMLPRegressor - fit #0" in shown) == deep
+    assert not hasattr(net.estimators_[0], "_skl_callbacks")
+    np.testing.assert_array_equal(net.predict(X), ensemble().fit(X, y).predict(X))
+
+
+@needs_callbacks
+def test_an_ensemble_within_a_search_reports_to_it(capsys):
+    pytest.importorskip("rich", reason="the progress bar needs rich")
+    search = GridSearchCV(ensemble(hidden_layer_sizes=[(3,)]), {"n_refits": [0, 1]}, cv=2)
+    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
+    shown = capsys.readouterr().out
+    assert "GridSearchCV - fit" in shown and "TinyMLPRegressor - fit" in shown
+    assert "TinyMLPEnsembleRegressor - race" in shown
 
 
 IN_A_TERMINAL = """

@@ -1,25 +1,34 @@
 """The ensemble: its folds, weights, members and band, and what a user may do with it."""
 
+import itertools
 import pickle
 import signal
+import threading
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
-from sklearn.model_selection import GroupKFold, KFold, cross_val_score
+from sklearn.model_selection import GroupKFold, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
+from sklearn_tinymlp._machine.interruption import Interruption
 from sklearn_tinymlp._race import band, race, refits
 from sklearn_tinymlp._race.candidates import SHAPES, Candidate
 from sklearn_tinymlp._race.folds import splits_of
+from sklearn_tinymlp._race.member import Trained
 from sklearn_tinymlp._race.stacking import stacked
+from sklearn_tinymlp._race.tasks import Task
 
+# Both of `BOTH` come through all folds.
+BOTH = {"hidden_layer_sizes": [(5,), (6,)], "cv": 3, "n_refits": 1, "random_state": 0}
 FEW = {"hidden_layer_sizes": [(3,), (6,)], "cv": 3, "n_refits": 1, "random_state": 0}
 
 
@@ -120,23 +129,25 @@ def test_a_member_that_goes_where_no_other_goes_is_left_out():
     assert not refits.agrees(Wild(1.0), others, X, error, draw)
 
 
-def run_race(errors, n_folds=4, forbidden=None, **options):
+def run_race(errors, n_folds=4, forbidden=None, task=None, **options):
     """Run a race in which the error of a shape is given, or a function of the fold."""
     trained = []
 
-    def train(candidate, fold):
-        trained.append((candidate, fold))
-        value = errors.get(candidate.hidden_layer_sizes, 9.0)
-        value = value(fold) if callable(value) else value
-        return object(), value, None
+    def train(runners, fold):
+        outcomes = []
+        for candidate in (runner.candidate for runner in runners):
+            trained.append((candidate, fold))
+            value = errors.get(candidate.hidden_layer_sizes, 9.0)
+            outcomes.append(Trained(object(), value(fold) if callable(value) else value))
+        return outcomes
 
     ran = race.Race(
         train,
         lambda mean, fold: mean**2,
         n_folds,
-        lambda jobs: [job() for job in jobs],
-        bool,
+        Interruption(),
         lambda candidate: candidate.hidden_layer_sizes != forbidden,
+        task,
     )
     finished = ran.run([Candidate(shape, "tanh") for shape in SHAPES], **options)
     return [runner.candidate for runner in finished], trained
@@ -178,6 +189,51 @@ def test_shapes_grow_while_the_largest_is_the_best():
     _, trained = run_race(errors, grow=False, vary=True)
     varied = {c for c, _ in trained if c.activation != "tanh"}
     assert varied == {Candidate(s, a) for s in ((16, 16), (10, 10)) for a in ("silu", "sin")}
+
+
+class Watched(Task):
+    """Asks to leave out the siblings of one task."""
+
+    def __init__(self, name, own=None):
+        super().__init__()
+        self.name, self.own = name, own
+
+    def subtask(self, name, n_subtasks=0):
+        return Watched(self.name, name)
+
+    def end(self):
+        return self.own == self.name
+
+
+@pytest.mark.parametrize("name, n_candidates", [("(5,) tanh", 5), ("(5,) relu", 9)])
+def test_a_callback_ends_the_race_after_a_candidate(name, n_candidates):
+    equal = dict.fromkeys(SHAPES, 1.0)
+    finished, trained = run_race(equal, task=Watched(name), grow=True, vary=True)
+    assert len(set(trained)) == 4 * n_candidates == 4 * len(finished)
+
+
+@pytest.mark.parametrize(
+    "stop_at, n_kept",
+    [
+        ((2, 3), [2, 2, 2, 1, 1]),  # in the second fold of the third candidate of five
+        ((3, 1), [3, 2, 2, 2, 2]),
+        ((9, 9), [4, 4, 4, 4, 4]),
+    ],
+)
+def test_a_race_that_is_stopped_keeps_those_not_far_behind(stop_at, n_kept):
+    stop = Interruption()
+
+    def train(runners, fold):
+        outcomes = []
+        for number, _ in enumerate(runners):
+            if (fold + 1, number) == stop_at:
+                stop.set()
+            outcomes.append(Trained() if stop.is_set() else Trained(object(), 1.0))
+        return outcomes
+
+    ran = race.Race(train, lambda mean, fold: mean, 4, stop, bool)
+    standing = ran.run([Candidate(shape, "tanh") for shape in SHAPES], grow=False, vary=False)
+    assert [len(runner.members) for runner in standing] == n_kept
 
 
 # ------------------------------------------------------------------------------ the estimator
@@ -330,30 +386,280 @@ def test_a_splitter_that_leaves_rows_in_gives_them_no_honest_prediction(data):
     assert np.isfinite(net.predict(X)).all()
 
 
+def raise_in_the_call(monkeypatch, number, act):
+    """Do something as the member of this number, counted from 1, begins to be trained."""
+    fit, calls = TinyMLPRegressor._fit, itertools.count(1)
+
+    def press(self, *arguments, **options):
+        if next(calls) == number:
+            act()
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(TinyMLPRegressor, "_fit", press)
+
+
 def raise_keyboard_interrupt(*arguments, **options):
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_keeps_the_members_done(data, monkeypatch):
+def press_ctrl_c():
+    signal.raise_signal(signal.SIGINT)
+
+
+# Of two candidates three folds and a refit, one after the other or two at a time.
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("act", [press_ctrl_c, raise_keyboard_interrupt])
+@pytest.mark.parametrize("number", [3, 4, 6, 8])
+def test_ctrl_c_keeps_the_members_done(data, monkeypatch, n_jobs, act, number):
     X, y, new, _ = data
-    fit, calls = TinyMLPRegressor._fit, []
+    raise_in_the_call(monkeypatch, number, act)
+    with pytest.warns(UserWarning, match="interrupted by user") as caught:
+        net = TinyMLPEnsembleRegressor(n_jobs=n_jobs, **BOTH).fit(X, y)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    n_members = net.results_["n_folds"].sum() + net.results_["n_refits"].sum()
+    assert n_members == len(net.estimators_)
+    # Of two that are trained at a time the other one may have heard of it, too. And the main thread
+    # may hear of it when one or two more are done.
+    late = 2 if n_jobs and act is press_ctrl_c else 0
+    assert number - (2 if n_jobs else 1) <= n_members <= number - 1 + late
+    assert net.weights_.sum() == pytest.approx(1.0)
+    assert np.isfinite(net.predict(new, return_std=True)).all()
+    assert np.isfinite(net.noise_std_)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
-    def press(self, *arguments, **options):
-        calls.append(1)
-        if len(calls) == 4:
-            signal.raise_signal(signal.SIGINT)
-        return fit(self, *arguments, **options)
 
-    monkeypatch.setattr(TinyMLPRegressor, "_fit", press)
-    with pytest.warns(UserWarning, match="interrupted by user"):
-        net = TinyMLPEnsembleRegressor(**FEW).fit(X, y)
-    assert len(calls) == 4 and len(net.estimators_) >= 2
-    assert np.isfinite(net.predict(new)).all()
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_ctrl_c_before_any_member_leaves_the_ensemble_as_it_was(data, fitted, monkeypatch, n_jobs):
+    X, y, *_ = data
+    net = clone(fitted).set_params(n_jobs=n_jobs).fit(X, y)
     before = vars(net).copy()
     monkeypatch.setattr(TinyMLPRegressor, "_fit", raise_keyboard_interrupt)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y)
     assert vars(net) == before
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_ctrl_c_while_scouts_are_out_leaves_the_default_ensemble_as_it_was(
+    data, monkeypatch, n_jobs
+):
+    X, y, *_ = data
+    monkeypatch.setattr(TinyMLPRegressor, "_scouted", raise_keyboard_interrupt)
+    net = TinyMLPEnsembleRegressor(n_jobs=n_jobs)
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    assert vars(net) == vars(TinyMLPEnsembleRegressor(n_jobs=n_jobs))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_ctrl_c_is_heard_within_a_member(data, n_jobs):
+    X, y, *_ = data
+    endless = TinyMLPRegressor(solver="adam", max_iter=10**9, tol=0.0, n_iter_no_change=np.inf)
+    press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
+    net = TinyMLPEnsembleRegressor(endless, n_jobs=n_jobs, **FEW)
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        net.fit(X, y)
+    assert not hasattr(net, "estimators_")
+
+
+# ------------------------------------------------------------------------------ workers
+
+
+def assert_same_ensemble(net, expected, new):
+    """To the last bit, save for the seconds taken."""
+    for got, wanted in zip(
+        net.predict(new, return_std=True), expected.predict(new, return_std=True), strict=True
+    ):
+        assert_array_equal(got, wanted)
+    assert_array_equal(net.out_of_fold_predictions_, expected.out_of_fold_predictions_)
+    for name in set(net.results_) - {"seconds"}:
+        assert_array_equal(net.results_[name], expected.results_[name])
+
+
+@pytest.mark.parametrize("kind", ["dense", "float32", "sparse"])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_the_outcome_does_not_depend_on_the_backend(data, backend, kind):
+    X, y, new, _ = data
+    form = {"dense": np.asarray, "float32": np.float32, "sparse": sparse.csr_matrix}[kind]
+    if kind == "float32":  # with inputs that are left out
+        rng = np.random.default_rng(0)
+        X, new = rng.standard_normal((120, 20)), rng.standard_normal((40, 20))
+        y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.standard_normal(120)
+    weight = np.arange(len(y)) % 3 + 0.5
+    shapes = {"hidden_layer_sizes": [(5,), (6,)]}
+    expected = TinyMLPEnsembleRegressor(**(FEW | shapes)).fit(form(X), y, weight)
+    left_out = [np.isinf(member.alpha_).any() for member in expected.estimators_]
+    assert any(left_out) == (kind == "float32")
+    with joblib.parallel_config(backend, n_jobs=2):
+        net = TinyMLPEnsembleRegressor(**(FEW | shapes)).fit(form(X), y, weight)
+    assert_same_ensemble(net, expected, form(new))
+
+
+def test_threads_share_the_data(data, monkeypatch):
+    X, y, *_ = data
+    seen, fit = [], TinyMLPRegressor._fit
+
+    def look(self, X, y, weight, *, member_of):
+        seen.append((X, member_of.shared.data.X))
+        return fit(self, X, y, weight, member_of=member_of)
+
+    monkeypatch.setattr(TinyMLPRegressor, "_fit", look)
+    TinyMLPEnsembleRegressor(n_jobs=2, **BOTH).fit(X, y)
+    of_refits = [(given, scaled) for given, scaled in seen if len(given) == len(X)]
+    assert len(seen) > len(of_refits) > 1
+    assert all(given is X for given, _ in of_refits)
+    assert len({id(scaled) for _, scaled in seen}) == 3 + 1  # one a fold, and that of all rows
+
+
+# ------------------------------------------------------------------------------ members given
+
+
+@pytest.fixture(scope="module")
+def members(data):
+    X, y, *_ = data
+    given = [((3,), slice(0, 60), 1), ((5,), slice(60, 120), 1), ((1,), slice(0, 30), -1)]
+    return [
+        TinyMLPRegressor(hidden_layer_sizes=shape, random_state=0).fit(X[part], sign * y[part])
+        for shape, part, sign in given
+    ]
+
+
+def test_members_of_parts_are_weighed_by_rows_new_to_them(data, members):
+    X, y, new, truth = data
+    net = TinyMLPEnsembleRegressor.from_members(members, new, truth)
+    predictions = np.array([member.predict(new) for member in members])
+    weights = stacked(predictions[..., None], truth[:, None], np.ones(len(truth)))
+    assert_allclose(net.results_["weight"], weights)
+    assert weights[2] == 0.0 and len(net.estimators_) == 2  # the last is wrong
+    assert_allclose(net.out_of_fold_predictions_, weights @ predictions)
+    assert_allclose(net.predict(new), net.out_of_fold_predictions_)
+    assert_allclose(
+        net.results_["error"], np.sqrt(((predictions - truth) ** 2).mean(1)) / truth.std()
+    )
+    mean, std = net.predict(new, return_std=True)
+    assert 0.9 < np.mean(np.abs(truth - mean) < 1.96 * std) <= 1.0
+    assert net.sample_y(new, 3).shape == (len(new), 3)
+    assert list(net.results_["hidden_layer_sizes"]) == [(3,), (5,), (1,)]
+    assert_array_equal(pickle.loads(pickle.dumps(net)).predict(new), net.predict(new))
+    refitted = clone(net).set_params(**FEW).fit(X, y)
+    assert_array_equal(refitted.out_of_fold_predictions_.shape, y.shape)
+
+
+def test_many_members_of_equal_worth_all_have_weight(data, members):
+    *_, new, truth = data
+    net = TinyMLPEnsembleRegressor.from_members(members[:1] * 50, new, truth)
+    assert_allclose(net.weights_, np.full(50, 0.02))
+
+
+def test_members_know_the_names_of_columns(data):
+    pandas = pytest.importorskip("pandas")
+    X, y, new, truth = data
+    names = [f"column {k}" for k in range(X.shape[1])]
+    frame, of_new = pandas.DataFrame(X, columns=names), pandas.DataFrame(new, columns=names)
+    member = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(frame, y)
+    weight = np.arange(len(truth)) % 2
+    net = TinyMLPEnsembleRegressor.from_members([member], of_new, truth, weight)
+    assert_array_equal(net.predict(of_new), member.predict(of_new))
+    assert list(net.feature_names_in_) == list(member.feature_names_in_) == names
+    assert_array_equal(np.isnan(net.out_of_fold_predictions_), weight == 0)
+    with pytest.raises(ValueError, match="feature names should match"):
+        TinyMLPEnsembleRegressor.from_members([member], of_new[names[::-1]], truth)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda m, X, y: ([], X, y), "at least one fitted TinyMLPRegressor"),
+        (lambda m, X, y: ([*m, KFold()], X, y), "TinyMLPRegressors, got KFold"),
+        (lambda m, X, y: ([*m, clone(m[0])], X, y), "not fitted yet"),
+        (lambda m, X, y: (m, X[:, 1:], y), "X has 4 features, but .* expecting 5"),
+        (lambda m, X, y: (m, X, np.column_stack([y, y])), "y has 2 outputs, but a member has 1"),
+        (lambda m, X, y: (m, X, y, -np.ones(len(y))), "Negative values in data"),
+    ],
+)
+def test_members_that_do_not_fit_are_refused(data, members, change, words):
+    *_, new, truth = data
+    with pytest.raises(ValueError, match=words):
+        TinyMLPEnsembleRegressor.from_members(*change(members, new, truth))
+
+
+# ------------------------------------------------------------------------------ what fit is given
+
+
+def test_metadata_are_routed_to_it(data):
+    X, y, *_ = data
+    groups, weight = np.arange(len(y)) // 20, np.ones(len(y))
+    with config_context(enable_metadata_routing=True):
+        net = TinyMLPEnsembleRegressor(**FEW).set_fit_request(groups=True, sample_weight=True)
+        net.set_score_request(sample_weight=True)
+        found = cross_validate(
+            net,
+            X,
+            y,
+            cv=GroupKFold(2),
+            params={"groups": groups, "sample_weight": weight},
+            return_estimator=True,
+            return_indices=True,
+        )
+    for fitted, kept in zip(found["estimator"], found["indices"]["train"], strict=True):
+        # Three folds of the three groups: each is predicted by members of the others.
+        expected = TinyMLPEnsembleRegressor(**FEW).fit(
+            X[kept], y[kept], weight[kept], groups=groups[kept]
+        )
+        assert_array_equal(fitted.out_of_fold_predictions_, expected.out_of_fold_predictions_)
+
+
+@pytest.mark.parametrize(
+    "params, given, words",
+    [
+        ({"cv": GroupKFold(2)}, {}, "'groups' parameter should not be None"),
+        ({}, {"groups": [0, 1]}, "inconsistent numbers of samples"),
+        ({}, {"groups": np.arange(121)}, "inconsistent numbers of samples"),
+        ({}, {"groups": np.zeros(120)}, "at least 2 groups"),
+        ({}, {"sample_weight": -np.ones(120)}, "Negative values in data.*sample_weight"),
+        ({}, {"sample_weight": np.zeros(120)}, "non-zero number|must not sum to zero"),
+        ({"cv": KFold(2)}, {"sample_weight": np.arange(120) < 60}, "fold 0 has no row with weight"),
+        ({"cv": []}, {}, "cv=.* has no folds"),
+        ({"hidden_layer_sizes": []}, {}, "hidden_layer_sizes must hold at least one shape"),
+    ],
+)
+def test_what_cannot_be_split_is_named(data, params, given, words):
+    X, y, *_ = data
+    with pytest.raises(ValueError, match=words):
+        TinyMLPEnsembleRegressor(**(FEW | params)).fit(X, y, **given)
+
+
+def test_candidates_without_finite_weights_are_left_out(data, monkeypatch):
+    X, y, *_ = data
+    fit = TinyMLPRegressor._fit
+
+    def diverge(self, *arguments, **options):
+        if self.hidden_layer_sizes in bad:
+            raise ValueError("Solver produced non-finite parameter weights.")
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(TinyMLPRegressor, "_fit", diverge)
+    bad = [(3,)]
+    net = TinyMLPEnsembleRegressor(**FEW).fit(X, y)
+    assert_array_equal(net.results_["n_folds"], [0, 3])
+    bad = [(3,), (6,)]
+    with pytest.raises(ValueError, match="non-finite"):
+        net.fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32"])
+def test_groups_and_weights_with_every_kind_of_data(data, kind):
+    X, y, new, _ = data
+    if kind == "several outputs":
+        y = np.column_stack([y, -y])
+    form = {"sparse": sparse.csr_array, "float32": np.float32}.get(kind, np.asarray)
+    groups, weight = np.arange(len(y)) % 10, np.arange(len(y)) % 3
+    net = TinyMLPEnsembleRegressor(**FEW).fit(form(X), y, weight, groups=groups)
+    assert_array_equal(
+        np.isnan(net.out_of_fold_predictions_).reshape(len(y), -1)[:, 0], weight == 0
+    )
+    assert np.isfinite(net.predict(form(new), return_std=True)).all()
 
 
 @pytest.mark.parametrize(

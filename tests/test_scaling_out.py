@@ -1,4 +1,4 @@
-"""scikit-learn's grid search on Dask and Ray, and Dask's chunked arrays through `partial_fit`."""
+"""Grid searches and ensembles on Dask and Ray, and Dask's chunked arrays."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.model_selection import GridSearchCV
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 RNG = np.random.RandomState(0)
 X = RNG.standard_normal((240, 3))
@@ -70,6 +70,24 @@ def test_grid_search_on_dask(cluster):
     assert_same_search(found)
 
 
+def ensemble():
+    return TinyMLPEnsembleRegressor(
+        hidden_layer_sizes=[(2,), (4,)], cv=3, n_refits=1, random_state=0
+    )
+
+
+def assert_same_ensemble(found):
+    expected = ensemble().fit(X, Y)
+    assert_array_equal(found.predict(X, return_std=True), expected.predict(X, return_std=True))
+    assert_array_equal(found.out_of_fold_predictions_, expected.out_of_fold_predictions_)
+
+
+def test_ensemble_on_dask(cluster):
+    with joblib.parallel_config("dask"):
+        found = ensemble().fit(X, Y)
+    assert_same_ensemble(found)
+
+
 def test_a_fitted_network_travels_to_the_workers(cluster):
     net = TinyMLPRegressor(random_state=0, max_iter=30).fit(X, Y)
     (mean, std) = cluster.submit(net.predict, X, return_std=True).result()
@@ -119,7 +137,9 @@ def test_several_outputs_by_a_loop_over_the_blocks(cluster):
     assert_array_equal(net.predict(X), expected.predict(X))
 
 
-def test_grid_search_on_ray(monkeypatch):
+@pytest.fixture
+def on_ray(monkeypatch):
+    """Let joblib work on a local Ray of two processes."""
     ray = pytest.importorskip("ray", reason="ray is missing")
     from ray.util.joblib import register_ray
 
@@ -128,10 +148,16 @@ def test_grid_search_on_ray(monkeypatch):
     try:
         register_ray()
         with joblib.parallel_config("ray", n_jobs=-1):
-            found = search().fit(X, Y)
+            yield
     finally:
         ray.shutdown()
-    assert_same_search(found)
+
+
+def test_grid_search_and_ensemble_on_ray(on_ray):
+    found, of_networks = search().fit(X, Y), ensemble().fit(X, Y)
+    with joblib.parallel_config("sequential"):
+        assert_same_search(found)
+        assert_same_ensemble(of_networks)
 
 
 @pytest.mark.parametrize(
@@ -139,6 +165,12 @@ def test_grid_search_on_ray(monkeypatch):
     [
         ("grid_search_on_dask.py", "dask.distributed", [], "R² 0.99"),
         ("grid_search_on_ray.py", "ray", [], "R² 0.99"),
+        (
+            "ensemble_on_dask.py",
+            "dask.distributed",
+            ["--rows", "50000"],
+            "2 members on 50,000 rows",
+        ),
         ("incremental_on_dask.py", "dask_ml", ["--rows", "100000"], "pass 2 over 100,000 rows"),
     ],
 )

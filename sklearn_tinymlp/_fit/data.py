@@ -113,6 +113,12 @@ class Data:
             None if self.validation is None else self.validation.scaled(scaling),
         )
 
+    def in_dtype(self, dtype) -> "Data":
+        """Give X and y in another dtype; the same data where they have it."""
+        if self.X.dtype == dtype:
+            return self
+        return replace(self, X=self.X.astype(dtype), y=self.y.astype(dtype))
+
     def holding_out(self, fraction, random_state) -> "Data":
         """Split a share off as validation set, with the draws of MLPRegressor.
 

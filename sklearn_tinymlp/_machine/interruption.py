@@ -9,11 +9,18 @@ class Interruption:
     """Whether training is to end early.
 
     A signal handler may set it, and could wait for ever for the lock of a `threading.Event`.
+
+    Parameters
+    ----------
+    of_all : Interruption, default=None
+        That of the whole of which this training is a part: it ends this one, too, and not the other
+        way round.
     """
 
-    def __init__(self):
+    def __init__(self, of_all: "Interruption | None" = None):
         self.asked = False
         self.by_ctrl_c = False
+        self.of_all = of_all
 
     def set(self) -> None:
         """Ask all that train to come to an end."""
@@ -21,11 +28,11 @@ class Interruption:
 
     def is_set(self) -> bool:
         """Whether that was asked."""
-        return self.asked
+        return self.asked or (self.of_all is not None and self.of_all.is_set())
 
     def heed(self) -> None:
         """Raise KeyboardInterrupt if that was asked."""
-        if self.asked:
+        if self.is_set():
             raise KeyboardInterrupt
 
     @contextmanager

@@ -22,3 +22,6 @@ class Candidate(NamedTuple):
     def params(self) -> dict:
         """The parameters that make a member of the template."""
         return self._asdict()
+
+    def __str__(self):
+        return f"{self.hidden_layer_sizes} {self.activation}"

@@ -3,17 +3,19 @@
 import zlib
 
 import numpy as np
-from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from .._engine.architecture import Architecture
 from .._fit.settings import layer_sizes
+from .._machine.interruption import Interruption
 from .._regressor import TinyMLPRegressor
 from . import band
 from .candidates import SHAPES, Candidate
-from .race import Race, Runner
+from .member import Rows, Trained, Work, predictions, scouted, train
+from .race import MOST_FURTHER, Race, Runner
 from .refits import agrees
 from .stacking import stacked
+from .tasks import Task
 
 # Rows left out of each fold whose standard deviations are computed: they cost O(P^2) a row.
 CALIBRATED_ROWS = 1000
@@ -32,8 +34,11 @@ COSTLY = 2_000_000_000
 class EnsembleFit:
     """The data of a fit, and its steps: `race`, `weigh`, `refit`, then what is honest of it."""
 
-    def __init__(self, ensemble, X, y, targets, *, weight, splits, random_state):
-        self.splits = splits
+    def __init__(
+        self, ensemble, X, y, targets, *, weight, splits, random_state, workers=None, task=None
+    ):
+        self.workers, self.task = workers, Task() if task is None else task
+        self.stop = None if workers is None else Interruption(workers.interruption)
         self.X, self.y, self.targets, self.weight = X, y, targets, weight
         self.ensemble = ensemble
         self.template = ensemble.estimator
@@ -45,56 +50,71 @@ class EnsembleFit:
         center = np.average(targets, axis=0, weights=self.counts)
         spread = np.average((targets - center) ** 2, axis=0, weights=self.counts)
         self.variance = np.where(spread > 0.0, spread, 1.0)
+        self.rows = [
+            Rows(self._trained_on(kept, fold), rest, calibrated_rows(len(rest)))
+            for fold, (kept, rest) in enumerate(splits)
+        ]
 
-    def race(self, interruption) -> tuple[list[Runner], list[Runner]]:
-        """Train candidates on folds; give those that came through, and all."""
+    def race(self) -> tuple[list[Runner], list[Runner]]:
+        """Train candidates on folds; give those to be weighed, and all."""
         ensemble = self.ensemble
-        self.calibrated = [self._calibrated_rows(fold) for fold in range(len(self.splits))]
-        race = Race(
-            self._train_on_fold,
-            self._error_of_fold,
-            len(self.splits),
-            self._in_threads,
-            interruption.is_set,
-            self._may_enter,
-        )
-        self.interruption = interruption
-        self.rows = [self._rows_of(fold) for fold in range(len(self.splits))]
-        self.memberships = self._in_threads(
-            [lambda rows=rows: self._membership(rows) for rows in self.rows]
-        )
+        self.memberships = self.workers.call(scouted, [self._scouting(r.kept) for r in self.rows])
         by_itself = isinstance(ensemble.hidden_layer_sizes, str)
         activation = self.template.get_params()["activation"]
         shapes = SHAPES if by_itself else ensemble.hidden_layer_sizes
         candidates = [Candidate(layer_sizes(shape), activation) for shape in shapes]
+        if not candidates:
+            raise ValueError("hidden_layer_sizes must hold at least one shape, got none.")
         vary = by_itself and activation == "tanh"
-        finished = race.run(candidates, grow=vary, vary=vary)
-        if not finished:  # by Ctrl-C
-            most = max((len(runner.members) for runner in race.runners), default=0)
-            if not most:
-                raise KeyboardInterrupt
-            self.splits = self.splits[:most]
-            finished = [runner for runner in race.runners if len(runner.members) == most]
+        stop = Interruption(self.stop)
+        task = self.task.subtask("race", len(candidates) + vary * MOST_FURTHER).begin()
+        race = Race(
+            self._train_on_fold, self._error_of_fold, len(self.rows), stop, self._may_enter, task
+        )
+        runners = race.run(candidates, grow=vary, vary=vary)
+        del self.memberships  # with their scaled rows
+        if not runners:
+            raise KeyboardInterrupt if self.workers.interruption.is_set() else race.failure
+        n_folds = min(len(runner.members) for runner in runners)
+        self.rows = self.rows[:n_folds]
+        for runner in runners:
+            runner.predictions = runner.predictions[:n_folds]
+        if task.end():
+            self.stop.set()
         if ensemble.verbose:
             for runner in race.runners:
                 print(
-                    f"{runner.candidate.hidden_layer_sizes} {runner.candidate.activation}: "
-                    f"error {runner.error:.4f} after {len(runner.members)} folds, "
-                    f"{runner.seconds:.2f} s"
+                    f"{runner.candidate}: error {runner.error:.4f} after {len(runner.members)} "
+                    f"folds, {runner.seconds:.2f} s"
                 )
-        return finished, race.runners
+        return runners, race.runners
+
+    def of_members(self, members) -> list[Runner]:
+        """Give runners that are trained already, and predict rows that none of them has seen."""
+        runners = []
+        for member in members:
+            candidate = Candidate(layer_sizes(member.hidden_layer_sizes), member.activation)
+            mean, variance = predictions(member, self.X, self.y, self.rows[0])
+            error = self._error_of_fold(mean, 0)
+            runners.append(Runner(candidate, [member], [error], [(mean, variance)], np.nan))
+        return runners
 
     def weigh(self, runners) -> tuple[np.ndarray, np.ndarray]:
-        """Stack the candidates; give their weights, and what they predict of rows left out."""
-        predictions = np.full((len(runners), *self.targets.shape), np.nan)
-        for row, runner in zip(predictions, runners, strict=True):
-            for (_, rest), (mean, _) in zip(self.splits, runner.predictions, strict=True):
-                row[rest] = mean
-        known = np.isfinite(predictions).all(axis=(0, 2))
-        weights = stacked(predictions[:, known], self.targets[known], self.counts[known])
-        return weights, predictions
+        """Stack the candidates; give their weights, and the mean of each row left out."""
+        of_each = np.full((len(runners), *self.targets.shape), np.nan)
+        for of_one, runner in zip(of_each, runners, strict=True):
+            for rows, (mean, _) in zip(self.rows, runner.predictions, strict=True):
+                of_one[rows.rest] = mean
+            runner.predictions = [  # all others would stay in memory while members are trained
+                (mean[rows.calibrated], variance)
+                for rows, (mean, variance) in zip(self.rows, runner.predictions, strict=True)
+            ]
+        known = np.isfinite(of_each).all(axis=(0, 2))
+        known = slice(None) if known.all() else known
+        weights = stacked(of_each[:, known], self.targets[known], self.counts[known])
+        return weights, np.tensordot(weights, of_each, axes=1)
 
-    def refit(self, runners, weights, interruption):
+    def refit(self, runners, weights):
         """Train what has weight on all rows; give the members and their weights."""
         members, member_weights, kept = [], [], {}
         jobs = [
@@ -103,15 +123,7 @@ class EnsembleFit:
             for number in range(self._n_refits(runner))
             if weight > 0.0
         ]
-        everything = np.arange(len(self.y))
-        membership = self._membership(everything) if jobs else None
-
-        def train(runner, number):
-            if interruption.is_set():
-                return None
-            return self._fitted(runner.candidate, everything, -1 - number, membership)
-
-        again = self._in_threads([lambda j=job: train(*j) for job in jobs])
+        again = self._trained_on_all_rows(jobs)
         for runner, weight in zip(runners, weights, strict=True):
             if weight == 0.0:
                 continue
@@ -130,12 +142,43 @@ class EnsembleFit:
         asked = self.ensemble.n_refits
         return min(asked, 1) if self._work(runner.candidate) > COSTLY else asked
 
-    def honest(self, weights, predictions) -> tuple[np.ndarray, np.ndarray]:
-        """Give the predictions of rows left out, and the root mean square of their residuals."""
-        mean = np.tensordot(weights, predictions, axes=1)
+    def _trained_on_all_rows(self, jobs) -> list[TinyMLPRegressor | None]:
+        if not jobs or self.stop.is_set():
+            return [None] * len(jobs)
+        (membership,) = self.workers.call(scouted, [self._scouting(None)])
+        task, stop = self.task.subtask("refits", len(jobs)).begin(), Interruption(self.stop)
+        rows = Rows(None, np.arange(0), np.arange(0))
+        works = [
+            Work(
+                self._network(runner.candidate, -1 - number),
+                membership,
+                stop,
+                task.subtask(str(runner.candidate)).on(),
+            )
+            for runner, number in jobs
+        ]
+        again = self._train(works, rows)
+        task.end()
+        return [trained.member for trained in again]
+
+    def attributes(self, runners, weights, mean, *, members, member_weights, table) -> dict:
+        """Give what a fit has learned, by the names of the ensemble's attributes."""
+        noise = self.noise(mean)
+        return {
+            "estimators_": members,
+            "weights_": member_weights,
+            "results_": table,
+            "band_scale_": self.band_scale(runners, weights),
+            "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
+            "out_of_fold_predictions_": mean,
+            "out_of_fold_r2_": self.r2(mean),
+        }
+
+    def noise(self, mean) -> np.ndarray:
+        """Give the root mean square of the residuals of rows left out, of each output."""
         known = np.isfinite(mean).all(axis=1)
         squares = (self.targets[known] - mean[known]) ** 2
-        return mean, np.sqrt(np.average(squares, axis=0, weights=self.counts[known]))
+        return np.sqrt(np.average(squares, axis=0, weights=self.counts[known]))
 
     def r2(self, mean) -> float:
         """Give R² of predictions of rows left out, as mean over the outputs."""
@@ -147,10 +190,9 @@ class EnsembleFit:
     def band_scale(self, runners, weights) -> np.ndarray:
         """Scale the band of the candidates' mixture on rows left out."""
         means, variances, rows = [], [], []
-        for fold, (_, rest) in enumerate(self.splits):
-            chosen = self.calibrated[fold]
-            rows.append(rest[chosen])
-            means.append([runner.predictions[fold][0][chosen] for runner in runners])
+        for fold, of_fold in enumerate(self.rows):
+            rows.append(of_fold.rest[of_fold.calibrated])
+            means.append([runner.predictions[fold][0] for runner in runners])
             variances.append([runner.predictions[fold][1] for runner in runners])
         rows = np.concatenate(rows)
         mean, variance = band.mixture(
@@ -158,37 +200,36 @@ class EnsembleFit:
         )
         return band.scale_of(self.targets[rows], mean, variance, self.counts[rows])
 
-    def _train_on_fold(self, candidate: Candidate, fold: int):
-        rest = self.splits[fold][1]
-        member = self._fitted(candidate, self.rows[fold], fold, self.memberships[fold])
-        if member is None:
-            return None
-        mean = member.predict(self.X[rest]).reshape(len(rest), -1)
-        chosen = rest[self.calibrated[fold]]
-        error = np.sqrt(np.mean((mean - self.targets[rest]) ** 2, axis=0))
-        _, variance = mean_and_variance(member, self.X[chosen], error)
-        return member, mean, variance
+    def _train_on_fold(self, runners, fold):
+        works = [
+            Work(
+                self._network(runner.candidate, fold),
+                self.memberships[fold],
+                runner.stop,
+                runner.task.subtask(f"fold {fold}").on(),
+            )
+            for runner in runners
+        ]
+        return self._train(works, self.rows[fold])
 
-    def _fitted(self, candidate: Candidate, rows, number, membership):
-        """Give a member; None where Ctrl-C has ended its training, or it has no finite weights."""
-        member = clone(self.template).set_params(
-            **candidate.params, random_state=self._seed_of(candidate, number)
-        )
-        weight = None if self.weight is None else self.weight[rows]
-        try:
-            member._fit(self.X[rows], self.y[rows], weight, member_of=membership)
-        except ValueError as error:
-            if "non-finite" not in str(error):
-                raise
-            return None
-        if member.stop_reason_ == "interrupted":
-            self.interruption.set()
-            return None
-        return member
+    def _train(self, works, rows: Rows) -> list[Trained]:
+        data = self.X, self.y, self.weight
+        outcomes = self.workers.call(train, [(work, *data, rows) for work in works])
+        outcomes = [Trained() if trained is None else trained for trained in outcomes]
+        for work, trained in zip(works, outcomes, strict=True):  # for those of other processes
+            if trained.interrupted:
+                self.workers.interruption.set()
+            if trained.stops:
+                work.stop.set()
+        return outcomes
+
+    def _network(self, candidate: Candidate, number) -> TinyMLPRegressor:
+        seed = self._seed_of(candidate, number)
+        return clone(self.template).set_params(**candidate.params, random_state=seed)
 
     def _may_enter(self, candidate: Candidate) -> bool:
         """Whether a larger network costs seconds at most, and has rows enough."""
-        n_rows = max(len(rows) for rows in self.rows)
+        n_rows = max(len(rows.kept) for rows in self.rows)
         enough = self._n_parameters(candidate) <= PARAMETERS_A_ROW * n_rows
         return enough and self._work(candidate) <= MOST_WORK
 
@@ -198,60 +239,48 @@ class EnsembleFit:
 
     def _work(self, candidate: Candidate) -> int:
         """Give the multiply-adds of A from all rows, of three inverses, and of their factors."""
-        n_rows, n_parameters = max(len(rows) for rows in self.rows), self._n_parameters(candidate)
+        n_rows, n_parameters = (
+            max(len(rows.kept) for rows in self.rows),
+            self._n_parameters(candidate),
+        )
         return n_parameters**2 * (n_rows + 6 * n_parameters)
 
-    def _rows_of(self, fold) -> np.ndarray:
-        """Give the rows that members of a fold are trained on."""
-        kept, most = self.splits[fold][0], self.ensemble.max_samples
+    def _trained_on(self, kept, fold) -> np.ndarray:
+        """Draw the rows that members of a fold are trained on."""
+        most = self.ensemble.max_samples
         if len(kept) <= most:
             return kept
         draw = np.random.RandomState((self.seed + fold) % 2**32)
         return np.sort(draw.permutation(kept)[:most])
 
-    def _membership(self, rows):
-        """Send scouts once for all members that are trained on these rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        member = clone(self.template).set_params(random_state=self.seed)
-        return member._scouted(self.X[rows], self.y[rows], weight)
+    def _scouting(self, kept) -> tuple:
+        """Give the arguments of `scouted`."""
+        network = clone(self.template).set_params(random_state=self.seed)
+        data, workers = (self.X, self.y, self.weight), self.workers
+        return network, *data, kept, workers.interruption, workers.share_memory
 
     def _seed_of(self, candidate: Candidate, number) -> int:
         name = repr((self.seed, tuple(candidate.hidden_layer_sizes), candidate.activation, number))
         return zlib.crc32(name.encode())
 
     def _error_of_fold(self, mean, fold) -> float:
-        rest = self.splits[fold][1]
+        rest = self.rows[fold].rest
         squares = (mean - self.targets[rest]) ** 2
         return float(
             np.mean(np.average(squares, axis=0, weights=self.counts[rest]) / self.variance)
         )
-
-    def _calibrated_rows(self, fold):
-        """Give the places, among the rows left out, of those whose variance is computed."""
-        n_rest = len(self.splits[fold][1])
-        if n_rest <= CALIBRATED_ROWS:
-            return np.arange(n_rest)
-        return np.linspace(0, n_rest - 1, CALIBRATED_ROWS).astype(int)
 
     def _agrees(self, member, runner) -> bool:
         error = runner.error * np.sqrt(self.variance)
         draw = np.random.RandomState(self.seed)
         return agrees(member, runner.members, self.X, error, draw)
 
-    def _in_threads(self, functions) -> list:
-        return Parallel(n_jobs=self.ensemble.n_jobs, prefer="threads")(
-            delayed(function)() for function in functions
-        )
 
-
-def mean_and_variance(member, X, error) -> tuple[np.ndarray, np.ndarray]:
-    """Give both of shape (n_samples, n_outputs); without a band the variance is that of errors."""
-    if member._posterior is None:
-        mean = member.predict(X).reshape(X.shape[0], -1)
-        return mean, np.broadcast_to(np.square(error), mean.shape)
-    mean, std = member.predict(X, return_std=True)
-    n_rows = X.shape[0]
-    return mean.reshape(n_rows, -1).astype(np.float64), std.reshape(n_rows, -1) ** 2
+def calibrated_rows(n_rest) -> np.ndarray:
+    """Give the places, among the rows left out, of those whose variance is computed."""
+    if n_rest <= CALIBRATED_ROWS:
+        return np.arange(n_rest)
+    return np.linspace(0, n_rest - 1, CALIBRATED_ROWS).astype(int)
 
 
 def table_of(runners, weights, n_refits) -> dict[str, np.ndarray]:

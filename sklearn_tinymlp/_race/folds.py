@@ -9,7 +9,7 @@ def splits_of(cv, X, y, groups, random_state, seen=None) -> list[tuple[np.ndarra
 
     Parameters
     ----------
-    cv : int, splitter or iterable
+    cv : int, splitter, iterable or None
         A number of folds is made here: equal rows, copies in a bootstrap sample, say, come into
         one fold, for else one of them would vouch for the other; and the folds do not depend on
         the order of the rows.
@@ -24,14 +24,24 @@ def splits_of(cv, X, y, groups, random_state, seen=None) -> list[tuple[np.ndarra
     Raises
     ------
     ValueError
-        When there are fewer different rows, or groups, than folds.
+        When there are fewer than two different rows, or groups, or a fold of a splitter has none.
     """
     seen = np.arange(len(y)) if seen is None else seen
+    cv = 5 if cv is None else cv  # as in scikit-learn
     if not isinstance(cv, (int, np.integer)):
         number = np.full(len(y), -1)
         number[seen] = np.arange(len(seen))
-        splits = check_cv(cv).split(X, y, groups)
-        return [tuple(number[part][number[part] >= 0] for part in split) for split in splits]
+        splits = [
+            tuple(number[part][number[part] >= 0] for part in split)
+            for split in check_cv(cv).split(X, y, groups)
+        ]
+        if not splits:
+            raise ValueError(f"cv={cv!r} has no folds.")
+        for k, (kept, rest) in enumerate(splits):
+            if not len(kept) or not len(rest):
+                which = "rest" if len(kept) else "training"
+                raise ValueError(f"cv={cv!r}: the {which} of fold {k} has no row with weight.")
+        return splits
     X, y = X[seen], y[seen]
     groups = None if groups is None else np.asarray(groups)[seen]
     block = _blocks(X, y) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
@@ -57,4 +67,10 @@ def _blocks(X, y) -> np.ndarray:
         ]
         numbers = {row: k for k, row in enumerate(sorted(set(rows)))}
         return np.array([numbers[row] for row in rows])
-    return np.unique(np.column_stack([X, y]), axis=0, return_inverse=True)[1].ravel()
+    number = np.zeros(len(y), dtype=np.int64)
+    for column in (*X.T, *y.T):  # in the order of the first column, then of the second, ...
+        _, place = np.unique(column, return_inverse=True)
+        number = np.unique(number * len(y) + place, return_inverse=True)[1]
+        if number.max() == len(y) - 1:  # all are told apart; mostly by the first column
+            break
+    return number

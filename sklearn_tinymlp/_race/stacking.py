@@ -14,8 +14,12 @@ SHRINKAGE = 3.0
 # Of candidates without error all are as good.
 LEAST_ERROR = 1e-12
 
-# A candidate of less weight costs time in each prediction and brings nothing.
+# A candidate of less weight costs time in each prediction and brings nothing; or of less than half
+# an equal weight, where candidates are many.
 LEAST_WEIGHT = 0.03
+
+# Rows whose errors are worked on at once, so that no copy of all of them is made.
+BLOCK = 10_000
 
 
 def stacked(predictions: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -> np.ndarray:
@@ -32,16 +36,23 @@ def stacked(predictions: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -
     scale = np.std(y, axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)
     share = np.sqrt(sample_weight / sample_weight.sum() / y.shape[1])[:, None]
-    errors = ((predictions - y) / scale * share).reshape(n_candidates, -1)
-    least = max(np.min(np.sum(errors**2, axis=1)), LEAST_ERROR)
+    # E of shape (n_samples n_outputs, n_candidates) has the squared error |E w|^2, and so has R of
+    # its factors, E = Q R.
+    factor = np.empty((0, n_candidates))
+    for start in range(0, len(y), BLOCK):
+        rows = slice(start, start + BLOCK)
+        errors = (predictions[:, rows] - y[rows]) / scale * share[rows]
+        block = errors.reshape(n_candidates, -1).T
+        factor = np.linalg.qr(np.vstack([factor, block]), mode="r")
+    least = max(np.min(np.sum(factor**2, axis=0)), LEAST_ERROR)
     n_samples = np.count_nonzero(sample_weight)
     shrinkage = np.sqrt(SHRINKAGE * least / np.sqrt(n_samples))
     matrix = np.vstack(
-        [errors.T, np.full(n_candidates, SUM_IS_ONE), shrinkage * np.eye(n_candidates)]
+        [factor, np.full(n_candidates, SUM_IS_ONE), shrinkage * np.eye(n_candidates)]
     )
     target = np.concatenate(
-        [np.zeros(errors.shape[1]), [SUM_IS_ONE], np.full(n_candidates, shrinkage / n_candidates)]
+        [np.zeros(len(factor)), [SUM_IS_ONE], np.full(n_candidates, shrinkage / n_candidates)]
     )
     weights, _ = nnls(matrix, target)
-    weights[weights < LEAST_WEIGHT * weights.sum()] = 0.0
+    weights[weights < min(LEAST_WEIGHT, 0.5 / n_candidates) * weights.sum()] = 0.0
     return weights / weights.sum()
