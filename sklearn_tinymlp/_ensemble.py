@@ -464,6 +464,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         """Give weight and network of each member, for predictions and exports."""
         return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
 
+    def _half_width(self, coverage):
+        return self._tails.half_width(coverage)
+
     def _sk_visual_block_(self):
         return html.single_block(self)
 

@@ -288,6 +288,9 @@ class FittedNetwork(BaseTinyMLP):
             architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
         return kernel_network(architecture, self._layer_activations, "float64"), X
 
+    def _half_width(self, coverage):
+        return self._posterior.half_width(coverage)
+
     def _trained_html(self) -> str:
         """Give the block of a notebook; nothing before a fit."""
         return html.trained_network(self, diagram_of(self)) if hasattr(self, "coefs_") else ""

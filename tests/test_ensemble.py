@@ -101,8 +101,9 @@ def test_the_band_is_that_of_a_mixture_and_holds_its_share():
     rng = np.random.default_rng(0)
     y = 2.0 * rng.standard_normal((5000, 1))
     zero, one, count = np.zeros((5000, 1)), np.ones((5000, 1)), np.ones(5000)
-    assert_allclose(band.scale_of(y, zero, one, count), 2.0, rtol=0.05)
-    assert_array_equal(band.scale_of(y[:9], zero[:9], one[:9], count[:9]), [1.0])
+    assert_allclose(band.tails_of(y, zero, one, count).scale(), 2.0, rtol=0.05)
+    few = band.tails_of(y[:9], zero[:9], one[:9], count[:9])
+    assert_array_equal(few.scale(), [1.0])
 
 
 class Constant:

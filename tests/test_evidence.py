@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import BayesianRidge
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._bayes import posterior
 
 
 def fit(X, y, **params):
@@ -390,15 +389,6 @@ def test_targets_that_are_not_standardised_may_have_any_unit(factor):
     net = fit(X, factor * y, output_activation="exp")
     assert net.score(X, factor * y) > 0.95
     assert net.noise_std_ < 0.3 * factor * y.std()
-
-
-def test_intervals_by_weights_of_one_are_those_without_weights():
-    for n in (18, 19, 20, 39, 40, 100):
-        rng = np.random.RandomState(n)
-        z = np.abs(rng.standard_normal(n))
-        unweighted = posterior._conformal_quantile(z.copy(), None)
-        assert unweighted == posterior._conformal_quantile(z, np.ones(n))
-        assert (unweighted > 0) == (n >= 19)
 
 
 @pytest.mark.parametrize("solver", ["auto", "lm"])

@@ -19,7 +19,6 @@ Where more than one in twenty of |z| are beyond 1.96, all standard deviations ar
 them: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
 """
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,12 +27,10 @@ from .._engine.objective import Objective, Samples
 from .._engine.second_order import residual_jacobian
 from .extrapolation import Extrapolation
 from .precision import Precision
+from .tails import Tails, normal_half_width
 
 # Rows, times outputs, whose Jacobian stands in memory at once: with 200 parameters 1.6 MB.
 JACOBIAN_ROWS = 1024
-
-# The interval that is calibrated: 95%, which a normal distribution has within 1.96.
-LEVEL, NORMAL_QUANTILE = 0.95, 1.959964
 
 # A row that alone determines a parameter has h = 1 and no residual; rounding must not divide by 0.
 LEAST_FREEDOM = 1e-10
@@ -50,6 +47,7 @@ class Posterior:
     widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
+    tails: Tails | None = None  # None where no row was left out
 
     def calibrated(self, network, X, y, sample_weight, between) -> "Posterior":
         """Widen the standard deviations to what leaving out each row of the training data shows.
@@ -64,8 +62,8 @@ class Posterior:
             freedom = np.maximum(1.0 - beta * variance, LEAST_FREEDOM)
             between()
             z[rows] = np.abs(y[rows] - predictions.T) * np.sqrt(beta / freedom)
-        quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
-        return replace(self, widening=np.maximum(1.0, quantiles / NORMAL_QUANTILE))
+        tails = Tails.of(z, sample_weight)
+        return replace(self, widening=np.maximum(1.0, tails.scale()), tails=tails)
 
     def widening_for(self, network, X, y, sample_weight) -> np.ndarray:
         """Give the factor at which the bands hold their share of rows not trained on, (n_outputs,).
@@ -75,8 +73,7 @@ class Posterior:
         zeros = np.zeros(y.shape)
         objective = Objective(network, Samples.of(X, zeros), 0.0)
         z = np.abs(y - objective.predict(self.theta)) * self.y_scale / self.std(network, X)
-        quantiles = np.array([_conformal_quantile(column, sample_weight) for column in z.T])
-        return quantiles / NORMAL_QUANTILE
+        return Tails.of(z, sample_weight).scale()
 
     def at_least_as_wide(self, widening) -> "Posterior":
         """Widen where the widening is less."""
@@ -119,6 +116,12 @@ class Posterior:
             std[group] = self.y_scale * np.sqrt(variance)
         return std * self.widening
 
+    def half_width(self, coverage) -> np.ndarray | float:
+        """Give half an interval's width in standard deviations, for each output."""
+        if self.tails is None:
+            return normal_half_width(coverage)
+        return self.tails.half_width(coverage)
+
     def draw(self, network, X, n_draws, random_state) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         normal = random_state.standard_normal((self.theta.size, n_draws))
@@ -148,20 +151,3 @@ class Posterior:
             # Residuals against targets of zero are the predictions.
             objective = Objective(network, Samples.of(X[rows], zeros), 0.0)
             yield rows, *residual_jacobian(objective, self.theta)
-
-
-def _conformal_quantile(z, weight) -> float:
-    """Give the least z that holds the share LEVEL of those left out and one more, or 0.
-
-    0 with fewer than 19 rows, which cannot tell. z may be put in another order.
-    """
-    if weight is None:
-        rank = math.ceil(LEVEL * (len(z) + 1.0)) - 1
-        if rank >= len(z):
-            return 0.0
-        z.partition(rank)
-        return float(z[rank])
-    order = np.argsort(z)
-    held = np.cumsum(weight[order])
-    rank = np.searchsorted(held, LEVEL * (held[-1] + 1.0))
-    return float(z[order[rank]]) if rank < len(z) else 0.0

@@ -12,6 +12,7 @@ import numpy as np
 from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
 from .._bayes.precision import CholeskyPrecision, LowRankPrecision
+from .._bayes.tails import Tails
 from .._engine import kernels
 from .._fit.importances import importances_of
 from .._fit.scaling import Scaling
@@ -20,7 +21,7 @@ from .._solvers.stochastic import StochasticState
 
 # Count changes of the layouts below; a reader refuses a file of a later layout than it knows.
 # An ensemble's members bring the layout of networks.
-LAYOUT = 2
+LAYOUT = 3
 ENSEMBLE_LAYOUT = 1
 
 # Public lists that are columns of the record: kept once, and the same list again after loading.
@@ -88,8 +89,10 @@ def restored(state: dict) -> dict:
 
 
 def plain_ensemble(state: dict) -> dict:
-    """Add the number of the layout: an ensemble is plain but for its members, which see to it."""
-    return {**state, "_layout": ENSEMBLE_LAYOUT} if "estimators_" in state else state
+    """Make the tails plain and add the number of the layout; members see to themselves."""
+    if "estimators_" not in state:
+        return state
+    return {**state, "_tails": _parts(state["_tails"]), "_layout": ENSEMBLE_LAYOUT}
 
 
 def restored_ensemble(state: dict) -> dict:
@@ -100,7 +103,10 @@ def restored_ensemble(state: dict) -> dict:
     ValueError
         When a later version of this package wrote the state.
     """
-    return _without_layout(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
+    out = _without_layout(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
+    if "_tails" in state:
+        out["_tails"] = Tails(**state["_tails"])
+    return out
 
 
 def _without_layout(state, known, kind) -> dict:
@@ -117,13 +123,17 @@ def _without_layout(state, known, kind) -> dict:
 # The forms of a precision, by what a file calls them.
 PRECISIONS = {"cholesky": CholeskyPrecision, "low_rank": LowRankPrecision}
 
+# Parts of a posterior that are records themselves, and may be missing.
+RECORDS = {"extrapolation": Extrapolation, "tails": Tails}
+
 
 def _plain_posterior(posterior: Posterior) -> dict:
     parts = _parts(posterior)
     form = next(name for name, kind in PRECISIONS.items() if type(parts["precision"]) is kind)
     parts["precision"] = {form: _parts(parts["precision"])}
-    if parts["extrapolation"] is not None:
-        parts["extrapolation"] = _parts(parts["extrapolation"])
+    for name in RECORDS:
+        if parts[name] is not None:
+            parts[name] = _parts(parts[name])
     return parts
 
 
@@ -133,8 +143,9 @@ def _restored_posterior(parts: dict) -> Posterior:
         return Posterior(precision=CholeskyPrecision(parts.pop("cholesky")), **parts)
     ((form, precision),) = parts["precision"].items()
     parts["precision"] = PRECISIONS[form](**precision)
-    if parts["extrapolation"] is not None:
-        parts["extrapolation"] = Extrapolation(**parts["extrapolation"])
+    for name, kind in RECORDS.items():
+        if parts.get(name) is not None:
+            parts[name] = kind(**parts[name])
     return Posterior(**parts)
 
 
