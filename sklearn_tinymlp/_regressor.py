@@ -99,8 +99,14 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     Parameters
     ----------
-    loss : {'squared_error', 'poisson'}, default='squared_error'
-        Half the mean squared error, or half the mean Poisson deviance.
+    loss : str, default='squared_error'
+        What is minimised, as mean over the samples (docs: Losses). r is the residual y - f.
+
+        - 'squared_error', 'absolute_error': r^2 / 2, abs(r)
+        - 'huber': r^2 / 2 up to 1.35 scales, straight beyond; HuberRegressor's scale (Huber 1981)
+        - 'student_t': negative log density of Student's t, 4 degrees of freedom (Lange et al. 1989)
+        - 'quantile': `quantile` times r for r > 0, else (`quantile` - 1) r
+        - 'poisson', 'gamma': half the deviance, for y >= 0 and y > 0
 
     hidden_layer_sizes : int or array-like of int, default=(16, 16)
         Units of each hidden layer. Empty for a network without hidden layers.
@@ -124,30 +130,29 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         Whether the layers have intercepts. With False `intercepts_` stay exactly zero.
 
     output_activation : str or Activation, default='auto'
-        Activation of the output layer: 'auto' for 'identity', or 'exp' with the Poisson
-        deviance; or any that `activation` takes, or 'exp'. The Poisson deviance needs one
-        that is always positive: 'exp', 'softplus', 'logistic' or such a one of your own.
+        Activation of the output layer: any that `activation` takes, or 'exp'. 'auto' is 'identity',
+        or 'exp' with the deviances, which need one that is always positive, as is 'softplus'.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        'lm' is Levenberg-Marquardt, for the squared error. 'auto' takes it wherever it finds the
-        penalty itself (``alpha="auto"``): with an X of up to 100 million values, without
-        negative weights, and with the identity as output activation where there are several
-        outputs. On many rows it takes the curvature from a sample of them, and with more than 2000
-        parameters the penalty from rows left out (docs: Choosing a solver). Otherwise, with P
-        parameters, K outputs and R = samples times K, it takes 'lm' where P <= 1400,
+        'lm' is Levenberg-Marquardt, for the squared error, and with ``alpha="auto"``, one output
+        and up to 2000 parameters for all but the Poisson deviance. 'auto' takes it wherever it
+        finds the penalty itself (``alpha="auto"``): with an X of up to 100 million values,
+        without negative weights, and with the identity as output activation where there are
+        several outputs. On many rows it takes the curvature from a sample of them, and with more
+        than 2000 parameters the penalty from rows left out (docs: Choosing a solver). Otherwise,
+        with P parameters, K outputs and R = samples times K, it takes 'lm' where P <= 1400,
         (K + 3) P^2 <= 8 million and R P min(R, P) <= 1.5 billion, else 'lbfgs' where samples times
-        P are at most 3 million, else 'adam'; `solver_` says which. The others are those of
-        MLPRegressor.
+        P are at most 3 million, else 'adam'; `solver_` says which.
 
     alpha : float or {'auto', 'one', 'layer', 'input'}, default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds it by the evidence (MacKay 1992), or from rows left out where parameters are too many
-        to be counted, and the others take 1e-4. The evidence sets one
-        penalty for all weights, or one for those of each input: small networks sent ahead say
-        whether that pays, and inputs that tell nothing are then left out. 'one', 'layer' (one
-        for the coefs of each layer) and 'input' ask for a grouping of the weights; the output
-        layer's intercepts always have a penalty of their own.
+        finds it by the evidence (MacKay 1992), or from rows left out where parameters are too
+        many to be counted; others take 1e-4. The evidence sets one penalty for all weights, or
+        one for those of each input: small networks sent ahead say whether that pays, and inputs
+        that tell nothing are then left out. 'one', 'layer' (one for the coefs of each layer) and
+        'input' ask for a grouping of the weights; the output layer's intercepts always have a
+        penalty of their own.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -221,8 +226,9 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     early_stopping : bool, default=False
         Whether 'sgd', 'adam' and 'lm' hold out a `validation_fraction` of the data and stop when
-        its R² does not improve by `tol` for `n_iter_no_change` epochs in a row. With `X_val` and
-        `y_val` in `fit` these are used instead, and 'lbfgs' stops early too.
+        its R² (D² with losses that MLPRegressor has not: the share of the best constant's loss
+        that is explained) does not improve by `tol` for `n_iter_no_change` epochs in a row. With
+        `X_val` and `y_val` in `fit` these are used instead, and 'lbfgs' stops early too.
 
     validation_fraction : float, default=0.1
         Share of the data that is held out.
@@ -238,6 +244,9 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     max_fun : int, default=15000
         Most evaluations of the loss by 'lbfgs'.
+
+    quantile : float, default=0.5
+        Share of targets that is to lie below the predictions, with ``loss="quantile"``.
 
     Attributes
     ----------
@@ -258,7 +267,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         Loss after each epoch or iteration.
 
     validation_scores_ : list of float or None
-        R² on the validation set after each epoch; None without `early_stopping`.
+        R² or D² on the validation set after each epoch; None without `early_stopping`.
 
     best_validation_score_ : float or None
         The best of them.
@@ -292,8 +301,8 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         What each entry of `alpha_` holds for. None where `alpha_` is a number.
 
     noise_std_ : float or ndarray of shape (n_outputs,)
-        Standard deviation of the noise in the units of y. This and the next three are None where
-        the evidence was not asked.
+        Standard deviation of the noise in the units of y; with robust losses 68% of the residuals
+        lie within. This and the next three are None where the evidence was not asked.
 
     n_effective_parameters_ : float
         How many parameters the data determine, of `n_parameters_`. This and the next are NaN where
@@ -359,6 +368,9 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
 
     Kingma, D. and Ba, J. "Adam: A method for stochastic optimization." :arxiv:`1412.6980`.
 
+    Huber, P. "Robust statistics." 1981. Lange, K. et al. "Robust statistical modeling using the t
+    distribution." JASA 84 (1989), 881-896.
+
     MacKay, D. "A practical Bayesian framework for backpropagation networks." Neural Computation 4
     (1992), 448-472.
 
@@ -417,6 +429,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        quantile=0.5,
     ):
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
@@ -448,6 +461,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         self.epsilon = epsilon
         self.n_iter_no_change = n_iter_no_change
         self.max_fun = max_fun
+        self.quantile = quantile
 
     @classmethod
     @cache

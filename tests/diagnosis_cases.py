@@ -264,6 +264,8 @@ HEALTHY = {
         plane(),
         {**FULL_BATCH, "learning_rate": 0.05, "max_iter": 5, "activation": "identity"},
     ),
+    # Noise of which one value in 200 is as far out as a normal one comes.
+    "long_tails": Healthy(wave(200, noise=0.5), {"solver": "lm", "alpha": "auto"}),
     # Ended by the same tol, but where the fit is good.
     "stopped_by_tol": Healthy(
         wave(), {"solver": "adam", "learning_rate": 0.05, "tol": 1e-3, "max_iter": 2000}

@@ -112,6 +112,7 @@ def test_a_loss_without_least_squares_is_not_advised_what_needs_them():
 PROVOKED = {case.code for case in CASES.values()} | {
     "more_weights_than_data",
     "copied_rows",
+    "long_tails",  # in test_other_losses.py: its remedy mends the fit to rows without outliers
 }
 
 

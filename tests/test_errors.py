@@ -22,7 +22,8 @@ X, y = PROBLEMS["outputs"].X, PROBLEMS["outputs"].y[:, 0]
 INF, NAN = np.inf, np.nan
 
 NOT_ALLOWED = {
-    "loss": ["absolute_error", None, 1],
+    "loss": ["log_cosh", None, 1],
+    "quantile": [0, 1.0, -0.1, "median", None, NAN],
     "hidden_layer_sizes": ["ten", -1, 0, 2.5, [2.5], ["a"], None],
     "activation": ["swish", "exp", None, 1, ["swish"], [None], [3], {"tanh"}],
     "bias": ["yes", None, 2],
@@ -129,6 +130,22 @@ CONTRADICTIONS = {
         "bias=False .*intercepts_init",
     ),
     "negative counts": ({"loss": "poisson"}, {"y": NEGATIVE}, r"loss='poisson' .*y >= 0.*-2"),
+    "an amount of zero": ({"loss": "gamma"}, {"y": np.abs(y) * 0.0}, r"loss='gamma' .*y > 0.*0\.0"),
+    "an amount from tanh": (
+        {"loss": "gamma", "output_activation": "tanh"},
+        {"y": np.abs(y) + 1.0},
+        "loss='gamma' .*output_activation='tanh'",
+    ),
+    "a fixed penalty for a loss that lm takes by the evidence": (
+        {"loss": "huber", "solver": "lm", "alpha": 0.1},
+        {},
+        r"solver='lm' takes loss='huber' with alpha='auto', .*alpha=0\.1",
+    ),
+    "two quantiles by lm": (
+        {"loss": "quantile", "solver": "lm"},
+        {"y": np.column_stack([y, y])},
+        "solver='lm' takes loss='quantile' .*one output .*solver='lbfgs'",
+    ),
     "negative counts in the validation set": (
         {"loss": "poisson"},
         {"y": np.abs(y), "X_val": X, "y_val": NEGATIVE},

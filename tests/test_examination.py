@@ -129,7 +129,8 @@ def examined(name, n_outputs=2, **more):
     """Examine a small network as it is before a fit."""
     loss, rng = LOSSES[name], np.random.RandomState(0)
     X = rng.standard_normal((30, 3))
-    y = rng.poisson(2.0, (30, n_outputs)).astype(float) if loss.positive else X[:, :n_outputs] ** 2
+    least = 0.0 if name == "poisson" else 0.5
+    y = rng.poisson(2.0, (30, n_outputs)) + least if loss.positive else X[:, :n_outputs] ** 2
     architecture = Architecture((3, 4, n_outputs))
     theta = 0.5 * rng.standard_normal(architecture.n_parameters)
     activations, data = ("tanh", loss.output_activation), (X, y, rng.uniform(0.0, 2.0, 30))

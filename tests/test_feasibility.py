@@ -1,11 +1,12 @@
 """What no weights can reach is proved from the data, in the loss that is trained on."""
 
+import warnings
+
 import numpy as np
 import pytest
 from diagnosis_cases import fit_quietly, make_net
 from numpy.testing import assert_allclose
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp._diagnosis.feasibility import (
     impossible,
@@ -67,7 +68,9 @@ def test_few_targets_beyond_the_range_are_taken_for_noise():
 
 
 COUNTS = np.array([0.0, 1.0, 2.0, 5.0])
-OUT_OF_RANGE = {"squared_error": (-2.0 + COUNTS, "relu"), "poisson": (COUNTS, "logistic")}
+OUT_OF_RANGE = {
+    name: (-2.0 + COUNTS, "relu") for name, loss in LOSSES.items() if not loss.positive
+} | {"poisson": (COUNTS, "logistic"), "gamma": (0.5 + COUNTS, "logistic")}
 
 
 @pytest.mark.parametrize("weight", [None, np.array([1.0, 0.5, 2.0, 0.0])], ids=["", "weighted"])
@@ -108,12 +111,15 @@ def test_the_remedy_for_targets_out_of_range_is_one_that_the_loss_accepts(name):
     X = np.arange(4.0)[:, np.newaxis]
     net = make_net(loss=name, output_activation=activation)
     wanted = LOSSES[name].output_activation
-    with pytest.warns(ConvergenceWarning, match=f'Try output_activation="{wanted}", or scale y'):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         net.fit(X, y)
+    assert f'Try output_activation="{wanted}", or scale y' in str(caught[0].message)
     finding = net.diagnose(X, y)[0]
     assert (finding.code, finding.parameters) == ("output_range", {"output_activation": wanted})
     measure = "squared-error loss" if name == "squared_error" else "loss"
-    floor = targets_out_of_range(y[:, np.newaxis], None, activation, LOSSES[name]).floor
+    loss = LOSSES[name].remade(net._loss_constants)  # at the scale that the fit has found
+    floor = targets_out_of_range(y[:, np.newaxis], None, activation, loss).floor
     assert f"no weights bring the {measure} below {floor:.4g}" in finding.sentence
     mended = fit_quietly(net.set_params(**finding.parameters), X, y)
     assert "output_range" not in [finding.code for finding in mended.diagnose(X, y)]

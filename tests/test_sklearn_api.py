@@ -22,11 +22,18 @@ from sklearn.utils.estimator_checks import (
 )
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp._losses.table import LOSSES
 
 # scikit-learn runs its own estimators through the checks with this warning ignored as well.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 ESTIMATORS = [TinyMLPRegressor(), *(TinyMLPRegressor(solver=solver) for solver in SOLVERS)]
+# Those with a scale of their own; gamma and poisson take no target below zero.
+OTHER_LOSSES = [
+    TinyMLPRegressor(loss.name, (2,), max_iter=30)
+    for loss in LOSSES.values()
+    if loss.adapted is not None
+]
 each_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 each_stochastic_solver = pytest.mark.parametrize("solver", ["sgd", "adam"])
 
@@ -52,11 +59,24 @@ def assert_same_network(one, other):
 
 # scikit-learn 1.7 gives a generator, which pytest 9 wants to be a list.
 ENSEMBLES = [TinyMLPEnsembleRegressor(hidden_layer_sizes=[(10,), (16, 16)], cv=3, n_refits=1)]
-scikit_learn_checks = parametrize_with_checks([*ESTIMATORS, *ENSEMBLES])
+scikit_learn_checks = parametrize_with_checks([*ESTIMATORS, *ENSEMBLES, *OTHER_LOSSES])
 names, checks = scikit_learn_checks.args
 
 
-@pytest.mark.parametrize(names, list(checks), **scikit_learn_checks.kwargs)
+def is_left_out(estimator, check) -> bool:
+    """Whether the check asks for more digits than a fit at a kink or a threshold has.
+
+    It compares 15 rows with weights with as many copies, to 1e-7. Rounding then decides on which
+    side a row lies. `test_weights_that_count_are_copies_to_the_evidence_too` looks at 150 rows.
+    """
+    name = getattr(check, "func", check).__name__
+    return estimator in OTHER_LOSSES and name.startswith("check_sample_weight_equivalence")
+
+
+checks = [case for case in checks if not is_left_out(*getattr(case, "values", case))]
+
+
+@pytest.mark.parametrize(names, checks, **scikit_learn_checks.kwargs)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

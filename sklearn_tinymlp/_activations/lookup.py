@@ -1,6 +1,7 @@
 """What the rest of the package asks of an activation, built in or the user's own."""
 
 import numpy as np
+import scipy.optimize
 
 from .._machine.compilation import (
     c_function,
@@ -39,6 +40,21 @@ def is_positive(activation) -> bool:
         return BUILT_IN[activation].positive
     z = np.linspace(-CHECK_FINE, CHECK_FINE, CHECK_POINTS)
     return activation.output_range[0] >= 0.0 and bool((by_numpy(activation.value)(z) > 0.0).all())
+
+
+def inverted(activation, value) -> float:
+    """Give z with f(z) = value; NaN where none is found between -700 and 700, nor by identity."""
+    if activation == "identity":
+        return float(value)
+
+    def excess(z):
+        return float(value_and_slope(activation, np.array([z]))[0][0]) - value
+
+    with np.errstate(all="ignore"):
+        ends = excess(-700.0), excess(700.0)  # beyond, exp is no number
+        if not (np.isfinite(ends).all() and ends[0] < 0.0 < ends[1]):
+            return np.nan
+        return float(scipy.optimize.brentq(excess, -700.0, 700.0))
 
 
 def value_and_slope(activation, z):

@@ -17,6 +17,7 @@ import numpy as np
 
 from .._engine.objective import Objective
 from .._engine.second_order import gauss_newton, residual_jacobian
+from . import pseudo_values
 from .evidence import Evidence, Hyperparameters, cholesky_factor, evidence
 from .precision import CholeskyPrecision, LowRankPrecision, Precision
 
@@ -48,6 +49,7 @@ class Judgement(NamedTuple):
     gamma: np.ndarray  # (n_groups,)
     next: Hyperparameters  # re-estimated
     precision: Precision
+    stiffness: float = 1.0  # of the loss, see `pseudo_values`
 
 
 def is_dense(n_parameters: int, n_outputs: int) -> bool:
@@ -76,7 +78,12 @@ def sample_of(objective: Objective, n_parameters: int, random_state) -> tuple[Ob
 
 
 def judge(
-    objective: Objective, theta: np.ndarray, hyper: Hyperparameters, groups, random_state
+    objective: Objective,
+    theta: np.ndarray,
+    hyper: Hyperparameters,
+    groups,
+    random_state,
+    residuals=None,
 ) -> Judgement:
     """Re-estimate alpha and beta at theta from the curvature of a sample of rows.
 
@@ -89,22 +96,25 @@ def judge(
         The group of each parameter.
     random_state : RandomState
         Draws the rows.
+    residuals : ndarray of shape (n_samples, 1), default=None
+        Of another loss than the squared error, see `pseudo_values.least_squares_like`.
     """
     n_samples, variance = objective.training.weight_sum, objective.variance()
-    errors = objective.errors(theta)
+    objective, errors, stiffness = pseudo_values.least_squares_like(objective, theta, residuals)
     sample, times = sample_of(objective, theta.size, random_state)
     picture = gauss_newton(sample, theta)
     picture = picture._replace(errors=errors, hessians=times * picture.hessians)
+    most_beta = pseudo_values.most_beta(objective)
     for _ in range(RE_ESTIMATIONS):
         judged = evidence(theta, picture, hyper, groups, n_samples, variance)
         if not np.isfinite(judged.log_evidence):
             break
         settled = _is_settled(hyper, judged)
-        hyper = judged.next
+        hyper = judged.next._replace(beta=np.minimum(judged.next.beta, most_beta))
         if settled:
             break
     precision = CholeskyPrecision(cholesky_factor(picture, hyper, groups))
-    return Judgement(judged.log_evidence, judged.gamma, hyper, precision)
+    return Judgement(judged.log_evidence, judged.gamma, hyper, precision, stiffness)
 
 
 def _is_settled(hyper: Hyperparameters, judged: Evidence) -> bool:

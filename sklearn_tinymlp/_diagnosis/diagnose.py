@@ -16,6 +16,7 @@ from .ending import (
 from .examination import MOST_VALUES, Examination
 from .finding import INFO, Diagnosis, format_r2
 from .rates import learning_rate_too_large, learning_rate_too_small
+from .residual_tails import long_tails
 from .scales import unscaled_features, unscaled_target
 from .trained_network import TrainedNetwork
 from .units import dead_units, identical_units, saturated_units
@@ -35,6 +36,7 @@ CAUSES = (
     Cause("max_iter", max_iter),
     Cause("no_better_than_mean", no_better_than_mean),
     Cause("restarts_disagree", restarts_disagree),
+    Cause("long_tails", long_tails),
     Cause("more_weights_than_data", more_weights_than_data),
     Cause("copied_rows", copied_rows),
     Cause("local_minimum", local_minimum, last_resort=True),

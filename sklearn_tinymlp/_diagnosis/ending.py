@@ -72,6 +72,11 @@ def max_iter(exam):
     )
 
 
+def constant_name(loss) -> str:
+    """Name the prediction that learns nothing."""
+    return "the mean of y" if loss.least_squares else "the best constant"
+
+
 def no_better_than_mean(exam):
     """Find that a constant would predict as well."""
     network = exam.network
@@ -86,7 +91,7 @@ def no_better_than_mean(exam):
         remedy = {"solver": "lm"}
     elif not network.solver.least_squares:
         remedy = {"solver": "lbfgs", "standardize": True}
-    constant = "the mean of y" if network.loss.least_squares else "the best constant"
+    constant = constant_name(network.loss)
     yield make_finding(
         network,
         "no_better_than_mean",

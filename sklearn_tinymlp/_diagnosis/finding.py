@@ -116,8 +116,9 @@ def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
         remedy = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
         return Finding(code, severity, sentence, parameters, remedy)
     known = {name: value for name, value in parameters.items() if name in network.params}
-    if known.get("solver") == "lm":
-        known.pop("solver")
+    for name, ours in (("solver", "lm"), ("loss", "student_t")):  # not scikit-learn's
+        if known.get(name) == ours:
+            known.pop(name)
     parts = [f"{name}={value!r}" for name, value in known.items()]
     other = {name: value for name, value in parameters.items() if name not in known}
     if other.pop("standardize", False) and code == "unscaled_target":

@@ -132,6 +132,11 @@ class Samples:
         return cls(kernel_rows(X), read_only(y), read_only(weight), weight_sum)
 
     @property
+    def weight_or_none(self) -> np.ndarray | None:
+        """The weights; None where every sample counts 1."""
+        return self.weight if self.weight.size else None
+
+    @property
     def n_samples(self) -> int:
         """Number of rows."""
         return len(self.y)
@@ -220,6 +225,33 @@ class Objective:
         y = read_only(self.training.y * factors)
         return replace(self, training=replace(self.training, y=y)), scale
 
+    def with_loss(self, loss: Loss) -> "Objective":
+        """Give the objective with the same loss of other constants."""
+        if loss is self.loss:
+            return self
+        parameters = np.array(loss.parameters, dtype=np.float64)
+        return replace(self, network=self.network._replace(loss_parameters=parameters), loss=loss)
+
+    def adapted(self, predictions, narrowing=1.0) -> "Objective":
+        """Give the objective whose loss has its scales from the residuals of these predictions."""
+        if self.loss.adapted is None:
+            return self
+        y = self.training.y.astype(np.float64, copy=False)
+        f = np.broadcast_to(predictions, y.shape)
+        if not np.isfinite(f).all():  # of a fit that has diverged
+            return self
+        return self.with_loss(self.loss.adapted(y, f, self.training.weight_or_none, narrowing))
+
+    def at_constant(self) -> "Objective":
+        """Adapt the loss to the residuals of the best constant, before there is a network."""
+        if self.loss.adapted is None:
+            return self
+        y = self.training.y.astype(np.float64, copy=False)
+        middle = self.loss.best_constant(y, self.training.weight_or_none)
+        # Whose own scale may be far from that of y: so twice.
+        objective = self.adapted(middle)
+        return objective.adapted(objective.loss.best_constant(y, self.training.weight_or_none))
+
     def predict(self, theta) -> np.ndarray:
         """Compute the outputs of the rows trained on, shape (n_samples, n_outputs)."""
         samples = self.training
@@ -250,7 +282,7 @@ class Objective:
         return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
 
     def validation_scores(self, theta) -> tuple[float, float]:
-        """Loss without penalty, and R² (as `r2_score`), on the validation set.
+        """Loss without penalty, and R² (as `r2_score`) or D², on the validation set.
 
         Both are NaN when a prediction is not finite, as in scikit-learn's early stopping.
         """
@@ -260,7 +292,12 @@ class Objective:
             return np.nan, np.nan
         weight = samples.weight if samples.weight.size else None
         loss = self.loss.mean(samples.y, predictions, weight)
-        return float(loss), r2_score(samples.y, predictions, sample_weight=weight)
+        score = self.loss.score if self.loss.own_score else _r2
+        return float(loss), score(samples.y, predictions, weight)
+
+
+def _r2(y, predictions, sample_weight) -> float:
+    return r2_score(y, predictions, sample_weight=sample_weight)
 
 
 def slices(n_samples, n_parameters):

@@ -17,14 +17,16 @@ def learned_nothing(plan: Plan, data: Data, solution: Solution) -> bool:
     Levenberg-Marquardt is believed: the evidence may find that the data are noise.
     """
     loss = plan.settings.loss
-    if plan.solver.least_squares or not loss.least_squares:
+    if solution.constants is not None:
+        loss = loss.remade(solution.constants)
+    if plan.solver.least_squares or not (loss.least_squares or loss.own_score):
         return False
     if solution.reason is StopReason.LOSS_TOL:
         return False
     y = data.y.astype(np.float64, copy=False)
     constant = np.broadcast_to(loss.best_constant(y, data.sample_weight), y.shape)
     of_constant = float(loss.mean(y, constant, data.sample_weight))
-    rounding = 1e-12 * np.abs(y).max() ** 2
+    rounding = 1e-12 * np.abs(y).max() ** loss.degree
     return bool(solution.loss > NO_BETTER * of_constant > rounding)
 
 

@@ -30,14 +30,17 @@ def describe(
     solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
     by_evidence = fitted["log_evidence_"] is not None
     loss_unit = 1.0
+    loss = LOSSES[fitted["_loss"]]
+    # A file of an earlier release has no constants, nor a loss that would have some.
+    loss = loss.remade(fitted.get("_loss_constants", loss.parameters))
     if solver.least_squares and scaling is not None:
         with np.errstate(over="ignore"):  # y of 1e200
-            loss_unit = float(np.mean(scaling.y_scale**2))
+            loss_unit = float(np.mean(scaling.y_scale**loss.degree))
     return TrainedNetwork(
         architecture_of(fitted),
         theta,
         fitted["_layer_activations"],
-        LOSSES[fitted["_loss"]],
+        loss,
         (data.X, data.y, data.sample_weight),
         params=params,
         solver=solver,

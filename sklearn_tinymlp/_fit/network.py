@@ -17,8 +17,8 @@ def raw_weights(plan: Plan, theta) -> np.ndarray:
         return theta.astype(plan.dtype, copy=False)
 
 
-def predicting_attributes(plan: Plan, columns, weights) -> dict[str, Any]:
-    """Give the attributes that `predict` reads."""
+def predicting_attributes(plan: Plan, columns, weights, constants=None) -> dict[str, Any]:
+    """Give the attributes that `predict` reads; `constants` of the loss are those of training."""
     architecture = plan.full_architecture
     coefs, intercepts = architecture.unpack(weights)
     return {
@@ -29,6 +29,7 @@ def predicting_attributes(plan: Plan, columns, weights) -> dict[str, Any]:
         "n_outputs_": architecture.units[-1],
         "_layer_activations": plan.settings.activations,
         "_loss": plan.settings.loss.name,
+        "_loss_constants": plan.settings.loss.parameters if constants is None else constants,
         "_scaling": plan.scaling,
         "_posterior": None,
     }

@@ -131,7 +131,7 @@ class Outcome:
         plan, solution, record = self.plan, self.solution, self.record
         settings, reason = plan.settings, solution.reason
         return {
-            **predicting_attributes(plan, self.columns, self.weights[0]),
+            **predicting_attributes(plan, self.columns, self.weights[0], self.solution.constants),
             "loss_": solution.loss,
             "n_iter_": solution.n_iter,
             "n_layers_": len(plan.architecture.units),
@@ -194,7 +194,7 @@ class Outcome:
             nothing = "noise_std_", "n_effective_parameters_", "log_evidence_"
             return {"alpha_": plan.alpha, "alpha_groups_": None, **dict.fromkeys(nothing)}
         state, scaling = solution.state, scaling_or_identity(plan)
-        noise = scaling.y_scale / np.sqrt(state.hyper.beta)
+        noise = scaling.y_scale * state.noise_std
         # The evidence is that of standardised y, a density: the scale comes in once a sample.
         in_units_of_y = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {

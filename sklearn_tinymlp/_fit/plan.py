@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._activations.lookup import inverted
 from .._bayes.groups import GROUPINGS
-from .._bayes.sampled import is_dense
+from .._bayes.sampled import MOST_PARAMETERS, is_dense
 from .._engine import kernels
 from .._engine.architecture import Architecture
 from .._engine.objective import Objective, kernel_network
@@ -62,6 +63,7 @@ class Plan:
     inputs: np.ndarray | None = None  # those in use; None for all
     known_start: FurtherStart | None = None  # where scouts have found one
     can_sample: bool = False  # rows, for the curvature
+    first_intercepts: np.ndarray | None = None  # of the output layer; None: as they are drawn
 
     @classmethod
     def of(cls, settings: Settings, data: Data, earlier: Earlier | None) -> "Plan":
@@ -76,17 +78,19 @@ class Plan:
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
         solver = choose_solver(settings, data, architecture.n_parameters)
+        scaling = choose_scaling(settings, data, earlier)
         return cls(
             settings,
             architecture,
             solver,
-            choose_scaling(settings, data, earlier),
+            scaling,
             data.X.dtype,
             data.X.shape[1],
             _rows_to_train_on(settings, solver, data),
             earlier,
             earlier.grouping if earlier is not None else settings.grouping or "one",
             can_sample=can_sample(settings, data),
+            first_intercepts=first_intercepts(settings, data, scaling),
         )
 
     @property
@@ -99,6 +103,8 @@ class Plan:
         """What tells the strength of the penalty, where it is not given: a question of cost."""
         n_parameters, n_outputs = self.architecture.n_parameters, self.architecture.units[-1]
         work = iteration_work(n_parameters, self.n_training * n_outputs)
+        if not self.settings.loss.least_squares:
+            return PenaltyFrom.SAMPLED_ROWS
         if not self.can_sample or work <= WORK_OF_ALL_ROWS:
             return PenaltyFrom.ALL_ROWS
         if is_dense(n_parameters, n_outputs):
@@ -161,6 +167,7 @@ class Plan:
         needs_gradients = (
             not self.solver.least_squares or self.penalty_from is not PenaltyFrom.ALL_ROWS
         )
+        # Of a loss of which residuals tell the constants the objective's are put in later.
         loss = settings.loss if needs_gradients else None
         return Objective(
             kernel_network(self.architecture, settings.activations, dtype.name, loss),
@@ -219,16 +226,23 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
                 f"solver={asked.name!r} minimises squared residuals and needs sample_weight >= 0, "
                 f"got a least value of {weight.min()}. Use solver='lbfgs' with it."
             )
-        if not loss.least_squares:
+        if not loss.least_squares and loss.expected_curvature is None:
             raise ValueError(
                 f"solver={asked.name!r} minimises squared residuals and cannot take "
                 f"loss={loss.name!r}. Use solver='lbfgs' with it."
+            )
+        if not loss.least_squares and not can_reweight(settings, data, n_parameters):
+            raise ValueError(
+                f"solver={asked.name!r} takes loss={loss.name!r} with alpha='auto', one output and "
+                f"at most {MOST_PARAMETERS} parameters, got alpha={settings.params['alpha']!r}, "
+                f"{data.y.shape[1]} and {n_parameters}. Use solver='lbfgs' with it."
             )
     if asked is not None:
         return asked
     sampled, n_outputs = can_sample(settings, data), data.y.shape[1]
     suited = suits_lm(n_parameters, data.X, n_outputs, sampled)
-    if loss.least_squares and not negative and suited:
+    can_reweight_it = loss.least_squares or can_reweight(settings, data, n_parameters)
+    if can_reweight_it and not negative and suited:
         return SOLVERS["lm"]
     return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
 
@@ -237,6 +251,31 @@ def can_sample(settings: Settings, data: Data) -> bool:
     """Whether the curvature can be that of a sample: by the evidence, outputs can be scaled."""
     one_noise = data.y.shape[1] == 1 or settings.activations[-1] == "identity"
     return settings.alpha is None and one_noise
+
+
+def can_reweight(settings: Settings, data: Data, n_parameters) -> bool:
+    """Whether the evidence can find the penalty of a loss that is not the squared error."""
+    one_output = data.y.shape[1] == 1
+    counted = settings.alpha is None and settings.loss.expected_curvature is not None
+    return counted and one_output and is_dense(n_parameters, 1)
+
+
+def first_intercepts(settings: Settings, data: Data, scaling) -> np.ndarray | None:
+    """Give the output's intercepts, of which the best constant is the prediction.
+
+    None for the losses of MLPRegressor, which draws them, and where the output activation does not
+    take the value.
+    """
+    loss = settings.loss
+    if not (loss.own_score and settings.bias):
+        return None
+    y = data.y.astype(np.float64, copy=False)
+    with np.errstate(all="ignore"):
+        constant = np.reshape(loss.best_constant(y, data.sample_weight), (1, -1))
+        if scaling is not None:
+            constant = scaling.transform_y(constant)
+    inverse = [inverted(settings.activations[-1], value) for value in constant.ravel()]
+    return np.array(inverse) if np.isfinite(inverse).all() else None
 
 
 def suits_lm(n_parameters, X, n_outputs, sampled) -> bool:

@@ -12,6 +12,7 @@ from .._bayes.posterior import Posterior
 from .._bayes.sampled import precision_at, sample_size
 from .._engine import kernels
 from .._engine.objective import Objective, Samples, kernel_network
+from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
@@ -73,6 +74,8 @@ def posterior_of(
         return None
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:
         return None
+    if not has_band(plan.settings.loss):
+        return None
     interruption = Interruption()  # not by a Ctrl-C that has ended the training
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
@@ -84,9 +87,17 @@ def posterior_of(
     return posterior
 
 
+def has_band(loss: Loss) -> bool:
+    """Whether predictions are the middle of targets with noise of one width."""
+    return loss.least_squares or loss.location
+
+
 def _follows_single_rows(solution: Solution, data: Data) -> bool:
     """Whether the network has hardly more rows than parameters that they determine."""
     n_residuals = solution.state.n_samples * data.y.shape[1]
+    # Which widens for the error of each row, outliers too.
+    if solution.state.noise is not None:
+        return False
     enough = LEFT_OUT * len(data.y) >= LEAST_LEFT_OUT
     return enough and float(solution.state.gamma.sum()) > MOST_DETERMINED * n_residuals
 
@@ -115,6 +126,8 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     """`between` is called with each block of rows."""
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
     posterior = _posterior(plan, data, solution, between)
+    if solution.state.noise is not None:
+        return posterior  # the noise is as wide as the residuals are already
     sample, others = _divided(plan, data, solution)
     if plan.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
         return posterior.matched(network, others.X[:MATCHED_ROWS].astype(np.float64, copy=False))
@@ -144,7 +157,7 @@ def _posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior
     return Posterior(
         theta,
         precision,
-        scaling.y_scale / np.sqrt(state.hyper.beta),
+        scaling.y_scale * state.noise_std,
         scaling.y_scale,
         inputs=plan.inputs,
         extrapolation=extrapolation,
@@ -158,7 +171,7 @@ def _outputs(network, theta, X) -> np.ndarray:
 
 def why_none(fitted) -> str:
     """Say of a fitted estimator why it has no distribution of the weights, and what to do."""
-    if not LOSSES[fitted._loss].least_squares:
+    if not has_band(LOSSES[fitted._loss]):
         return f"it is that of squared errors. This network was fitted with loss={fitted._loss!r}."
     if not SOLVERS[fitted.solver_].least_squares:
         return (

@@ -25,6 +25,7 @@ BELOW_ONE = Interval(Real, 0, 1, closed="left")
 # In scikit-learn's language what each parameter of `TinyMLPRegressor` may be.
 CONSTRAINTS = {
     "loss": [StrOptions(LOSSES.keys())],
+    "quantile": [Interval(Real, 0, 1, closed="neither")],
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
     "activation": [StrOptions(HIDDEN_ACTIVATIONS.keys()), Activation, list, tuple],
     "bias": ["boolean"],
@@ -116,6 +117,7 @@ class Settings:
             When layer sizes or activations are none, or parameters contradict each other.
         """
         loss = LOSSES[params["loss"]]
+        loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
         activations = activations_of(params, len(hidden), loss)
         _refuse_contradictions(params)

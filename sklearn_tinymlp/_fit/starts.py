@@ -87,6 +87,8 @@ def _drawn(plan: Plan, random_state) -> np.ndarray:
     hidden = settings.activations[:-1] or (unused,)
     init = settings.params["init"]
     coefs, intercepts = initial_parameters(plan.architecture, init, hidden, random_state)
+    if plan.first_intercepts is not None:
+        intercepts[-1] = plan.first_intercepts
     return plan.architecture.pack(coefs, intercepts, np.float64)
 
 

@@ -66,7 +66,8 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state
     theta = theta.astype(plan.dtype).astype(plan.working_dtype)
     monitor = _monitor(plan, objective, theta, interruption, watcher)
     options = plan.options(random_state)
-    if plan.by_evidence and not sparse.issparse(data.X):
+    # What a start explains, and whether a fit is doubted, is said of squared errors.
+    if plan.by_evidence and plan.settings.loss.least_squares and not sparse.issparse(data.X):
         draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
         second = partial(
             random_features,

@@ -10,6 +10,7 @@ from .._activations.derivative_check import check_derivative
 from .._activations.lookup import value_and_slope
 from .._activations.users_own import Activation
 from .._diagnosis import diagnose, examination, feasibility
+from .._diagnosis.ending import constant_name
 from .._solvers.monitor import StopReason
 from .advice import learned_nothing
 from .data import Data
@@ -105,7 +106,8 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str |
                 "Try n_init=10, or more units."
             )
         elif not by_validation and learned_nothing(plan, trained_on, solution):
-            message = f"{reason.sentence} But the predictions are no better than the mean of y."
+            constant = constant_name(plan.settings.loss)
+            message = f"{reason.sentence} But the predictions are no better than {constant}."
     if message is None:
         return None
     lines = [" ".join(message.split())]

@@ -56,6 +56,12 @@ class State(NamedTuple):
     n_samples: float
     explained: float = np.nan  # share of the variance, where the fit was doubted
     reference: float = np.nan  # what a cheap fit explains of rows left out
+    noise: np.ndarray | None = None  # (n_outputs,) its standard deviation; None: beta tells it
+
+    @property
+    def noise_std(self) -> np.ndarray:
+        """Standard deviation of the noise of each output, in the units of training."""
+        return 1.0 / np.sqrt(self.hyper.beta) if self.noise is None else self.noise
 
 
 def first_hyperparameters(groups, n_outputs, variance) -> Hyperparameters:

@@ -103,6 +103,7 @@ class Solution(NamedTuple):
     score: float = -np.inf  # best validation score, with early stopping
     log_evidence: float = -np.inf  # on the data trained on
     state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
+    constants: tuple | None = None  # of the loss, where the solver has found them
 
 
 class Watcher(Protocol):

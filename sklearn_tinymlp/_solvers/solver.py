@@ -69,6 +69,9 @@ class Solver:
     has_schedule : bool, default=False
         Whether the learning rate may follow a schedule.
 
+    takes_kinks : bool, default=False
+        Whether it trains a loss whose slope jumps as it is, and not smoothed.
+
     Raises
     ------
     TypeError
@@ -82,6 +85,7 @@ class Solver:
     least_squares: bool = False
     holds_out: bool = True
     has_schedule: bool = False
+    takes_kinks: bool = False
 
     def __post_init__(self):
         """Refuse a solver that cannot solve."""

@@ -9,10 +9,13 @@ from .._engine import kernels
 from .._engine.objective import Objective, rows_per_call, work_arrays
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Solution, StopReason, next_budget
+from .rounds import in_rounds
 from .solver import Options, Solver
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
+
+SETTLED = 0.01  # the scale of a loss: the batches alone change it by as much
 
 LEAST_RATE = 1e-6  # where scikit-learn's adaptive schedule ends
 
@@ -252,19 +255,31 @@ def _run(solver):
             state = earlier.resumed(rates)
         else:
             state = earlier.restarted(solver, rates, theta)
-        return solve(
-            objective,
-            theta,
-            monitor,
-            state=state,
-            random_state=options.random_state,
-            batch_size=options.batch_size,
-            shuffle=options.shuffle,
-            single_epoch=options.single_epoch,
-        )
+
+        def one_round(objective, theta, before):
+            if before is not None:  # what counted as no improvement had another scale
+                state.progress["no_improvement"] = monitor.no_improvement = 0
+                state.progress["best_loss"] = np.inf
+            return solve(
+                objective,
+                theta,
+                monitor,
+                state=state,
+                random_state=options.random_state,
+                batch_size=options.batch_size,
+                shuffle=options.shuffle,
+                single_epoch=options.single_epoch,
+            )
+
+        if options.single_epoch and not objective.loss.kinked:
+            objective = objective.adapted(objective.predict(theta))
+            return one_round(objective, theta, None)._replace(constants=objective.loss.parameters)
+        return in_rounds(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
 
     return run
 
 
-SGD = Solver("sgd", _run("sgd"), stochastic=True, float32=True, has_schedule=True)
-ADAM = Solver("adam", _run("adam"), stochastic=True, float32=True)
+TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
+
+SGD = Solver("sgd", _run("sgd"), has_schedule=True, **TRAITS)
+ADAM = Solver("adam", _run("adam"), **TRAITS)

@@ -1,0 +1,120 @@
+"""The pinball loss: residuals above zero cost one slope, those below another.
+
+With r = y - f it is up r for r > 0 and -down r for r < 0, or
+
+    a |r| + b r,    a = (up + down) / 2,    b = (up - down) / 2.
+
+Its slope jumps at r = 0. For solvers that need a smooth one |r| is replaced within `width` of zero
+by the parabola (r^2 / width + width) / 2 that touches it there from above, as in Hunter and Lange,
+"Quantile regression via an MM algorithm", JCGS 9 (2000). `width` goes to zero where the minimum
+itself is wanted.
+"""
+
+from functools import lru_cache, partial
+
+import numpy as np
+
+from .._machine.compilation import carray
+from .loss import Loss, least_scale, mean_of, quantiles, total_weight
+
+# The parabola is given half as many residuals as lie on the rarer side of the quantile: enough to
+# tell the density of residuals at zero, and few enough that it hardly bends the quantile.
+SHARE, LEAST_ROWS = 0.5, 10
+
+
+def kernel(values, slopes, targets, deltas, losses, parameters, n):
+    """Write a |r| + b r, and by z -(a r / max(|r|, width) + b) f'(z)."""
+    values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
+    deltas, losses = carray(deltas, n), carray(losses, n)
+    up, down, width = parameters[0], parameters[1], parameters[2]
+    a, b = 0.5 * (up + down), 0.5 * (up - down)
+    for k in range(n):
+        r = float(targets[k]) - float(values[k])
+        size = abs(r)
+        steepness = 0.0
+        if size >= width:
+            if size > 0.0:
+                steepness = r / size
+        else:
+            steepness = r / width
+            size = 0.5 * (r * steepness + width)
+        losses[k] = a * size + b * r
+        deltas[k] = -(a * steepness + b) * slopes[k]
+
+
+def value(y, f, *, up, down, width):
+    """Give a |r| + b r."""
+    r = y - f
+    size = np.abs(r)
+    if width > 0.0:
+        size = np.where(size < width, 0.5 * (r * r / width + width), size)
+    return 0.5 * (up + down) * size + 0.5 * (up - down) * r
+
+
+def slope(y, f, *, up, down, width):
+    """Give -(a r / max(|r|, width) + b)."""
+    r = y - f
+    steepness = np.clip(r / width, -1.0, 1.0) if width > 0.0 else np.sign(r)
+    return -(0.5 * (up + down) * steepness + 0.5 * (up - down))
+
+
+def curvature(y, f, *, up, down, width):
+    """Give a / max(|r|, width): that of the parabola above the loss that touches it at r.
+
+    Without a width it is the one that `adapted` gives.
+    """
+    size = np.abs(y - f)
+    if width == 0.0:
+        width = bandwidth(y, f, None, up=up, down=down)
+    return 0.5 * (up + down) / np.maximum(size, width)
+
+
+def bandwidth(y, f, sample_weight, *, up, down) -> float:
+    """Give the width within which as many residuals lie as `SHARE` asks for."""
+    of_so_many = min(0.5, LEAST_ROWS / total_weight(y, sample_weight))
+    share = max(SHARE * min(up, down) / (up + down), of_so_many)
+    widths = quantiles(np.abs(y - f), share, sample_weight)
+    return max(float(widths.mean()), least_scale(y))
+
+
+@lru_cache(maxsize=64)
+def pinball(name, up, down, width=0.0, configured=None, location=False) -> Loss:
+    """Give the loss `name` with these slopes and this width of smoothing."""
+    constants = {"up": up, "down": down, "width": width}
+
+    def adapted(y, f, sample_weight, narrowing):
+        widest = bandwidth(y, f, sample_weight, up=up, down=down)
+        return pinball(name, up, down, narrowing * widest, configured, location)
+
+    def expected_curvature(y, f, sample_weight):
+        # 2 a times the density of residuals at zero.
+        # The width is the size of a residual, which rounding must not leave out.
+        close = np.abs(y - f) <= width * (1.0 + 1e-9)
+        within = np.average(close, axis=0, weights=sample_weight)
+        density = np.maximum(within, 1.0 / total_weight(y, sample_weight)) / width
+        return np.broadcast_to(0.5 * (up + down) * density, y.shape)
+
+    of_values = partial(value, **constants)
+    return Loss(
+        name=name,
+        value=of_values,
+        slope=partial(slope, **constants),
+        curvature=partial(curvature, **constants),
+        kernel=kernel,
+        mean=mean_of(of_values),
+        best_constant=lambda y, weight: quantiles(y, up / (up + down), weight),
+        check_y=check_y,
+        parameters=(up, down, width),
+        degree=1,
+        own_score=True,
+        kinked=True,
+        location=location,
+        expected_curvature=expected_curvature,
+        adapted=adapted,
+        with_parameters=lambda *constants: pinball(name, *constants, configured, location),
+        configured=configured,
+    )
+
+
+def check_y(y, name) -> None:
+    """Take any finite number."""
