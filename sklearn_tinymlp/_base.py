@@ -1,5 +1,6 @@
 """`BaseTinyMLP`: what both estimators tell scikit-learn, notebooks and other threads."""
 
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -72,3 +73,18 @@ class BaseTinyMLP:
         copy = object.__new__(type(self))
         copy.__dict__ = vars(self).copy()
         return copy
+
+
+@contextmanager
+def unchanged_on_error(estimator):
+    """Give an estimator its attributes, and its RandomState its state, back on an error."""
+    before, random_state = vars(estimator).copy(), estimator.random_state
+    own_state = isinstance(random_state, np.random.RandomState)
+    state = random_state.get_state(legacy=False) if own_state else None
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before  # in one step: another thread may be predicting
+        if own_state:
+            random_state.set_state(state)
+        raise

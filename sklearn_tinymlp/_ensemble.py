@@ -14,7 +14,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from ._base import BaseTinyMLP
+from ._base import BaseTinyMLP, unchanged_on_error
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
@@ -28,7 +28,7 @@ from ._race.folds import splits_of
 from ._race.member import checked_members, mean_and_variance
 from ._race.tasks import Task
 from ._race.workers import Workers
-from ._regressor import TinyMLPRegressor, unchanged_on_error
+from ._regressor import TinyMLPRegressor
 
 
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
+from ._bayes.posterior import RowNoise
 from ._diagnosis import diagnose as causes
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
@@ -21,6 +22,7 @@ from ._fit.description import architecture_of, describe
 from ._fit.importances import importances_of
 from ._fit.posterior import why_none
 from ._fit.validation import validate_inputs
+from ._fit.varying_noise import VaryingNoise
 from ._losses.table import LOSSES
 
 
@@ -61,7 +63,7 @@ class FittedNetwork(BaseTinyMLP):
         if not return_std:
             return y
         network, inputs = net._posterior_inputs(X)
-        std = net._posterior.std(network, inputs)
+        std = net._posterior.std(network, inputs, net._noise_at(X))
         raise_caught()
         return y, std.ravel() if std.shape[1] == 1 else std
 
@@ -93,7 +95,8 @@ class FittedNetwork(BaseTinyMLP):
         X = validate_inputs(net, X).astype(np.float64, copy=False)
         network, inputs = net._posterior_inputs(X)
         random_state = check_random_state(random_state)
-        deviations = net._posterior.draw(network, inputs, n_samples, random_state)
+        noise = net._noise_at(X)
+        deviations = net._posterior.draw(network, inputs, n_samples, random_state, noise)
         raise_caught()
         if y.ndim == 1:
             deviations = deviations[:, 0]
@@ -287,6 +290,23 @@ class FittedNetwork(BaseTinyMLP):
             X = np.ascontiguousarray(X[:, inputs])
             architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
         return kernel_network(architecture, self._layer_activations, "float64"), X
+
+    def _noise_at(self, X, weight=None) -> RowNoise | None:
+        """Give the noise of each row and output, where it varies."""
+        if not isinstance(self.noise_std_, VaryingNoise):
+            return None
+        return RowNoise.of(self.noise_std_.of_rows(X), weight)
+
+    def _squares_left_out(self, X, y, weight) -> np.ndarray:
+        """Give r^2 / (1 - h) of training rows, an estimate of their noise's variance.
+
+        y is of the shape (n_samples, n_outputs). Of a row left out the residual is r / (1 - h).
+        """
+        network, inputs = self._posterior_inputs(X)
+        y = y.astype(np.float64) if self._scaling is None else self._scaling.transform_y(y)
+        noise = self._noise_at(X, weight)
+        z = self._posterior.left_out(network, inputs, y, raise_caught, noise)
+        return (z * (self._posterior.noise_std if noise is None else noise.std)) ** 2
 
     def _half_width(self, coverage):
         return self._posterior.half_width(coverage)

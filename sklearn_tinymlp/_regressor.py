@@ -1,92 +1,31 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
-from contextlib import contextmanager
+import warnings
 from functools import cache
-from threading import Lock
-from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.metaestimators import available_if
 
+from ._base import unchanged_on_error
 from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
 from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
 from ._fit.importances import SeenRows
+from ._fit.membership import Membership
 from ._fit.outcome import Outcome
 from ._fit.plan import Plan
-from ._fit.scouts import Report, on_inputs, report_for, revised
+from ._fit.scouts import on_inputs, report_for, revised
 from ._fit.settings import CONSTRAINTS, Settings, validate
 from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
 from ._fit.train import train
+from ._fit.validation import validate_training_data
+from ._fit.varying_noise import UNITS_OF_VARIANCE, Rounds, fitted_noise
 from ._fit.warn import check_before_training, warn
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
-
-
-class SharedData:
-    """Data in the units of training, and the same on some of the inputs, made once for all threads.
-
-    Members differ in shape and start: how data are scaled depends on neither, and the inputs that
-    matter hardly ever do.
-    """
-
-    def __init__(self, data: Data, dtype):
-        self.data, self.dtype, self._lock = data, dtype, Lock()
-        self._inputs, self._on_inputs = (), None
-
-    def on_inputs(self, inputs) -> Data:
-        """Leave all other inputs out."""
-        with self._lock:
-            if not np.array_equal(self._inputs, inputs):
-                self._on_inputs = on_inputs(self.data, inputs).in_dtype(self.dtype)
-                self._inputs = inputs
-            return self._on_inputs
-
-
-class Membership(NamedTuple):
-    """What a member of an ensemble is given by it, and need not find out for itself."""
-
-    report: Report | None  # of scouts, on rows as good as its own
-    interruption: Interruption  # of the ensemble: ends the member, too
-    dtypes: tuple[np.dtype, np.dtype]  # of the data in the units of training, and trained on
-    shared: SharedData | None  # where members share memory
-
-    @classmethod
-    def of(cls, plan: Plan, scaled: Data, report, interruption, share) -> "Membership":
-        """Share scaled data, if that is asked for, in the dtype that takes least memory in all."""
-        few = report is not None and 2 * len(report.alive) <= plan.n_inputs
-        dtypes = (scaled.X.dtype if few else plan.working_dtype, plan.working_dtype)
-        shared = SharedData(scaled.in_dtype(dtypes[0]), dtypes[1]) if share else None
-        return cls(report, interruption, dtypes, shared)
-
-    def scale(self, plan: Plan, data: Data) -> Data:
-        """Give the data in the units of training."""
-        if self.shared is not None:
-            return self.shared.data
-        return data.scaled(plan.scaling).in_dtype(self.dtypes[0])
-
-    def on_inputs(self, scaled: Data, inputs) -> Data:
-        """Leave all other inputs out of scaled data."""
-        if self.shared is not None:
-            return self.shared.on_inputs(inputs)
-        return on_inputs(scaled, inputs).in_dtype(self.dtypes[1])
-
-
-@contextmanager
-def unchanged_on_error(estimator):
-    """Give an estimator its attributes, and its RandomState its state, back on an error."""
-    before, random_state = vars(estimator).copy(), estimator.random_state
-    own_state = isinstance(random_state, np.random.RandomState)
-    state = random_state.get_state(legacy=False) if own_state else None
-    try:
-        yield
-    except BaseException:
-        estimator.__dict__ = before  # in one step: another thread may be predicting
-        if own_state:
-            random_state.set_state(state)
-        raise
 
 
 class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -102,7 +41,8 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     loss : str, default='squared_error'
         What is minimised, as mean over the samples (docs: Losses). r is the residual y - f.
 
-        - 'squared_error', 'absolute_error': r^2 / 2, abs(r)
+        - 'squared_error': r^2 / 2
+        - 'absolute_error': abs(r)
         - 'huber': r^2 / 2 up to 1.35 scales, straight beyond; HuberRegressor's scale (Huber 1981)
         - 'student_t': negative log density of Student's t, 4 degrees of freedom (Lange et al. 1989)
         - 'quantile': `quantile` times r for r > 0, else (`quantile` - 1) r
@@ -153,6 +93,12 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         that tell nothing are then left out. 'one', 'layer' (one for the coefs of each layer) and
         'input' ask for a grouping of the weights; the output layer's intercepts always have a
         penalty of their own.
+
+    noise : {'constant', 'varying'}, default='constant'
+        Whether all targets have noise of one width, or of a width that depends on X. With
+        'varying' a second network is fitted to the variance of the residuals, and the first one
+        again with rows weighed by it: `noise_std_` is then a function of X, and bands are wide
+        where the noise is large. It takes three times as long, and needs the evidence.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -300,9 +246,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     alpha_groups_ : list of str
         What each entry of `alpha_` holds for. None where `alpha_` is a number.
 
-    noise_std_ : float or ndarray of shape (n_outputs,)
+    noise_std_ : float, ndarray of shape (n_outputs,) or callable
         Standard deviation of the noise in the units of y; with robust losses 68% of the residuals
-        lie within. This and the next three are None where the evidence was not asked.
+        lie within. With ``noise='varying'`` it is a function of X that gives it for each row. This
+        and the next three are None where the evidence was not asked.
 
     n_effective_parameters_ : float
         How many parameters the data determine, of `n_parameters_`. This and the next are NaN where
@@ -406,6 +353,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         output_activation="auto",
         solver="auto",
         alpha="auto",
+        noise="constant",
         standardize="auto",
         init="glorot_uniform",
         n_init=1,
@@ -438,6 +386,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         self.output_activation = output_activation
         self.solver = solver
         self.alpha = alpha
+        self.noise = noise
         self.standardize = standardize
         self.init = init
         self.n_init = n_init
@@ -536,7 +485,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
             given = GivenStart(coefs_init, intercepts_init)
-            return self._fit(X, y, sample_weight, validation=validation, given=given)
+            return self._fit_all(X, y, sample_weight, validation=validation, given=given)
 
     def _check_solver(self):
         if not getattr(SOLVERS.get(self.solver), "stochastic", False):
@@ -593,6 +542,42 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         report = report_for(plan, scaled, random_state, Interruption(interruption))
         return Membership.of(plan, scaled, report, interruption, share)
 
+    def _fit_all(self, X, y, sample_weight, **options):
+        """Fit the network, and before it the noise where it varies; see `_fit` for the options."""
+        if self.noise == "constant":
+            return self._fit(X, y, sample_weight, **options)
+        rounds = self._fit_noise(X, y, sample_weight, options)
+        if rounds.interrupted is not None:
+            self.__dict__ = vars(self) | vars(rounds.interrupted)
+            return self
+        return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
+
+    def _fit_noise(self, X, y, sample_weight, options) -> Rounds:
+        """Fit the noise in rounds with networks of their own."""
+        X, y = validate_training_data(self._as_it_is(), X, y, True)
+        columns = y.reshape(len(y), -1)
+
+        def fit_mean(noise):
+            with warnings.catch_warnings():  # the last fit, whose network is kept, warns
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                return clone(self)._fit(X, y, sample_weight, noise=noise, **options)
+
+        def squares_left_out(network, rows, weight):
+            return network._squares_left_out(X[rows], columns[rows], weight)
+
+        def variance_network(random_state):
+            return TinyMLPRegressor("gamma", UNITS_OF_VARIANCE, random_state=random_state)
+
+        return fitted_noise(
+            fit_mean,
+            squares_left_out,
+            variance_network,
+            X,
+            None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64),
+            columns.shape[1],
+            self.random_state,
+        )
+
     def _fit(
         self,
         X,
@@ -603,6 +588,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         given=NO_START,
         incremental=False,
         member_of=None,
+        noise=None,
     ):
         """Go the way of a fit: a few values, each made once and handed down."""
         learner = self._as_it_is()  # learns the columns of X; this estimator changes last
@@ -632,13 +618,22 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             plan = revised(plan, scaled, report, random_state)
         leave_out = on_inputs if member_of is None else member_of.on_inputs
         scaled = leave_out(scaled, plan.inputs)
+        if noise is not None:
+            scaled = scaled.with_noise(noise.of_rows(data.X))
         starts = draw(plan, given, random_state)
         check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
         outcome = Outcome.of(
-            plan, scaled, starts, trained, columns, seen=seen, alone=member_of is None
+            plan,
+            scaled,
+            starts,
+            trained,
+            columns,
+            seen=seen,
+            alone=member_of is None,
+            noise=noise,
         )
         warn(outcome, data, scaled)
         outcome.write_to(self)

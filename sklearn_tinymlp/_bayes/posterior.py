@@ -20,6 +20,7 @@ them: the jackknife of conformal prediction (Barber et al., Annals of Statistics
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,20 @@ JACOBIAN_ROWS = 1024
 LEAST_FREEDOM = 1e-10
 
 
+class RowNoise(NamedTuple):
+    """The noise of each row, where it varies."""
+
+    std: np.ndarray  # (n_samples, n_outputs) in the units of y
+    precision: np.ndarray  # (n_samples,) what a row counts in training, 1 on average
+
+    @classmethod
+    def of(cls, std, weight) -> "RowNoise":
+        """Let a row count as the inverse of its variance: of the mean of those of its outputs."""
+        variance = std**2 / np.average(std**2, axis=0, weights=weight)
+        precision = 1.0 / variance.mean(axis=1)
+        return cls(std, precision / np.average(precision, weights=weight))
+
+
 @dataclass(frozen=True)
 class Posterior:
     """A normal distribution over the weights, and the noise, in the units of y."""
@@ -49,52 +64,68 @@ class Posterior:
     extrapolation: Extrapolation | None = None  # None for sparse inputs
     tails: Tails | None = None  # None where no row was left out
 
-    def calibrated(self, network, X, y, sample_weight, between) -> "Posterior":
+    def calibrated(self, network, X, y, sample_weight, between, noise=None) -> "Posterior":
         """Widen the standard deviations to what leaving out each row of the training data shows.
 
         `y` is standardised as theta is. A weight counts how often the row is there. `between` is
         called with each block of rows.
         """
-        z = np.empty(y.shape)
-        beta = (self.y_scale / self.noise_std) ** 2
-        for rows, predictions, jacobian in self._jacobians(network, X):
-            variance = np.column_stack([self._variance(part) for part in jacobian])
-            freedom = np.maximum(1.0 - beta * variance, LEAST_FREEDOM)
-            between()
-            z[rows] = np.abs(y[rows] - predictions.T) * np.sqrt(beta / freedom)
-        tails = Tails.of(z, sample_weight)
+        tails = Tails.of(self.left_out(network, X, y, between, noise), sample_weight)
         return replace(self, widening=np.maximum(1.0, tails.scale()), tails=tails)
 
-    def widening_for(self, network, X, y, sample_weight) -> np.ndarray:
+    def left_out(self, network, X, y, between, noise=None) -> np.ndarray:
+        """Give |z| of each row left out of the training data, (n_samples, n_outputs)."""
+        z = np.empty(y.shape)
+        beta = (self.y_scale / self.noise_std) ** 2
+        root = np.broadcast_to(self.y_scale / self._noise_std(noise), y.shape)
+        for rows, predictions, jacobian in self._jacobians(network, X):
+            leverage = beta * np.column_stack([self._variance(part) for part in jacobian])
+            if noise is not None:
+                leverage *= noise.precision[rows, None]
+            freedom = np.maximum(1.0 - leverage, LEAST_FREEDOM)
+            between()
+            z[rows] = np.abs(y[rows] - predictions.T) * root[rows] / np.sqrt(freedom)
+        return z
+
+    def widening_for(self, network, X, y, sample_weight, noise=None) -> np.ndarray:
         """Give the factor at which the bands hold their share of rows not trained on, (n_outputs,).
 
         `y` is standardised as theta is.
         """
         zeros = np.zeros(y.shape)
         objective = Objective(network, Samples.of(X, zeros), 0.0)
-        z = np.abs(y - objective.predict(self.theta)) * self.y_scale / self.std(network, X)
+        z = np.abs(y - objective.predict(self.theta)) * self.y_scale
+        z /= self.std(network, X, noise)
         return Tails.of(z, sample_weight).scale()
 
     def at_least_as_wide(self, widening) -> "Posterior":
         """Widen where the widening is less."""
         return replace(self, widening=np.maximum(self.widening, widening))
 
-    def matched(self, network, X) -> "Posterior":
+    def matched(self, network, X, noise=None) -> "Posterior":
         """Narrow the standard deviations until their mean square is that of the noise alone.
 
         Where `noise_std` is the error of rows left out, what the weights do not know is in it
         already. X holds rows like those.
         """
-        mean_square = np.mean(self.std(network, X) ** 2, axis=0)
-        return replace(self, widening=self.noise_std / np.sqrt(mean_square))
+        mean_square = np.mean(self.std(network, X, noise) ** 2, axis=0)
+        of_noise = np.mean(np.atleast_2d(self._noise_std(noise)) ** 2, axis=0)
+        return replace(self, widening=np.sqrt(of_noise / mean_square))
 
-    def std(self, network, X) -> np.ndarray:
-        """Compute the standard deviation of y at X, shape (n_samples, n_outputs); O(P^2) a row."""
+    def _noise_std(self, noise: RowNoise | None) -> np.ndarray:
+        """Give the noise of each row and output, (n_samples, n_outputs), or of each output."""
+        return self.noise_std if noise is None else noise.std
+
+    def std(self, network, X, noise=None) -> np.ndarray:
+        """Compute the standard deviation of y at X, shape (n_samples, n_outputs); O(P^2) a row.
+
+        `noise` is that of the rows, where they differ.
+        """
         std = np.empty((X.shape[0], len(self.noise_std)))
+        relative = np.broadcast_to(self._noise_std(noise) / self.y_scale, std.shape)
         for rows, _, jacobian in self._jacobians(network, X):
             for k, part in enumerate(jacobian):
-                noise = self.noise_std[k] / self.y_scale[k]
-                variance = self._variance(part) + noise**2
+                variance = self._variance(part) + relative[rows, k] ** 2
                 if self.extrapolation is not None:
                     variance += self.extrapolation.variance(X[rows])[:, k]
                 std[rows, k] = self.y_scale[k] * np.sqrt(variance)
@@ -122,12 +153,12 @@ class Posterior:
             return normal_half_width(coverage)
         return self.tails.half_width(coverage)
 
-    def draw(self, network, X, n_draws, random_state) -> np.ndarray:
+    def draw(self, network, X, n_draws, random_state, noise=None) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         normal = random_state.standard_normal((self.theta.size, n_draws))
         weights = self.precision.unwhiten(normal)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
-        draws *= self.noise_std[:, None]
+        draws *= self._noise_std(noise)[..., None]
         if self.extrapolation is not None:
             bends = self.extrapolation.draw(X, n_draws, random_state)
             draws += self.y_scale[:, None] * bends

@@ -91,13 +91,18 @@ def outcome_table(estimator) -> str:
         rows["best_validation_score_"] = f"{estimator.best_validation_score_:.4g}"
     if estimator.log_evidence_ is not None:
         rows["n_effective_parameters_"] = f"{estimator.n_effective_parameters_:.4g}"
-        rows["noise_std_"] = ", ".join(f"{std:.4g}" for std in np.ravel(estimator.noise_std_))
+        rows["noise_std_"] = _noise(estimator)
         rows["log_evidence_"] = f"{estimator.log_evidence_:.5g}"
     n_starts = len(estimator.starts_["loss"])
     if n_starts > 1:
         losses = estimator.starts_["loss"]
         rows["starts_"] = f"{n_starts} starts, losses {losses.min():.4g} to {losses.max():.4g}"
     return _table(_row([value], name) for name, value in rows.items())
+
+
+def _noise(estimator) -> str:
+    std = estimator.noise_std_
+    return "varies with X" if callable(std) else ", ".join(f"{s:.4g}" for s in np.ravel(std))
 
 
 def _row(values, name) -> str:
@@ -148,7 +153,7 @@ def trained_ensemble(ensemble, diagram: Diagram) -> str:
     outcome = {
         "members": f"{len(members)}, of {ensemble.n_parameters_} parameters together",
         "out_of_fold_r2_": f"{ensemble.out_of_fold_r2_:.4g}",
-        "noise_std_": ", ".join(f"{std:.4g}" for std in np.ravel(ensemble.noise_std_)),
+        "noise_std_": _noise(ensemble),
     }
     heaviest = members[int(np.argmax(ensemble.weights_))]
     return (

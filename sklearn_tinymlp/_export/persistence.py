@@ -16,6 +16,7 @@ from .._bayes.tails import Tails
 from .._engine import kernels
 from .._fit.importances import importances_of
 from .._fit.scaling import Scaling
+from .._fit.varying_noise import VaryingNoise
 from .._solvers.monitor import Record
 from .._solvers.stochastic import StochasticState
 
@@ -46,6 +47,8 @@ def plain(state: dict) -> dict:
     out["_seen_rows"] = None
     if state["_scaling"] is not None:
         out["_scaling"] = state["_scaling"]._asdict()
+    if isinstance(state["noise_std_"], VaryingNoise):
+        out["noise_std_"] = _parts(state["noise_std_"])
     if state["_posterior"] is not None:
         out["_posterior"] = _plain_posterior(state["_posterior"])
     if state["_stochastic_state"] is not None:
@@ -75,6 +78,8 @@ def restored(state: dict) -> dict:
             out[name] = columns[column]
     if state["_scaling"] is not None:
         out["_scaling"] = Scaling(**state["_scaling"])
+    if isinstance(state["noise_std_"], dict):
+        out["noise_std_"] = VaryingNoise(**state["noise_std_"])
     if state["_posterior"] is not None:
         out["_posterior"] = _restored_posterior(state["_posterior"])
     if state["_stochastic_state"] is not None:
@@ -92,7 +97,10 @@ def plain_ensemble(state: dict) -> dict:
     """Make the tails plain and add the number of the layout; members see to themselves."""
     if "estimators_" not in state:
         return state
-    return {**state, "_tails": _parts(state["_tails"]), "_layout": ENSEMBLE_LAYOUT}
+    out = {**state, "_tails": _parts(state["_tails"]), "_layout": ENSEMBLE_LAYOUT}
+    if isinstance(state["noise_std_"], VaryingNoise):
+        out["noise_std_"] = _parts(state["noise_std_"])
+    return out
 
 
 def restored_ensemble(state: dict) -> dict:
@@ -106,6 +114,8 @@ def restored_ensemble(state: dict) -> dict:
     out = _without_layout(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
     if "_tails" in state:
         out["_tails"] = Tails(**state["_tails"])
+    if isinstance(state.get("noise_std_"), dict):
+        out["noise_std_"] = VaryingNoise(**state["noise_std_"])
     return out
 
 

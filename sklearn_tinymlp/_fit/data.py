@@ -8,6 +8,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
+from .._bayes.posterior import RowNoise
 from .._engine.objective import Samples
 from .._losses.loss import Loss
 from .scaling import Scaling
@@ -33,6 +34,7 @@ class Data:
     y: np.ndarray  # (n_samples, n_outputs)
     sample_weight: np.ndarray | None
     validation: "Data | None" = None
+    noise: RowNoise | None = None  # None where all rows have the same
 
     @classmethod
     def of(cls, estimator, loss: Loss, X, y, sample_weight, *, validation, reset) -> "Data":
@@ -83,10 +85,15 @@ class Data:
         n_rows, total = np.count_nonzero(weight), weight.sum(dtype=np.float64)
         return replace(self, sample_weight=(weight * (n_rows / total)).astype(weight.dtype))
 
+    def with_noise(self, std) -> "Data":
+        """Say how large the noise of each row is, (n_samples, n_outputs) in the units of y."""
+        return replace(self, noise=RowNoise.of(std, self.sample_weight))
+
     def on_rows(self, rows) -> "Data":
         """Give some of the rows, without a validation set."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
-        return Data(self.X[rows], self.y[rows], weight)
+        noise = None if self.noise is None else RowNoise(*(part[rows] for part in self.noise))
+        return Data(self.X[rows], self.y[rows], weight, noise=noise)
 
     def divided(self, size: int, n_others: int, random_state) -> tuple["Data", "Data"]:
         """Draw rows, and give each the weight of those it stands for; give some others, too.
@@ -99,7 +106,8 @@ class Data:
         rows = np.sort(order[:size])
         weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
         times = weight.sum() / max(weight[rows].sum(), np.finfo(float).tiny)
-        sample = Data(self.X[rows], self.y[rows], (weight[rows] * times).astype(self.y.dtype))
+        sample = self.on_rows(rows)
+        sample = replace(sample, sample_weight=(weight[rows] * times).astype(self.y.dtype))
         return sample, self.on_rows(order[size : size + n_others])
 
     def scaled(self, scaling: Scaling | None) -> "Data":
@@ -111,6 +119,7 @@ class Data:
             scaling.transform_y(self.y),
             self.sample_weight,
             None if self.validation is None else self.validation.scaled(scaling),
+            self.noise,
         )
 
     def in_dtype(self, dtype) -> "Data":
@@ -147,9 +156,13 @@ class Data:
         return Data(X, y, weight, Data(X_val, y_val, weight_val))
 
     def samples(self, dtype) -> Samples:
-        """Hand the arrays over to the kernels."""
+        """Hand the arrays over to the kernels; a row counts by its weight over its variance."""
         X, y = self.X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)
-        return Samples.of(X, y, self.sample_weight)
+        weight = self.sample_weight
+        if self.noise is not None:
+            precision = self.noise.precision.astype(dtype)
+            weight = precision if weight is None else weight * precision
+        return Samples.of(X, y, weight)
 
 
 def columns_of(estimator) -> dict:

@@ -19,6 +19,7 @@ from .posterior import posterior_of, scaling_or_identity
 from .restarts import summary
 from .starts import Start
 from .train import Trained, rank
+from .varying_noise import VaryingNoise
 
 # A network is disbelieved where a reference is better by so much of the variance, too, that it
 # matters: 0.99 of data without noise is no collapse.
@@ -42,6 +43,7 @@ class Outcome:
     interrupted: bool
     without_band: bool  # Ctrl-C came while the posterior was computed
     seen: SeenRows  # for `feature_importances_`
+    noise: VaryingNoise | None = None  # None where it is constant
 
     @classmethod
     def of(
@@ -54,6 +56,7 @@ class Outcome:
         *,
         seen: SeenRows,
         alone: bool = True,
+        noise: VaryingNoise | None = None,
     ) -> "Outcome":
         """Keep the best start, fold the scaling in, and compute the posterior.
 
@@ -95,6 +98,7 @@ class Outcome:
             posterior=posterior,
             interrupted=trained.interrupted_by_user,
             without_band=without_band,
+            noise=noise,
             seen=seen,
         )
 
@@ -202,7 +206,7 @@ class Outcome:
             "alpha_groups_": group_names(
                 plan.full_architecture, plan.grouping, self._input_names()
             ),
-            "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
+            "noise_std_": self.noise or (float(noise[0]) if len(noise) == 1 else noise),
             "n_effective_parameters_": float(state.gamma.sum()),
             "log_evidence_": solution.log_evidence - in_units_of_y,
         }

@@ -79,7 +79,7 @@ class Plan:
         architecture = Architecture(units, settings.bias)
         solver = choose_solver(settings, data, architecture.n_parameters)
         scaling = choose_scaling(settings, data, earlier)
-        return cls(
+        plan = cls(
             settings,
             architecture,
             solver,
@@ -92,6 +92,20 @@ class Plan:
             can_sample=can_sample(settings, data),
             first_intercepts=first_intercepts(settings, data, scaling),
         )
+        plan.refuse_noise_that_cannot_vary()
+        return plan
+
+    def refuse_noise_that_cannot_vary(self) -> None:
+        """Raise a ValueError where the noise is to vary, and there are no bands."""
+        settings = self.settings
+        banded = self.by_evidence and settings.loss.least_squares and not settings.early_stopping
+        if settings.params["noise"] == "varying" and not banded:
+            raise ValueError(
+                "noise='varying' needs the evidence of squared errors: solver='lm' (or 'auto'), "
+                "alpha='auto', loss='squared_error' and early_stopping=False. Got the solver "
+                f"{self.solver.name!r}, alpha={settings.params['alpha']!r}, "
+                f"loss={settings.loss.name!r} and early_stopping={settings.early_stopping!r}."
+            )
 
     @property
     def by_evidence(self) -> bool:

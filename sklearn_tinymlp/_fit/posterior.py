@@ -119,7 +119,9 @@ def _widened_by_another_fit(
     of_fewer = _posterior(plan, kept, again, interruption.heed)
     X = rest.X.astype(np.float64, copy=False)
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
-    return posterior.at_least_as_wide(of_fewer.widening_for(network, X, rest.y, rest.sample_weight))
+    return posterior.at_least_as_wide(
+        of_fewer.widening_for(network, X, rest.y, rest.sample_weight, rest.noise)
+    )
 
 
 def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
@@ -130,9 +132,10 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
         return posterior  # the noise is as wide as the residuals are already
     sample, others = _divided(plan, data, solution)
     if plan.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
-        return posterior.matched(network, others.X[:MATCHED_ROWS].astype(np.float64, copy=False))
-    X = sample.X.astype(np.float64, copy=False)
-    return posterior.calibrated(network, X, sample.y, sample.sample_weight, between)
+        some = others.on_rows(slice(MATCHED_ROWS))
+        return posterior.matched(network, some.X.astype(np.float64, copy=False), some.noise)
+    X, weight = sample.X.astype(np.float64, copy=False), sample.sample_weight
+    return posterior.calibrated(network, X, sample.y, weight, between, sample.noise)
 
 
 def _divided(plan: Plan, data: Data, solution: Solution) -> tuple[Data, Data]:

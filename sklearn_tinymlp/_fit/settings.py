@@ -32,6 +32,7 @@ CONSTRAINTS = {
     "output_activation": [StrOptions({"auto"}), StrOptions(OUTPUT_ACTIVATIONS.keys()), Activation],
     "solver": [StrOptions({"auto"}), StrOptions(SOLVERS.keys())],
     "alpha": [StrOptions({"auto", *GROUPINGS}), NOT_NEGATIVE],
+    "noise": [StrOptions({"constant", "varying"})],
     "standardize": [StrOptions({"auto"}), "boolean"],
     "init": [StrOptions(set(INITIALIZERS))],
     "n_init": [AT_LEAST_ONE],

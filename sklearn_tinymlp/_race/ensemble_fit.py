@@ -8,6 +8,7 @@ from sklearn.base import clone
 from .._bayes.tails import Tails
 from .._engine.architecture import Architecture
 from .._fit.settings import layer_sizes
+from .._fit.varying_noise import VaryingNoise
 from .._machine.interruption import Interruption
 from .._regressor import TinyMLPRegressor
 from . import band
@@ -169,13 +170,17 @@ class EnsembleFit:
     def attributes(self, runners, weights, mean, *, members, member_weights, table) -> dict:
         """Give what a fit has learned, by the names of the ensemble's attributes."""
         noise, tails = self.noise(mean), self.tails(runners, weights)
+        noise = float(noise[0]) if len(noise) == 1 else noise
+        varying = [member.noise_std_ for member in members]
+        if all(isinstance(of_member, VaryingNoise) for of_member in varying):
+            noise = VaryingNoise.mixture(varying, member_weights)
         return {
             "estimators_": members,
             "weights_": member_weights,
             "results_": table,
             "band_scale_": tails.scale(),
             "_tails": tails,
-            "noise_std_": float(noise[0]) if len(noise) == 1 else noise,
+            "noise_std_": noise,
             "out_of_fold_predictions_": mean,
             "out_of_fold_r2_": self.r2(mean),
         }

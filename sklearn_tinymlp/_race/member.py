@@ -7,8 +7,9 @@ import numpy as np
 from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
 from .._fit.callbacks import managed
+from .._fit.membership import Membership
 from .._machine.interruption import Interruption
-from .._regressor import Membership, TinyMLPRegressor
+from .._regressor import TinyMLPRegressor
 from .tasks import Task
 
 # Rows predicted at once, so that no copy is made of all rows left out.
@@ -55,7 +56,7 @@ def train(work: Work, X, y, weight, rows: Rows) -> Trained:
     try:
         with task.handed_on_to(network), managed(network):
             task.begin()
-            network._fit(*data, member_of=work.membership)
+            network._fit_all(*data, member_of=work.membership)
         interrupted = network.stop_reason_ == "interrupted"
     except KeyboardInterrupt:
         interrupted = True

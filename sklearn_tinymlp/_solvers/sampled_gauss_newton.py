@@ -147,6 +147,9 @@ def _climb(objective, theta, hyper, monitor, *, groups, tol, random_state, steps
     """Iterate on the rows of one stage until S no longer falls; give the best point and why."""
     n_samples = objective.training.weight_sum
     best, reason, done = None, None, False
+    # Pseudo-values are those of a minimum: before it, their evidence may be anything. Only where a
+    # scale follows the weights may the last be worse than an earlier one.
+    last_is_best = not objective.loss.least_squares and objective.loss.adapted is None
     free, stiffness, without_gain = None, 1.0, 0
     while True:
         residuals = pseudo_values.left_out_residuals(objective, theta, free, stiffness)
@@ -157,7 +160,7 @@ def _climb(objective, theta, hyper, monitor, *, groups, tol, random_state, steps
             objective, theta, judged.precision, judged.next.beta[0], n_determined
         )
         without_gain += 1
-        if best is None or not judged.log_evidence < best.judged.log_evidence:
+        if best is None or last_is_best or not judged.log_evidence < best.judged.log_evidence:
             best, without_gain = Point(theta, judged, objective.loss, free), 0
         if objective.loss.adapted is not None and without_gain > PATIENCE:
             return best, StopReason.EVIDENCE
