@@ -1,11 +1,8 @@
 """`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
 
-import warnings
-from functools import cache
+from functools import cache, partial
 
-import numpy as np
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils.metaestimators import available_if
 
 from ._base import unchanged_on_error
@@ -13,15 +10,14 @@ from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
 from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
 from ._fit.importances import SeenRows
-from ._fit.membership import Membership
+from ._fit.membership import ALONE, Membership
 from ._fit.outcome import Outcome
 from ._fit.plan import Plan
-from ._fit.scouts import on_inputs, report_for, revised
+from ._fit.scouts import report_for, revised
 from ._fit.settings import CONSTRAINTS, Settings, validate
 from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
 from ._fit.train import train
-from ._fit.validation import validate_training_data
-from ._fit.varying_noise import UNITS_OF_VARIANCE, Rounds, fitted_noise
+from ._fit.varying_noise import UNITS_OF_VARIANCE, fitted_noise
 from ._fit.warn import check_before_training, warn
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
@@ -41,8 +37,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     loss : str, default='squared_error'
         What is minimised, as mean over the samples (docs: Losses). r is the residual y - f.
 
-        - 'squared_error': r^2 / 2
-        - 'absolute_error': abs(r)
+        - 'squared_error', 'absolute_error': r^2 / 2, abs(r)
         - 'huber': r^2 / 2 up to 1.35 scales, straight beyond; HuberRegressor's scale (Huber 1981)
         - 'student_t': negative log density of Student's t, 4 degrees of freedom (Lange et al. 1989)
         - 'quantile': `quantile` times r for r > 0, else (`quantile` - 1) r
@@ -95,10 +90,9 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         penalty of their own.
 
     noise : {'constant', 'varying'}, default='constant'
-        Whether all targets have noise of one width, or of a width that depends on X. With
-        'varying' a second network is fitted to the variance of the residuals, and the first one
-        again with rows weighed by it: `noise_std_` is then a function of X, and bands are wide
-        where the noise is large. It takes three times as long, and needs the evidence.
+        Whether the width of the noise depends on X. With 'varying' a second network is fitted to
+        the variance of the residuals, and the first one again with rows weighed by it: `noise_std_`
+        is then a function of X. It takes three times as long, and needs the evidence.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1, and fold the scaling back
@@ -546,37 +540,12 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         """Fit the network, and before it the noise where it varies; see `_fit` for the options."""
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
-        rounds = self._fit_noise(X, y, sample_weight, options)
+        of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
+        rounds = fitted_noise(self, of_variance, X, y, sample_weight, **options)
         if rounds.interrupted is not None:
             self.__dict__ = vars(self) | vars(rounds.interrupted)
             return self
         return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
-
-    def _fit_noise(self, X, y, sample_weight, options) -> Rounds:
-        """Fit the noise in rounds with networks of their own."""
-        X, y = validate_training_data(self._as_it_is(), X, y, True)
-        columns = y.reshape(len(y), -1)
-
-        def fit_mean(noise):
-            with warnings.catch_warnings():  # the last fit, whose network is kept, warns
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                return clone(self)._fit(X, y, sample_weight, noise=noise, **options)
-
-        def squares_left_out(network, rows, weight):
-            return network._squares_left_out(X[rows], columns[rows], weight)
-
-        def variance_network(random_state):
-            return TinyMLPRegressor("gamma", UNITS_OF_VARIANCE, random_state=random_state)
-
-        return fitted_noise(
-            fit_mean,
-            squares_left_out,
-            variance_network,
-            X,
-            None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64),
-            columns.shape[1],
-            self.random_state,
-        )
 
     def _fit(
         self,
@@ -587,7 +556,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         validation=(None, None, None),
         given=NO_START,
         incremental=False,
-        member_of=None,
+        member_of=ALONE,
         noise=None,
     ):
         """Go the way of a fit: a few values, each made once and handed down."""
@@ -609,15 +578,12 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             data = data.with_counts()
         random_state = random_state_of(self.random_state)
         columns = columns_of(learner)
-        scaled = data.scaled(plan.scaling) if member_of is None else member_of.scale(plan, data)
-        interruption = Interruption(member_of.interruption if member_of else None)
+        scaled = member_of.scale(plan, data)
+        interruption = Interruption(member_of.interruption)
         if not given.names:
-            report = member_of.report if member_of else None
-            if member_of is None:
-                report = report_for(plan, scaled, random_state, interruption)
+            report = member_of.report_for(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
-        leave_out = on_inputs if member_of is None else member_of.on_inputs
-        scaled = leave_out(scaled, plan.inputs)
+        scaled = member_of.on_inputs(scaled, plan.inputs)
         if noise is not None:
             scaled = scaled.with_noise(noise.of_rows(data.X))
         starts = draw(plan, given, random_state)
@@ -626,14 +592,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
         outcome = Outcome.of(
-            plan,
-            scaled,
-            starts,
-            trained,
-            columns,
-            seen=seen,
-            alone=member_of is None,
-            noise=noise,
+            plan, scaled, starts, trained, columns, seen=seen, alone=member_of is ALONE, noise=noise
         )
         warn(outcome, data, scaled)
         outcome.write_to(self)

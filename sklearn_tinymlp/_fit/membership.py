@@ -8,7 +8,7 @@ import numpy as np
 from .._machine.interruption import Interruption
 from .data import Data
 from .plan import Plan
-from .scouts import Report, on_inputs
+from .scouts import Report, on_inputs, report_for
 
 
 class SharedData:
@@ -31,6 +31,22 @@ class SharedData:
             return self._on_inputs
 
 
+class Alone:
+    """What a network finds out for itself that is no member of an ensemble."""
+
+    interruption = None
+    report_for = staticmethod(report_for)
+    on_inputs = staticmethod(on_inputs)
+
+    @staticmethod
+    def scale(plan: Plan, data: Data) -> Data:
+        """Give the data in the units of training."""
+        return data.scaled(plan.scaling)
+
+
+ALONE = Alone()
+
+
 class Membership(NamedTuple):
     """What a member of an ensemble is given by it, and need not find out for itself."""
 
@@ -46,6 +62,10 @@ class Membership(NamedTuple):
         dtypes = (scaled.X.dtype if few else plan.working_dtype, plan.working_dtype)
         shared = SharedData(scaled.in_dtype(dtypes[0]), dtypes[1]) if share else None
         return cls(report, interruption, dtypes, shared)
+
+    def report_for(self, plan, scaled, random_state, interruption) -> Report | None:
+        """Give the report of the scouts that the ensemble has sent."""
+        return self.report
 
     def scale(self, plan: Plan, data: Data) -> Data:
         """Give the data in the units of training."""

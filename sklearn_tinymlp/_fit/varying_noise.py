@@ -9,12 +9,17 @@ target probability distribution", ICNN 1994). Its penalty is found by the eviden
 that does not vary is found to be constant.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
+
+from .validation import validate_training_data
 
 # How often the variance is fitted, each time to the residuals of another f. More rounds changed the
 # likelihood of new rows by less than 0.01 nats.
@@ -89,57 +94,47 @@ class Rounds(NamedTuple):
     interrupted: Any = None  # the network that Ctrl-C has left, else None
 
 
-def fitted_noise(
-    fit_mean: Callable,
-    squares_left_out: Callable,
-    variance_network: Callable,
-    X,
-    weight,
-    n_outputs,
-    random_state,
-) -> Rounds:
-    """Go through the rounds.
+def fitted_noise(estimator, variance_network: Callable, X, y, sample_weight, **options) -> Rounds:
+    """Go through the rounds, with copies of the estimator.
 
     Parameters
     ----------
-    fit_mean : callable
-        ``fit_mean(noise)`` gives a network that is fitted with this noise; None for a constant one.
-    squares_left_out : callable
-        ``squares_left_out(network, rows, weight)`` are squared residuals, of rows left out, times
-        1 - h.
+    estimator : TinyMLPRegressor
+        Is not changed, but for the draws from its RandomState.
     variance_network : callable
         ``variance_network(random_state)`` gives an unfitted network.
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-    weight : ndarray of shape (n_samples,) or None
-        How often each row counts.
-    n_outputs : int
-    random_state : int, RandomState instance or None
-        Draws the start weights of the networks, and the rows.
+    X, y, sample_weight : array-like
+        As for `fit`.
+    **options : dict
+        Further arguments of its `_fit`.
     """
-    n_rows, draw = X.shape[0], check_random_state(random_state)
-    rows = np.arange(n_rows)
-    if n_rows > MOST_ROWS:
-        rows = np.sort(draw.permutation(n_rows)[:MOST_ROWS])
-    weight = np.ones(len(rows)) if weight is None else weight[rows]
-    rows, weight = rows[weight > 0.0], weight[weight > 0.0]
-    seeds = draw.randint(np.iinfo(np.int32).max, size=n_outputs)
+    X, y = validate_training_data(estimator._as_it_is(), X, y, True)
+    columns, draw = y.reshape(len(y), -1), check_random_state(estimator.random_state)
+    counts = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    rows = np.flatnonzero(counts > 0.0)
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(draw.permutation(rows)[:MOST_ROWS])
+    weight = counts[rows]
+    seeds = draw.randint(np.iinfo(np.int32).max, size=columns.shape[1])
     noise = None
     for _ in range(ROUNDS):
-        network_of_mean = fit_mean(noise)
-        if network_of_mean.stop_reason_ == "interrupted":
-            return Rounds(noise, network_of_mean)
-        columns = squares_left_out(network_of_mean, rows, weight).T
+        with warnings.catch_warnings():  # the last fit, whose network is kept, warns
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            network = clone(estimator)._fit(X, y, sample_weight, noise=noise, **options)
+        if network.stop_reason_ == "interrupted":
+            return Rounds(noise, network)
+        squares = network._squares_left_out(X[rows], columns[rows], weight)
         networks, factors = [], []
-        for squares, seed in zip(columns, seeds, strict=True):
-            mean = np.average(squares, weights=weight)
+        for column, seed in zip(squares.T, seeds, strict=True):
+            mean = np.average(column, weights=weight)
             mean = mean if mean > 0.0 else 1.0
-            network = variance_network(int(seed))
-            network.fit(X[rows], np.maximum(squares / mean, LEAST_SQUARE), sample_weight=weight)
-            networks.append([network])
-            share = np.average(variance_of(network, X[rows]), weights=weight)
+            of_variance = variance_network(random_state=int(seed))
+            of_variance.fit(X[rows], np.maximum(column / mean, LEAST_SQUARE), sample_weight=weight)
+            if of_variance.stop_reason_ == "interrupted":
+                return Rounds(noise, network)
+            share = np.average(variance_of(of_variance, X[rows]), weights=weight)
+            networks.append([of_variance])
             factors.append(np.array([mean / share]))
-        if any(network.stop_reason_ == "interrupted" for (network,) in networks):
-            return Rounds(noise, network_of_mean)
         noise = VaryingNoise(networks, factors)
     return Rounds(noise)
 

@@ -270,7 +270,7 @@ class EnsembleFit:
         """Give the arguments of `scouted`."""
         network = clone(self.template).set_params(random_state=self.seed)
         data, workers = (self.X, self.y, self.weight), self.workers
-        return network, *data, kept, workers.interruption, workers.share_memory
+        return network, data, kept, workers.interruption, workers.share_memory
 
     def _seed_of(self, candidate: Candidate, number) -> int:
         name = repr((self.seed, tuple(candidate.hidden_layer_sizes), candidate.activation, number))

@@ -121,10 +121,9 @@ def checked_members(estimators, X) -> list[TinyMLPRegressor]:
     return members
 
 
-def scouted(network, X, y, weight, kept, interruption: Interruption, share) -> Membership:
-    """Do once what all members that are trained on these rows would do."""
-    data = (_part(array, kept) for array in (X, y, weight))
-    return network._scouted(*data, interruption, share=share)
+def scouted(network, data, kept, interruption: Interruption, share) -> Membership:
+    """Do once what all members that are trained on these rows of X, y and weights would do."""
+    return network._scouted(*(_part(array, kept) for array in data), interruption, share=share)
 
 
 def _part(array, rows):
