@@ -2,7 +2,7 @@
 
 from functools import cache, partial
 
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
+from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils.metaestimators import available_if
 
 from ._base import unchanged_on_error
@@ -541,7 +541,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
-        rounds = fitted_noise(self, of_variance, X, y, sample_weight, **options)
+        rounds = fitted_noise(partial(clone, self), of_variance, X, y, sample_weight, **options)
         if rounds.interrupted is not None:
             self.__dict__ = vars(self) | vars(rounds.interrupted)
             return self
@@ -565,13 +565,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         earlier = Earlier.of(self) if settings.continues else None
         refuse_contradictions(given, settings.n_init, earlier)
         data = Data.of(
-            learner,
-            settings.loss,
-            X,
-            y,
-            sample_weight,
-            validation=validation,
-            reset=earlier is None,
+            learner, settings.loss, X, y, sample_weight, validation=validation, reset=not earlier
         )
         plan = Plan.of(settings, data, earlier)
         if plan.weights_are_relative:

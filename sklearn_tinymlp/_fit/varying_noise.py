@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 
@@ -94,13 +93,15 @@ class Rounds(NamedTuple):
     interrupted: Any = None  # the network that Ctrl-C has left, else None
 
 
-def fitted_noise(estimator, variance_network: Callable, X, y, sample_weight, **options) -> Rounds:
-    """Go through the rounds, with copies of the estimator.
+def fitted_noise(
+    mean_network: Callable, variance_network: Callable, X, y, sample_weight, **options
+) -> Rounds:
+    """Go through the rounds.
 
     Parameters
     ----------
-    estimator : TinyMLPRegressor
-        Is not changed, but for the draws from its RandomState.
+    mean_network : callable
+        ``mean_network()`` gives an unfitted network for the mean.
     variance_network : callable
         ``variance_network(random_state)`` gives an unfitted network.
     X, y, sample_weight : array-like
@@ -108,8 +109,9 @@ def fitted_noise(estimator, variance_network: Callable, X, y, sample_weight, **o
     **options : dict
         Further arguments of its `_fit`.
     """
-    X, y = validate_training_data(estimator._as_it_is(), X, y, True)
-    columns, draw = y.reshape(len(y), -1), check_random_state(estimator.random_state)
+    network = mean_network()
+    X, y = validate_training_data(network, X, y, True)
+    columns, draw = y.reshape(len(y), -1), check_random_state(network.random_state)
     counts = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     rows = np.flatnonzero(counts > 0.0)
     if len(rows) > MOST_ROWS:
@@ -120,7 +122,7 @@ def fitted_noise(estimator, variance_network: Callable, X, y, sample_weight, **o
     for _ in range(ROUNDS):
         with warnings.catch_warnings():  # the last fit, whose network is kept, warns
             warnings.simplefilter("ignore", ConvergenceWarning)
-            network = clone(estimator)._fit(X, y, sample_weight, noise=noise, **options)
+            network = mean_network()._fit(X, y, sample_weight, noise=noise, **options)
         if network.stop_reason_ == "interrupted":
             return Rounds(noise, network)
         squares = network._squares_left_out(X[rows], columns[rows], weight)
