@@ -522,7 +522,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
                 f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
             )
         with unchanged_on_error(self), managed(self):
-            return self._fit(X, y, sample_weight, incremental=True)
+            return self._fit_all(X, y, sample_weight, incremental=True)
 
     def _scouted(self, X, y, sample_weight, interruption, *, share) -> Membership:
         """Send scouts, and with `share` scale the data, once for several fits to these rows."""

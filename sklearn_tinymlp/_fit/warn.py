@@ -22,9 +22,9 @@ from .starts import Start
 # The range of z, over which a user's derivative is checked, is as good as known after these rows.
 CHECKED_ROWS = 1000
 
-# From `warnings.warn` below up to the caller of `fit`: this function, `_fit`, `fit` or
+# From `warnings.warn` below up to the caller of `fit`: this function, `_fit`, `_fit_all`, `fit` or
 # `partial_fit`, and scikit-learn's wrapper around it.
-STACK_LEVEL = 5
+STACK_LEVEL = 6
 
 
 def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> None:
