@@ -258,11 +258,16 @@ def test_weights_that_are_not_finite_are_refused_alike(params, layout):
     assert text.startswith("Solver produced non-finite parameter weights.")
 
 
+# Where X has missing values, what is told beyond scikit-learn's sentences begins so.
+WHAT_MENDS_IT = "Fill and encode in front of the network"
+
+
 def refusal(estimator, method, X, y):
     try:
         getattr(estimator, method)(X, y)
     except Exception as error:
-        return type(error), str(error).replace("TinyMLPRegressor", "MLPRegressor")
+        text = str(error).partition(WHAT_MENDS_IT)[0].strip()
+        return type(error), text.replace("TinyMLPRegressor", "MLPRegressor")
     raise AssertionError("not refused")
 
 
