@@ -87,16 +87,15 @@ class Posterior:
             z[rows] = np.abs(y[rows] - predictions.T) * root[rows] / np.sqrt(freedom)
         return z
 
-    def widening_for(self, network, X, y, sample_weight, noise=None) -> np.ndarray:
-        """Give the factor at which the bands hold their share of rows not trained on, (n_outputs,).
+    def distances(self, network, X, y, noise=None) -> np.ndarray:
+        """Give |z| of rows not trained on, (n_samples, n_outputs).
 
         `y` is standardised as theta is.
         """
         zeros = np.zeros(y.shape)
         objective = Objective(network, Samples.of(X, zeros), 0.0)
         z = np.abs(y - objective.predict(self.theta)) * self.y_scale
-        z /= self.std(network, X, noise)
-        return Tails.of(z, sample_weight).scale()
+        return z / self.std(network, X, noise)
 
     def at_least_as_wide(self, widening) -> "Posterior":
         """Widen where the widening is less."""

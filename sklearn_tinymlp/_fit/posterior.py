@@ -10,6 +10,7 @@ from .._activations.users_own import raise_caught
 from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
 from .._bayes.sampled import precision_at, sample_size
+from .._bayes.tails import LEAST_ROWS, Tails
 from .._engine import kernels
 from .._engine.objective import Objective, Samples, kernel_network
 from .._losses.loss import Loss
@@ -31,8 +32,8 @@ WORK_AFTER_CTRL_C = 5e8
 # Where the data determine more than this share of as many parameters as there are rows, the linear
 # picture does not know what a row less would change (pendulum: the band held 73%), and the network
 # is trained again without some.
-MOST_DETERMINED = 0.5
-LEFT_OUT, LEAST_LEFT_OUT = 0.2, 19
+MOST_DETERMINED = 1 / 3
+LEFT_OUT = 0.2
 
 # Rows over which standard deviations are matched to the error of rows left out.
 MATCHED_ROWS = 1000
@@ -81,7 +82,7 @@ def posterior_of(
     with interruption.hears_ctrl_c(), one_thread():
         posterior = _calibrated(plan, data, solution, interruption.heed)
         if alone and not interrupted and _follows_single_rows(solution, data):
-            posterior = _widened_by_another_fit(plan, data, start, posterior, interruption)
+            posterior = _widened_by_other_fits(plan, data, start, posterior, interruption)
     interruption.heed()  # a Ctrl-C after the last block is heard too
     raise_caught()
     return posterior
@@ -98,30 +99,47 @@ def _follows_single_rows(solution: Solution, data: Data) -> bool:
     # Which widens for the error of each row, outliers too.
     if solution.state.noise is not None:
         return False
-    enough = LEFT_OUT * len(data.y) >= LEAST_LEFT_OUT
+    enough = len(data.y) >= LEAST_ROWS
     return enough and float(solution.state.gamma.sum()) > MOST_DETERMINED * n_residuals
 
 
-def _widened_by_another_fit(
+def _widened_by_other_fits(
     plan: Plan, data: Data, start: Start, posterior: Posterior, interruption
 ) -> Posterior:
-    """Train again without a share of the rows, and widen the band as these ask for."""
-    order = np.random.RandomState(0).permutation(len(data.y))
-    rest, kept = np.split(order, [int(LEFT_OUT * len(order))])
-    kept, rest = data.on_rows(np.sort(kept)), data.on_rows(np.sort(rest))
+    """Train again without a share of the rows, and widen the band as these ask for.
+
+    Of few rows one share after the other is left out, until there are enough to tell a quantile.
+    """
+    n_rows = len(data.y)
+    size = max(1, int(LEFT_OUT * n_rows))
+    order = np.random.RandomState(0).permutation(n_rows)
+    distances, counts = [], []
+    for first in range(0, n_rows, size):
+        kept, rest = np.delete(order, slice(first, first + size)), order[first : first + size]
+        kept, rest = data.on_rows(np.sort(kept)), data.on_rows(np.sort(rest))
+        z = _distances_of(plan, kept, rest, start, interruption)
+        if z is None:
+            return posterior
+        distances.append(z)
+        counts.append(np.ones(len(z)) if rest.sample_weight is None else rest.sample_weight)
+        if sum(map(len, counts)) >= LEAST_ROWS:
+            break
+    tails = Tails.of(np.concatenate(distances), np.concatenate(counts))
+    return posterior.at_least_as_wide(tails.scale())
+
+
+def _distances_of(plan: Plan, kept: Data, rest: Data, start: Start, interruption):
+    """Train on some rows; give |z| of the rest, or None where there is no band."""
     monitor = Monitor(plan.settings.max_iter, Record(), interrupted=interruption)
     options = plan.options(np.random.RandomState(0))
     objective = plan.objective(kept)
     again = plan.solver.solve(objective, start.theta.astype(np.float64), monitor, options)
     interruption.heed()
     if again.state is None:
-        return posterior
+        return None
     of_fewer = _posterior(plan, kept, again, interruption.heed)
-    X = rest.X.astype(np.float64, copy=False)
     network = kernel_network(plan.architecture, plan.settings.activations, "float64")
-    return posterior.at_least_as_wide(
-        of_fewer.widening_for(network, X, rest.y, rest.sample_weight, rest.noise)
-    )
+    return of_fewer.distances(network, rest.X.astype(np.float64, copy=False), rest.y, rest.noise)
 
 
 def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:

@@ -1,0 +1,46 @@
+"""
+Where to measure next
+=====================
+
+Each measurement costs a day in the laboratory. The band says where the next one tells most: where it
+is widest. Of fourteen measurements spread evenly none meets the peak; eight that are chosen so, after
+six to begin with, do.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from sklearn_tinymlp import TinyMLPRegressor
+
+
+def measure(x):
+    """A narrow peak on a slope, measured with little noise."""
+    noise = 0.03 * np.cos(1e4 * x)  # the same each time, so that this page is reproducible
+    return np.exp(-((x - 1) ** 2) / 0.08) + 0.2 * x + noise
+
+
+def fitted(x):
+    """The default network, on few points."""
+    return TinyMLPRegressor(hidden_layer_sizes=(10,), random_state=0).fit(x[:, None], measure(x))
+
+
+grid = np.linspace(-2, 2, 401)
+chosen = np.linspace(-2, 2, 6)
+while len(chosen) < 14:
+    std = fitted(chosen).predict(grid[:, None], return_std=True)[1]
+    chosen = np.append(chosen, grid[std.argmax()])
+evenly = np.linspace(-2, 2, 14)
+
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
+for ax, x, title in zip(
+    axes, (evenly, chosen), ("evenly", "where the band is widest"), strict=True
+):
+    mean, std = fitted(x).predict(grid[:, None], return_std=True)
+    error = np.sqrt(np.mean((mean - measure(grid)) ** 2))
+    print(f"{title}: error {error:.3f}")
+    ax.fill_between(grid, mean - 1.96 * std, mean + 1.96 * std, color="#a6cee3")
+    ax.plot(grid, measure(grid), "--", color="#d95f02", linewidth=1)
+    ax.plot(grid, mean, color="#1f4e79")
+    ax.plot(x, measure(x), "o", color="black")
+    ax.set(title=f"{title}: error {error:.2f}", xlabel="x", ylim=(-0.8, 1.5))
+plt.show()
