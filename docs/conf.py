@@ -84,6 +84,7 @@ PAGES = [
     ("Diagnosis", lambda name: name in ("diagnose", "Diagnosis", "Finding")),
     ("Activations", lambda name: name == "Activation"),
     ("Pictures", lambda name: name.endswith("Display")),
+    ("Callbacks", lambda name: name == "StopWhen"),
     ("Export", lambda name: name.startswith("to_")),
     ("ONNX", lambda name: False),  # a module that is imported by those who need it
     ("More", lambda name: True),
@@ -128,6 +129,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": "generated/backreferences",
     "download_all_examples": False,
     "remove_config_comments": True,
+    "matplotlib_animations": True,
 }
 
 

@@ -4,9 +4,14 @@ Usage: python docs/run_page.py docs/why_doesnt_my_network_converge.md
 
 Each block of Python is a program of its own. A block of text right after it is what it prints, and
 a picture after that is drawn from its variables: by default `net` (before) and `mended` (after).
+
+Of other pages the blocks are run in order, as one program (`run_in_order`). What they print is said
+by a block of text right after, or by a comment behind a `print`; a comment that is a value, such as
+`# (True, 'validation')`, says that of the expression before it.
 """
 
 import argparse
+import ast
 import contextlib
 import io
 import re
@@ -43,6 +48,52 @@ def run(code: str) -> tuple[str, dict]:
         warnings.simplefilter("ignore")
         exec(compile(code, "program", "exec"), variables)
     return printed.getvalue(), variables
+
+
+class Said(NamedTuple):
+    """What a page says that a piece of code gives, and what it gave."""
+
+    code: str
+    said: str
+    given: str
+
+
+def run_in_order(page: str) -> list[Said]:
+    """Run the blocks of a page as one program; give what is said of them beside what they gave."""
+    variables, result = {"__name__": "page"}, []
+    for code, output, _ in programs(page):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            for statement in ast.parse(code).body:
+                result += _run_statement(statement, code, variables)
+        if output is not None:
+            result.append(Said(code, output, printed.getvalue()))
+    return result
+
+
+def _run_statement(statement, code, variables) -> list[Said]:
+    """Run a statement; what it prints is printed too."""
+    source = "".join(code.splitlines(keepends=True)[statement.lineno - 1 : statement.end_lineno])
+    comment = source.encode().splitlines()[-1][statement.end_col_offset :].decode()
+    said = comment.strip().removeprefix("#").strip()
+    if not isinstance(statement, ast.Expr):
+        exec(compile(source, "page", "exec"), variables)
+        return []
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        value = eval(compile(ast.Expression(statement.value), "page", "eval"), variables)
+    print(printed.getvalue(), end="")
+    if said and printed.getvalue():
+        return [Said(source, said, printed.getvalue())]
+    return [Said(source, said, repr(value))] if _is_a_value(said) else []
+
+
+def _is_a_value(text) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return False
+    return True
 
 
 def draw_fit(axes, v):

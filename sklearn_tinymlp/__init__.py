@@ -14,6 +14,7 @@ from ._displays.training_state import TrainingStateDisplay
 from ._ensemble import TinyMLPEnsembleRegressor
 from ._export.c import to_c
 from ._export.python import to_python
+from ._fit.stop_when import StopWhen
 from ._regressor import TinyMLPRegressor
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "LossCurveDisplay",
     "NetworkDisplay",
     "PredictionBandDisplay",
+    "StopWhen",
     "TinyMLPEnsembleRegressor",
     "TinyMLPRegressor",
     "TrainingStateDisplay",

@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import Activation, TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp import Activation, StopWhen, TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels
 from sklearn_tinymlp._engine.objective import Objective
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
@@ -202,6 +202,30 @@ def test_a_callback_stops_the_fit(solver):
         est.predict(X), recorder.steps()[-1][2].predict(X), rtol=1e-9, atol=1e-12
     )
     assert list(est.starts_["stop_reason"]) == ["callback"]
+
+
+@needs_callbacks
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_stop_when(solver):
+    scores = []
+    goal = {"lbfgs": 0.0, "lm": 0.0}.get(solver, -3.0)  # the others go slowly
+
+    def good(net):
+        scores.append(net.score(X, y))
+        return scores[-1] > goal
+
+    est = regressor(solver, max_iter=300, n_init=2, alpha=0.1, tol=0)
+    est = fit_quietly(est.set_callbacks(StopWhen(good)), X, y)
+    assert est.stop_reason_ == "callback" and est.n_iter_ < 300
+    # Once a step, and after the start, whose successor is left out; last of all after the fit.
+    assert len(scores) in (est.n_iter_ + 2, est.n_iter_ + 3)
+    assert max(scores[: est.n_iter_ - 1], default=-np.inf) <= goal < scores[est.n_iter_ - 1]
+    assert est.score(X, y) > goal
+
+
+def test_stop_when_wants_a_function():
+    with pytest.raises(TypeError, match=r"condition must be a function .*, got 3\."):
+        StopWhen(3)
 
 
 @needs_callbacks

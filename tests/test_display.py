@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import itertools
 import warnings
 from pathlib import Path
 from xml.etree import ElementTree
@@ -302,6 +303,23 @@ def test_network_has_all_weights_and_names(net):
     texts = [text.get_text() for text in display.texts_]
     for expected in ("speed", "height", "<age & co>", "force", "tanh", "identity"):
         assert expected in texts
+
+
+@pytest.mark.parametrize(("n_inputs", "n_outputs", "width"), [(3, 1, 6.4), (13, 10, 5), (30, 2, 9)])
+def test_names_do_not_overlap_and_stay_within_the_axes(n_inputs, n_outputs, width):
+    rows = np.random.default_rng(0).standard_normal((40, n_inputs))
+    target = rows[:, :1] @ np.ones((1, n_outputs))
+    est = fitted(rows, target.squeeze())
+    axes = plt.subplots(figsize=(width, 4))[1]
+    names = [f"length_of_part_{number}" for number in range(n_inputs)]
+    display = drawn(NetworkDisplay.from_estimator(est, feature_names=names, most_units=30, ax=axes))
+    display.figure_.canvas.draw()
+    frame = axes.get_window_extent()
+    for side, n_names in (("right", n_inputs), ("left", n_outputs)):
+        boxes = [t.get_window_extent() for t in display.texts_ if t.get_ha() == side]
+        assert len(boxes) == n_names
+        assert all(upper.y0 >= lower.y1 - 1 for upper, lower in itertools.pairwise(boxes))
+        assert all(box.x0 > frame.x0 - 3 and box.x1 < frame.x1 + 3 for box in boxes)
 
 
 def test_line_widths_and_signs_are_those_of_the_standardised_weights():

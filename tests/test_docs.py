@@ -63,6 +63,48 @@ def test_program_prints_what_the_page_says(program):
         assert f"Try {first.remedy}" in program.output
 
 
+# Run elsewhere: each block of the first is a program, the other is run by `test_extending`. What
+# needs a cluster is guarded by `__name__`, and abridged from scripts that `test_scaling_out` runs.
+ELSEWHERE = {"why_doesnt_my_network_converge", "extending"}
+IN_ORDER = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    if path.stem not in ELSEWHERE and "```python" in path.read_text(encoding="utf-8")
+]
+OPTIONAL = ("dask", "ray", "skops", "onnx", "onnxruntime", "skl2onnx", "rich", "sklearn.callback")
+
+
+@pytest.mark.parametrize("path", IN_ORDER, ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:.*experimental:")
+def test_blocks_of_a_page_run_in_order_and_print_what_it_says(path, tmp_path, monkeypatch):
+    (tmp_path / "examples").symlink_to(ROOT / "examples")  # some read the data of a clone
+    monkeypatch.chdir(tmp_path)
+    try:
+        said = run_page.run_in_order(path.read_text(encoding="utf-8"))
+    except ModuleNotFoundError as error:
+        if error.name.startswith(OPTIONAL):
+            pytest.skip(f"{error.name} is not installed")
+        raise
+    for code, text, given in said:
+        words = ["".join(NUMBER.sub("", side).split()) for side in (given, text)]
+        assert words[0] == words[1], code
+        numbers = ([float(number) for number in NUMBER.findall(side)] for side in (given, text))
+        assert_allclose(*numbers, rtol=0.1, atol=0.006, err_msg=code)
+
+
+def test_a_page_that_says_something_else_is_noticed():
+    page = (
+        "```python\na = 2\nprint(a, 0.123456)  # 3 0.12\n(a, 'x')  # (2, 'x')\na  # a number\n```\n"
+    )
+    page += "\n```text\n2 0.123456\n```\n\n```python\nprint(a)\n```\n\n```text\n4\n```\n"
+    said = run_page.run_in_order(page)
+    assert [(one.said.strip(), one.given.strip()) for one in said] == [
+        *(("3 0.12", "2 0.123456"), ("(2, 'x')", "(2, 'x')")),
+        *(("2 0.123456", "2 0.123456"), ("4", "2")),
+    ]
+
+
 def test_pages_have_a_picture_for_each_finding_and_none_is_large():
     page = (ROOT / PAGES[0]).read_text(encoding="utf-8")
     pictures = re.findall(r"\]\((images/[^)]*)\)", page)
@@ -129,3 +171,15 @@ def test_three_points_from_the_failing_program_to_the_working_one(capsys):
     ):
         assert step in lines
         lines = lines.partition(step)[2]
+
+
+@pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show
+def test_a_step_by_hand_is_that_of_the_engine(capsys):
+    matplotlib = pytest.importorskip("matplotlib", reason="the page draws")
+    matplotlib.use("Agg")
+    runpy.run_path(str(ROOT / "examples" / "plot_step_by_hand.py"))  # it compares by itself
+    importlib.import_module("matplotlib.pyplot").close("all")
+    lines = capsys.readouterr().out.splitlines()
+    for step in ("a2 = [0.7607]", "delta1 = [-2.54358    0.0211965 -0.0127179]"):
+        assert any(line.startswith(step) for line in lines)
+    assert any("loss 0.0000 [4.998 3.999 3.001]" in line for line in lines)

@@ -1,5 +1,6 @@
 """Which formula an activation computes, and with what constants: for what writes networks down."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ import numpy as np
 
 from .. import activations
 from .lookup import name_of
-from .table import OUTPUT_ACTIVATIONS, ROWS
+from .table import OUTPUT_ACTIVATIONS, ROW_OF, ROWS
+from .users_own import by_numpy
 
 # The built-in activations that are a ready-made one with constants.
 CASES = {
@@ -62,3 +64,12 @@ def formula_of(activation, dtype) -> Formula | None:
     else:
         called = f"{name}({', '.join(map(repr, constants.values()))})"
     return Formula(name, tuple(constants.items()), called)
+
+
+def value_and_slope_of(formula) -> tuple[Callable, Callable]:
+    """Give the value and the slope of a formula as functions of arrays."""
+    row = ROW_OF[formula.name]
+    if dict(formula.constants) == dict(row.constants):
+        return row.numpy, row.numpy_slope
+    activation = getattr(activations, formula.name)(**dict(formula.constants))
+    return by_numpy(activation.value), by_numpy(activation.derivative)

@@ -114,14 +114,16 @@ class NetworkDisplay:
         ax = new_axes(ax)
         diagram = self.diagram
         height = ax.get_window_extent().height * 72 / ax.figure.dpi
-        size = float(np.clip(0.62 * height / (diagram.most + 1), 4.0, 20.0))  # points across
+        between = height / (diagram.most + 1)  # nodes, in points
+        size = float(np.clip(0.62 * between, 4.0, 20.0))  # points across
         self.texts_ = []
         self.lines_ = self._draw_links(ax, size)
         self.nodes_ = self._draw_nodes(ax, size)
-        self._label_nodes(ax, size)
+        self._label_nodes(ax, size, between)
+        left, right = self._margins(ax)
         self._write_captions(ax, size)
         heights = [node.y for node in diagram.nodes]
-        ax.set_xlim(-0.12, len(diagram.captions) - 1 + 0.12)
+        ax.set_xlim(-left, len(diagram.captions) - 1 + right)
         ax.set_ylim(min(heights) - 1.0 / (diagram.most + 1), max(heights) + 0.5 / diagram.most)
         ax.set_axis_off()
         self.ax_, self.figure_ = ax, ax.figure
@@ -166,19 +168,36 @@ class NetworkDisplay:
             drawn.append(points)
         return drawn
 
-    def _label_nodes(self, ax, size):
+    def _label_nodes(self, ax, size, between):
+        from matplotlib.font_manager import FontProperties
+
         last = len(self.diagram.captions) - 1
         beside = 0.5 * size + 4
+        # A line is some 1.2 times as high as its letters.
+        letters = min(FontProperties().get_size_in_points(), between / 1.2)
         for node in self.diagram.nodes:
             if node.kind == "bias" and size > 10:
                 self._say(ax, node, node.label, (0, 0), "center", size=0.5 * size)
             elif node.kind == "rest":
                 shift = {0: (-beside, "right"), last: (beside, "left")}
                 dx, side = shift.get(int(node.x), (0, "center"))
-                self._say(ax, node, node.label, (dx, 0), side, style="italic")
+                self._say(ax, node, node.label, (dx, 0), side, style="italic", size=letters)
             elif node.kind == "unit" and node.label:
                 dx, side = (-beside, "right") if node.x == 0 else (beside, "left")
-                self._say(ax, node, node.label, (dx, 0), side)
+                self._say(ax, node, node.label, (dx, 0), side, size=letters)
+
+    def _margins(self, ax):
+        """Leave the names of inputs and outputs room within the axes, in layers, to both sides."""
+        width = ax.get_window_extent().width
+        shares = []
+        for side in ("right", "left"):  # as texts are aligned: inputs, then outputs
+            names = [text for text in self.texts_ if text.get_ha() == side]
+            widths = [text.get_window_extent().width for text in names]
+            beside = [abs(text.xyann[0]) * ax.figure.dpi / 72 for text in names]
+            share = max(map(sum, zip(widths, beside, strict=True)), default=0.0) / width
+            shares.append(min(share, 0.4))  # longer names stand out of the axes
+        layers = len(self.diagram.captions) - 1
+        return [max(0.12, share * layers / (1.0 - sum(shares))) for share in shares]
 
     def _write_captions(self, ax, size):
         bottom = min(node.y for node in self.diagram.nodes)

@@ -1,4 +1,4 @@
-"""What both exports write: networks by their layers, formulas, numbers."""
+"""What the exports of C and Python write: networks by their layers, formulas, numbers."""
 
 import re
 import textwrap

@@ -1,0 +1,103 @@
+"""`StopWhen`: a callback that ends a training when a condition of the user's own holds.
+
+scikit-learn 1.9 brings a protocol for callbacks, a progress bar and a monitor of scores, but none
+that stops. This one speaks the protocol by its method names and imports nothing.
+"""
+
+
+class StopWhen:
+    """Callback that ends a training as soon as a condition holds.
+
+    It is for scikit-learn 1.9 or later, whose callbacks `set_callbacks` gives to an estimator.
+
+    Parameters
+    ----------
+    condition : callable
+        ``condition(net)`` is asked after each epoch or iteration, with an estimator that predicts
+        as if training had ended there. When it is true, training ends: `stop_reason_` is then
+        "callback". With `n_init` the starts that have not begun are left out, too.
+
+    Raises
+    ------
+    TypeError
+        When `condition` is not callable.
+
+    See Also
+    --------
+    TinyMLPRegressor : `loss_tol`, `early_stopping` and `max_iter` end it without a callback.
+
+    Examples
+    --------
+    >>> from sklearn_tinymlp import StopWhen, TinyMLPRegressor
+    >>> X, y = [[1.0], [2.0], [3.0]], [5.0, 4.0, 3.0]
+    >>> good = StopWhen(lambda net: net.score(X, y) > 0.99)
+    >>> net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0)
+    >>> if hasattr(net, "set_callbacks"):  # scikit-learn 1.9
+    ...     net = net.set_callbacks(good)
+    >>> bool(net.fit(X, y).score(X, y) > 0.99)
+    True
+    """
+
+    def __init__(self, condition):
+        if not callable(condition):
+            raise TypeError(
+                f"condition must be a function of a fitted estimator, got {condition!r}."
+            )
+        self.condition = condition
+
+    def setup(self, estimator, context):
+        """Do nothing before a fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            What is being fitted.
+
+        context : sklearn.callback.CallbackContext
+            The fit.
+        """
+
+    def teardown(self, estimator, context):
+        """Do nothing after a fit.
+
+        Parameters
+        ----------
+        estimator : estimator
+            What is being fitted.
+
+        context : sklearn.callback.CallbackContext
+            The fit.
+        """
+
+    def on_fit_task_begin(self, estimator, context):
+        """Do nothing before an epoch or iteration.
+
+        Parameters
+        ----------
+        estimator : estimator
+            What is being fitted.
+
+        context : sklearn.callback.CallbackContext
+            What begins.
+        """
+
+    def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
+        """Ask the condition after an epoch, an iteration or a start.
+
+        Parameters
+        ----------
+        estimator : estimator
+            What is being fitted.
+
+        context : sklearn.callback.CallbackContext
+            What has ended.
+
+        fitted_estimator : estimator, default=None
+            What predicts as if training had ended there; None where a step led nowhere.
+
+        Returns
+        -------
+        stop : bool
+            Whether to end the training.
+        """
+        return fitted_estimator is not None and bool(self.condition(fitted_estimator))
