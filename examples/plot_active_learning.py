@@ -2,9 +2,9 @@
 Where to measure next
 =====================
 
-Each measurement costs a day in the laboratory. The band says where the next one tells most: where it
-is widest. Of fourteen measurements spread evenly none meets the peak; eight that are chosen so, after
-six to begin with, do.
+Each measurement costs a day in the laboratory. The band says where the next one tells most: where
+it is widest. Of fourteen measurements spread evenly none meets the peak; eight that are chosen so,
+after six to begin with, do.
 """
 
 import matplotlib.pyplot as plt
@@ -14,13 +14,13 @@ from sklearn_tinymlp import TinyMLPRegressor
 
 
 def measure(x):
-    """A narrow peak on a slope, measured with little noise."""
+    """Give a narrow peak on a slope, measured with little noise."""
     noise = 0.03 * np.cos(1e4 * x)  # the same each time, so that this page is reproducible
     return np.exp(-((x - 1) ** 2) / 0.08) + 0.2 * x + noise
 
 
 def fitted(x):
-    """The default network, on few points."""
+    """Fit a small network to few points."""
     return TinyMLPRegressor(hidden_layer_sizes=(10,), random_state=0).fit(x[:, None], measure(x))
 
 

@@ -2,9 +2,9 @@
 An ensemble beside boosting
 ===========================
 
-Resistance of yacht hulls (Gerritsma, Onnink and Versluis 1981; UCI repository): 308 runs in a towing
-tank, six inputs, and a curve as smooth as water. Trees cut it into steps; networks do not. Neither
-of the two was tuned.
+Resistance of yacht hulls (Gerritsma, Onnink and Versluis 1981; UCI repository): 308 runs in a
+towing tank, six inputs, and a curve as smooth as water. Trees cut it into steps; networks do not.
+Neither of the two was tuned.
 """
 
 from pathlib import Path

@@ -2,9 +2,9 @@
 Wrong rows
 ==========
 
-One row in ten is grossly wrong: a slipped decimal point, a broken sensor. Squared errors follow such
-rows. Student's t takes them for what they are, with its penalty from the evidence as before, and
-`diagnose` says when to change.
+One row in ten is grossly wrong: a slipped decimal point, a broken sensor. Squared errors follow
+such rows. Student's t takes them for what they are, with its penalty from the evidence as before,
+and `diagnose` says when to change.
 """
 
 import matplotlib.pyplot as plt

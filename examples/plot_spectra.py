@@ -2,9 +2,10 @@
 Spectra: four hundred channels, sixty samples
 =============================================
 
-Near-infrared spectra have many channels and few samples. With more weights than rows each weight has
-its penalty from the evidence, so that it works without a choice of channels or components. The
-spectra are made up of three bands over a drifting baseline, so that the truth is known.
+Near-infrared spectra have many channels and few samples. Small networks sent ahead leave out the
+channels that tell nothing, and the evidence sets the penalty, so that there is nothing to choose.
+The spectra are made up of three bands over a drifting baseline, so that the truth is known. (With
+as many weights as samples trust the prediction more than its band.)
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 Noise that varies
 =================
 
-A sensor that is exact near zero and rough far from it. One width for all bands is wrong at both ends;
-``noise="varying"`` fits the width, too.
+A sensor that is exact near zero and rough far from it. One width for all bands is wrong at both
+ends; ``noise="varying"`` fits the width, too.
 """
 
 import matplotlib.pyplot as plt
