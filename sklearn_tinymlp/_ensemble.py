@@ -20,7 +20,9 @@ from ._displays import html
 from ._displays.diagram import diagram_of
 from ._export import persistence
 from ._fit.callbacks import CallbackSupportMixin, managed
+from ._fit.posterior import has_band, why_none
 from ._fit.validation import validate_inputs, validate_training_data
+from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
 from ._race import band
 from ._race.ensemble_fit import EnsembleFit, table_of
@@ -356,10 +358,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
         y_std : ndarray of the shape of y
             Their standard deviations, noise included; only with `return_std`.
+
+        Raises
+        ------
+        ValueError
+            With `return_std`, when predictions are not the middle of y: quantiles, say.
         """
         net, X = self._checked(X)
         if not return_std:
             return sum(weight * member.predict(X) for weight, member in net._members())
+        if not has_band(LOSSES[net.estimators_[0]._loss]):
+            why = why_none(net.estimators_[0])
+            raise ValueError(f"A standard deviation needs the evidence: {why}")
         means, variances = zip(
             *(mean_and_variance(member, X, net.noise_std_) for member in net.estimators_),
             strict=True,

@@ -19,12 +19,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
+from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
+from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.interruption import Interruption
 from sklearn_tinymlp._race import band, race, refits
 from sklearn_tinymlp._race.candidates import SHAPES, Candidate
 from sklearn_tinymlp._race.folds import splits_of
 from sklearn_tinymlp._race.member import Trained
-from sklearn_tinymlp._race.stacking import stacked
+from sklearn_tinymlp._race.stacking import stacked, stacked_by
 from sklearn_tinymlp._race.tasks import Task
 
 # Both of `BOTH` come through all folds.
@@ -694,3 +696,41 @@ def test_noise_is_taken_for_noise():
         net = TinyMLPEnsembleRegressor(**FEW).fit(X, y)
     assert np.std(net.predict(new)) < 0.3
     assert net.noise_std_ == pytest.approx(1.0, rel=0.15)
+
+
+# ------------------------------------------------------------------------- other losses
+
+
+def test_weights_of_other_losses_are_those_of_the_least_loss():
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((2000, 1))
+    noise = rng.standard_normal((2, 2000, 1)) * np.array([0.3, 0.6])[:, None, None]
+    by_squares = stacked(y + noise, y, np.ones(2000))
+    assert_allclose(stacked_by(SQUARED_ERROR, y + noise, y, np.ones(2000)), by_squares, atol=0.02)
+    # Of outliers the squared error takes the candidate that they draw to themselves.
+    far = rng.random((2000, 1)) < 0.05
+    wrong = np.where(far, y + 30.0 * rng.standard_normal((2000, 1)), y)
+    drawn = np.array([y + noise[0], np.where(far, wrong, y + 3.0 * noise[1])])
+    assert stacked(drawn, wrong, np.ones(2000))[1] > 0.8
+    assert stacked_by(LOSSES["absolute_error"], drawn, wrong, np.ones(2000))[0] > 0.5
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.9])
+def test_an_ensemble_of_quantiles_is_one(data, quantile):
+    X, y = make_friedman1(900, n_features=5, noise=1.0, random_state=0)
+    template = TinyMLPRegressor("quantile", quantile=quantile)
+    net = TinyMLPEnsembleRegressor(
+        template, hidden_layer_sizes=[(3,), (5,)], cv=3, n_refits=1, random_state=0
+    ).fit(X[:400], y[:400])
+    assert np.mean(y[400:] <= net.predict(X[400:])) == pytest.approx(quantile, abs=0.06)
+    for ask in (lambda: net.predict(X, return_std=True), lambda: net.predict_interval(X)):
+        with pytest.raises(ValueError, match="needs the evidence.*loss='quantile'"):
+            ask()
+
+
+@pytest.mark.parametrize("loss", ["gamma", "poisson", "student_t"])
+def test_an_ensemble_takes_each_loss(data, loss):
+    X, y, new, truth = data
+    net = TinyMLPEnsembleRegressor(TinyMLPRegressor(loss), **FEW).fit(X, np.abs(y) + 1.0)
+    assert net.score(new, np.abs(truth) + 1.0) > 0.7
+    assert 0.0 < net.results_["error"].min() < 0.6

@@ -7,8 +7,9 @@ from sklearn.base import clone
 
 from .._bayes.tails import Tails
 from .._engine.architecture import Architecture
-from .._fit.settings import layer_sizes
+from .._fit.settings import Settings, layer_sizes
 from .._fit.varying_noise import VaryingNoise
+from .._losses.loss import Loss
 from .._machine.interruption import Interruption
 from .._regressor import TinyMLPRegressor
 from . import band
@@ -16,7 +17,7 @@ from .candidates import SHAPES, Candidate
 from .member import Rows, Trained, Work, predictions, scouted, train
 from .race import MOST_FURTHER, Race, Runner
 from .refits import agrees
-from .stacking import stacked
+from .stacking import constant_of, loss_left, stacked, stacked_by
 from .tasks import Task
 
 # Rows left out of each fold whose standard deviations are computed: they cost O(P^2) a row.
@@ -56,6 +57,7 @@ class EnsembleFit:
         center = np.average(targets, axis=0, weights=self.counts)
         spread = np.average((targets - center) ** 2, axis=0, weights=self.counts)
         self.variance = np.where(spread > 0.0, spread, 1.0)
+        self._measure_by(loss_of(self.template))
         self.rows = [
             Rows(self._trained_on(kept, fold), rest, calibrated_rows(len(rest)))
             for fold, (kept, rest) in enumerate(splits)
@@ -98,6 +100,7 @@ class EnsembleFit:
     def of_members(self, members) -> list[Runner]:
         """Give runners that are trained already, and predict rows that none of them has seen."""
         runners = []
+        self._measure_by(loss_of(members[0]))
         for member in members:
             candidate = Candidate(layer_sizes(member.hidden_layer_sizes), member.activation)
             mean, variance = predictions(member, self.X, self.y, self.rows[0])
@@ -117,7 +120,9 @@ class EnsembleFit:
             ]
         known = np.isfinite(of_each).all(axis=(0, 2))
         known = slice(None) if known.all() else known
-        weights = stacked(of_each[:, known], self.targets[known], self.counts[known])
+        honest = of_each[:, known], self.targets[known], self.counts[known]
+        by_squares = self.loss.least_squares
+        weights = stacked(*honest) if by_squares else stacked_by(self.loss, *honest)
         return weights, np.tensordot(weights, of_each, axes=1)
 
     def refit(self, runners, weights):
@@ -276,17 +281,32 @@ class EnsembleFit:
         name = repr((self.seed, tuple(candidate.hidden_layer_sizes), candidate.activation, number))
         return zlib.crc32(name.encode())
 
+    def _measure_by(self, loss: Loss) -> None:
+        """Take a loss, with the scale of what the best constant leaves, for errors of members."""
+        constant = constant_of(loss, self.targets, self.counts)
+        if loss.adapted is not None:
+            loss = loss.adapted(self.targets, constant, self.counts, 1.0)
+        left = loss_left(loss, self.targets, constant, self.counts)
+        self.loss, self.left_by_constant = loss, left if left > 0.0 else 1.0
+
     def _error_of_fold(self, mean, fold) -> float:
+        """Give the squared error in variances; of another loss the share of the constant's."""
         rest = self.rows[fold].rest
-        squares = (mean - self.targets[rest]) ** 2
-        return float(
-            np.mean(np.average(squares, axis=0, weights=self.counts[rest]) / self.variance)
-        )
+        targets, counts = self.targets[rest], self.counts[rest]
+        if not self.loss.least_squares:
+            return loss_left(self.loss, targets, mean, counts) / self.left_by_constant
+        squares = (mean - targets) ** 2
+        return float(np.mean(np.average(squares, axis=0, weights=counts) / self.variance))
 
     def _agrees(self, member, runner) -> bool:
         error = runner.error * np.sqrt(self.variance)
         draw = np.random.RandomState(self.seed)
         return agrees(member, runner.members, self.X, error, draw)
+
+
+def loss_of(network: TinyMLPRegressor) -> Loss:
+    """Give the loss that the parameters of a network ask for."""
+    return Settings.read(network.get_params(deep=False)).loss
 
 
 def calibrated_rows(n_rest) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Weights of candidates: non-negative least squares on rows left out, shrunk towards equal ones."""
+"""Weights of candidates: of the least loss on rows left out, shrunk towards equal ones."""
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import minimize, nnls
 
 # The weight of the sum of weights being 1, against residuals of size 1.
 SUM_IS_ONE = 100.0
@@ -53,6 +53,56 @@ def stacked(predictions: np.ndarray, y: np.ndarray, sample_weight: np.ndarray) -
     target = np.concatenate(
         [np.zeros(len(factor)), [SUM_IS_ONE], np.full(n_candidates, shrinkage / n_candidates)]
     )
-    weights, _ = nnls(matrix, target)
-    weights[weights < min(LEAST_WEIGHT, 0.5 / n_candidates) * weights.sum()] = 0.0
+    return _without_the_least(nnls(matrix, target)[0])
+
+
+def stacked_by(loss, predictions, y, sample_weight) -> np.ndarray:
+    """Give weights that sum to 1 of the least mean of another loss than the squared error.
+
+    Its scale, if it has one, is that of the residuals of the plain mean.
+    """
+    n_candidates = len(predictions)
+    equal = np.full(n_candidates, 1.0 / n_candidates)
+    if n_candidates == 1:
+        return equal
+    if loss.adapted is not None:
+        loss = loss.adapted(y, np.tensordot(equal, predictions, axes=1), sample_weight, 1.0)
+    unit = loss_left(loss, y, constant_of(loss, y, sample_weight), sample_weight)
+    least = min(loss_left(loss, y, of_one, sample_weight) for of_one in predictions) / unit
+    n_samples = np.count_nonzero(sample_weight)
+    shrinkage = SHRINKAGE * max(least, LEAST_ERROR) / np.sqrt(n_samples)
+    share = (sample_weight / sample_weight.sum() / y.shape[1])[:, None]
+
+    def value_gradient(weights):
+        mean = np.tensordot(weights, predictions, axes=1)
+        value = loss_left(loss, y, mean, sample_weight) / unit
+        slopes = loss.slope(y, mean) * share / unit
+        gradient = np.tensordot(predictions, slopes, axes=2)
+        off = weights - equal
+        return value + shrinkage * off @ off, gradient + 2.0 * shrinkage * off
+
+    sums_to_one = {"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": np.ones_like}
+    found = minimize(
+        value_gradient,
+        equal,
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * n_candidates,
+        constraints=sums_to_one,
+    )
+    return _without_the_least(found.x if np.isfinite(found.x).all() else equal)
+
+
+def constant_of(loss, y, sample_weight) -> np.ndarray:
+    """Give the best constant for each row."""
+    return np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
+
+
+def loss_left(loss, y, predictions, sample_weight) -> float:
+    """Give the mean loss above that of predictions without error."""
+    return float(loss.mean(y, predictions, sample_weight) - loss.mean(y, y, sample_weight))
+
+
+def _without_the_least(weights) -> np.ndarray:
+    weights[weights < min(LEAST_WEIGHT, 0.5 / len(weights)) * weights.sum()] = 0.0
     return weights / weights.sum()
