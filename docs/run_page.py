@@ -73,7 +73,9 @@ def run_in_order(page: str) -> list[Said]:
 
 def _run_statement(statement, code, variables) -> list[Said]:
     """Run a statement; what it prints is printed too."""
-    source = "".join(code.splitlines(keepends=True)[statement.lineno - 1 : statement.end_lineno])
+    decorators = getattr(statement, "decorator_list", [])  # they come before the statement's line
+    first = min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+    source = "".join(code.splitlines(keepends=True)[first - 1 : statement.end_lineno])
     comment = source.encode().splitlines()[-1][statement.end_col_offset :].decode()
     said = comment.strip().removeprefix("#").strip()
     if not isinstance(statement, ast.Expr):
