@@ -59,19 +59,31 @@ class BaseTinyMLP:
     def _get_params_html(self, *args, **kwargs):
         """Show what was trained below the parameters, wherever a block of scikit-learn shows those.
 
-        That is alone, and as a step of a pipeline or of what a search has found.
+        That is alone, and as a step of a pipeline or of what a search has found. From
+        scikit-learn 1.9 on the attributes have a block of their own, which a search that is not
+        fitted leaves out, and what was trained stands there.
         """
         params = super()._get_params_html(*args, **kwargs)
+        return params if hasattr(super(), "_get_fitted_attr_html") else self._with_trained(params)
+
+    def _get_fitted_attr_html(self, *args, **kwargs):
+        """Show what was trained below the attributes; scikit-learn 1.9 asks for it."""
+        return self._with_trained(super()._get_fitted_attr_html(*args, **kwargs))
+
+    def _with_trained(self, block):
         trained = self._trained_html()
         if trained:
-            block = params._html_repr() + trained
-            params._html_repr = lambda: block
-        return params
+            text = block._html_repr() + trained
+            block._html_repr = lambda: text
+        return block
 
     def _as_it_is(self):
         """Copy the attributes in one step: another thread's `fit` may be about to change them."""
         copy = object.__new__(type(self))
         copy.__dict__ = vars(self).copy()
+        for name in _slots_of(type(self)):
+            if hasattr(self, name):
+                setattr(copy, name, getattr(self, name))
         return copy
 
 
@@ -88,3 +100,32 @@ def unchanged_on_error(estimator):
         if own_state:
             random_state.set_state(state)
         raise
+
+
+def _slots_of(kind) -> list[str]:
+    """Name the attributes that a subclass keeps in slots."""
+    names = []
+    for base in kind.__mro__:
+        slots = vars(base).get("__slots__", ())
+        names += [slots] if isinstance(slots, str) else slots
+    return [name for name in names if name not in ("__dict__", "__weakref__")]
+
+
+class SaysWhy:
+    """Put the reason into the error of a method that is not available.
+
+    The error of scikit-learn's `available_if` says that there is no such attribute, and keeps the
+    reason for those who read on to its cause.
+    """
+
+    def __init__(self, method):
+        self.method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, estimator, kind=None):
+        """Give the method, or raise the AttributeError that says why not."""
+        try:
+            return self.method.__get__(estimator, kind)
+        except AttributeError as error:
+            text = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+            raise AttributeError(text, name=error.name, obj=estimator) from error

@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from ._base import BaseTinyMLP, unchanged_on_error
-from ._diagnosis.finding import Diagnosis
+from ._diagnosis.finding import Diagnosis, renamed
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._export import persistence
@@ -439,15 +439,15 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         draws = mean + scale * (np.concatenate(draws, axis=-1) - mean)
         return draws[..., random_state.permutation(n_samples)]
 
-    def diagnose(self, X, y, sample_weight=None) -> Diagnosis:
+    def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
         """Say why the member of the greatest weight does not learn, or not well.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The data trained on.
+            The data trained on; without y new ones, of which those outside it are told.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
@@ -458,7 +458,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         diagnosis : Diagnosis
         """
         net, X = self._checked(X)
-        return net._heaviest().diagnose(X, y, sample_weight)
+        found = net._heaviest().diagnose(X, y, sample_weight)
+        return renamed(found, self._parameters_of_all)
+
+    def _parameters_of_all(self, parameters) -> dict:
+        """Give the ensemble's own parameters that change those of its members."""
+        of_template = {k: v for k, v in parameters.items() if k != "hidden_layer_sizes"}
+        own = {}
+        if len(of_template) < len(parameters):
+            own["hidden_layer_sizes"] = [parameters["hidden_layer_sizes"]]
+        if self.estimator is not None:
+            return own | {f"estimator__{name}": value for name, value in of_template.items()}
+        return own | ({"estimator": TinyMLPRegressor(**of_template)} if of_template else {})
 
     @property
     def n_parameters_(self):

@@ -1,5 +1,6 @@
 """What a fitted network does: predict with a band, draw, diagnose itself, be saved and shown."""
 
+import inspect
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +11,7 @@ from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
 from ._bayes.posterior import RowNoise
 from ._diagnosis import diagnose as causes
+from ._diagnosis import extrapolation
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
@@ -176,8 +178,11 @@ class FittedNetwork(BaseTinyMLP):
         check_is_fitted(net)
         return importances_of(vars(net))
 
-    def diagnose(self, X, y, sample_weight=None) -> Diagnosis:
+    def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
         """Say why the fitted network does not learn, or not well, and which parameter mends it.
+
+        Without y say which of the rows lie outside the training data, and how far: there the
+        network makes its predictions up.
 
         The estimator is not changed. It costs a few dozen passes of the data through the network,
         and of large data an evenly spread part is looked at.
@@ -185,9 +190,9 @@ class FittedNetwork(BaseTinyMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs the network was trained on.
+            Inputs the network was trained on; without y new ones.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
@@ -223,9 +228,19 @@ class FittedNetwork(BaseTinyMLP):
         ...     diagnosis = net.fit(X, y).diagnose(X, y)
         >>> diagnosis[0].code, diagnosis[0].remedy
         ('no_bias', 'bias=True')
+
+        The same network at x = 9, three ranges beyond the data:
+
+        >>> print(net.diagnose([[2.5], [9]]))
+        2 rows, 1 of them outside the range of the training data.
+        1. warning: 50% of the rows lie outside the range of the training data: feature 0 in 50%,
+           by up to 3 times its range. The network has seen nothing there. [extrapolation]
+           Try training on such rows too, or leaving these out
         """
         net = self._as_it_is()
         check_is_fitted(net)
+        if y is None:
+            return net._outside(X)
         data = check(net, LOSSES[net._loss], X, y, sample_weight, reset=False)
         if data.y.shape[1] != net.n_outputs_:
             raise ValueError(
@@ -236,7 +251,21 @@ class FittedNetwork(BaseTinyMLP):
         if net._scaling is not None:
             theta = net._scaling.unfold(architecture, theta)
         params = net.get_params(deep=False)
-        return causes.diagnose(describe(vars(net), params, theta, data.scaled(net._scaling)))
+        signature = inspect.signature(type(net).__init__).parameters.values()
+        defaults = {parameter.name: parameter.default for parameter in signature}
+        scaled = data.scaled(net._scaling)
+        return causes.diagnose(describe(vars(net), params, theta, scaled, defaults))
+
+    def _outside(self, X) -> Diagnosis:
+        known = vars(self).get("_input_range")
+        if known is None:
+            raise ValueError(
+                "diagnose needs y: this network was saved by a release that did not keep the range "
+                "of its training data."
+            )
+        X = validate_inputs(self, X)
+        names = vars(self).get("feature_names_in_")
+        return extrapolation.outside(X, extrapolation.InputRange(*known), names)
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Average predictions over `size` rows each, shape (n_samples / size, n_outputs).

@@ -5,7 +5,7 @@ from functools import cache, partial
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils.metaestimators import available_if
 
-from ._base import unchanged_on_error
+from ._base import SaysWhy, unchanged_on_error
 from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
 from ._fit.data import Data, columns_of
 from ._fit.earlier import Earlier
@@ -212,6 +212,11 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     best_validation_score_ : float or None
         The best of them.
 
+    best_epoch_ : int
+        The row of `history_`, counted from 1, at whose end the weights were those that are kept:
+        with `early_stopping` that of the best validation score, by the evidence that of its
+        greatest value, else the last.
+
     history_ : dict of ndarray
         One row an epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with its
         bias corrections, as in the update: that of Kingma and Ba, end of section 2); with 'lm'
@@ -265,10 +270,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         than the mean of y.
 
     stop_reason_ : str
-        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'held_out', 'exact',
-        'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after
-        `partial_fit` 'partial_fit'. 'callback' is a callback's wish: `converged_` is then False,
-        but the user knows, and there is no ConvergenceWarning.
+        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'at_rest', 'held_out',
+        'exact', 'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted';
+        after `partial_fit` 'partial_fit'. 'callback' is a callback's wish: `converged_` is then
+        False, but the user knows, and there is no ConvergenceWarning.
 
     n_parameters_ : int
         Number of weights that training may change.
@@ -485,10 +490,11 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         if not getattr(SOLVERS.get(self.solver), "stochastic", False):
             raise AttributeError(
                 "partial_fit is only available for stochastic optimizers. "
-                f"{self.solver} is not stochastic. Set solver='adam' or solver='sgd'."
+                f"solver={self.solver!r} is not stochastic. Set solver='adam' or solver='sgd'."
             )
         return True
 
+    @SaysWhy
     @available_if(lambda est: est._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -571,7 +577,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         if plan.weights_are_relative:
             data = data.with_counts()
         random_state = random_state_of(self.random_state)
-        columns = columns_of(learner)
+        columns = columns_of(learner) | {"_input_range": data.input_range(earlier)}
         scaled = member_of.scale(plan, data)
         interruption = Interruption(member_of.interruption)
         if not given.names:
@@ -581,14 +587,14 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         if noise is not None:
             scaled = scaled.with_noise(noise.of_rows(data.X))
         starts = draw(plan, given, random_state)
-        check_before_training(plan, data, scaled, starts)
+        said = check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
         outcome = Outcome.of(
             plan, scaled, starts, trained, columns, seen=seen, alone=member_of is ALONE, noise=noise
         )
-        warn(outcome, data, scaled)
+        warn(outcome, data, scaled, said)
         outcome.write_to(self)
         if tasks is not None:
             tasks.end()

@@ -67,6 +67,8 @@ class Case(NamedTuple):
 NEGATIVE = np.linspace(-10, -2, 30)[:, np.newaxis]
 MANY = np.random.RandomState(0).uniform(size=(60, 40))
 
+PLANES = np.random.RandomState(0).standard_normal((150, 3))
+
 CASES = {
     "targets out of range": Case(
         "output_range",
@@ -95,7 +97,7 @@ CASES = {
         "identical_units",
         wave(),
         {"max_iter": 2000},
-        number="6 units of hidden layer 1 have only 1",
+        number="All 6 units of hidden layer 1 have the same weights and act as 1",
         start={
             "coefs_init": [np.full((1, 6), 0.5), np.full((6, 1), 0.5)],
             "intercepts_init": [np.zeros(6), np.zeros(1)],
@@ -212,12 +214,155 @@ CASES = {
         number="4 starts ended at losses between 0.0793 and 0.177, 1 of them within",
         goal=0.98,
     ),
+    "a penalty too strong": Case(
+        "penalty_too_large",
+        wave(),
+        {"alpha": 1000.0, "hidden_layer_sizes": (8,), "max_iter": 2000},
+        number="alpha=1000 is too strong",
+    ),
+    "a penalty too strong for lm": Case(
+        "penalty_too_large",
+        wave(),
+        {"alpha": 1000.0, "hidden_layer_sizes": (8,), "solver": "lm"},
+        number="the penalty is 0% of the loss, and R² is 0.000",
+    ),
+    "a penalty too strong for adam": Case(
+        "penalty_too_large",
+        wave(),
+        {"alpha": 30.0, "solver": "adam", "learning_rate": 0.02, "max_iter": 5000, "tol": 1e-6},
+        number="alpha=30 is too strong",
+        goal=0.9,
+    ),
+    "one unit": Case(
+        "missed_pattern",
+        wave(),
+        {"hidden_layer_sizes": (1,), "solver": "lm", "alpha": "auto"},
+        "warning",
+        number="in rows it has not seen. A copy with 16 and 16 units explains",
+    ),
+    "straight lines": Case(
+        "missed_pattern",
+        (wave()[0], (wave()[0].ravel() + 1) ** 2),
+        {"activation": "identity", "solver": "lm", "alpha": "auto"},
+        "warning",
+        number="All units are linear",
+    ),
+    "one bad start by the evidence": Case(
+        "missed_pattern",
+        (PLANES, np.column_stack([PLANES[:, 0] ** 2, np.tanh(PLANES[:, 1]) - PLANES[:, 2]])),
+        {"hidden_layer_sizes": (8,), "activation": "softplus", "solver": "lm", "max_iter": 1000}
+        | {"alpha": "auto"},
+        "warning",
+        number="Output 0: the network misses a pattern",
+    ),
+    "one output hidden by another": Case(
+        "uneven_outputs",
+        (wave()[0], np.column_stack([5 * wave()[0].ravel(), 0.01 * wave()[1]])),
+        {"solver": "adam", "learning_rate": 0.01, "max_iter": 3000, "standardize": False},
+        "warning",
+        number="Output 1: R² is",
+        goal=0.9,
+    ),
+    "a loss that rose to the skies and came back": Case(
+        "learning_rate_too_large",
+        (wave()[0], 3.0 * wave()[1]),
+        {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 2.0, "power_t": 0.5}
+        | {"momentum": 0.0, "batch_size": 10, "max_iter": 1000, "hidden_layer_sizes": (20,)},
+        number="Training diverged: the loss rose to",
+        goal=0.5,
+    ),
     "a local minimum": Case(
         "local_minimum",
         wave(),
         {"hidden_layer_sizes": (4,), "activation": "relu", "max_iter": 5000, "loss_tol": 0.01},
         "warning",
         goal=0.95,
+    ),
+}
+
+
+class Known(NamedTuple):
+    """A network that is well, and something about its data or parameters that is worth knowing."""
+
+    code: str
+    data: tuple
+    params: dict
+    number: str = ""
+    sample_weight: np.ndarray | None = None
+
+
+def noisy(n=100, d=3, seed=0, noise=0.3):
+    rng = np.random.RandomState(seed)
+    X = rng.standard_normal((n, d))
+    return X, np.sin(X[:, 0]) + X[:, 1] + noise * rng.standard_normal(n)
+
+
+NOISY, NOISY_Y = noisy()
+BY_EVIDENCE = {"solver": "lm", "alpha": "auto"}
+DRAWN = np.random.RandomState(0).randint(60, size=60)
+FAR_OFF = NOISY_Y.copy()
+FAR_OFF[7] = 500.0
+WALK = np.convolve(np.random.RandomState(3).standard_normal(220), np.ones(20) / 6.0, "valid")
+TIMED, TIMED_Y = noisy(201, noise=0.1)
+
+KNOWN = {
+    "parameters of another solver": Known(
+        "idle_parameters",
+        wave(),
+        {"learning_rate": 0.1, "momentum": 0.5, "max_iter": 2000},
+        "learning_rate=0.1, momentum=0.5 have no effect with solver='lbfgs'",
+    ),
+    "early stopping where nothing is held out": Known(
+        "idle_parameters",
+        wave(),
+        {"early_stopping": True, "max_iter": 2000},
+        "early_stopping=True has no effect",
+    ),
+    "a bootstrap sample": Known(
+        "copied_rows",
+        (wave(60)[0][DRAWN], wave(60, noise=0.3)[1][DRAWN]),
+        BY_EVIDENCE,
+        f"{1 - len(np.unique(DRAWN)) / 60:.0%} of the rows",
+    ),
+    "a feature that is the target": Known(
+        "leaked_target",
+        (np.column_stack([NOISY, 3.0 - 2.0 * NOISY_Y]), NOISY_Y),
+        BY_EVIDENCE,
+        "Feature 3 is the target",
+    ),
+    "classes": Known(
+        "few_target_values",
+        (NOISY, np.digitize(NOISY_Y, [-0.5, 0.5])),
+        BY_EVIDENCE,
+        "3 different values in 100 rows",
+    ),
+    "a slip of the decimal point": Known(
+        "outlying_rows", (NOISY, FAR_OFF), BY_EVIDENCE, "1 of 100 rows (row 7) has 99% of"
+    ),
+    "a measurement over time": Known(
+        "ordered_rows",
+        (TIMED, TIMED_Y + WALK),
+        BY_EVIDENCE,
+        "residuals of neighbouring rows correlate by 0.83",
+    ),
+    "a constant feature": Known(
+        "constant_columns",
+        (np.column_stack([NOISY, np.full(100, 7.0)]), NOISY_Y),
+        BY_EVIDENCE,
+        "Feature 3 is constant",
+    ),
+    "a feature in other units": Known(
+        "duplicated_columns",
+        (np.column_stack([NOISY, 32 + 1.8 * NOISY[:, 1]]), NOISY_Y),
+        BY_EVIDENCE,
+        "Feature 3 repeats 1,",
+    ),
+    "weights in millionths": Known(
+        "strange_weight_sum",
+        (NOISY, NOISY_Y),
+        {"alpha": 0.01, "max_iter": 2000, "tol": 1e-3},
+        "alpha=0.01 then acts as alpha=1e+04 would",
+        np.full(100, 1e-6),
     ),
 }
 
@@ -280,6 +425,37 @@ HEALTHY = {
     "more_weights_than_data": Healthy(wave(20), {"max_iter": 2000}),
     # Rows that are like one another, and none twice.
     "copied_rows": Healthy(wave(60, noise=0.1), {"solver": "lm", "alpha": "auto"}),
+    # A penalty that costs a hundredth of R².
+    "penalty_too_large": Healthy(wave(), {"alpha": 0.05, "max_iter": 5000}),
+    # Noise that no curve explains.
+    "missed_pattern": Healthy(wave(80, noise=0.5), BY_EVIDENCE),
+    # Outputs whose scales differ by a factor of 8.
+    "uneven_outputs": Healthy(
+        (wave()[0], np.column_stack([wave()[1], 0.12 * np.cos(wave()[0].ravel())])),
+        {"max_iter": 3000},
+    ),
+    # All that is set is read.
+    "idle_parameters": Healthy(wave(), {"tol": 1e-5, "max_fun": 20_000, "max_iter": 2000}),
+    # A feature that is nearly the target.
+    "leaked_target": Healthy(
+        (np.column_stack([NOISY, NOISY_Y + 0.01 * NOISY[:, 2]]), NOISY_Y), BY_EVIDENCE
+    ),
+    # Twelve values.
+    "few_target_values": Healthy((wave(240)[0], np.arange(240) // 20 + 0.0), BY_EVIDENCE),
+    # A row five standard deviations off.
+    "outlying_rows": Healthy((NOISY, np.where(np.arange(100) == 7, 5.0, NOISY_Y)), BY_EVIDENCE),
+    # Rows in the order of a feature, which the network knows.
+    "ordered_rows": Healthy(wave(200, noise=0.3), BY_EVIDENCE),
+    # A feature that is the same in all rows but one.
+    "constant_columns": Healthy(
+        (np.column_stack([NOISY, np.arange(100) == 3]), NOISY_Y), BY_EVIDENCE
+    ),
+    # Two features that are nearly alike.
+    "duplicated_columns": Healthy(
+        (np.column_stack([NOISY, NOISY[:, 1] + 1e-3 * NOISY[:, 0]]), NOISY_Y), BY_EVIDENCE
+    ),
+    # Weights of ones.
+    "strange_weight_sum": Healthy((NOISY, NOISY_Y), {"alpha": 0.01, "max_iter": 2000}),
     # A minimum, but as low as was asked for.
     "local_minimum": Healthy(
         wave(),

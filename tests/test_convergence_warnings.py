@@ -75,7 +75,7 @@ def test_a_missed_target_is_not_converged_and_a_reached_one_is():
 
 
 def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise AssertionError
 
     monkeypatch.setattr(diagnosis, "diagnose", fail)

@@ -12,7 +12,13 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
 
-from sklearn_tinymlp import Diagnosis, Finding, TinyMLPRegressor, diagnose
+from sklearn_tinymlp import (
+    Diagnosis,
+    Finding,
+    TinyMLPEnsembleRegressor,
+    TinyMLPRegressor,
+    diagnose,
+)
 from sklearn_tinymlp._diagnosis import diagnose as diagnosis
 
 # ------------------------------------------------------------------------- what it works on
@@ -97,14 +103,41 @@ def test_weights_count_in_the_diagnosis_of_mlp_regressor():
 def test_pipelines_searches_and_target_transformers_are_opened():
     X, y = wave()
     net = make_net(max_iter=5)
-    expected = str(clone(net).fit(scale(X), y).diagnose(scale(X), y))
+    expected = clone(net).fit(scale(X), y).diagnose(scale(X), y)
     pipe = make_pipeline(StandardScaler(), net).fit(X, y)
-    assert str(diagnose(pipe, X, y)) == expected
-    assert str(pipe[-1].diagnose(pipe[:-1].transform(X), y)) == expected
     search = GridSearchCV(pipe, {"tinymlpregressor__alpha": [0.0]}, cv=2).fit(X, y)
-    assert str(diagnose(search, X, y)) == expected
     scaled = TransformedTargetRegressor(net, transformer=StandardScaler()).fit(X, y)
-    assert str(diagnose(scaled, X, y)) == str(clone(net).fit(X, scale(y)).diagnose(X, scale(y)))
+    of_scaled = clone(net).fit(X, scale(y)).diagnose(X, scale(y))
+    assert str(pipe[-1].diagnose(pipe[:-1].transform(X), y)) == str(expected)
+    for holder, prefix, inner in (
+        (pipe, "tinymlpregressor__", expected),
+        (search, "estimator__tinymlpregressor__", expected),
+        (scaled, "regressor__", of_scaled),
+    ):
+        found = diagnose(holder, X, y)
+        assert found.summary == inner.summary
+        for outer, own in zip(found, inner, strict=True):
+            assert outer.sentence == own.sentence and own.parameters
+            assert outer.parameters == {prefix + k: v for k, v in own.parameters.items()}
+            assert outer.remedy == prefix + own.remedy
+            clone(holder).set_params(**outer.parameters)  # which takes all of them
+
+
+@ignore_convergence
+def test_remedies_are_parameters_of_mlp_regressor_and_of_an_ensemble():
+    X, y = wave()
+    mlp = MLPRegressor(hidden_layer_sizes=(20,), max_iter=20, random_state=0).fit(X, 1000 * y)
+    pipe = make_pipeline(StandardScaler(), mlp).fit(X, 1000 * y)
+    for estimator in (mlp, pipe):
+        found = diagnose(estimator, X, 1000 * y)
+        assert any(finding.parameters for finding in found)
+        for finding in found:
+            clone(estimator).set_params(**finding.parameters)
+    for template in (None, TinyMLPRegressor(max_iter=30)):
+        ensemble = TinyMLPEnsembleRegressor(template, hidden_layer_sizes=[(1,)], random_state=0)
+        finding = ensemble.fit(X, y).diagnose(X, y)[0]
+        mended = clone(ensemble).set_params(**finding.parameters).fit(X, y)
+        assert finding.parameters and repr(mended) != repr(ensemble)
 
 
 def test_what_cannot_be_diagnosed_is_refused():
@@ -142,4 +175,9 @@ def test_a_diagnosis_is_a_sequence_that_prints_and_shows_in_a_notebook():
     assert "<code>bias=True</code>" in found._repr_html_()
     assert json.loads(json.dumps(found.to_dict()))["findings"][0] == one._asdict()
     assert "Nothing found" in str(Diagnosis("Well.", []))
+    many = Diagnosis("How it went.", [one, two, two, two, one])
+    assert str(many).splitlines()[-1] == "And 2 more: print(diagnosis.full())"
+    assert str(many).count("Try") == 3 and many.full().count("Try") == 5
+    assert len(many) == len(many.to_dict()["findings"]) == 5
+    assert many._repr_html_().count("<tr><td>") == 5 and "2 more</summary>" in many._repr_html_()
     assert "Nothing found" in Diagnosis("Well.", [])._repr_html_()

@@ -9,6 +9,7 @@ from diagnosis_cases import (
     CASES,
     FULL_BATCH,
     HEALTHY,
+    KNOWN,
     POINTS,
     fit_quietly,
     ignore_convergence,
@@ -51,6 +52,17 @@ def test_cause_is_found_and_its_remedy_mends_it(name):
     assert mended.score(X, y) > case.goal > net.score(X, y)
     if mended.loss_tol is not None:
         assert mended.converged_
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_worth_knowing_is_told_with_its_number(name):
+    case = KNOWN[name]
+    X, y = case.data
+    net = fit_quietly(make_net(**case.params), X, y, sample_weight=case.sample_weight)
+    found = net.diagnose(X, y, case.sample_weight)
+    (finding,) = [finding for finding in found if finding.code == case.code]
+    assert finding.severity == "info"
+    assert case.number in finding.sentence, finding.sentence
 
 
 @pytest.mark.parametrize("code", HEALTHY)
@@ -109,9 +121,8 @@ def test_a_loss_without_least_squares_is_not_advised_what_needs_them():
         clone(net).set_params(**finding.parameters).fit(X, y)  # none is refused
 
 
-PROVOKED = {case.code for case in CASES.values()} | {
+PROVOKED = {case.code for case in [*CASES.values(), *KNOWN.values()]} | {
     "more_weights_than_data",
-    "copied_rows",
     "long_tails",  # in test_other_losses.py: its remedy mends the fit to rows without outliers
 }
 
@@ -173,7 +184,8 @@ def test_a_last_resort_is_taken_where_nothing_else_explains_the_trouble():
 
 def test_each_section_of_the_page_is_about_one_cause():
     page = PAGE.read_text(encoding="utf-8")
-    assert explained_causes(page) == {cause.code for cause in CAUSES}
+    of_new_rows = {"extrapolation"}  # which are looked at without y
+    assert explained_causes(page) - of_new_rows == {cause.code for cause in CAUSES}
 
 
 @ignore_convergence
@@ -209,7 +221,7 @@ def test_a_rate_beyond_the_limit_is_named_before_the_loss_begins_to_rise():
     (finding, *_) = net.diagnose(X, 5.0 * X[:, 1])
     assert finding.code == "learning_rate_too_large"
     assert f"the loss was once as low as {net.loss_curve_[-1]:.3g}" in finding.sentence
-    assert "It is above 0.02, where" in finding.sentence
+    assert "It is above 0.02, up to which" in finding.sentence
     assert finding.remedy == "learning_rate=0.01"
 
 
@@ -337,16 +349,24 @@ def test_healthy_fits_of_mlp_regressor_are_left_alone(params):
         assert not [finding for finding in found if finding.severity != "info"], (name, found)
 
 
-def test_healthy_fits_are_left_alone():
-    alarms = []
+def test_healthy_fits_are_left_alone_and_those_that_fall_short_are_not():
+    alarms, n_healthy, silent = [], 0, []
     for name, X, y in healthy_data():
+        diagnosed = []
         for params in HEALTHY_PARAMS:
             net = make_net(hidden_layer_sizes=(8,), **params)
             found = net.fit(X, y).diagnose(X, y)  # a ConvergenceWarning would be an error
-            alarms += [(f.severity, f.code, name, params) for f in found if f.severity != "info"]
+            diagnosed.append((net.score(X, y), [f for f in found if f.severity != "info"], params))
+        best = max(score for score, _, _ in diagnosed)
+        for score, found, params in diagnosed:
+            if score > best - 0.2:
+                n_healthy += 1
+                alarms += [(f.severity, f.code, name, params) for f in found]
+            elif not found:
+                silent.append((name, params, score, best))
     assert not [alarm for alarm in alarms if alarm[0] == "error"], alarms
-    assert len(alarms) <= 2, alarms
-    assert len(HEALTHY_PARAMS) * 5 >= 40
+    assert len(alarms) <= 1 and not silent, (alarms, silent)
+    assert n_healthy >= 40
 
 
 # --------------------------------------------------------------- the faults of the question
@@ -427,6 +447,8 @@ def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
     assert finding.code == "copied_rows" and f"{share:.0%} of the rows" in finding.sentence
     assert finding.severity == "info" and "each row once" in finding.remedy
     rounded = make_net(solver="lm", alpha="auto").fit(X[drawn], y[drawn].round())
-    assert not rounded.diagnose(X[drawn], y[drawn].round())
+    codes = [finding.code for finding in rounded.diagnose(X[drawn], y[drawn].round())]
+    assert codes == ["few_target_values"]
     by_penalty = make_net(alpha=0.1, max_iter=2000).fit(X[drawn], y[drawn])
-    assert not by_penalty.diagnose(X[drawn], y[drawn])
+    (finding,) = by_penalty.diagnose(X[drawn], y[drawn])
+    assert "A random split has the same row on both sides" in finding.sentence

@@ -210,6 +210,7 @@ def test_loss_curve_has_both_curves_the_tolerance_and_the_reason():
     assert labels(display) == [
         f"net, training (ended by {est.stop_reason_})",
         "net, validation",
+        f"kept: epoch {est.best_epoch_}",
         "loss_tol = 0.001",
     ]
     assert display.ax_.get_yscale() == "log"

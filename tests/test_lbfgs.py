@@ -180,14 +180,17 @@ def test_an_interrupt_keeps_the_parameters_so_far():
 
 
 def test_an_interrupt_before_the_first_iteration_keeps_the_start():
-    def loss_gradient(theta, between):
-        raise KeyboardInterrupt
+    def loss_gradient(theta, between=None):
+        if between is not None:  # by which Ctrl-C is heard
+            raise KeyboardInterrupt
+        return rosenbrock.loss_gradient(theta)
 
     objective = SimpleNamespace(loss_gradient=loss_gradient)
     solution = solve(objective, START, monitor(), tol=1e-6, max_fun=1000)
     assert solution.reason is StopReason.INTERRUPTED
     assert solution.n_iter == 0
     assert_array_equal(solution.theta, START)
+    assert solution.loss == rosenbrock.loss_gradient(START)[0]
 
 
 def test_other_errors_pass():

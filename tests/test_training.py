@@ -49,6 +49,7 @@ def test_every_reason_is_explained_in_a_sentence():
         ("validation", True),
         ("gradient", True),
         ("line_search", False),
+        ("at_rest", True),
         ("max_iter", False),
         ("max_fun", False),
         ("interrupted", False),

@@ -53,8 +53,8 @@ def no_bias(exam):
             network,
             "no_bias",
             ERROR,
-            f"bias=False: the loss is {exam.loss * unit:.4g}, a Gauss-Newton step brings it to "
-            f"{without * unit:.4g}, and one with intercepts to "
+            f"bias=False: the loss is {exam.loss * unit:.4g}, one more step brings it to "
+            f"{without * unit:.4g}, and a step with intercepts to "
             f"{max(within, 1e-9 * exam.constant_loss) * unit:.1g} or less.",
             bias=True,
         )

@@ -4,6 +4,9 @@ import numpy as np
 
 from .finding import INFO, WARNING, make_finding
 
+# Weights a target from which on they are many, whatever the fit.
+MANY = 2
+
 
 def more_weights_than_data(exam):
     """Find weights that the data cannot determine, and whether new data suffer from it."""
@@ -15,6 +18,9 @@ def more_weights_than_data(exam):
     known = len(validation) > 1 and not np.isnan(validation[-1])
     worse = known and validation[-1] > 1.5 * np.nanmin(validation)
     if network.params.get("early_stopping") and not worse:
+        return
+    # A little more than the data rarely shows, unless nothing is left of the noise.
+    if network.theta.size < MANY * n_numbers and exam.explained < 0.9999 and not worse:
         return
     sentence = f"The network has {network.theta.size} weights for {n_numbers} targets"
     if worse:

@@ -1,8 +1,10 @@
-"""Causes: training ended too early, in a poor minimum, or no better than the mean."""
+"""Causes: training ended too early, or in a poor minimum."""
 
 import numpy as np
 
-from .finding import ERROR, INFO, WARNING, format_r2, make_finding
+from .finding import INFO, WARNING, format_r2, make_finding
+from .remedies import how_starts_ended, larger, starts_to_try
+from .trial import LEAST_ROWS, STEPS_ON
 
 
 def stopped_by_tol(exam):
@@ -10,17 +12,17 @@ def stopped_by_tol(exam):
     network = exam.network
     if network.stop_reason != "tol" or not exam.unfinished:
         return
-    # A loss that swings with the momentum ends training by the patience, not by tol.
-    remedy = {"n_iter_no_change": 100}
     n_last, fall = exam.fall_before_tol
-    change = f"risen by {-fall:.0%}" if -fall < 10.0 else f"grown {1.0 - fall:.3g} times"
-    if fall > 0.0 or not network.stochastic:
-        tol = float(f"{min(network.params['tol'] / 100.0, 1e-4 * exam.constant_loss):.0e}")
-        remedy = {"tol": tol, "max_iter": 10 * int(network.params["max_iter"])}
-        change = f"fallen by {fall:.1%}"
+    change = f"fallen by {fall:.1%}"
+    if fall < 0.0:
+        change = f"risen by {-fall:.0%}" if -fall < 10.0 else f"grown {1.0 - fall:.3g} times"
+    tol = float(f"{min(network.params['tol'] / 100.0, 1e-4 * exam.constant_loss):.0e}")
+    remedy = {"tol": tol, "max_iter": 10 * int(network.params["max_iter"])}
+    patience = network.params["n_iter_no_change"]
+    if network.stochastic and would_end(network.losses[-network.n_iter :], tol, patience):
+        remedy = {"n_iter_no_change": max(100, 10 * int(patience))}
     what = f"the loss had {change} {last_iterations(n_last, network.n_iter)}"
-    if exam.gain >= 0.0005:  # 0.1% when rounded
-        what += f", and five conjugate-gradient steps lower it by another {exam.gain:.1%}"
+    what += f", and {what_more_would_gain(exam)}"
     yield make_finding(
         network,
         "stopped_by_tol",
@@ -29,6 +31,28 @@ def stopped_by_tol(exam):
         f"{format_r2(exam.explained)}: {what}.",
         **remedy,
     )
+
+
+def would_end(losses, tol, patience) -> bool:
+    """Whether the stopping rule of sgd and adam would end training at these losses at the latest.
+
+    A loss that swings ends training by the patience, whatever `tol`.
+    """
+    best, without = np.inf, 0
+    for loss in losses:
+        without = without + 1 if loss > best - tol else 0
+        best = min(best, loss)
+        if without > patience:
+            return True
+    return False
+
+
+def what_more_would_gain(exam) -> str:
+    """Say what a copy gains that goes on from where training ended."""
+    gain, left_out = exam.further
+    if not left_out > 0.0:  # NaN of few rows
+        return f"{STEPS_ON} more steps, tried on a copy, lower it by {gain:.1%}"
+    return f"{STEPS_ON} more steps, tried on a copy, lower it by {left_out:.1%} in rows left out"
 
 
 def last_iterations(n_last, n_iter) -> str:
@@ -51,14 +75,17 @@ def max_iter(exam):
         n_late = min(10, len(evidence) - 1)
         rise = evidence[-1] - evidence[-1 - n_late]
         what = f"the log evidence rose by {rise:.3g} nats {last_iterations(n_late, network.n_iter)}"
-    elif exam.unfinished and fall > 0.01:
-        what = f"the loss fell by {fall:.0%} {last_iterations(n_late, network.n_iter)}"
     elif exam.unfinished:
-        what = f"five conjugate-gradient steps lower the loss by another {exam.gain:.0%}"
+        what = what_more_would_gain(exam)
+        if fall > 0.01:
+            late = last_iterations(n_late, network.n_iter)
+            what = f"the loss fell by {fall:.0%} {late}, and {what}"
+        what = what.replace("lower it", "lower the loss") if fall <= 0.01 else what
     else:
         return
     what += "."
-    if not network.by_evidence and 4 * network.theta.size > network.y.size:
+    few = network.y.shape[0] < LEAST_ROWS and not network.by_evidence
+    if few and 4 * network.theta.size > network.y.size:
         what += (
             f" But with {network.theta.size} weights for {network.y.size} targets more iterations "
             "may learn the noise by heart: watch a validation set too."
@@ -72,54 +99,25 @@ def max_iter(exam):
     )
 
 
-def constant_name(loss) -> str:
-    """Name the prediction that learns nothing."""
-    return "the mean of y" if loss.least_squares else "the best constant"
-
-
-def no_better_than_mean(exam):
-    """Find that a constant would predict as well."""
-    network = exam.network
-    if exam.explained > 0.01:
-        return
-    remedy, hidden = {"n_init": 10}, network.activations[:-1]
-    if not hidden:
-        remedy = {"hidden_layer_sizes": (20,)}
-    elif all(activation == "identity" for activation in hidden):
-        remedy = {"activation": "tanh"}
-    elif not network.solver.least_squares and network.loss.least_squares:
-        remedy = {"solver": "lm"}
-    elif not network.solver.least_squares:
-        remedy = {"solver": "lbfgs", "standardize": True}
-    constant = constant_name(network.loss)
-    yield make_finding(
-        network,
-        "no_better_than_mean",
-        WARNING if network.by_evidence else ERROR,
-        f"The network predicts no better than {constant}: {network.score_name} is "
-        f"{format_r2(exam.explained)}.",
-        **remedy,
-    )
-
-
 def restarts_disagree(exam):
     """Find that the best of the starts was lucky."""
     network = exam.network
     losses = np.asarray(network.restart_losses, dtype=float)
-    if len(losses) < 2 or np.isnan(losses).all():
+    losses = losses[np.isfinite(losses)]
+    if len(losses) < 2:
         return
-    best, worst = np.nanmin(losses), np.nanmax(losses)
-    near = int(np.sum(losses <= 1.1 * best))
+    best, worst, wanted = losses.min(), losses.max(), starts_to_try(exam)
     # Half of the starts may fail; where one alone is best, a better one may still be missing.
-    if worst <= 2.0 * best or near > len(losses) // 4 + 1 or exam.explained > 0.98:
+    if worst <= 2.0 * best or not wanted or exam.explained > 0.98:
         return
+    near = int(np.sum(losses <= 1.1 * best))
     yield make_finding(
         network,
         "restarts_disagree",
         WARNING if near == 1 else INFO,
         f"The {len(losses)} starts ended at losses between {best:.3g} and {worst:.3g}, {near} of "
         "them within 10% of the best: more starts may find a better one.",
-        n_init=4 * len(losses),
+        n_init=wanted,
     )
 
 
@@ -128,14 +126,12 @@ def local_minimum(exam):
     network = exam.network
     short = exam.missed_loss_tol or network.stop_reason == "line_search"
     if short and exam.gain < 0.01:
-        remedy = {"n_init": 10}
-        if network.params.get("n_init", 1) > 1:
-            remedy = {"hidden_layer_sizes": tuple(2 * n for n in network.architecture.units[1:-1])}
-        yield make_finding(
-            network,
-            "local_minimum",
-            WARNING,
+        wanted = starts_to_try(exam)
+        remedy = {"n_init": wanted} if wanted else {}
+        remedy = remedy or {"hidden_layer_sizes": larger(network.architecture.units[1:-1])}
+        sentence = (
             f"Training ended in a minimum of the loss, at {network.reached:.4g}: five "
-            f"conjugate-gradient steps lower it by only {exam.gain:.1%}.",
-            **remedy,
+            f"more steps, tried on a copy, lower it by only {exam.gain:.1%}."
         )
+        sentences = filter(None, (sentence, how_starts_ended(exam)))
+        yield make_finding(network, "local_minimum", WARNING, " ".join(sentences), **remedy)

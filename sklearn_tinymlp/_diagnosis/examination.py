@@ -20,15 +20,18 @@ lambda_row being the largest of a single row; for b = n it is lambda itself.
 """
 
 import math
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from scipy import sparse
 
 from .._engine.derivatives import layer_values
 from .._solvers.stochastic import SGD
-from .matrix_free import conjugate_gradients, largest_eigenvalue
+from .divergence import has_diverged
+from .matrix_free import conjugate_gradients, largest_eigenvalue, square_norms
+from .pattern import MOST_ROWS, Pattern, pattern_in
 from .trained_network import TrainedNetwork
+from .trial import LEAST_ROWS, Further, drawn, further
 
 # Numbers that the units of a network give for the rows examined: 4 million take 32 MB and some
 # 20 ms a pass. A warning at the end of a fit is content with fewer: the fit may have been short.
@@ -54,7 +57,8 @@ class Examination:
     """
 
     def __init__(self, network: TrainedNetwork, most_values=MOST_VALUES):
-        self.network = network
+        self.network, self.most_values = network, most_values
+        self.found = ()  # so far, by the causes before
         n_samples = network.y.shape[0]
         sample_weight = network.sample_weight
         self.weight_sum = n_samples if sample_weight is None else float(sample_weight.sum())
@@ -110,6 +114,25 @@ class Examination:
         if self.constant_target or self.constant_loss == 0.0:
             return 1.0  # there is nothing to explain
         return 1.0 - self.loss / self.constant_loss
+
+    @cached_property
+    def explained_by_output(self) -> np.ndarray:
+        """The same for each output, shape (n_outputs,)."""
+        weight = None if self.network.sample_weight is None else self.weight[:, 0]
+        if weight is not None and weight.sum() == 0.0:
+            return np.full(self.y.shape[1], math.nan)
+        loss = self.network.loss
+        constant = np.broadcast_to(loss.best_constant(self.y, weight), self.y.shape)
+        left = (self.weight * loss.value(self.y, self.predictions)).sum(axis=0)
+        of_constant = (self.weight * loss.value(self.y, constant)).sum(axis=0)
+        rounding = 1e-12 * (self.weight * self.y**2).sum(axis=0)
+        varying = of_constant > rounding
+        return np.where(varying, 1.0 - left / np.where(varying, of_constant, 1.0), 1.0)
+
+    @property
+    def objective(self) -> float:
+        """Mean loss with penalty: what training minimises."""
+        return self.loss + 0.5 * float(self.penalty @ self.network.theta**2)
 
     def loss_at(self, theta) -> float:
         """Loss at other parameters, penalty included."""
@@ -231,6 +254,12 @@ class Examination:
             factor /= 1.0 + 2.0 * m
         return factor / max(curvature, np.finfo(float).tiny)
 
+    @property
+    def stable_rate_at_start(self) -> float:
+        """The same at weights drawn by Glorot's rule: after a fit that diverged."""
+        theta = drawn(self.network.architecture, np.random.RandomState(0))
+        return Examination(replace(self.network, theta=theta), self.most_values).stable_rate
+
     @cached_property
     def gain(self) -> float:
         """By what share of the loss a few conjugate-gradient steps lower it, tried out.
@@ -244,7 +273,50 @@ class Examination:
         best = min(now, *(self.loss_at(theta + share * step) for share in (1.0, 0.25, 0.0625)))
         return (now - best) / now if now > 0 else 0.0
 
+    @cached_property
+    def further(self) -> Further:
+        """What more training would gain, tried on a copy."""
+        return further(self)
+
+    @property
+    def worth_going_on(self) -> bool:
+        """Whether more training lowers the loss, and that of rows left out too, where these tell.
+
+        Of a network that learns the noise by heart the loss of rows trained on falls and that of
+        the others rises. A hundredth of the loss is nothing, nor is a two-hundredth of the variance
+        of y.
+        """
+        validation = np.asarray(self.network.history.get("validation_loss", ()), dtype=float)
+        if len(validation) > 1 and validation[-1] > 1.05 * np.nanmin(validation):
+            return False
+        gain, left_out = self.further  # NaN where it is not known
+        if math.isnan(left_out) and self.network.y.shape[0] >= LEAST_ROWS:  # the record knows
+            return max(self.late_fall[1], self.fall_before_tol[1]) > 0.01
+        of_variance = left_out * (1.0 - self.explained)
+        return gain > 0.01 and not (left_out < 0.01 or of_variance < 0.005)
+
+    @cached_property
+    def pattern(self) -> Pattern:
+        """What the inputs tell of the residuals that the network does not know."""
+        seen = self.weight[:, 0] > 0
+        rows = MOST_ROWS if self.most_values >= MOST_VALUES else MOST_ROWS // 3
+        return pattern_in(self.X[seen], (self.y - self.predictions)[seen], rows)
+
     # ---------------------------------------------------------------------------- the record
+
+    @property
+    def far_from_standard(self) -> bool:
+        """Whether inputs or targets are of another size than standardised ones by far."""
+        of_X = math.sqrt(float(np.mean(square_norms(self.X))) / self.X.shape[1])
+        of_y = math.sqrt(float(np.mean(self.y**2)))
+        return max(of_X, of_y) > 3.0
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss was once so large that the weights cannot have been those drawn."""
+        losses = self.network.losses[-max(self.network.n_iter, 1) :] / self.network.loss_unit
+        weight = None if self.network.sample_weight is None else self.weight[:, 0]
+        return has_diverged(losses, self.network.loss, self.X, self.y, weight)
 
     @property
     def late_fall(self) -> tuple[int, float]:
@@ -263,9 +335,18 @@ class Examination:
         fall = 1.0 - losses[-1] / losses[0] if len(losses) > 1 and losses[0] > 0 else 0.0
         return max(1, len(losses) - 1), float(fall)
 
-    @property
+    @cached_property
     def unfinished(self) -> bool:
-        """Whether training was still getting somewhere when it was ended."""
+        """Whether training was still getting somewhere when it was ended.
+
+        The record may say so, but a copy that goes on has the last word.
+        """
+        if self.diverged and self.explained < 0.9:
+            return False  # and where it went from there means nothing
+        return self._seems_unfinished and (self.missed_loss_tol or self.worth_going_on)
+
+    @property
+    def _seems_unfinished(self) -> bool:
         missed = self.missed_loss_tol
         if self.explained > 0.9999 and not missed:
             return False  # good enough, unless a loss_tol asks for more
@@ -280,6 +361,9 @@ class Examination:
             return True
         if reason == "tol" and self.explained < 0.1 and self.network.stochastic and self.hasty:
             return True
+        left_out = self.further.left_out  # NaN where it is not known
+        if left_out > 0.3 and left_out * (1.0 - self.explained) > 0.1:  # of the variance of y
+            return True
         # Noise that the network may yet learn by heart allows a fall of some percent, and with more
         # weights than targets any fall; the worse the fit, the less of what is left will be noise.
         many_weights = self.network.theta.size > self.network.y.size
@@ -292,13 +376,6 @@ class Examination:
     def hasty(self) -> bool:
         """Whether training ended before it can have got far."""
         return self.network.n_iter < 10.0 * self.network.params["n_iter_no_change"]
-
-
-def square_norms(rows) -> np.ndarray:
-    """Sum the squares of each row of a dense or sparse matrix."""
-    if sparse.issparse(rows):
-        return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
-    return np.einsum("ij,ij->i", rows, rows)
 
 
 def stable_rate_of(architecture, theta, activations, loss, data, *, params, alpha) -> float:

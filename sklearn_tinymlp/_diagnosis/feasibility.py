@@ -9,7 +9,8 @@ from scipy import sparse
 from scipy.special import fdtrc
 
 from .._activations.lookup import name_of, value_and_slope, value_range
-from .examination import LEAST_POSITIVE, square_norms
+from .examination import LEAST_POSITIVE
+from .matrix_free import square_norms
 
 # Least share of the loss of the best constant whose being out of reach is worth a word: less may
 # be noise.

@@ -5,9 +5,17 @@ import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 WIDTH = 90  # of a line of text, in characters
 
+# Findings that are printed unless all are asked for: the first is to be acted on.
+MOST_PRINTED = 3
+
 ERROR, WARNING, INFO = "error", "warning", "info"
+
+
+NOTHING = "Nothing found that would keep the network from learning."
 
 
 class Finding(NamedTuple):
@@ -26,10 +34,11 @@ class Finding(NamedTuple):
         What is the matter, with the number that shows it.
 
     parameters : dict
-        The parameters that mend it: ``estimator.set_params(**finding.parameters)``.
+        The parameters that mend it: ``estimator.set_params(**finding.parameters)``. Empty where no
+        parameter does.
 
     remedy : str
-        The same as text, ``parameter=value``.
+        The same as text, ``parameter=value``, or what to do instead.
     """
 
     code: str
@@ -42,7 +51,8 @@ class Finding(NamedTuple):
 class Diagnosis(Sequence):
     """Findings about a fitted network, those that explain most first.
 
-    A sequence of `Finding`; it prints as text and shows as a table in a notebook.
+    A sequence of `Finding`. It prints as text and shows as a table in a notebook: the first three,
+    the one to act on first; `full` gives all.
 
     Parameters
     ----------
@@ -51,6 +61,9 @@ class Diagnosis(Sequence):
 
     findings : iterable of Finding
         The findings, in their order.
+
+    nothing : str, default='Nothing found that would keep the network from learning.'
+        What is printed where there are none.
 
     Examples
     --------
@@ -62,8 +75,9 @@ class Diagnosis(Sequence):
     0
     """
 
-    def __init__(self, summary: str, findings):
+    def __init__(self, summary: str, findings, nothing=NOTHING):
         self.summary = summary
+        self.nothing = nothing
         self._findings = tuple(findings)
 
     def __len__(self):
@@ -75,28 +89,48 @@ class Diagnosis(Sequence):
         return self._findings[index]
 
     def __str__(self):
-        """Give what is known of the fit, then each finding with its remedy."""
+        """Give what is known of the fit, then the first findings, each with its remedy."""
+        return self._text(MOST_PRINTED)
+
+    def full(self) -> str:
+        """Give the text with all findings.
+
+        Returns
+        -------
+        text : str
+        """
+        return self._text(len(self))
+
+    def _text(self, most) -> str:
         lines = [textwrap.fill(self.summary, WIDTH)]
-        for number, finding in enumerate(self, 1):
+        for number, finding in enumerate(self[:most], 1):
             text = f"{number}. {finding.severity}: {finding.sentence} [{finding.code}]"
             lines.append(textwrap.fill(text, WIDTH, subsequent_indent="   "))
             lines.append(f"   Try {finding.remedy}")
+        if len(self) > most:
+            lines.append(f"And {len(self) - most} more: print(diagnosis.full())")
         if not self._findings:
-            lines.append("Nothing found that would keep the network from learning.")
+            lines.append(self.nothing)
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self):
         """Show a table."""
-        cells = "".join(
+        rows = [
             f"<tr><td>{finding.severity}</td><td style='text-align:left'>"
             f"{html.escape(finding.sentence)}</td><td style='text-align:left'><code>"
             f"{html.escape(finding.remedy)}</code></td><td>{finding.code}</td></tr>"
             for finding in self
-        )
+        ]
         head = "<tr><th>severity</th><th>finding</th><th>remedy</th><th>code</th></tr>"
-        table = f"<table>{head}{cells}</table>" if cells else "<p>Nothing found.</p>"
+        first, rest = "".join(rows[:MOST_PRINTED]), "".join(rows[MOST_PRINTED:])
+        table = f"<table>{head}{first}</table>" if rows else f"<p>{html.escape(self.nothing)}</p>"
+        if rest:
+            n_more = len(rows) - MOST_PRINTED
+            table += (
+                f"<details><summary>{n_more} more</summary><table>{head}{rest}</table></details>"
+            )
         return f"<p>{html.escape(self.summary)}</p>{table}"
 
     def to_dict(self) -> dict:
@@ -111,24 +145,58 @@ class Diagnosis(Sequence):
 
 
 def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
-    """Make a finding; an MLPRegressor is advised in the terms of scikit-learn."""
+    """Make a finding; an MLPRegressor is advised in the terms of scikit-learn.
+
+    What is set already is left out of the remedy.
+    """
+    parameters = {
+        name: value
+        for name, value in parameters.items()
+        if name not in network.params or not np.array_equal(network.params[name], value)
+    }
     if not network.of_sklearn:
-        remedy = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+        remedy = as_text(parameters) or "other data: all that could mend it is set"
         return Finding(code, severity, sentence, parameters, remedy)
     known = {name: value for name, value in parameters.items() if name in network.params}
     for name, ours in (("solver", "lm"), ("loss", "student_t")):  # not scikit-learn's
         if known.get(name) == ours:
             known.pop(name)
-    parts = [f"{name}={value!r}" for name, value in known.items()]
     other = {name: value for name, value in parameters.items() if name not in known}
-    if other.pop("standardize", False) and code == "unscaled_target":
+    parts = [as_text(known)] if known else []
+    if other.pop("standardize", False) and code in OF_THE_TARGET:
         parts.append("TransformedTargetRegressor(mlp, transformer=StandardScaler())")
     elif not (known or other):
         parts.append("make_pipeline(StandardScaler(), mlp)")
     if other:
-        added = ", ".join(f"{name}={value!r}" for name, value in other.items())
-        parts.append(f"TinyMLPRegressor(..., {added})")
-    return Finding(code, severity, sentence, parameters, ", ".join(parts))
+        parts.append(f"TinyMLPRegressor(..., {as_text(other)})")
+    return Finding(code, severity, sentence, known, ", ".join(parts))
+
+
+# Causes for which the target is to be standardised, not the features.
+OF_THE_TARGET = ("unscaled_target", "uneven_outputs")
+
+
+def as_text(parameters) -> str:
+    """Write parameters as one would in a call."""
+    return ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+
+
+def within(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
+    """Name parameters as an estimator does that holds the network, ``step__parameter``."""
+    return renamed(
+        diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
+    )
+
+
+def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:
+    """Put the parameters that ``rename(parameters)`` gives in the place of the network's own."""
+    findings = []
+    for finding in diagnosis:
+        outer, remedy = rename(finding.parameters), finding.remedy
+        if outer:
+            remedy = as_text(outer) + remedy.removeprefix(as_text(finding.parameters))
+        findings.append(finding._replace(parameters=outer, remedy=remedy))
+    return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
 
 
 def format_r2(r2) -> str:

@@ -8,11 +8,11 @@ from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
 from .._solvers.table import SOLVERS
 from .diagnose import diagnose as diagnose_network
-from .finding import Diagnosis
+from .finding import Diagnosis, within
 from .trained_network import TrainedNetwork
 
 
-def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
+def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     """Say why a fitted network does not learn, or not well, and which parameter mends it.
 
     Parameters
@@ -25,8 +25,9 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs the network was trained on; of a pipeline before its transformations.
 
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Their targets.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Their targets. Without them a :class:`TinyMLPRegressor` says which rows lie outside its
+        training data; an :class:`MLPRegressor` does not know.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each sample.
@@ -54,14 +55,16 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
     """
     # Told by their attributes: sklearn.compose takes long to import.
     if hasattr(estimator, "best_estimator_"):
-        return diagnose(estimator.best_estimator_, X, y, sample_weight)
+        return within(diagnose(estimator.best_estimator_, X, y, sample_weight), "estimator")
     if hasattr(estimator, "named_steps"):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-        return diagnose(estimator[-1], X, y, sample_weight)
+        name, last = estimator.steps[-1]
+        return within(diagnose(last, X, y, sample_weight), name)
     if hasattr(estimator, "transformer_") and hasattr(estimator, "regressor_"):
-        y = np.asarray(y)
-        y = estimator.transformer_.transform(y.reshape(len(y), -1))
-        return diagnose(estimator.regressor_, X, y.squeeze(), sample_weight)
+        if y is not None:
+            y = np.asarray(y)
+            y = estimator.transformer_.transform(y.reshape(len(y), -1)).squeeze()
+        return within(diagnose(estimator.regressor_, X, y, sample_weight), "regressor")
     if isinstance(estimator, MLPRegressor):
         return _diagnose_mlp_regressor(estimator, X, y, sample_weight)
     if not hasattr(estimator, "diagnose"):  # of this package's own, which know how
@@ -74,6 +77,8 @@ def diagnose(estimator, X, y, sample_weight=None) -> Diagnosis:
 
 def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
     check_is_fitted(mlp)
+    if y is None:
+        raise ValueError("diagnose needs y: an MLPRegressor does not keep the range of its data.")
     X, y = check_X_y(X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
     y = y.reshape(len(y), -1)
     if sample_weight is not None:
@@ -104,5 +109,6 @@ def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
         reached=float(mlp.loss_),
         history={"loss": getattr(mlp, "loss_curve_", [])},
         of_sklearn=True,
+        defaults=type(mlp)().get_params(deep=False),
     )
     return diagnose_network(network)

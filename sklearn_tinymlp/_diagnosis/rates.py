@@ -10,8 +10,13 @@ from .finding import ERROR, WARNING, format_r2, make_finding
 def learning_rate_too_large(exam):
     """Find a loss that rose or swings, and the rate up to which it would not."""
     network = exam.network
-    losses = np.nan_to_num(network.losses[-network.n_iter :], nan=math.inf)
-    if not network.stochastic or len(losses) < 3:
+    losses = np.nan_to_num(network.losses[-network.n_iter :], nan=math.inf, posinf=math.inf)
+    if not network.stochastic or len(losses) < 1:
+        return
+    if exam.diverged and exam.explained < 0.9:
+        yield _diverged(exam, losses)
+        return
+    if len(losses) < 3:
         return
     recent = losses[-51:]
     rises = float(np.mean(recent[1:] > recent[:-1]))
@@ -27,8 +32,8 @@ def learning_rate_too_large(exam):
         limit = exam.stable_rate
         if network.rate > limit:
             how = (
-                f" It is above {limit:.3g}, where sgd becomes unstable here (2 / lambda of the "
-                "Gauss-Newton matrix, with the momentum and batch size set)."
+                f" It is above {limit:.3g}, up to which sgd is stable here, by the curvature of "
+                "the loss, the momentum and the batch size."
             )
     if how or trouble:
         what = f"the loss rose in {rises:.0%} of the last {len(recent) - 1} epochs"
@@ -50,6 +55,32 @@ def learning_rate_too_large(exam):
         )
 
 
+def _diverged(exam, losses):
+    """Say that the loss went through the roof, even if it came back."""
+    network = exam.network
+    at = int(np.argmax(losses))
+    peak = "was not finite" if not math.isfinite(losses[at]) else f"rose to {losses[at]:.3g}"
+    start = "" if at == 0 or not math.isfinite(losses[0]) else f" from {losses[0]:.3g}"
+    end = f", and ended at {losses[-1]:.3g}" if math.isfinite(losses[-1]) else ""
+    limit = exam.stable_rate_at_start if network.by_one_rate else math.nan
+    if limit < network.rate:
+        remedy = network.at_rate(0.5 * limit)
+        advice = f"It is above {limit:.3g}, up to which sgd is stable at start weights."
+    elif not network.standardized and exam.far_from_standard:
+        remedy = {"standardize": True}
+        advice = "Inputs or targets far from zero make the steps large."
+    else:
+        remedy, advice = network.at_rate(min(0.1 * network.rate, 0.01)), ""
+    return make_finding(
+        network,
+        "learning_rate_too_large",
+        ERROR,
+        f"Training diverged: the loss {peak}{start} in epoch {at + 1} of {len(losses)}{end}. "
+        f"The learning rate of {network.rate:.3g} is too large. {advice}".rstrip(),
+        **remedy,
+    )
+
+
 # Where sgd would be stable at this rate the loss is flat, and a larger rate is no remedy.
 FLAT = 1e3
 
@@ -57,7 +88,7 @@ FLAT = 1e3
 def learning_rate_too_small(exam):
     """Find a rate far below the stable one, or with adam steps that add up to little."""
     network = exam.network
-    if not network.stochastic or not exam.unfinished:
+    if not network.stochastic or exam.diverged or not exam.unfinished:
         return
     if network.by_one_rate:
         limit = exam.stable_rate
@@ -66,9 +97,9 @@ def learning_rate_too_small(exam):
                 network,
                 "learning_rate_too_small",
                 WARNING,
-                f"The learning rate of {network.rate:.3g} is far below {limit:.3g}, up to which "
-                "sgd is stable here (2 / lambda of the Gauss-Newton matrix, with the momentum and "
-                "batch size set), and the loss was still falling.",
+                f"The learning rate of {network.rate:.3g} is too small: sgd is stable up to "
+                f"{limit:.3g} here, by the curvature of the loss, the momentum and the batch size, "
+                "and the loss was still falling.",
                 **network.at_rate(0.25 * limit),
             )
         return

@@ -34,6 +34,7 @@ class TrainedNetwork:
     history: Mapping = field(default_factory=dict)  # lists by column
     restart_losses: Sequence = ()
     of_sklearn: bool = False  # an MLPRegressor
+    defaults: Mapping = field(default_factory=dict)  # of the parameters, where they are known
 
     @property
     def X(self):

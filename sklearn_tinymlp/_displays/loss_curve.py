@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .._solvers.table import SOLVERS
 from .axes import COLOURS, MARKERS, needs_matplotlib, new_axes
 from .diagram import one_network
 
@@ -32,6 +33,9 @@ class LossCurveDisplay:
     name : str, default=None
         What the legend calls the estimator.
 
+    best_epoch : int, default=None
+        As `best_epoch_`: where it is not the last, a ring marks the weights that are kept.
+
     Attributes
     ----------
     ax_ : matplotlib Axes
@@ -48,6 +52,9 @@ class LossCurveDisplay:
 
     loss_tol_line_ : matplotlib Line2D or None
         The loss asked for.
+
+    best_line_ : matplotlib Line2D or None
+        The ring at `best_epoch`, on the validation loss where there is one.
 
     Examples
     --------
@@ -68,6 +75,7 @@ class LossCurveDisplay:
         stop_reason=None,
         converged=None,
         name=None,
+        best_epoch=None,
     ):
         self.loss = loss
         self.validation_loss = validation_loss
@@ -75,6 +83,7 @@ class LossCurveDisplay:
         self.stop_reason = stop_reason
         self.converged = converged
         self.name = name
+        self.best_epoch = best_epoch
 
     @classmethod
     @needs_matplotlib
@@ -103,11 +112,12 @@ class LossCurveDisplay:
         estimator = one_network(estimator)
         history = getattr(estimator, "history_", None) or {"loss": estimator.loss_curve_}
         return cls.from_history(
-            history,
+            _in_units_of_y(history, estimator),
             loss_tol=getattr(estimator, "loss_tol", None),
             stop_reason=getattr(estimator, "stop_reason_", None),
             converged=getattr(estimator, "converged_", None),
             name=getattr(estimator, "solver_", estimator.solver) if name is None else name,
+            best_epoch=getattr(estimator, "best_epoch_", None),
             ax=ax,
             **kwargs,
         )
@@ -122,6 +132,7 @@ class LossCurveDisplay:
         stop_reason=None,
         converged=None,
         name=None,
+        best_epoch=None,
         ax=None,
         **kwargs,
     ):
@@ -132,7 +143,7 @@ class LossCurveDisplay:
         history : dict of array-like, or DataFrame
             As `history_`: 'loss', and 'validation_loss' where there is one.
 
-        loss_tol, stop_reason, converged, name : as for the class
+        loss_tol, stop_reason, converged, name, best_epoch : as for the class
             See the class.
 
         ax : matplotlib Axes, default=None
@@ -156,6 +167,7 @@ class LossCurveDisplay:
             stop_reason=stop_reason,
             converged=converged,
             name=name,
+            best_epoch=best_epoch,
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -202,6 +214,14 @@ class LossCurveDisplay:
             later = style | {"linestyle": (0, (4, 1.5)), "linewidth": 1.3, "label": label}
             (self.validation_line_,) = ax.plot(steps, self.validation_loss, **later)
 
+        self.best_line_ = None
+        if self.best_epoch is not None and 0 < self.best_epoch < n_iter:
+            curve = self.loss if self.validation_loss is None else self.validation_loss
+            label = f"kept: epoch {self.best_epoch}"
+            ring = {"marker": "o", "markersize": 11, "markerfacecolor": "none", "linestyle": "none"}
+            at, height = [self.best_epoch], [curve[self.best_epoch - 1]]
+            (self.best_line_,) = ax.plot(at, height, color=style["color"], label=label, **ring)
+
         self.loss_tol_line_ = None
         if self.loss_tol is not None:
             self.loss_tol_line_ = ax.axhline(
@@ -218,3 +238,20 @@ class LossCurveDisplay:
         ax.legend(frameon=False)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _in_units_of_y(history, estimator) -> dict:
+    """Give losses of a standardised y in the units of y, in which 'lm' and raw fits have theirs.
+
+    For several outputs of different scales there is no such factor, and nothing is changed.
+    """
+    scaling = getattr(estimator, "_scaling", None)
+    if scaling is None or np.ptp(scaling.y_scale) > 1e-9 * scaling.y_scale.max():
+        return history
+    unit = float(scaling.y_scale[0]) ** 2
+    converted = {"validation_loss"}
+    if not SOLVERS[estimator.solver_].least_squares:
+        converted.add("loss")
+    return {
+        name: values * unit if name in converted else values for name, values in history.items()
+    }

@@ -916,9 +916,12 @@ def mean_loss(theta, n_coefs, errors, options):
         scale = options.output_scale[k]
         total += errors[k] * scale * scale
         unit += scale * scale / errors.size
-    for p in range(n_coefs):
-        squares += theta[p] * theta[p]
-    return (total / errors.size + 0.5 * unit * options.penalty * squares) / options.weight_sum
+    total /= errors.size
+    if options.penalty > 0.0:  # of y of 1e200 the unit is infinite, and infinity times 0 is NaN
+        for p in range(n_coefs):
+            squares += theta[p] * theta[p]
+        total += 0.5 * unit * options.penalty * squares
+    return total / options.weight_sum
 
 
 @part

@@ -9,6 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
 from .._bayes.posterior import RowNoise
+from .._diagnosis.extrapolation import InputRange
 from .._engine.objective import Samples
 from .._losses.loss import Loss
 from .scaling import Scaling
@@ -88,6 +89,13 @@ class Data:
     def with_noise(self, std) -> "Data":
         """Say how large the noise of each row is, (n_samples, n_outputs) in the units of y."""
         return replace(self, noise=RowNoise.of(std, self.sample_weight))
+
+    def input_range(self, earlier=None) -> list[np.ndarray]:
+        """Give least and greatest value of each input, here and in the fit that this continues."""
+        found = InputRange.of(self.X)
+        if earlier is not None and earlier.input_range is not None:
+            found = found.joined(InputRange(*earlier.input_range))
+        return list(found)
 
     def on_rows(self, rows) -> "Data":
         """Give some of the rows, without a validation set."""

@@ -21,11 +21,12 @@ def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
 
 
 def describe(
-    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data
+    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults=None
 ) -> TrainedNetwork:
     """Describe a network by its fitted attributes and its parameters.
 
-    `theta` and the data are in the units of training.
+    `theta` and the data are in the units of training. `defaults` of the parameters tell which of
+    them were set.
     """
     solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
     by_evidence = fitted["log_evidence_"] is not None
@@ -54,4 +55,5 @@ def describe(
         loss_unit=loss_unit,
         history=fitted["_record"].columns,
         restart_losses=fitted["starts_"]["loss"],
+        defaults=defaults or {},
     )

@@ -21,7 +21,8 @@ class Earlier(NamedTuple):
     n_seen: int  # `t_`
     best_validation_score: float | None
     grouping: str  # of its penalties
-    seen: SeenRows | None  # None of what came from a file
+    seen: SeenRows | None = None  # None of what came from a file
+    input_range: list[np.ndarray] | None = None  # least and greatest of each feature
 
     @classmethod
     def of(cls, estimator) -> "Earlier | None":
@@ -38,4 +39,5 @@ class Earlier(NamedTuple):
             estimator.best_validation_score_,
             getattr(estimator, "_grouping", "one"),  # a file of an earlier release has none
             getattr(estimator, "_seen_rows", None),
+            getattr(estimator, "_input_range", None),
         )

@@ -8,6 +8,7 @@ import numpy as np
 from .._activations.lookup import name_of
 from .._bayes.groups import group_names
 from .._bayes.posterior import Posterior
+from .._diagnosis.divergence import has_diverged
 from .._solvers.by_evidence import BEATEN, nats_between
 from .._solvers.monitor import Record, Solution, StopReason
 from .advice import rate_advice
@@ -44,6 +45,7 @@ class Outcome:
     without_band: bool  # Ctrl-C came while the posterior was computed
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
+    diverged: bool = False  # on the way, wherever it ended
 
     @classmethod
     def of(
@@ -100,6 +102,7 @@ class Outcome:
             without_band=without_band,
             noise=noise,
             seen=seen,
+            diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 
     @property
@@ -126,7 +129,7 @@ class Outcome:
     def converged(self) -> bool:
         """Whether training ended for a good reason, at the target where there is one."""
         reason = self.solution.reason
-        if reason is None or not reason.converged or self.collapsed:
+        if reason is None or not reason.converged or self.collapsed or self.diverged:
             return False
         return reason is StopReason.VALIDATION or self.reached
 
@@ -144,6 +147,7 @@ class Outcome:
             "stop_reason_": "partial_fit" if reason is None else reason.code,
             "converged_": self.converged,
             "loss_curve_": record.columns.get("loss", []),
+            "best_epoch_": best_epoch(record, solution, self.plan),
             **self._best_of_the_curve(),
             **self._where_training_stands(),
             "starts_": self.starts,
@@ -223,3 +227,33 @@ class Outcome:
         of_inputs = np.full(self.plan.n_inputs, np.inf)
         of_inputs[self.plan.inputs] = alpha[:n_used]
         return np.concatenate([of_inputs, alpha[n_used:]])
+
+
+def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
+    losses = solution.record.columns.get("loss", ())[-max(solution.n_iter, 1) :]
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = data.y.astype(np.float64)
+        return has_diverged(losses, plan.settings.loss, data.X, y, data.sample_weight)
+
+
+def best_epoch(record: Record, solution: Solution, plan: Plan) -> int:
+    """Give the row of the record, counted from 1, at whose end the weights were those kept.
+
+    With early stopping it is that of the best validation score, by the evidence that of its
+    greatest value, else the last.
+    """
+    columns = solution.record.columns  # of this fit
+    n_rows, n_own = (len(rows.columns.get("loss", ())) for rows in (record, solution.record))
+    judges = []
+    if plan.settings.early_stopping and solution.reason is not StopReason.LOSS_TOL:
+        judges.append("validation_score")
+    if plan.by_evidence and np.isfinite(solution.log_evidence):
+        judges.append("log_evidence")
+    for judge in judges:
+        values = np.asarray(columns.get(judge, ()), dtype=float)
+        if np.isfinite(values).any():
+            earlier = None if plan.earlier is None else plan.earlier.best_validation_score
+            if earlier is not None and np.nanmax(values) <= earlier:
+                break  # the fit before had a better one, whose weights are gone
+            return n_rows - n_own + int(np.nanargmax(values)) + 1
+    return n_rows

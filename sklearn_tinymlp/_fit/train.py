@@ -14,6 +14,7 @@ from .._machine.threads import single_threaded_blas
 from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .callbacks import FitTasks
 from .data import Data
+from .long_fits import LongFit
 from .plan import Plan
 from .random_features import random_features
 from .restarts import train_all
@@ -47,7 +48,8 @@ def train(
     interruption : Interruption
         Ctrl-C sets it, or has set it before.
     """
-    train_one = partial(_train_from, plan, data, tasks, interruption)
+    look = None if tasks is not None else LongFit().look
+    train_one = partial(_train_from, plan, data, tasks, interruption, look)
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
         # Neither lines of text nor callbacks are to come from several threads.
@@ -57,7 +59,7 @@ def train(
     return Trained(solutions, interruption.by_ctrl_c or ended_by_user)
 
 
-def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state) -> Solution:
+def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random_state) -> Solution:
     watcher = None if tasks is None else tasks.begin_start()
     if plan.holds_out and data.validation is None:
         fraction = plan.settings.params["validation_fraction"]
@@ -65,6 +67,7 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, theta, random_state
     objective = plan.objective(data)
     theta = theta.astype(plan.dtype).astype(plan.working_dtype)
     monitor = _monitor(plan, objective, theta, interruption, watcher)
+    monitor.look = look
     options = plan.options(random_state)
     # What a start explains, and whether a fit is doubted, is said of squared errors.
     if plan.by_evidence and plan.settings.loss.least_squares and not sparse.issparse(data.X):

@@ -10,7 +10,8 @@ from .._activations.derivative_check import check_derivative
 from .._activations.lookup import value_and_slope
 from .._activations.users_own import Activation
 from .._diagnosis import diagnose, examination, feasibility
-from .._diagnosis.ending import constant_name
+from .._diagnosis.remedies import larger
+from .._diagnosis.shortfall import constant_name
 from .._solvers.monitor import StopReason
 from .advice import learned_nothing
 from .data import Data
@@ -27,7 +28,7 @@ CHECKED_ROWS = 1000
 STACK_LEVEL = 6
 
 
-def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> None:
+def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> list[str]:
     """Refuse a wrong derivative; warn of what no training can reach.
 
     Parameters
@@ -36,6 +37,11 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
     data, scaled : Data
         As given, and in the units of training.
     starts : list of Start
+
+    Returns
+    -------
+    said : list of str
+        The sentences of the warnings.
 
     Raises
     ------
@@ -52,7 +58,7 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
         _check_derivatives(plan, starts[0].theta, scaled.X)
     seen = data if plan.solver.least_squares else scaled  # in the units of `loss_`
     target = settings.params["loss_tol"]
-    for sentence in feasibility.impossible(
+    said = feasibility.impossible(
         seen.X,
         seen.y,
         seen.sample_weight,
@@ -60,7 +66,8 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
         loss=settings.loss,
         bias=settings.bias,
         loss_tol=target,
-    ):
+    )
+    for sentence in said:
         warnings.warn(sentence, ConvergenceWarning, stacklevel=STACK_LEVEL)
     asked = settings.batch_size
     if plan.solver.stochastic and asked is not None and asked > plan.n_training:
@@ -68,17 +75,19 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
             stacklevel=STACK_LEVEL,
         )
+    return said
 
 
-def warn(outcome: Outcome, data: Data, trained_on: Data) -> None:
+def warn(outcome: Outcome, data: Data, trained_on: Data, said=()) -> None:
     """Warn of a fit that was interrupted or did not converge.
 
-    `trained_on` is the data in the units of training, without inputs that were left out.
+    `trained_on` is the data in the units of training, without inputs that were left out. What was
+    `said` before training is not said again.
     """
     if outcome.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=STACK_LEVEL)
     else:
-        text = convergence_warning(outcome, data, trained_on)
+        text = convergence_warning(outcome, data, trained_on, said)
         if text is not None:
             warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
     if outcome.without_band:
@@ -88,7 +97,7 @@ def warn(outcome: Outcome, data: Data, trained_on: Data) -> None:
         )
 
 
-def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str | None:
+def convergence_warning(outcome: Outcome, data: Data, trained_on: Data, said=()) -> str | None:
     """Say why training ended, how far it came, and what mends it; None of a fit that converged."""
     plan, solution = outcome.plan, outcome.solution
     reason, message = solution.reason, solution.warning
@@ -98,18 +107,23 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str |
             message = f"loss_tol={plan.settings.loss_tol:g} was not reached. {reason.sentence}"
         elif not reason.converged:
             message = reason.sentence
+        elif outcome.diverged:
+            message = f"Training diverged on the way. {reason.sentence}"
         elif outcome.collapsed:
-            state = solution.state
+            state, n_init = solution.state, plan.settings.n_init
             message = (
                 f"The network explains {state.explained:.0%} of the variance of y, and calls the "
                 f"rest noise, but random features explain {state.reference:.0%} of it in new rows. "
-                "Try n_init=10, or more units."
+                f"Try n_init={10 if n_init < 10 else 4 * n_init}, or hidden_layer_sizes="
+                f"{larger(plan.settings.hidden_layer_sizes)!r}."
             )
         elif not by_validation and learned_nothing(plan, trained_on, solution):
             constant = constant_name(plan.settings.loss)
             message = f"{reason.sentence} But the predictions are no better than {constant}."
     if message is None:
         return None
+    if plan.scaling is not None:  # which is what scikit-learn's words for lbfgs advise
+        message = message.partition("You might also want to scale the data")[0]
     lines = [" ".join(message.split())]
     if _is_ignored(ConvergenceWarning, lines[0]):  # its diagnosis can be spared
         return lines[0]
@@ -117,11 +131,13 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data) -> str |
     params = plan.settings.params
     seen = trained_on if plan.inputs is None else data.scaled(plan.scaling)
     fit = describe(outcome.attributes(), params, theta, seen)
-    found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING)
+    found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol={target:g} was asked for"
     lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}{asked}.")
-    lines.extend(f"{first.sentence} Try {first.remedy}." for first in found[:1])
+    for first in found[:1]:
+        known = any(sentence.startswith(first.sentence) for sentence in said)
+        lines.append(f"Try {first.remedy}." if known else f"{first.sentence} Try {first.remedy}.")
     return "\n".join(lines)
 
 

@@ -88,6 +88,8 @@ def solve(
         reason = StopReason.INTERRUPTED
     if reason in ENDS:
         theta, loss = latest
+        if np.isnan(loss) and monitor.n_iter == 0:  # interrupted in the first iteration
+            loss = float(objective.loss_gradient(theta)[0])
         n_iter, warning = monitor.n_iter, None
     else:
         theta, loss = result.x, float(result.fun)

@@ -229,7 +229,7 @@ def _forgive(reason, so, objective, tol) -> StopReason:
     if n_peaks >= so.peaks.size:
         rise = so.progress["best_evidence"][0] - so.peaks[n_peaks % so.peaks.size]
         if rise <= tol * max(NATS, NATS_A_SAMPLE * objective.training.weight_sum):
-            return StopReason.EVIDENCE
+            return StopReason.AT_REST
     return reason
 
 

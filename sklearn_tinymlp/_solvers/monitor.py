@@ -33,6 +33,7 @@ class StopReason(Enum):
         "line_search",
         "The line search found no lower loss along its direction.",
     )
+    AT_REST = "at_rest", "At max_iter iterations the evidence had all but ceased to rise."
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
     CALLBACK = "callback", "A callback asked to stop."
@@ -50,6 +51,7 @@ class StopReason(Enum):
             StopReason.TOL,
             StopReason.VALIDATION,
             StopReason.EVIDENCE,
+            StopReason.AT_REST,
             StopReason.HELD_OUT,
             StopReason.EXACT,
             StopReason.GRADIENT,
@@ -141,6 +143,8 @@ class Monitor:
         Training ends when it is set, by Ctrl-C or by another thread.
     watcher : Watcher, default=None
         Is told of each iteration, and may ask to stop.
+    look : callable, default=None
+        ``look(n_iter, max_iter)`` is called after each `update`: it may say that a fit takes long.
     best_theta, best_score, no_improvement
         Where early stopping stands; a warm start hands on what the fit before ended with.
     """
@@ -155,6 +159,7 @@ class Monitor:
     n_iter_no_change: float = np.inf
     interrupted: Interruption | None = None
     watcher: Watcher | None = None
+    look: Callable[[int, int], None] | None = None
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
@@ -192,6 +197,8 @@ class Monitor:
         self.n_iter += n_iterations
         if self.verbose:
             self._print(np.atleast_1d(loss), row)
+        elif self.look is not None:
+            self.look(self.n_iter, self.max_iter)
         stalled = False
         if self.early_stopping:
             stalled = self._stalled(theta, row["validation_score"])
