@@ -78,6 +78,7 @@ def make_data(
     add=(),
     copies=0.0,
     outlier=0.0,
+    wrong_rows=0.0,
     walk=0.0,
     weight=None,
     **_,
@@ -121,6 +122,9 @@ def make_data(
         X_seen, y = np.vstack([X_seen, X_seen[rows]]), np.concatenate([y, y[rows]])
     if outlier:
         y[7] = outlier
+    if wrong_rows:
+        rows = rng.choice(n, round(n * wrong_rows), replace=False)
+        y[rows] += 4.0 * rng.standard_normal(len(rows))
     sample_weight = None if weight is None else np.full(len(y), float(weight))
     return Data(X_seen, y, sample_weight, X_new_seen, truth)
 

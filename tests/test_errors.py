@@ -30,6 +30,7 @@ NOT_ALLOWED = {
     "output_activation": ["softmax", None, ["tanh"]],
     "solver": ["newton", None],
     "alpha": [-1e-4, "none", None, NAN],
+    "noise": ["normal", None, 0.1],
     "standardize": ["yes", None, 2],
     "init": ["zeros", None],
     "n_init": [0, -1, 1.5, "auto", None],
