@@ -2,6 +2,7 @@
 
 Usage: python -m benchmarks [--quick] [--only A,C,start-up,scaling] [--json FILE] [--chart FILE]
        [--write-docs]
+       python -m benchmarks --against REV [--only A,E]
 """
 
 import argparse
@@ -12,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 
 from threadpoolctl import threadpool_limits
 
-from . import report, scaling, start_up, timing
+from . import against, report, scaling, start_up, timing
 from .works import WORKS
 
 OTHERS = {"start-up": start_up, "scaling": scaling}
@@ -62,8 +63,15 @@ def main():
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--chart", metavar="FILE", help="draw the speed against scikit-learn's")
     parser.add_argument("--write-docs", action="store_true", help="write docs/speed.md, README.md")
+    parser.add_argument(
+        "--against",
+        metavar="REV",
+        help="take turns with another revision; exit code 1 where this one is more than 5%% slower",
+    )
     arguments = parser.parse_args()
     chosen = [name for name in arguments.only.split(",") if name]
+    if arguments.against:
+        raise SystemExit(against.main(arguments.against, chosen))
     if arguments.write_docs and chosen:
         parser.error("--write-docs needs all works")
     warnings.simplefilter("ignore")

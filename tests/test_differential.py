@@ -22,6 +22,7 @@ from numpy.testing import assert_allclose
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._solvers.lbfgs import Search
 
 repeatable = settings(deadline=None, derandomize=True, print_blob=True)
 
@@ -313,13 +314,17 @@ def test_lbfgs_has_no_partial_fit():
 
 
 def lbfgs_problem(estimator, monkeypatch, n_outputs):
-    """The function that an estimator gives to scipy's L-BFGS, and a point to look at it."""
-    minimize = scipy.optimize.minimize
+    """The function that an estimator minimises by L-BFGS, and a point to look at it."""
+    minimize, begin = scipy.optimize.minimize, Search.begin
     seen = []
 
     def spy(fun, x0, args=(), **options):
-        seen.append((fun, x0.copy(), args))
+        seen.append((lambda theta: fun(theta, *args), x0.copy()))
         return minimize(fun, x0, args=args, **options)
+
+    def spy_on_ours(objective, theta, **options):
+        seen.append((objective.loss_gradient, theta.copy()))
+        return begin(objective, theta, **options)
 
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((15, 3)), rng.standard_normal((15, n_outputs))
@@ -334,9 +339,10 @@ def lbfgs_problem(estimator, monkeypatch, n_outputs):
     with monkeypatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.setattr(scipy.optimize, "minimize", spy)
+        patch.setattr(Search, "begin", spy_on_ours)
         estimator.fit(X, y if n_outputs > 1 else y.ravel())
-    ((fun, x0, args),) = seen
-    return lambda theta: fun(theta, *args), x0
+    (problem,) = seen
+    return problem
 
 
 def central_differences(loss, theta, step=1e-5):

@@ -27,7 +27,7 @@ import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations import users_own
 from sklearn_tinymlp._bayes.posterior import Posterior
-from sklearn_tinymlp._engine import kernels, objective, second_order
+from sklearn_tinymlp._engine import kernels, limited_memory, second_order
 from sklearn_tinymlp._fit import callbacks, posterior, train
 from sklearn_tinymlp._fit.outcome import Outcome
 from sklearn_tinymlp._solvers import stochastic
@@ -51,7 +51,7 @@ each_solver = pytest.mark.parametrize("solver", SOLVERS)
 KERNELS = {
     "lm by the evidence": "run_levenberg_marquardt",
     "lm": "run_levenberg_marquardt",
-    "lbfgs": "loss_and_gradient",
+    "lbfgs": "run_lbfgs",
     "adam": "run_epochs",
     "sgd": "run_epochs",
     "threads": "run_epochs",
@@ -229,7 +229,7 @@ def test_ctrl_c_with_a_validation_set_keeps_the_best_so_far(monkeypatch):
     noise = np.random.default_rng(0).standard_normal(len(y))
     net = make_net("lbfgs", early_stopping=True, max_iter=300, tol=0.0, n_iter_no_change=1000)
     with monkeypatch.context() as patch:
-        interrupt_after(patch, "loss_and_gradient", 200)
+        interrupt_after(patch, "run_lbfgs", 200)
         with pytest.warns(UserWarning, match="interrupted"):
             net.fit(X[::2], (y + noise)[::2], X_val=X[1::2], y_val=y[1::2])
     assert net.stop_reason_ == "interrupted"
@@ -437,7 +437,7 @@ def test_an_error_in_a_callback_changes_nothing(solver, hook, call):
     [
         ("lm by the evidence", second_order, "aligned_vectors", 1),
         ("lm", second_order, "aligned_vectors", 1),
-        ("lbfgs", objective, "aligned", 2),
+        ("lbfgs", limited_memory, "aligned_vectors", 1),
         ("adam", stochastic, "aligned_copy", 1),
         ("sgd", stochastic, "work_arrays", 1),
         ("threads", stochastic, "aligned_copy", 3),

@@ -161,7 +161,8 @@ def test_any_number_of_rows_gives_what_numpy_gives(n_samples, units, layout):
     assert_allclose(actual, predictions, rtol=1e-11, atol=1e-12)
 
 
-def test_one_layer_may_use_blas_and_the_next_one_loops():
+def test_one_layer_may_use_blas_and_the_next_one_loops(monkeypatch):
+    monkeypatch.setattr(products, "blas_size", lambda: 256)
     units = (3, 16, 16, 2)
     objective, theta, architecture = make_objective(units, n_samples=130)
     theta /= 4
@@ -272,12 +273,21 @@ def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
         assert_allclose(result.T if transposed else result, expected, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.parametrize(
+    "cores, size",
+    [([], 64), ([""], 64), (["SkylakeX"], 64), (["Haswell", "Haswell"], 2000), (["Zen"], 2000)],
+)
+def test_loops_take_larger_layers_where_blas_copies_first(cores, size, monkeypatch):
+    monkeypatch.setattr(products, "blas_cores", lambda: cores)
+    assert products.blas_size.__wrapped__() == size
+
+
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_blas_and_loops_train_alike(solver, monkeypatch):
     X, y, _ = make_samples(20, 7, 3, "dense", False)
     models = []
     for threshold in (1, 10**9):
-        monkeypatch.setattr(products, "BLAS_SIZE", threshold)
+        monkeypatch.setattr(products, "blas_size", lambda threshold=threshold: threshold)
         objectives.kernel_network.cache_clear()
         models.append(fitted(X, y, solver=solver, hidden_layer_sizes=(5, 3), batch_size=7))
     objectives.kernel_network.cache_clear()
@@ -493,7 +503,7 @@ for _ in fits(2):
     pass
 from sklearn_tinymlp._activations import lookup
 from sklearn_tinymlp._engine import kernels
-kernels = [kernels.run_epochs, kernels.loss_and_gradient, kernels.predict_rows]
+kernels = [kernels.run_epochs, kernels.run_lbfgs, kernels.predict_rows]
 print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), end=" ")
 print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels), end=" ")
 print(lookup.compiled("elu", "float64").cache_hits)

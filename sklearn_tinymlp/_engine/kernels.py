@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._machine.compilation import call, inlined, kernel, literal, part, unsigned
+from . import limited_memory as memory
 from .linear_algebra import add_self_product
 from .products import FEW_OUTPUTS
 
@@ -324,6 +325,20 @@ def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, grad
     return total
 
 
+@part
+def finish_gradient(theta, net, gradient, total, scale, penalty):
+    """Turn the sums over all rows into means, and add the penalty; return the loss."""
+    real_scale, real_penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
+    squares = theta.dtype.type(0)
+    for k in range(net.n_coefs):
+        t = theta[k]
+        squares += t * t
+        gradient[k] = two_products(real_scale, gradient[k], real_penalty, t)
+    for k in range(net.n_coefs, theta.size):
+        gradient[k] *= real_scale
+    return two_products(total, scale, 0.5 * penalty, squares)
+
+
 @kernel
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
     """Add the summed loss of rows start to stop to `total`, and its gradient to that in `work`.
@@ -339,16 +354,74 @@ def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, tot
             theta, net, rows, y, weight, order, first, n_rows, work, gradient
         )
     if stop == y.shape[0]:
-        real_scale, real_penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
-        squares = theta.dtype.type(0)
-        for k in range(net.n_coefs):
-            t = theta[k]
-            squares += t * t
-            gradient[k] = two_products(real_scale, gradient[k], real_penalty, t)
-        for k in range(net.n_coefs, theta.size):
-            gradient[k] *= real_scale
-        total = two_products(total, scale, 0.5 * penalty, squares)
+        total = finish_gradient(theta, net, gradient, total, scale, penalty)
     return total
+
+
+class LimitedMemory(NamedTuple):
+    """Arrays of L-BFGS, see `limited_memory.advance`, and its address."""
+
+    state: np.ndarray
+    direction: np.ndarray
+    x_before: np.ndarray
+    gradient_before: np.ndarray
+    s: np.ndarray
+    y: np.ndarray
+    curvatures: np.ndarray
+    advance: int
+
+
+@kernel
+def run_lbfgs(theta, lm, losses, net, rows, y, weight, order, work, scale, penalty, target, budget):
+    """Iterate until an event, until `losses` is full, or until `budget` is used up.
+
+    Return the number of iterations, whose losses are written. A call may end within an evaluation
+    or a line search, and the next one goes on there. The budget is counted in multiply-adds.
+    """
+    s, n_samples, n = lm.state, y.shape[0], theta.size
+    done, n_iterations = 0, 0
+    while done < budget and n_iterations < losses.size and s[memory.EVENT] == memory.RUNNING:
+        if s[memory.PHASE] != memory.ITERATE:
+            first = int(s[memory.ROW])
+            if first == 0:
+                clear(work.gradient)
+                s[memory.SUM] = 0.0
+            n_rows = min(BLOCK_ROWS, n_samples - first)
+            s[memory.SUM] += add_block_gradient(
+                theta, net, rows, y, weight, order, first, unsigned(n_rows), work, work.gradient
+            )
+            done += 3 * n * n_rows
+            s[memory.ROW] = first + n_rows
+        if s[memory.PHASE] == memory.ITERATE or s[memory.ROW] == n_samples:
+            if s[memory.PHASE] != memory.ITERATE:
+                s[memory.ROW] = 0.0
+                s[memory.LOSS] = finish_gradient(
+                    theta, net, work.gradient, s[memory.SUM], scale, penalty
+                )
+            before, o = s[memory.N_ITER], unsigned(0)
+            call(
+                lm.advance,
+                (
+                    theta,
+                    work.gradient,
+                    s,
+                    lm.direction,
+                    lm.x_before,
+                    lm.gradient_before,
+                    lm.s,
+                    lm.y,
+                    lm.curvatures,
+                ),
+                (o, o, o, o, o, o, o, o, o),
+                (unsigned(n),),
+            )
+            done += 40 * n
+            if s[memory.N_ITER] > before:
+                losses[n_iterations] = s[memory.LOSS]
+                n_iterations += 1
+                if s[memory.LOSS] <= target:
+                    s[memory.EVENT] = memory.LOW_ENOUGH
+    return n_iterations
 
 
 @kernel

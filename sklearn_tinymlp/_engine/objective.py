@@ -62,7 +62,7 @@ def kernel_network(
     combine, add_products, pass_back = [], [0] * len(activations), 0
     loss_kernel, loss_parameters, loss_factor = 0, (), 1.0
     for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
-        blas = n_in * n_out >= products.BLAS_SIZE
+        blas = n_in * n_out >= products.blas_size()
         combine.append(products.compiled_combine(dtype, blas).address)
         if loss is not None:
             add_products[layer] = products.compiled_add_products(dtype, blas).address

@@ -5,16 +5,28 @@ unsigned sizes: views would cost reference counts and signed indices wrap-around
 which keep the inner loops from vectorising and triple the time that numba needs to compile them.
 """
 
+from functools import cache
+
 from .._machine.compilation import c_function, carray, once, unsigned
+from .._machine.threads import blas_cores
 from .linear_algebra import matrix_product
 
 # A layer of at most this many outputs is passed back through by `pass_back`.
 FEW_OUTPUTS = 4
 
 # A layer of this many coefs or more is multiplied by BLAS. `python -m benchmarks.blas_threshold`
-# measures both: BLAS is up to 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128;
-# below there is no difference to speak of.
+# measures both. Where OpenBLAS has kernels for small matrices, as for Intel's AVX-512, it is up to
+# 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128; below there is no difference
+# to speak of. Its kernels for Haswell, which AMD's processors run too, first copy all they read:
+# there loops are mostly 1.1 to 2 times as fast up to 1,000 coefs, and BLAS from 2,500 on.
 BLAS_SIZE = 64
+BLAS_SIZE_OF_CORE = {"Haswell": 2000, "Zen": 2000}
+
+
+@cache
+def blas_size() -> int:
+    """Give the size from which on a layer is multiplied by BLAS on this machine."""
+    return max(BLAS_SIZE_OF_CORE.get(core, BLAS_SIZE) for core in blas_cores() or [""])
 
 
 def combine(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, keep, gemm):

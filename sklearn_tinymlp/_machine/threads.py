@@ -21,6 +21,11 @@ def _libraries():
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
+def blas_cores() -> list[str]:
+    """Name the processors that the kernels of the BLAS libraries were written for."""
+    return [getattr(library, "architecture", None) or "" for library in _libraries()]
+
+
 def _set_number(library, number):
     # From 3.8 on threadpoolctl lets only the thread that set a limit first change it again; here
     # the last block to end puts the number back, in whichever thread it ran.

@@ -7,7 +7,6 @@ rows no data may ever lie, and members differ there as they like.)
 """
 
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 # Rows that are looked at.
@@ -41,6 +40,8 @@ def agrees(member, others, X, error, random_state) -> bool:
 
 def between_neighbours(X, random_state):
     """Give points halfway between rows and their nearest neighbours among the rows drawn."""
+    from sklearn.neighbors import NearestNeighbors  # a seventh of the import of this package
+
     rows = X[np.sort(random_state.permutation(X.shape[0])[:N_ROWS])]
     if rows.shape[0] < 2:
         return rows

@@ -1,24 +1,37 @@
-"""L-BFGS: scipy's solver behind the interface of the others."""
+"""L-BFGS: the iterations of scipy's L-BFGS-B, in a compiled loop.
+
+The loop (`kernels.run_lbfgs`) is begun here, called for some 20 ms at a time, and watched.
+"""
+
+import time
+from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
-from sklearn.utils.fixes import parse_version
 
-from .._engine.objective import Objective
-from .monitor import Monitor, Solution, StopReason
+from .._engine import kernels, limited_memory
+from .._engine.limited_memory import limited_memory_arrays
+from .._engine.objective import NATURAL_ORDER, Objective, work_arrays
+from .._machine.memory import aligned_copy
+from .monitor import Monitor, Solution, StopReason, next_budget
 from .rounds import in_rounds
 from .solver import Options, Solver
 
-# scipy 1.15 deprecated the option `iprint`; before it, silence had to be asked for.
-_SILENT = {} if parse_version(scipy.__version__) >= parse_version("1.15") else {"iprint": -1}
+# The fit ends when an iteration lowers the loss by less than this, relative to the loss or to 1:
+# scipy's default, which MLPRegressor leaves as it is.
+FTOL = 1e7 * 2.0**-52
 
-# Reasons of the monitor that end the solver; max_iter is left to scipy, which says why it stops.
-ENDS = (
-    StopReason.LOSS_TOL,
-    StopReason.VALIDATION,
-    StopReason.CALLBACK,
-    StopReason.INTERRUPTED,
-)
+# Losses that a call has room for; when they are full, another call follows.
+ITERATIONS_PER_CALL = 256
+
+# The first call's work in multiply-adds, less than a millisecond of it.
+FIRST_BUDGET = 2e6
+
+_REASONS = {
+    limited_memory.SMALL_GRADIENT: StopReason.GRADIENT,
+    limited_memory.STANDSTILL: StopReason.TOL,
+    limited_memory.MANY_EVALUATIONS: StopReason.MAX_FUN,
+    limited_memory.NO_LOWER_LOSS: StopReason.LINE_SEARCH,
+}
 
 # Beside a kink the loss hardly changes where the weights still do: scipy's own ftol of 2e-9 ended
 # up to 3e-3 away from the linear programme's solution.
@@ -32,9 +45,9 @@ def solve(
     *,
     tol: float,
     max_fun: int,
-    ftol: float | None = None,
+    ftol: float = FTOL,
 ) -> Solution:
-    """Minimise by L-BFGS-B until the largest entry of the gradient is at most `tol`.
+    """Minimise by L-BFGS until the largest entry of the gradient is at most `tol`.
 
     Parameters
     ----------
@@ -46,7 +59,7 @@ def solve(
         Bound on the largest entry of the gradient.
     max_fun : int
         Bound on the number of times the loss is computed.
-    ftol : float, default=None
+    ftol : float, default=FTOL
         Relative fall of the loss at which it is done; None for scipy's own.
 
     Returns
@@ -54,77 +67,107 @@ def solve(
     Solution
         With early stopping `theta` is that of the best validation score.
     """
-    reason = None
-    latest = theta, np.nan
-
-    def after_iteration(intermediate_result):
-        nonlocal reason, latest
-        x, loss = intermediate_result.x, float(intermediate_result.fun)
-        latest = x.copy(), loss
-        reason = monitor.update(theta=x, loss=loss)
-        if reason in ENDS:
-            raise StopIteration
-
-    def loss_gradient(x):
-        if monitor.watcher is not None:
-            monitor.begin(latest[0])  # scipy tells of an iteration's end only
-        return objective.loss_gradient(x, monitor.heed_interruption)
-
-    done = monitor.n_iter  # in earlier rounds
-    n_left = monitor.max_iter - done
-    options = {"maxfun": max_fun, "maxiter": n_left, "gtol": tol, **_SILENT}
-    if ftol is not None:
-        options["ftol"] = ftol
+    search = Search.begin(objective, theta, tol=tol, ftol=ftol, max_fun=max_fun)
     try:
-        result = scipy.optimize.minimize(
-            loss_gradient,
-            theta,
-            method="L-BFGS-B",
-            jac=True,
-            callback=after_iteration,
-            options=options,
-        )
+        reason = _iterate_until_it_ends(search, monitor)
     except KeyboardInterrupt:
         reason = StopReason.INTERRUPTED
-    if reason in ENDS:
-        theta, loss = latest
-        if np.isnan(loss) and monitor.n_iter == 0:  # interrupted in the first iteration
-            loss = float(objective.loss_gradient(theta)[0])
-        n_iter, warning = monitor.n_iter, None
-    else:
-        theta, loss = result.x, float(result.fun)
-        n_iter = done + min(result.nit, n_left)
-        reason = _explain(result, n_left)
-        if reason is StopReason.LINE_SEARCH:
-            # scipy goes back to the last x, but not always to its loss: it may give NaN or zero.
-            loss = float(objective.loss_gradient(theta)[0])
-        warning = _warning(result, n_iter, monitor.max_iter)
+    theta, loss = search.latest()
+    if np.isnan(loss) and monitor.n_iter == 0:  # interrupted in the first iteration
+        loss = float(objective.loss_gradient(theta)[0])
+    warning = _warning(reason, monitor)
     theta = monitor.kept(theta, reason)
-    return Solution(theta, loss, n_iter, reason, monitor.record, warning, monitor.best_score)
+    return Solution(
+        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score
+    )
 
 
-def _explain(result, max_iter) -> StopReason:
-    """Read scipy's status: 0 converged, 1 a limit was met, 2 the line search failed."""
-    if result.status == 0:
-        by_gradient = "GRADIENT" in str(result.message).upper()
-        return StopReason.GRADIENT if by_gradient else StopReason.TOL
-    if result.status == 1:
-        return StopReason.MAX_ITER if result.nit >= max_iter else StopReason.MAX_FUN
-    return StopReason.LINE_SEARCH
+class Search(NamedTuple):
+    """What the compiled loop works on in one call after the other."""
+
+    objective: Objective
+    theta: np.ndarray  # changed by the loop, as are the next two
+    arrays: kernels.LimitedMemory
+    work: kernels.Work
+
+    @classmethod
+    def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Search":
+        """Allocate what the loop needs."""
+        arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
+        work = work_arrays(objective.network, theta.size, np.float64)
+        return cls(objective, aligned_copy(theta), arrays, work)
+
+    def go_on(self, losses, target, budget) -> int:
+        """Call the loop; give the number of its iterations."""
+        samples, network = self.objective.training, self.objective.network
+        return kernels.run_lbfgs(
+            self.theta,
+            self.arrays,
+            losses,
+            network,
+            samples.rows,
+            samples.y,
+            samples.weight,
+            NATURAL_ORDER,
+            self.work,
+            network.loss_factor / samples.weight_sum,
+            self.objective.alpha / samples.weight_sum,
+            target,
+            int(budget),
+        )
+
+    def latest(self) -> tuple[np.ndarray, float]:
+        """Give the parameters after the last iteration, and their loss."""
+        state = self.arrays.state
+        if state[limited_memory.PHASE] == limited_memory.TRIAL:
+            return self.arrays.x_before.copy(), float(state[limited_memory.LOSS_BEFORE])
+        return self.theta, float(state[limited_memory.LOSS])
 
 
-def _warning(result, n_iter, max_iter) -> str | None:
+def _iterate_until_it_ends(search: Search, monitor: Monitor) -> StopReason:
+    state = search.arrays.state
+    reason, budget = None, FIRST_BUDGET
+    while reason is None:
+        if monitor.watcher is not None:
+            monitor.begin(search.latest()[0])
+        n_left = min(monitor.max_iter - monitor.n_iter, ITERATIONS_PER_CALL)
+        losses = np.empty(1 if monitor.one_by_one else n_left)
+        begun = time.perf_counter()
+        n_iterations = search.go_on(losses, float(monitor.loss_tol), budget)
+        budget = next_budget(budget, time.perf_counter() - begun)
+        if n_iterations:
+            reason = monitor.update(theta=search.latest()[0], loss=losses[:n_iterations])
+        elif monitor.is_interrupted():
+            reason = StopReason.INTERRUPTED
+        if reason is None:
+            reason = _REASONS.get(state[limited_memory.EVENT])
+    if reason is StopReason.LINE_SEARCH:
+        if state[limited_memory.N_EVALUATIONS] > state[limited_memory.MAX_EVALUATIONS]:
+            reason = StopReason.MAX_FUN
+    return reason
+
+
+# What scipy's L-BFGS-B says, and its status.
+_MESSAGES = {
+    StopReason.MAX_ITER: (1, "STOP: TOTAL NO. OF ITERATIONS REACHED LIMIT"),
+    StopReason.MAX_FUN: (1, "STOP: TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT"),
+    StopReason.LINE_SEARCH: (2, "ABNORMAL: "),
+}
+
+
+def _warning(reason: StopReason, monitor: Monitor) -> str | None:
     """Word a failure as scikit-learn does for all its uses of L-BFGS."""
-    if result.status == 0:
+    if reason not in _MESSAGES:
         return None
+    (status, message), n_iter, max_iter = _MESSAGES[reason], monitor.n_iter, monitor.max_iter
     advice = ""
     if n_iter == max_iter:
         advice = (
             f"\nIncrease the number of iterations to improve the convergence (max_iter={max_iter})."
         )
     return (
-        f"lbfgs failed to converge after {n_iter} iteration(s) (status={result.status}):\n"
-        f"{result.message}\n{advice}\n"
+        f"lbfgs failed to converge after {n_iter} iteration(s) (status={status}):\n"
+        f"{message}\n{advice}\n"
         "You might also want to scale the data as shown in:\n"
         "    https://scikit-learn.org/stable/modules/preprocessing.html"
     )
@@ -134,7 +177,7 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     """Call `solve` with what concerns it."""
 
     def one_round(objective, theta, before):
-        ftol = KINKED_FTOL if objective.loss.kinked else None
+        ftol = KINKED_FTOL if objective.loss.kinked else FTOL
         limits = {"tol": options.tol, "max_fun": options.max_fun, "ftol": ftol}
         return solve(objective, theta, monitor, **limits)
 
