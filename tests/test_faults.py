@@ -229,7 +229,7 @@ def test_ctrl_c_with_a_validation_set_keeps_the_best_so_far(monkeypatch):
     noise = np.random.default_rng(0).standard_normal(len(y))
     net = make_net("lbfgs", early_stopping=True, max_iter=300, tol=0.0, n_iter_no_change=1000)
     with monkeypatch.context() as patch:
-        interrupt_after(patch, "run_lbfgs", 200)
+        interrupt_after(patch, "run_lbfgs", 60)
         with pytest.warns(UserWarning, match="interrupted"):
             net.fit(X[::2], (y + noise)[::2], X_val=X[1::2], y_val=y[1::2])
     assert net.stop_reason_ == "interrupted"

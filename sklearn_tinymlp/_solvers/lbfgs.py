@@ -60,7 +60,7 @@ def solve(
     max_fun : int
         Bound on the number of times the loss is computed.
     ftol : float, default=FTOL
-        Relative fall of the loss at which it is done; None for scipy's own.
+        Relative fall of the loss at which it is done; scipy's default unless given.
 
     Returns
     -------
