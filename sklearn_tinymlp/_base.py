@@ -5,6 +5,7 @@ from numbers import Real
 
 import numpy as np
 from sklearn.utils import check_scalar
+from sklearn.utils.validation import _check_feature_names
 
 from ._displays import html
 
@@ -76,6 +77,15 @@ class BaseTinyMLP:
             text = block._html_repr() + trained
             block._html_repr = lambda: text
         return block
+
+    def _take_over(self, network, X):
+        """Take what another network has learned, as if it had been given X as it is here."""
+        learner = self._as_it_is()
+        _check_feature_names(learner, X, reset=True)
+        own = {*self.get_params(deep=False), "feature_names_in_", "_skl_callbacks"}
+        learned = {name: value for name, value in vars(network).items() if name not in own}
+        self.__dict__ = vars(learner) | learned
+        return self
 
     def _as_it_is(self):
         """Copy the attributes in one step: another thread's `fit` may be about to change them."""

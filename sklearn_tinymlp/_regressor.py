@@ -549,8 +549,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
         rounds = fitted_noise(partial(clone, self), of_variance, X, y, sample_weight, **options)
         if rounds.interrupted is not None:
-            self.__dict__ = vars(self) | vars(rounds.interrupted)
-            return self
+            return self._take_over(rounds.interrupted, X)
         return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
 
     def _fit(

@@ -728,6 +728,40 @@ def test_an_ensemble_of_quantiles_is_one(data, quantile):
             ask()
 
 
+@pytest.mark.parametrize("quantile", [0.02, 0.99])
+def test_an_ensemble_takes_quantiles_in_the_tails(data, quantile):
+    X, y, *_ = data
+    net = TinyMLPEnsembleRegressor(TinyMLPRegressor("quantile", quantile=quantile), **FEW)
+    assert np.isfinite(net.fit(X, y).results_["error"]).all()
+
+
+def test_an_ensemble_takes_counts_of_zero(data):
+    X, y, *_ = data
+    counts = np.random.RandomState(0).poisson(np.exp(0.1 * y))
+    counts[:3] = 0
+    net = TinyMLPEnsembleRegressor(TinyMLPRegressor("poisson"), **FEW).fit(X, counts)
+    assert np.isfinite(net.results_["error"]).all()
+
+
+@pytest.mark.parametrize("loss", ["huber", "absolute_error", "quantile"])
+def test_an_ensemble_of_a_constant_is_that_constant(data, loss):
+    net = TinyMLPEnsembleRegressor(TinyMLPRegressor(loss), **FEW)
+    assert_allclose(net.fit(data[0], np.full(120, 3.0)).predict(data[0]), 3.0, rtol=1e-3)
+
+
+def test_members_have_one_loss_that_of_their_training(data):
+    X, y, *_ = data
+    one = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X[:60], y[:60])
+    expected = TinyMLPEnsembleRegressor.from_members([one], X[60:], y[60:]).results_
+    one.set_params(loss="quantile", hidden_layer_sizes=(9, 9))
+    found = TinyMLPEnsembleRegressor.from_members([one], X[60:], y[60:]).results_
+    assert_array_equal(found["error"], expected["error"])
+    assert found["hidden_layer_sizes"][0] == (3,)
+    other = TinyMLPRegressor("quantile", (3,), random_state=0).fit(X[:60], y[:60])
+    with pytest.raises(ValueError, match="must have one loss"):
+        TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
+
+
 @pytest.mark.parametrize("loss", ["gamma", "poisson", "student_t"])
 def test_an_ensemble_takes_each_loss(data, loss):
     X, y, new, truth = data

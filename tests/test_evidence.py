@@ -416,3 +416,16 @@ def test_weights_that_are_counts_repeat_their_rows():
     repeated = clone(net).fit(np.repeat(X, count, axis=0), np.repeat(y, count))
     assert weighted.noise_std_ == pytest.approx(repeated.noise_std_, rel=1e-3)
     assert weighted.log_evidence_ == pytest.approx(repeated.log_evidence_, abs=0.5)
+
+
+def test_rows_without_weight_are_not_seen():
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2, 2, (100, 2))
+    y, weight = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(100), np.ones(100)
+    far = np.concatenate([X, [[1000.0, 1000.0]]])
+    net = TinyMLPRegressor(hidden_layer_sizes=(4,), random_state=0)
+    alone = clone(net).fit(X, y)
+    net.fit(far, np.append(y, 0.0), sample_weight=np.append(weight, 0.0))
+    beyond = np.full((1, 2), 50.0)
+    assert_allclose(*(m.predict(beyond, return_std=True)[1] for m in (net, alone)), rtol=1e-3)
+    assert [f.code for f in net.diagnose(beyond)] == ["extrapolation"]

@@ -666,6 +666,8 @@ def refusal(solver, name, value):
         return "non-finite parameter weights"
     if name == "alpha" and huge and solver == "sgd":
         return "non-finite parameter weights"
+    if name == "noise" and value == "varying":  # each solver has a fixed alpha here
+        return "noise='varying' needs the evidence"
     if name == "validation_fraction" and solver != "lbfgs":
         if value == 0:
             return "test_size=0"

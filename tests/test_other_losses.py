@@ -299,3 +299,14 @@ def test_a_gamma_loss_counts_by_the_dispersion_of_pearson():
     dispersion = 2.0 * like.errors[0] * like.stiffness / 200
     assert dispersion == pytest.approx(np.mean((y - f) ** 2 / f**2))
     assert_allclose(like.objective.training.weight, (f[:, 0] ** -2.0) / like.stiffness)
+
+
+@pytest.mark.parametrize("loss", ["student_t", "huber", "absolute_error"])
+def test_codes_of_missing_values_do_not_decide_a_robust_fit(loss):
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2, 2, (200, 2))
+    truth = np.sin(X[:, 0])
+    y = np.where(np.arange(200) % 20 != 0, truth + 0.2 * rng.standard_normal(200), -9999.0)
+    net = TinyMLPRegressor(loss, (4,), random_state=0).fit(X, y)
+    assert np.sqrt(np.mean((net.predict(X) - truth) ** 2)) < 0.15
+    assert 0.1 < net.noise_std_ < 0.4

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -150,7 +151,9 @@ def test_ctrl_c_within_the_rounds_leaves_a_network(fit_number, monkeypatch):
         return train(*arguments)
 
     monkeypatch.setattr(_regressor, "train", interrupted)
+    frame, draw = pd.DataFrame(X, columns=["a", "b"]), np.random.RandomState(0)
     with pytest.warns(UserWarning, match="interrupted"):
-        net = network().fit(X, y)
-    assert net.stop_reason_ == "interrupted" and net.predict(X).shape == (100,)
+        net = network().set_params(random_state=draw).fit(frame, y)
+    assert net.random_state is draw and list(net.feature_names_in_) == ["a", "b"]
+    assert net.stop_reason_ == "interrupted" and net.predict(frame).shape == (100,)
     assert len(counted) == fit_number

@@ -28,12 +28,15 @@ from .._losses.loss import quantiles
 # Share of a normal distribution within one standard deviation.
 WITHIN_ONE = 0.6826895
 
+# Median size of a standard normal number.
+NORMAL_MEDIAN = 0.6744898
+
 # Share of an observation that is left for the noise at least.
 LEAST_FREE = 1e-8
 
-# Noise of a hundredth of the spread of y is taken for granted. Where weights are more than rows all
-# residuals can be zero, and with them each scale; what then tells the weights is rounding.
-LEAST_NOISE = 0.01
+# Noise of a thousandth of the spread of y is taken for granted. Where weights are more than rows
+# all residuals can be zero, and with them each scale; what then tells the weights is rounding.
+LEAST_NOISE = 1e-3
 
 # Rows for each parameter up to which each row's leverage is computed, and rows at once.
 LEVERAGE_ROWS, JACOBIAN_ROWS = 20, 1024
@@ -137,7 +140,7 @@ def adapted(objective: Objective, theta, residuals) -> Objective:
     y = objective.training.y
     if residuals is None:
         residuals = y - objective.predict(theta)
-    least = LEAST_NOISE * np.sqrt(objective.variance())
+    least = LEAST_NOISE * spread(objective)
     residuals = np.copysign(np.maximum(np.abs(residuals), least), residuals)
     return objective.adapted(y - residuals)
 
@@ -146,7 +149,20 @@ def most_beta(objective: Objective) -> float:
     """Give the greatest beta: none but that of the evidence itself for squared errors."""
     if objective.loss.least_squares:
         return np.inf
-    return 1.0 / (LEAST_NOISE**2 * objective.variance())
+    return 1.0 / (LEAST_NOISE * spread(objective)) ** 2
+
+
+def spread(objective: Objective) -> float:
+    """Give the spread of y that a few rows far off do not change: the median distance from it.
+
+    The standard deviation where half of the rows are alike.
+    """
+    y, weight = objective.training.y.astype(np.float64), objective.training.weight_or_none
+    middle = quantiles(y, 0.5, weight)
+    sizes = quantiles(np.abs(y - middle), 0.5, weight)
+    if (sizes > 0.0).all():
+        return float(np.mean(sizes)) / NORMAL_MEDIAN
+    return float(np.sqrt(objective.variance()))
 
 
 def predictions(objective: Objective, theta) -> np.ndarray:

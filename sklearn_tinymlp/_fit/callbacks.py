@@ -9,6 +9,7 @@ and without it estimators have no `set_callbacks` and nothing else is different.
 
 from contextlib import nullcontext
 
+from .._solvers.by_evidence import FURTHER
 from .network import predicting_attributes, raw_weights
 
 try:
@@ -48,8 +49,8 @@ class FitTasks:
         self.plan, self.columns = plan, columns
         self.step = "epoch" if plan.solver.stochastic else "iteration"
         incremental = plan.settings.incremental
-        # By the evidence a start may have three beginnings, see `solve_by_evidence`.
-        beginnings = 3 if plan.by_evidence else 1
+        # By the evidence a start may have more beginnings than one, see `solve_by_evidence`.
+        beginnings = 3 + FURTHER if plan.by_evidence else 1
         self.n_steps = 1 if incremental else beginnings * plan.settings.max_iter
         self.several = n_starts > 1
         self.context = estimator._init_callback_context(

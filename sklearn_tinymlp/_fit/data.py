@@ -92,10 +92,15 @@ class Data:
 
     def input_range(self, earlier=None) -> list[np.ndarray]:
         """Give least and greatest value of each input, here and in the fit that this continues."""
-        found = InputRange.of(self.X)
+        found = InputRange.of(self.seen_inputs())
         if earlier is not None and earlier.input_range is not None:
             found = found.joined(InputRange(*earlier.input_range))
         return list(found)
+
+    def seen_inputs(self) -> np.ndarray:
+        """Give the inputs of rows that have a weight."""
+        weight = self.sample_weight
+        return self.X if weight is None or (weight != 0.0).all() else self.X[weight != 0.0]
 
     def on_rows(self, rows) -> "Data":
         """Give some of the rows, without a validation set."""

@@ -174,7 +174,7 @@ def _posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior
     precision = precision_at(objective, theta, state.hyper, state.groups, between)
     extrapolation = None
     if not sparse.issparse(data.X):
-        extrapolation = Extrapolation.of(partial(_outputs, network, theta), data.X)
+        extrapolation = Extrapolation.of(partial(_outputs, network, theta), data.seen_inputs())
     return Posterior(
         theta,
         precision,
@@ -193,7 +193,10 @@ def _outputs(network, theta, X) -> np.ndarray:
 def why_none(fitted) -> str:
     """Say of a fitted estimator why it has no distribution of the weights, and what to do."""
     if not has_band(LOSSES[fitted._loss]):
-        return f"it is that of squared errors. This network was fitted with loss={fitted._loss!r}."
+        return (
+            "it is that of losses whose predictions are the middle of y: squared_error, huber, "
+            f"student_t, absolute_error. This network was fitted with loss={fitted._loss!r}."
+        )
     if not SOLVERS[fitted.solver_].least_squares:
         return (
             "fit with solver='lm' and alpha='auto'. This network was fitted with solver_="

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array, check_random_state, column_or_1d
 
 from .validation import validate_training_data
 
@@ -111,6 +111,7 @@ def fitted_noise(
     """
     network = mean_network()
     X, y = validate_training_data(network, X, y, True)
+    y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
     columns, draw = y.reshape(len(y), -1), check_random_state(network.random_state)
     counts = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, np.float64)
     rows = np.flatnonzero(counts > 0.0)

@@ -10,6 +10,7 @@ from .._engine.architecture import Architecture
 from .._fit.settings import Settings, layer_sizes
 from .._fit.varying_noise import VaryingNoise
 from .._losses.loss import Loss
+from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._regressor import TinyMLPRegressor
 from . import band
@@ -17,7 +18,7 @@ from .candidates import SHAPES, Candidate
 from .member import Rows, Trained, Work, predictions, scouted, train
 from .race import MOST_FURTHER, Race, Runner
 from .refits import agrees
-from .stacking import constant_of, loss_left, stacked, stacked_by
+from .stacking import at_scale, constant_of, loss_left, stacked, stacked_by
 from .tasks import Task
 
 # Rows left out of each fold whose standard deviations are computed: they cost O(P^2) a row.
@@ -82,7 +83,12 @@ class EnsembleFit:
         runners = race.run(candidates, grow=vary, vary=vary)
         del self.memberships  # with their scaled rows
         if not runners:
-            raise KeyboardInterrupt if self.workers.interruption.is_set() else race.failure
+            if self.workers.interruption.is_set():
+                raise KeyboardInterrupt
+            raise race.failure or ValueError(
+                "No member could be judged: the errors of rows left out are not finite. y may hold "
+                "values that are too large."
+            )
         n_folds = min(len(runner.members) for runner in runners)
         self.rows = self.rows[:n_folds]
         for runner in runners:
@@ -100,9 +106,10 @@ class EnsembleFit:
     def of_members(self, members) -> list[Runner]:
         """Give runners that are trained already, and predict rows that none of them has seen."""
         runners = []
-        self._measure_by(loss_of(members[0]))
+        self._measure_by(loss_of_all(members))
         for member in members:
-            candidate = Candidate(layer_sizes(member.hidden_layer_sizes), member.activation)
+            shape = tuple(coef.shape[1] for coef in member.coefs_[:-1])
+            candidate = Candidate(shape, member.activation)
             mean, variance = predictions(member, self.X, self.y, self.rows[0])
             error = self._error_of_fold(mean, 0)
             runners.append(Runner(candidate, [member], [error], [(mean, variance)], np.nan))
@@ -284,8 +291,7 @@ class EnsembleFit:
     def _measure_by(self, loss: Loss) -> None:
         """Take a loss, with the scale of what the best constant leaves, for errors of members."""
         constant = constant_of(loss, self.targets, self.counts)
-        if loss.adapted is not None:
-            loss = loss.adapted(self.targets, constant, self.counts, 1.0)
+        loss = at_scale(loss, self.targets, constant, self.counts)
         left = loss_left(loss, self.targets, constant, self.counts)
         self.loss, self.left_by_constant = loss, left if left > 0.0 else 1.0
 
@@ -302,6 +308,23 @@ class EnsembleFit:
         error = runner.error * np.sqrt(self.variance)
         draw = np.random.RandomState(self.seed)
         return agrees(member, runner.members, self.X, error, draw)
+
+
+def loss_of_all(networks) -> Loss:
+    """Give the loss that fitted networks were trained with.
+
+    Raises
+    ------
+    ValueError
+        When they differ.
+    """
+    losses = [LOSSES[network._loss].remade(network._loss_constants) for network in networks]
+    # A scale is found again; the slopes of a quantile's loss are what it is.
+    kinds = {(loss.name, loss.parameters[:2] if loss.kinked else ()) for loss in losses}
+    if len(kinds) > 1:
+        names = ", ".join(sorted(map(str, kinds)))
+        raise ValueError(f"The members must have one loss, got those of {names}.")
+    return losses[0]
 
 
 def loss_of(network: TinyMLPRegressor) -> Loss:

@@ -65,9 +65,9 @@ def stacked_by(loss, predictions, y, sample_weight) -> np.ndarray:
     equal = np.full(n_candidates, 1.0 / n_candidates)
     if n_candidates == 1:
         return equal
-    if loss.adapted is not None:
-        loss = loss.adapted(y, np.tensordot(equal, predictions, axes=1), sample_weight, 1.0)
+    loss = at_scale(loss, y, np.tensordot(equal, predictions, axes=1), sample_weight)
     unit = loss_left(loss, y, constant_of(loss, y, sample_weight), sample_weight)
+    unit = unit if unit > 0.0 else 1.0
     least = min(loss_left(loss, y, of_one, sample_weight) for of_one in predictions) / unit
     n_samples = np.count_nonzero(sample_weight)
     shrinkage = SHRINKAGE * max(least, LEAST_ERROR) / np.sqrt(n_samples)
@@ -98,9 +98,17 @@ def constant_of(loss, y, sample_weight) -> np.ndarray:
     return np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
 
 
+def at_scale(loss, y, predictions, sample_weight):
+    """Give a loss with the scale of residuals, where it has one; kinks stay as they are."""
+    if loss.adapted is None or loss.kinked:
+        return loss
+    return loss.adapted(y, predictions, sample_weight, 1.0)
+
+
 def loss_left(loss, y, predictions, sample_weight) -> float:
     """Give the mean loss above that of predictions without error."""
-    return float(loss.mean(y, predictions, sample_weight) - loss.mean(y, y, sample_weight))
+    exact = np.maximum(y, np.finfo(float).tiny) if loss.positive else y
+    return float(loss.mean(y, predictions, sample_weight) - loss.mean(y, exact, sample_weight))
 
 
 def _without_the_least(weights) -> np.ndarray:

@@ -105,6 +105,7 @@ def _best_trial(kept, rest, theta, monitor, groups) -> tuple[Trial, StopReason]:
     errors = 2.0 * rest.errors(theta) / rest.training.weight_sum
     best, without_gain = Trial(theta, STRENGTHS[0], errors), 0
     for strength in STRENGTHS:
+        monitor.begin(theta)
         try:
             hyper = _hyperparameters(Trial(theta, strength, errors), groups, kept.variance())
             theta = _train(kept, theta, hyper, groups, STEPS, monitor)

@@ -169,6 +169,7 @@ def _climb(objective, theta, hyper, monitor, *, groups, tol, random_state, steps
         if reason is not None or done:
             return best, reason or StopReason.EVIDENCE
         hyper = judged.next
+        monitor.begin(theta)
         try:
             theta, fall = descend(
                 objective,
