@@ -666,7 +666,7 @@ def refusal(solver, name, value):
         return "non-finite parameter weights"
     if name == "alpha" and huge and solver == "sgd":
         return "non-finite parameter weights"
-    if name == "noise" and value == "varying":  # each solver has a fixed alpha here
+    if name == "noise" and value == "varying" and solver != "evidence":  # alpha is fixed there
         return "noise='varying' needs the evidence"
     if name == "validation_fraction" and solver != "lbfgs":
         if value == 0:
