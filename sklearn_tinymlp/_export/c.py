@@ -137,7 +137,16 @@ def to_c(estimator, *, name="predict", dtype=None, header=False, X=None, progmem
     declared = f"{signature};\n{language.prototypes()}"
     code = language.body(arguments, signature)
     if rows is not None:
-        code += _self_test(estimator, X, rows, parts, numbers, language, name, dtype)
+        code += _self_test(
+            estimator,
+            X,
+            rows,
+            parts=parts,
+            numbers=numbers,
+            language=language,
+            name=name,
+            dtype=dtype,
+        )
     includes = language.includes()
     if not header:
         newline = "\n" if includes else ""
@@ -203,7 +212,7 @@ def _enum(name, names, numbers) -> str:
     return "".join([*lines, "};\n"])
 
 
-def _self_test(estimator, X, rows, parts, numbers, language, name, dtype) -> str:
+def _self_test(estimator, X, rows, *, parts, numbers, language, name, dtype) -> str:
     rows, expected = rows_of(estimator, X, rows)
     if numbers is not None:
         return self_test(rows, expected, numbers.error_bound, language.kind, name, c_double)

@@ -172,7 +172,9 @@ def _with_table(rows, constants, formula, state, bits) -> tuple[FixedLayer, _Sta
     factor = 2.0**scale
     coefs = np.rint(rows * factor[..., np.newaxis])
     intercepts = np.rint((constants - table.low) * factor)
-    error = _error_of_sums(rows, constants - table.low, coefs, intercepts, factor, state, most)
+    error = _error_of_sums(
+        rows, constants - table.low, coefs, intercepts, factor=factor, state=state, most=most
+    )
     error += 1.0 / factor  # the last place before the end of the table
     error += 2.0 ** (-table.fineness - SHARE_BITS)
     least, greatest, steepest = table.between(low - error, high + error)
@@ -186,7 +188,7 @@ def _with_table(rows, constants, formula, state, bits) -> tuple[FixedLayer, _Sta
     return layer, _State(least / table.step, greatest / table.step, error, table.step)
 
 
-def _error_of_sums(rows, constants, coefs, intercepts, factor, state, most):
+def _error_of_sums(rows, constants, coefs, intercepts, *, factor, state, most):
     off = np.abs(rows - coefs / factor[..., np.newaxis])
     return (
         _dot(np.abs(rows), state.error)
@@ -291,9 +293,9 @@ def _with_linear_outputs(parts, fixed, ends, centres, steps, bits) -> FixedPoint
             constants - middle,
             coefs,
             intercepts,
-            np.broadcast_to(factor, middle.shape),
-            state,
-            most,
+            factor=np.broadcast_to(factor, middle.shape),
+            state=state,
+            most=most,
         ).sum(axis=0)
         last = FixedLayer(coefs.astype(np.int64), intercepts.astype(np.int64), None, None)
         result.append(FixedPart(part, [*layers, last], None))

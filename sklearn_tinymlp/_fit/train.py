@@ -49,7 +49,7 @@ def train(
         Ctrl-C sets it, or has set it before.
     """
     look = None if tasks is not None else LongFit().look
-    train_one = partial(_train_from, plan, data, tasks, interruption, look)
+    train_one = partial(_train_from, plan, data, tasks, interruption, look=look)
     one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
     with interruption.hears_ctrl_c(), one_thread():
         # Neither lines of text nor callbacks are to come from several threads.
@@ -59,7 +59,9 @@ def train(
     return Trained(solutions, interruption.by_ctrl_c or ended_by_user)
 
 
-def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random_state) -> Solution:
+def _train_from(
+    plan: Plan, data: Data, tasks, interruption, theta, random_state, *, look
+) -> Solution:
     watcher = None if tasks is None else tasks.begin_start()
     if plan.holds_out and data.validation is None:
         fraction = plan.settings.params["validation_fraction"]
