@@ -50,8 +50,9 @@ def column_of(X, place):
     """Give a column: a series of a data frame, else an array."""
     if hasattr(X, "iloc"):
         return X.iloc[:, place]
-    column = X[:, place]
-    return column.toarray().ravel() if sparse.issparse(X) else column
+    if sparse.issparse(X):
+        return X[:, [place]].toarray().ravel()
+    return X[:, place]
 
 
 def entries_of(column, places):
