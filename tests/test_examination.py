@@ -72,7 +72,7 @@ def test_gradient_descent_leaves_the_minimum_of_a_network_above_the_limit():
         descent = make_net(**{**params, "learning_rate": share * limit})
         fit_quietly(descent, X, y, **start)
         away = np.abs(descent.coefs_[0] - net.coefs_[0]).max()
-        assert (away < 1e-3) == stays, away
+        assert (away < 0.01) == stays, away  # 0.001 against 0.16
 
 
 def test_the_largest_eigenvalue_is_that_of_the_gauss_newton_matrix():

@@ -6,6 +6,7 @@ import pickle
 import matplotlib
 import numpy as np
 import pytest
+import sklearn
 from diagnosis_cases import fit_quietly, ignore_convergence, make_net, noisy, wave
 from numpy.testing import assert_allclose
 from sklearn.compose import TransformedTargetRegressor
@@ -13,6 +14,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.fixes import parse_version
 
 from sklearn_tinymlp import LossCurveDisplay, TinyMLPRegressor
 from sklearn_tinymlp._fit.long_fits import LongFit
@@ -116,7 +118,7 @@ def test_a_search_that_is_not_fitted_shows_no_network_of_its_template():
     X, y = wave()
     net = fit_quietly(make_net(max_iter=50), X, y)
     search = GridSearchCV(net, {"alpha": [0.1]}, cv=2)
-    if hasattr(super(TinyMLPRegressor, net), "_get_fitted_attr_html"):  # scikit-learn 1.9
+    if parse_version(sklearn.__version__) >= parse_version("1.9"):
         assert "Trained network" not in search._repr_html_()
     assert "Trained network" in net._repr_html_()
     assert "Trained network" in fit_quietly(search, X, y)._repr_html_()
