@@ -24,7 +24,8 @@ def penalty_too_large(exam):
     with_less = [explained_anew(exam, penalty=candidate) for candidate in candidates]
     best = np.nanmax(with_less, initial=-np.inf)
     with_more = max(explained_anew(exam), exam.explained)
-    if best < with_more + max(0.1, 0.2 * (1.0 - with_more)):
+    known = np.isfinite(best - with_more)  # not so where losses overflow
+    if not known or best < with_more + max(0.1, 0.2 * (1.0 - with_more)):
         return
     # The largest penalty that is nearly as good as the best.
     enough = [share >= best - 0.02 * abs(best - with_more) for share in with_less]
