@@ -28,7 +28,10 @@ UNDEFINED = ["-fsanitize=undefined", "-fno-sanitize-recover=all"]
 DTYPES = ("float64", "float32", "int16", "int8")
 FIXED = DTYPES[2:]
 
+# `.ci/run` fails where this skips.
 needs_compilers = pytest.mark.skipif(not (C and CPP), reason="no C compiler is installed")
+# Networks are trained for 100 iterations at most: whether the C code agrees with them does not
+# ask whether they converged.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 

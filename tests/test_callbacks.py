@@ -350,6 +350,7 @@ def test_scoring_monitor_scores_each_step_of_a_data_frame(weighted):
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_pipeline_and_grid_search(solver, n_jobs, capsys):
+    # An optional package of scikit-learn's progress bar; the extra `test` brings it.
     pytest.importorskip("rich", reason="the progress bar needs rich")
     monitor = ScoringMonitor(scoring="r2")
     est = regressor(solver, max_iter=20, alpha=0.1).set_callbacks(monitor, StopAfter(4))
@@ -477,6 +478,7 @@ def test_callbacks_of_the_template_see_each_member(n_jobs):
 @pytest.mark.parametrize("depth, deep", [(0, False), (1, True)])
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_a_progress_bar_shows_candidates_and_networks(depth, deep, backend, capsys):
+    # An optional package of scikit-learn's progress bar; the extra `test` brings it.
     pytest.importorskip("rich", reason="the progress bar needs rich")
     net = ensemble().set_callbacks(ProgressBar(max_propagation_depth=depth))
     with joblib.parallel_config(backend, n_jobs=2):
@@ -491,6 +493,7 @@ def test_a_progress_bar_shows_candidates_and_networks(depth, deep, backend, caps
 
 @needs_callbacks
 def test_an_ensemble_within_a_search_reports_to_it(capsys):
+    # An optional package of scikit-learn's progress bar; the extra `test` brings it.
     pytest.importorskip("rich", reason="the progress bar needs rich")
     search = GridSearchCV(ensemble(hidden_layer_sizes=[(3,)]), {"n_refits": [0, 1]}, cv=2)
     search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
@@ -520,6 +523,7 @@ search.set_callbacks(ProgressBar()).fit(X, y)
 @needs_callbacks
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_progress_bar_grows_in_a_terminal():
+    # An optional package of scikit-learn's progress bar; the extra `test` brings it.
     pytest.importorskip("rich", reason="the progress bar needs rich")
     import pty
 

@@ -74,6 +74,8 @@ IN_ORDER = [
 OPTIONAL = ("dask", "ray", "skops", "onnx", "onnxruntime", "skl2onnx", "rich", "sklearn.callback")
 
 
+# Pages show fits that do not converge (the README's network without bias), and scikit-learn's
+# callbacks say of themselves that they are experimental.
 @pytest.mark.parametrize("path", IN_ORDER, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*experimental:")
@@ -84,6 +86,7 @@ def test_blocks_of_a_page_run_in_order_and_print_what_it_says(path, tmp_path, mo
         said = run_page.run_in_order(path.read_text(encoding="utf-8"))
     except ModuleNotFoundError as error:
         if error.name.startswith(OPTIONAL):
+            # `.ci/run` installs all of them for the newest releases, and fails on this skip.
             pytest.skip(f"{error.name} is not installed")
         raise
     for code, text, given in said:

@@ -10,6 +10,7 @@ from sklearn_tinymlp import Activation, TinyMLPEnsembleRegressor, TinyMLPRegress
 from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS
 from sklearn_tinymlp._engine import derivatives
 
+# Networks are trained for a few iterations only: a gradient is right wherever the weights are.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.default_rng(0)

@@ -18,6 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._fit import importances
 
+# Networks are trained for some 30 iterations at most: importances are those of any weights.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 RNG = np.random.default_rng(0)

@@ -23,6 +23,7 @@ from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
 from sklearn_tinymlp._losses.huber import huber
 from sklearn_tinymlp._losses.table import LOSSES
 
+# For fits that are cut short, or whose peer in the same test is.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROBUST = ["student_t", "huber", "absolute_error"]
 WITH_SCALE = [name for name, loss in LOSSES.items() if loss.adapted is not None]
@@ -77,6 +78,7 @@ def test_a_linear_network_ends_at_the_optimum_of_scikit_learn(name, standardize)
     strength = oracle.scale_ if loss == "huber" else len(y)
     alpha = float(strength * oracle.alpha)
     if standardize and alpha > 0.0:
+        # On scaled data other weights are penalised than scikit-learn's: no oracle for this pair.
         pytest.skip("the penalty is that of other weights")
     net = TinyMLPRegressor(
         loss, (), solver="lbfgs", alpha=alpha, standardize=standardize, tol=1e-9,

@@ -47,6 +47,7 @@ ESTIMATORS = {
     ),
 }
 
+# Networks are trained for two iterations: it is the data that are refused, or taken.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
