@@ -1,4 +1,12 @@
+"""Fixtures, and the way to the benchmarks, which some tests look over."""
+
+import sys
+from pathlib import Path
+
 import pytest
+
+# At the end: an installed wheel goes before the package of the clone.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 @pytest.fixture

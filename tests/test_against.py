@@ -10,7 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "benchmarks").is_dir():  # tests may be run elsewhere, on an installed wheel
     pytest.skip("the benchmarks are in the clone only", allow_module_level=True)
-sys.path.insert(0, str(ROOT))
 from benchmarks import against  # noqa: E402
 
 N_RUNS = against.N_PAIRS * against.N_TURNS

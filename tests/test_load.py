@@ -19,8 +19,7 @@ SOLVERS = {
 
 
 @pytest.fixture
-def load(monkeypatch):
-    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+def load():
     from benchmarks import load
 
     return load
