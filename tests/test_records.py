@@ -225,10 +225,11 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
     (record,) = caplog.records
     assert record.name == "sklearn_tinymlp" and record.levelno == logging.WARNING
     text = record.getMessage()
-    assert text.startswith("The fit has taken 6 s for 3 iterations and may take another 394 s")
+    assert text.startswith("The fit has taken 6 s for 4 iterations and may take another 392 s")
     assert "verbose=True" in text
     other = LongFit(Clock(10.0))  # the next fit of a search
-    other.look(1, 200)
+    for n_iter in (1, 2, 3):
+        other.look(n_iter, 200)
     assert len(caplog.records) == 1
 
 
@@ -236,8 +237,11 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
 def test_a_fit_that_is_short_nearly_done_or_verbose_says_nothing(caplog, monkeypatch, capsys):
     monkeypatch.setattr(LongFit, "last_said", -1e9)
     nearly = LongFit(Clock(2.0))
-    for n_iter in range(190, 200):
-        nearly.look(n_iter, 200)
+    for n_iter in range(1, 7):
+        nearly.look(n_iter, 6)
+    compiling = LongFit(Clock(0.0))
+    compiling.clock.now = 1e9  # what came before the first iteration's end is not counted
+    compiling.look(1, 10_000)
     monkeypatch.setattr(LongFit, "look", lambda self, *_: logging.error("looked"))
     X, y = wave()
     make_net(solver="adam", max_iter=3, verbose=True).fit(X, y)

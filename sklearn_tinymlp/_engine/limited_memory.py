@@ -16,7 +16,7 @@ import math
 
 import numpy as np
 
-from .._machine.compilation import c_function, literal, once, part, unsigned
+from .._machine.compilation import c_function, literal, once, unsigned
 from .._machine.memory import aligned_vectors
 
 MEMORY = unsigned(10)  # pairs that are remembered, as scipy's default
@@ -100,16 +100,25 @@ def advance(x, gradient, state, direction, x_before, gradient_before, s, y, curv
         try_step(x, state, d, x_before, n)
 
 
-@part
+@literal
 def dot(rows, begin, vector, n):
-    """Multiply a vector with what begins in `rows` there."""
-    total = 0.0
-    for k in range(n):
-        total += rows[begin + k] * vector[k]
-    return total
+    """Multiply a vector with what begins in `rows` there: four sums, which one register holds."""
+    four = unsigned(4)
+    a = b = c = d = 0.0
+    k = unsigned(0)
+    while k + four <= n:
+        a += rows[begin + k] * vector[k]
+        b += rows[begin + k + unsigned(1)] * vector[k + unsigned(1)]
+        c += rows[begin + k + unsigned(2)] * vector[k + unsigned(2)]
+        d += rows[begin + k + unsigned(3)] * vector[k + unsigned(3)]
+        k += four
+    while k < n:
+        a += rows[begin + k] * vector[k]
+        k += unsigned(1)
+    return (a + b) + (c + d)
 
 
-@part
+@literal
 def add(factor, rows, begin, vector, n):
     """Add to a vector a multiple of what begins in `rows` there."""
     for k in range(n):

@@ -18,17 +18,19 @@ class LongFit:
     last_said = -SILENCE  # of all fits
 
     def __init__(self, clock=time.monotonic):
-        self.clock, self.begun, self.said = clock, clock(), False
+        self.clock, self.begun, self.n_before, self.said = clock, None, 0, False
 
     def look(self, n_iter, max_iter) -> None:
         """Log a warning, which Python prints unless told otherwise, if the fit is a long one."""
         if self.said:
             return
         now = self.clock()
+        if self.begun is None:  # the first iterations may have waited for the compiler
+            self.begun, self.n_before = now, n_iter
         taken = now - self.begun
         if taken < LONG:
             return
-        left = taken / n_iter * (max_iter - n_iter)
+        left = taken / max(n_iter - self.n_before, 1) * (max_iter - n_iter)
         if left < LONG:
             return
         self.said = True
