@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from . import against, report, scaling, start_up, timing
 from .works import WORKS
 
+GOALS_PAGE = "docs/speed_goals.md"
 OTHERS = {"start-up": start_up, "scaling": scaling}
 
 
@@ -40,14 +41,17 @@ def run_works(chosen, quick):
 
 
 def write_docs(results):
-    """Put the tables, the chart and the machine into docs/speed.md and README.md."""
+    """Put the tables, the chart and the machine into the pages on speed and README.md."""
     about = describe(results["machine"]) + "."
-    report.write_between_markers("docs/speed.md", "machine", about)
+    for page in ("docs/speed.md", GOALS_PAGE):
+        report.write_between_markers(page, "machine", about)
     report.write_between_markers("docs/speed.md", "works", report.markdown(results["works"]))
     report.write_between_markers("docs/speed.md", "losses", report.losses(results["works"]))
     for name, module in OTHERS.items():
         report.write_between_markers("docs/speed.md", name, module.markdown(results[name]))
     report.chart(results["works"], report.ROOT / "docs" / "speed.svg")
+    report.write_between_markers(GOALS_PAGE, "goals", report.goals(results["works"]))
+    report.write_between_markers(GOALS_PAGE, "start-up", start_up.goals(results["start-up"]))
     report.write_between_markers("README.md", "speed", report.summary(results["works"]))
 
 
@@ -62,7 +66,7 @@ def main():
     parser.add_argument("--only", default="", help="works by name or letter, start-up, scaling")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     parser.add_argument("--chart", metavar="FILE", help="draw the speed against scikit-learn's")
-    parser.add_argument("--write-docs", action="store_true", help="write docs/speed.md, README.md")
+    parser.add_argument("--write-docs", action="store_true", help="write docs, README.md")
     parser.add_argument(
         "--against",
         metavar="REV",
@@ -84,6 +88,8 @@ def main():
             if not chosen or name in chosen:
                 results[name] = module.measure(arguments.quick)
                 print(f"\n{module.markdown(results[name])}", flush=True)
+    if results["works"]:
+        print(f"\n{report.goals(results['works'])}", flush=True)
     if arguments.json:
         report.write_json(results, arguments.json)
     if arguments.chart:

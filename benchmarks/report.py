@@ -111,16 +111,31 @@ def table(header, rows):
 
 def markdown(rows):
     """Write the table of works."""
-    header = ["work", "peer", "peer ms", "ours ms", "ratio", "goal", "met?", "same work?"]
+    header = ["work", "peer", "peer ms", "ours ms", "ratio", "same work?"]
     cells, last = [], None
     for row in rows:
         label = f"**{row.work}** {row.title}" if row.work != last else ""
         last = row.work
         ratio = digits(row.ratio) if np.isfinite(row.ratio) else ""
-        met = {True: "yes", False: "**no**", None: ""}[row.met]
-        times = digits(row.peer_ms), digits(row.our_ms)
-        cells.append([label, row.peer, *times, ratio, row.goal, met, row.remarks])
+        cells.append([label, row.peer, digits(row.peer_ms), digits(row.our_ms), ratio, row.remarks])
     return table(header, cells)
+
+
+def goals(rows):
+    """Write the table of the works that have a goal."""
+    cells = [
+        [
+            f"**{row.work}**",
+            row.peer,
+            digits(row.our_ms),
+            digits(row.ratio) if np.isfinite(row.ratio) else "",
+            row.goal,
+            "yes" if row.met else "**no**",
+        ]
+        for row in rows
+        if row.goal
+    ]
+    return table(["work", "peer", "ours ms", "ratio", "goal", "met?"], cells)
 
 
 def summary(rows):
@@ -146,13 +161,11 @@ def losses(rows):
         for row in rows
         if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G")
     ]
-    missed = dict.fromkeys(row.work for row in rows if row.met is False)
-    lines = lines or ["Against the peers of this run, nowhere."]
-    return "\n".join(lines + ([f"\nGoals missed: {', '.join(missed)}."] if missed else []))
+    return "\n".join(lines or ["Against the peers of this run, nowhere."])
 
 
 def chart(rows, path):
-    """Draw the speed against scikit-learn's as bars, each with a mark at its goal."""
+    """Draw the speed against scikit-learn's as bars."""
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
@@ -168,12 +181,8 @@ def chart(rows, path):
         ax.barh(y, row.ratio - 1, left=1, color=color, height=0.7)
         times = f"{digits(row.ratio)}x: {digits(row.peer_ms)} ms, ours {digits(row.our_ms)} ms"
         ax.text(1.02, y, times, va="center", fontsize=8, transform=ax.get_yaxis_transform())
-        goal = re.match(r"([\d.]+)x", row.goal)
-        if goal:
-            ax.plot([float(goal[1])] * 2, [y - 0.45, y + 0.45], color="black", linewidth=2)
     for label, color in colors.items():
         ax.barh(0, 0, left=1, color=color, label=label)
-    ax.plot([], [], color="black", linewidth=2, label="goal")
     ax.legend(loc="lower right", fontsize=8)
     ax.set_yticks(range(len(rows)), [f"{row.work}: {row.title}" for row in rows], fontsize=8)
     ax.invert_yaxis()

@@ -1,21 +1,26 @@
 """Small neural networks for scikit-learn: a faster, freer `MLPRegressor`."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from . import activations
 from ._activations.users_own import Activation
-from ._diagnosis.finding import Diagnosis, Finding
-from ._diagnosis.of_any_estimator import diagnose
-from ._displays.candidates import CandidatesDisplay
-from ._displays.effect import EffectDisplay
-from ._displays.importance import ImportanceDisplay
-from ._displays.loss_curve import LossCurveDisplay
-from ._displays.network import NetworkDisplay
-from ._displays.prediction_band import PredictionBandDisplay
-from ._displays.training_state import TrainingStateDisplay
-from ._ensemble import TinyMLPEnsembleRegressor
-from ._export.c import to_c
-from ._export.python import to_python
 from ._fit.stop_when import StopWhen
 from ._regressor import TinyMLPRegressor
+
+if TYPE_CHECKING:
+    from ._diagnosis.finding import Diagnosis, Finding
+    from ._diagnosis.of_any_estimator import diagnose
+    from ._displays.candidates import CandidatesDisplay
+    from ._displays.effect import EffectDisplay
+    from ._displays.importance import ImportanceDisplay
+    from ._displays.loss_curve import LossCurveDisplay
+    from ._displays.network import NetworkDisplay
+    from ._displays.prediction_band import PredictionBandDisplay
+    from ._displays.training_state import TrainingStateDisplay
+    from ._ensemble import TinyMLPEnsembleRegressor
+    from ._export.c import to_c
+    from ._export.python import to_python
 
 __version__ = "0.1.0"
 
@@ -39,3 +44,33 @@ __all__ = [
     "to_c",
     "to_python",
 ]
+
+# What one network does without is loaded at its first use: a third of the import.
+_LATER = {
+    "CandidatesDisplay": "_displays.candidates",
+    "Diagnosis": "_diagnosis.finding",
+    "EffectDisplay": "_displays.effect",
+    "Finding": "_diagnosis.finding",
+    "ImportanceDisplay": "_displays.importance",
+    "LossCurveDisplay": "_displays.loss_curve",
+    "NetworkDisplay": "_displays.network",
+    "PredictionBandDisplay": "_displays.prediction_band",
+    "TinyMLPEnsembleRegressor": "_ensemble",
+    "TrainingStateDisplay": "_displays.training_state",
+    "diagnose": "_diagnosis.of_any_estimator",
+    "to_c": "_export.c",
+    "to_python": "_export.python",
+}
+
+
+def __getattr__(name):
+    """Load a public name when it is asked for (PEP 562)."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    return value
+
+
+def __dir__():
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -134,6 +134,29 @@ def test_the_first_line_says_the_one_job_of_a_file(module):
     assert docstring and docstring.splitlines()[0].endswith(".")
 
 
+def test_every_public_name_is_there_and_type_checkers_are_told_of_it():
+    tree = ast.parse(SOURCES["__init__"])
+    told = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+        for alias in node.names
+    }
+    assert set(sklearn_tinymlp.__all__) == set(told) | {"__version__"}
+    assert sklearn_tinymlp._LATER.items() <= told.items()
+    for name in sklearn_tinymlp.__all__:
+        assert name in dir(sklearn_tinymlp) and getattr(sklearn_tinymlp, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'TinyMLPClassifier'"):
+        sklearn_tinymlp.TinyMLPClassifier  # noqa: B018
+
+
+def test_one_network_loads_neither_the_ensemble_nor_pictures_nor_exports():
+    code = "import sys, sklearn_tinymlp; print(*(m for m in sys.modules if 'tinymlp' in m))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for module in ("_ensemble", "_race", "_displays.network", "_export.c"):
+        assert f"sklearn_tinymlp.{module}" not in done.stdout.split(), done.stdout
+
+
 def test_the_public_names_do_not_import_onnx():
     own, _ = imports(SOURCES["__init__"], "__init__")
     assert "onnx" not in own

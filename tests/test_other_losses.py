@@ -59,8 +59,8 @@ OPTIMA = {
     "absolute error": ("absolute_error", {}, QuantileRegressor(quantile=0.5, alpha=0.0)),
     "huber": ("huber", {}, HuberRegressor(alpha=0.0, tol=1e-9, max_iter=1000)),
     "huber, penalised": ("huber", {}, HuberRegressor(alpha=5.0, tol=1e-9, max_iter=1000)),
-    "gamma": ("gamma", {}, GammaRegressor(alpha=0.1, tol=1e-9)),
-    "poisson": ("poisson", {}, PoissonRegressor(alpha=0.1, tol=1e-9)),
+    "gamma": ("gamma", {}, GammaRegressor(alpha=0.1, tol=1e-7, solver="newton-cholesky")),
+    "poisson": ("poisson", {}, PoissonRegressor(alpha=0.1, tol=1e-7, solver="newton-cholesky")),
 }
 
 

@@ -96,6 +96,7 @@ class Rows(NamedTuple):
     values: np.ndarray
     indices: np.ndarray | None
     indptr: np.ndarray | None
+    blocks: np.ndarray  # the dense matrix in blocks of (inputs, rows), or empty: `in_blocks`
 
 
 class Work(NamedTuple):
@@ -130,13 +131,19 @@ class StochasticOptions(NamedTuple):
 
 
 @part
-def load_inputs(x, indices, indptr, order, start, theta, net, values, n_rows):
+def load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_rows):
     """Bring rows order[start:start + n_rows] of x into the block.
 
-    Dense rows are gathered, transposed, as the inputs.  CSR rows are multiplied by the first
-    layer's coefs at once, and added to its sums.  An empty `order` means the rows as they stand.
+    Dense rows are gathered, transposed, as the inputs, or copied where they lie so in `blocks`.
+    CSR rows are multiplied by the first layer's coefs at once, and added to its sums.  An empty
+    `order` means the rows as they stand.
     """
     n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
+    if blocks.size > 0:
+        first = unsigned(start) * n_in
+        for k in range(n_in * n_rows):
+            values[k] = blocks[first + k]
+        return
     for r in range(n_rows):
         row = order[start + r] if order.size > 0 else start + r
         if x.ndim == 2:
@@ -183,7 +190,16 @@ def forward(theta, net, rows, order, start, n_rows, work, keep_slopes):
             fill_intercepts(theta, net.bias, intercept, values, after, n_out, n_rows)
         if layer == 0:
             load_inputs(
-                rows.values, rows.indices, rows.indptr, order, start, theta, net, values, n_rows
+                rows.values,
+                rows.indices,
+                rows.indptr,
+                rows.blocks,
+                order,
+                start,
+                theta,
+                net,
+                values,
+                n_rows,
             )
         first = unsigned(0)
         while first < n_out:
@@ -221,30 +237,49 @@ def two_products(a, b, c, d):
 
 
 @literal
+def sum_of(numbers, n):
+    """Add up n numbers: four sums, which one register holds."""
+    four, one, k = unsigned(4), unsigned(1), unsigned(0)
+    a = b = c = d = 0.0
+    while k + four <= n:
+        a += numbers[k]
+        b += numbers[k + one]
+        c += numbers[k + unsigned(2)]
+        d += numbers[k + unsigned(3)]
+        k += four
+    while k < n:
+        a += numbers[k]
+        k += one
+    return (a + b) + (c + d)
+
+
+@literal
 def output_delta(net, y, weight, order, start, n_rows, work):
     """Write the output layer's deltas for a block of rows; return its summed, weighted loss."""
     last = net.layers.shape[0] - 1
     n_out = net.layers[last, N_OUT]
     output, first = net.layers[last, AFTER] * n_rows, unsigned(0)
-    for r in range(n_rows):
-        row = order[start + r] if order.size > 0 else start + r
-        for j in range(n_out):
-            work.targets[j * n_rows + r] = y[row, j]
+    for j in range(n_out):
+        if order.size > 0:
+            for r in range(n_rows):
+                work.targets[j * n_rows + r] = y[order[start + r], j]
+        else:
+            for r in range(n_rows):
+                work.targets[j * n_rows + r] = y[start + r, j]
     call(
         net.loss,
         (work.values, work.slopes, work.targets, work.deltas, work.losses, net.loss_parameters),
         (output, output, first, output, first, first),
         (n_out * n_rows,),
     )
-    total = 0.0
-    for r in range(n_rows):
-        row = order[start + r] if order.size > 0 else start + r
-        w = weight[row] if weight.size > 0 else y.dtype.type(1)
-        for j in range(n_out):
-            k = j * n_rows + r
-            total += w * work.losses[k]
-            work.deltas[output + k] *= w
-    return total
+    if weight.size > 0:
+        for r in range(n_rows):
+            w = weight[order[start + r] if order.size > 0 else start + r]
+            for j in range(n_out):
+                k = j * n_rows + r
+                work.losses[k] *= w
+                work.deltas[output + k] *= w
+    return sum_of(work.losses, n_out * n_rows)
 
 
 @inlined

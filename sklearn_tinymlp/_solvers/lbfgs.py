@@ -10,7 +10,7 @@ import numpy as np
 
 from .._engine import kernels, limited_memory
 from .._engine.limited_memory import limited_memory_arrays
-from .._engine.objective import NATURAL_ORDER, Objective, work_arrays
+from .._engine.objective import NATURAL_ORDER, Objective, in_blocks, work_arrays
 from .._machine.memory import aligned_copy
 from .monitor import Monitor, Solution, StopReason, next_budget
 from .rounds import in_rounds
@@ -86,6 +86,7 @@ class Search(NamedTuple):
     """What the compiled loop works on in one call after the other."""
 
     objective: Objective
+    rows: kernels.Rows
     theta: np.ndarray  # changed by the loop, as are the next two
     arrays: kernels.LimitedMemory
     work: kernels.Work
@@ -95,7 +96,8 @@ class Search(NamedTuple):
         """Allocate what the loop needs."""
         arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
         work = work_arrays(objective.network, theta.size, np.float64)
-        return cls(objective, aligned_copy(theta), arrays, work)
+        rows = in_blocks(objective.training.rows)
+        return cls(objective, rows, aligned_copy(theta), arrays, work)
 
     def go_on(self, losses, target, budget) -> int:
         """Call the loop; give the number of its iterations."""
@@ -105,7 +107,7 @@ class Search(NamedTuple):
             self.arrays,
             losses,
             network,
-            samples.rows,
+            self.rows,
             samples.y,
             samples.weight,
             NATURAL_ORDER,
