@@ -115,6 +115,18 @@ def split_layers(theta, sizes):
     return coefs, parts[len(shapes) :]
 
 
+@needs("catboost")
+def catboost_fit(X, y, X_new):
+    """Give CatBoost with its defaults on one thread, from data to predictions."""
+    from catboost import CatBoostRegressor
+
+    def run(_):
+        options = {"random_seed": 0, "thread_count": 1, "allow_writing_files": False}
+        return CatBoostRegressor(verbose=False, **options).fit(X, y).predict(X_new)
+
+    return run
+
+
 @needs("jax")
 def jax_fit(X, y, theta, orders, sizes, batch, *, activation, solver, rate=1e-3, alpha=0.0):
     """Give minibatch training as one `lax.scan`, compiled in the untimed first round."""

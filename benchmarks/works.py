@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from scipy.linalg import blas, lapack
 from sklearn.datasets import load_diabetes
-from sklearn.model_selection import GridSearchCV
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 from . import floor, peers
 from .timing import in_turn, least_seconds
@@ -37,7 +38,8 @@ class Job:
     measured: dict = field(default_factory=dict)  # runs of a peer that times itself
     note: Callable | None = None  # (runs of ours) -> text
     n_rounds: int | None = None  # where the work decides it
-    compared: bool = True  # whether all should give the same numbers
+    compared: bool = True  # whether all give numbers that can be compared
+    alike: bool = True  # whether these should be the same
 
 
 @dataclass
@@ -241,7 +243,24 @@ def minibatches(hidden, batch, dtype, quick):
         X, y, theta, orders, sizes, batch, activation="relu", solver="adam", alpha=alpha
     )
     error = partial(mean_squared_error, sizes=sizes, activation="relu", X=X, y=y)
-    return Job(present(contenders), error)
+
+    def note(runs):
+        seconds = flops(sizes, n_samples * n_epochs) / peak_of_gemm(dtype)
+        return f"products: {100 * seconds / runs.median:.0f}% of the peak of gemm"
+
+    return Job(present(contenders), error, note=note)
+
+
+def flops(sizes, n_samples):
+    """Count a product forward and one for the gradient, and backward through all but the first."""
+    products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
+    return 2 * n_samples * (3 * sum(products) - products[0])
+
+
+def peak_of_gemm(dtype):
+    """Measure how many operations a second a large matrix product makes."""
+    square = np.ones((1024, 1024), dtype)
+    return 2 * 1024**3 / least_seconds(np.dot, square, square, n_rounds=10)
 
 
 def grid(quick):
@@ -278,7 +297,7 @@ def predictions(n_rows, dtype, quick):
     return Job(present(contenders))
 
 
-def evidence(data, n_hidden, quick):
+def evidence(data, hidden, quick):
     """Work G: lm with the evidence, against the arithmetic of as many iterations alone.
 
     Of an iteration that is the Gram matrix of the Jacobian (dsyrk by blocks of 256 rows, half the
@@ -287,19 +306,19 @@ def evidence(data, n_hidden, quick):
     Jacobian, no rejected step is counted.
     """
     X, y = data()
-    net = TinyMLPRegressor(hidden_layer_sizes=(n_hidden,), solver="lm", random_state=0)
+    net = TinyMLPRegressor(hidden_layer_sizes=hidden, solver="lm", alpha="one", random_state=0)
     n_iter = net.fit(X, y).n_iter_
     n = net.n_parameters_
     rng = np.random.default_rng(0)
     block = np.asfortranarray(rng.standard_normal((n, 256)))
     blocks = [min(256, len(y) - first) for first in range(0, len(y), 256)]
-    hidden = rng.standard_normal((256, n_hidden))
-    values = np.empty_like(hidden)
+    sums = rng.standard_normal((256, sum(hidden)))
+    values = np.empty_like(sums)
     A = np.asfortranarray(np.eye(n))
 
     def tanh():
         for rows in blocks:
-            np.tanh(hidden[:rows], out=values[:rows])
+            np.tanh(sums[:rows], out=values[:rows])
 
     def syrk():
         for rows in blocks:
@@ -332,6 +351,27 @@ def evidence(data, n_hidden, quick):
 
 
 F32, F64 = np.float32, np.float64
+
+
+def whole_fits(data, quick):
+    """Work H: ensembles of networks and of trees with their defaults, from data to predictions."""
+    X, X_new, y, y_new = train_test_split(*data(), random_state=0)
+
+    def predicts(model):
+        return lambda _: model.fit(X, y).predict(X_new)
+
+    contenders = {
+        "ours": predicts(TinyMLPEnsembleRegressor(random_state=0)),
+        "HistGradientBoosting": predicts(HistGradientBoostingRegressor(random_state=0)),
+        "CatBoost": peers.catboost_fit(X, y, X_new),
+    }
+
+    def test_error(predictions):
+        return np.sqrt(np.mean((predictions - y_new) ** 2))
+
+    return Job(present(contenders), test_error, "test RMSE", alike=False)
+
+
 SINE = "sin(x) + 0.1 noise, n=200, 10 tanh, to training MSE"
 
 WORKS = [
@@ -405,20 +445,40 @@ WORKS = [
     Work(
         "G yacht",
         "lm with the evidence, yacht, n=277, 10 tanh",
-        partial(evidence, yacht, 10),
+        partial(evidence, yacht, (10,)),
         {"syrk, Cholesky, tanh": 0.5},
     ),
     Work(
         "G diabetes",
         "lm with the evidence, diabetes, n=442, 10 tanh",
-        partial(evidence, partial(load_diabetes, return_X_y=True), 10),
+        partial(evidence, partial(load_diabetes, return_X_y=True), (10,)),
         {"syrk, Cholesky, tanh": 0.5},
     ),
     Work(
         "G power-plant",
         "lm with the evidence, the size of power-plant, n=8,600, d=4, 20 tanh",
-        partial(evidence, partial(smooth, 8600, 4), 20),
+        partial(evidence, partial(smooth, 8600, 4), (20,)),
         {"syrk, Cholesky, tanh": 0.5},
         n_rounds=5,
+    ),
+    Work(
+        "G deep",
+        "lm with the evidence, n=7,200, d=8, 24-24 tanh",
+        partial(evidence, partial(smooth, 7200, 8), (24, 24)),
+        {"syrk, Cholesky, tanh": 0.5},
+        n_rounds=3,
+    ),
+    *(
+        Work(
+            f"H {name}",
+            f"whole fit of the ensemble, {name}, three quarters of its rows",
+            partial(whole_fits, data),
+            most_ms=4000.0,  # 2 s on two cores
+            n_rounds=3,
+        )
+        for name, data in (
+            ("yacht", yacht),
+            ("diabetes", partial(load_diabetes, return_X_y=True)),
+        )
     ),
 ]
