@@ -33,6 +33,7 @@ from .._machine.compilation import call, inlined, kernel, literal, part, unsigne
 from . import limited_memory as memory
 from .linear_algebra import add_self_product
 from .products import FEW_OUTPUTS
+from .sums import sum_of
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
 # in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
@@ -234,23 +235,6 @@ def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
 def two_products(a, b, c, d):
     """Compute a b + c d, both products rounded."""
     return a * b + c * d
-
-
-@literal
-def sum_of(numbers, n):
-    """Add up n numbers: four sums, which one register holds."""
-    four, one, k = unsigned(4), unsigned(1), unsigned(0)
-    a = b = c = d = 0.0
-    while k + four <= n:
-        a += numbers[k]
-        b += numbers[k + one]
-        c += numbers[k + unsigned(2)]
-        d += numbers[k + unsigned(3)]
-        k += four
-    while k < n:
-        a += numbers[k]
-        k += one
-    return (a + b) + (c + d)
 
 
 @literal

@@ -18,6 +18,7 @@ import numpy as np
 
 from .._machine.compilation import c_function, literal, once, unsigned
 from .._machine.memory import aligned_vectors
+from .sums import dot
 
 MEMORY = unsigned(10)  # pairs that are remembered, as scipy's default
 MOST_TRIALS = 20.0  # evaluations of one line search, likewise
@@ -98,24 +99,6 @@ def advance(x, gradient, state, direction, x_before, gradient_before, s, y, curv
             give_up(state)
     if searching:
         try_step(x, state, d, x_before, n)
-
-
-@literal
-def dot(rows, begin, vector, n):
-    """Multiply a vector with what begins in `rows` there: four sums, which one register holds."""
-    four = unsigned(4)
-    a = b = c = d = 0.0
-    k = unsigned(0)
-    while k + four <= n:
-        a += rows[begin + k] * vector[k]
-        b += rows[begin + k + unsigned(1)] * vector[k + unsigned(1)]
-        c += rows[begin + k + unsigned(2)] * vector[k + unsigned(2)]
-        d += rows[begin + k + unsigned(3)] * vector[k + unsigned(3)]
-        k += four
-    while k < n:
-        a += rows[begin + k] * vector[k]
-        k += unsigned(1)
-    return (a + b) + (c + d)
 
 
 @literal
