@@ -1,6 +1,7 @@
 """`BaseTinyMLP`: what both estimators tell scikit-learn, notebooks and other threads."""
 
 from contextlib import contextmanager
+from functools import cache
 from numbers import Real
 
 import numpy as np
@@ -112,6 +113,7 @@ def unchanged_on_error(estimator):
         raise
 
 
+@cache
 def _slots_of(kind) -> list[str]:
     """Name the attributes that a subclass keeps in slots."""
     names = []

@@ -282,6 +282,10 @@ class FittedNetwork(BaseTinyMLP):
         raise_caught()
         return means, std
 
+    def __sklearn_is_fitted__(self):
+        """Say so at once; scikit-learn would look through all attributes for one that ends in _."""
+        return hasattr(self, "coefs_")
+
     def _inputs(self, X):
         """Validate X; give it, and the dtype of what is computed from it."""
         X = validate_inputs(self, X)
@@ -294,7 +298,8 @@ class FittedNetwork(BaseTinyMLP):
     def _outputs(self, X, dtype, architecture) -> np.ndarray:
         """Compute what the last of some layers gives, shape (n_samples, n_units)."""
         n_layers = len(architecture.units) - 1
-        network = kernel_network(architecture, self._layer_activations[:n_layers], dtype.name)
+        name = "float32" if dtype == np.float32 else "float64"  # `dtype.name` takes NumPy 2 us
+        network = kernel_network(architecture, self._layer_activations[:n_layers], name)
         theta = architecture.pack(self.coefs_[:n_layers], self.intercepts_[:n_layers], dtype)
         outputs = predict(network, kernel_rows(X), X.shape[0], theta)
         raise_caught()
