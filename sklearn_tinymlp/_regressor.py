@@ -578,7 +578,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         random_state = random_state_of(self.random_state)
         columns = columns_of(learner) | {"_input_range": data.input_range(earlier)}
         scaled = member_of.scale(plan, data)
-        interruption = Interruption(member_of.interruption)
+        interruption, before = Interruption(member_of.interruption), member_of.before(plan, scaled)
         if not given.names:
             report = member_of.report_for(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
@@ -591,7 +591,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
         outcome = Outcome.of(
-            plan, scaled, starts, trained, columns, seen=seen, alone=member_of is ALONE, noise=noise
+            plan, scaled, starts, trained, columns, seen=seen, before=before, noise=noise
         )
         warn(outcome, data, scaled, said)
         outcome.write_to(self)

@@ -31,7 +31,7 @@ def more_weights_than_data(exam):
     sentence += ": it can learn them by heart."
     if network.loss.least_squares:
         sentence += " The evidence finds how many of its weights the data determine."
-        remedy = {"alpha": "auto"} if network.solver.least_squares else {"solver": "lm"}
+        remedy = {"solver": "lm", "alpha": "auto"}
     else:
         sentence += " A larger penalty makes its predictions smoother."
         remedy = {"alpha": 100 * network.penalty + 1.0}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 WIDTH = 90  # of a line of text, in characters
 
@@ -158,15 +159,16 @@ def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
         remedy = as_text(parameters) or "other data: all that could mend it is set"
         return Finding(code, severity, sentence, parameters, remedy)
     known = {name: value for name, value in parameters.items() if name in network.params}
-    for name, ours in (("solver", "lm"), ("loss", "student_t")):  # not scikit-learn's
-        if known.get(name) == ours:
+    for name, ours in (("solver", "lm"), ("loss", "student_t"), ("alpha", "auto")):
+        if known.get(name) == ours:  # not scikit-learn's
             known.pop(name)
     other = {name: value for name, value in parameters.items() if name not in known}
     parts = [as_text(known)] if known else []
     if other.pop("standardize", False) and code in OF_THE_TARGET:
         parts.append("TransformedTargetRegressor(mlp, transformer=StandardScaler())")
     elif not (known or other):
-        parts.append("make_pipeline(StandardScaler(), mlp)")
+        centred = "with_mean=False" if sparse.issparse(network.X) else ""
+        parts.append(f"make_pipeline(StandardScaler({centred}), mlp)")
     if other:
         parts.append(f"TinyMLPRegressor(..., {as_text(other)})")
     return Finding(code, severity, sentence, known, ", ".join(parts))
@@ -186,6 +188,21 @@ def within(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
     return renamed(
         diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
     )
+
+
+def of_search(diagnosis: Diagnosis, searched) -> Diagnosis:
+    """Name parameters as a search does; those that it sets itself are for its candidates."""
+    findings = []
+    for finding in within(diagnosis, "estimator"):
+        by_name = {name.removeprefix("estimator__"): name for name in finding.parameters}
+        for name in by_name.keys() & set(searched):
+            value = finding.parameters[by_name[name]]
+            others = {k: v for k, v in finding.parameters.items() if k != by_name[name]}
+            candidate = f"{as_text({name: value})} among the candidates of the search"
+            remedy = ", ".join(filter(None, (as_text(others), candidate)))
+            finding = finding._replace(parameters=others, remedy=remedy)
+        findings.append(finding)
+    return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
 
 
 def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:

@@ -8,7 +8,7 @@ from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
 from .._solvers.table import SOLVERS
 from .diagnose import diagnose as diagnose_network
-from .finding import Diagnosis, within
+from .finding import Diagnosis, of_search, within
 from .trained_network import TrainedNetwork
 
 
@@ -55,7 +55,8 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     """
     # Told by their attributes: sklearn.compose takes long to import.
     if hasattr(estimator, "best_estimator_"):
-        return within(diagnose(estimator.best_estimator_, X, y, sample_weight), "estimator")
+        found = diagnose(estimator.best_estimator_, X, y, sample_weight)
+        return of_search(found, getattr(estimator, "best_params_", ()))
     if hasattr(estimator, "named_steps"):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         name, last = estimator.steps[-1]

@@ -96,6 +96,8 @@ def further(exam) -> Further:
 def explained_anew(exam, *, units=None, penalty=None, n_starts=N_STARTS) -> float:
     """Train a copy from other starts; give the share of the loss it explains of rows left out.
 
+    NaN of rows so few that none is left out.
+
     Parameters
     ----------
     exam : Examination
@@ -106,6 +108,8 @@ def explained_anew(exam, *, units=None, penalty=None, n_starts=N_STARTS) -> floa
     n_starts : int, default=N_STARTS
         Random starts.
     """
+    if exam.n_rows < LEAST_ROWS:
+        return np.nan
     network = exam.network
     architecture, activations = network.architecture, network.activations
     if units is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from .._machine.interruption import Interruption
 from .data import Data
 from .plan import Plan
+from .posterior import Unrevised
 from .scouts import Report, on_inputs, report_for
 
 
@@ -35,6 +36,7 @@ class Alone:
     """What a network finds out for itself that is no member of an ensemble."""
 
     interruption = None
+    before = Unrevised
     report_for = staticmethod(report_for)
     on_inputs = staticmethod(on_inputs)
 
@@ -62,6 +64,9 @@ class Membership(NamedTuple):
         dtypes = (scaled.X.dtype if few else plan.working_dtype, plan.working_dtype)
         shared = SharedData(scaled.in_dtype(dtypes[0]), dtypes[1]) if share else None
         return cls(report, interruption, dtypes, shared)
+
+    def before(self, plan: Plan, data: Data) -> None:
+        """Give nothing to train again by: the ensemble calibrates the band."""
 
     def report_for(self, plan, scaled, random_state, interruption) -> Report | None:
         """Give the report of the scouts that the ensemble has sent."""

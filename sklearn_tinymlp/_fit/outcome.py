@@ -16,7 +16,7 @@ from .data import Data
 from .importances import SeenRows
 from .network import predicting_attributes, raw_weights
 from .plan import Plan
-from .posterior import posterior_of, scaling_or_identity
+from .posterior import Unrevised, posterior_of, scaling_or_identity
 from .restarts import summary
 from .starts import Start
 from .train import Trained, rank
@@ -57,12 +57,12 @@ class Outcome:
         columns,
         *,
         seen: SeenRows,
-        alone: bool = True,
+        before: Unrevised | None = None,
         noise: VaryingNoise | None = None,
     ) -> "Outcome":
         """Keep the best start, fold the scaling in, and compute the posterior.
 
-        The band of a network that is not `alone` is calibrated by the ensemble.
+        Without the plan `before` scouts, as of a member, the band is the ensemble's to calibrate.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Outcome:
             )
         posterior, without_band = None, False
         try:
-            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user, alone)
+            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user, before)
         except KeyboardInterrupt:
             without_band = True
         record = best.record

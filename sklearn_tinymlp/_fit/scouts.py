@@ -229,7 +229,9 @@ def can_carry(architecture: Architecture, activations) -> bool:
     return wide and list(activations) == of_scouts
 
 
-def report_for(plan: Plan, data: Data, random_state, interruption: Interruption) -> Report | None:
+def report_for(
+    plan: Plan, data: Data, random_state, interruption: Interruption, least_rows=LEAST_ROWS
+) -> Report | None:
     """Send scouts, where a plan leaves it to them what they decide.
 
     Parameters
@@ -241,8 +243,10 @@ def report_for(plan: Plan, data: Data, random_state, interruption: Interruption)
         Left as it is.
     interruption : Interruption
         Ctrl-C sets it; there is no report then.
+    least_rows : int, default=LEAST_ROWS
+        On fewer there is no report, either.
     """
-    if not (_may_decide(plan) and _can_be_scouted(data)):
+    if not (_may_decide(plan) and _can_be_scouted(data, least_rows)):
         return None
     own = _copy(random_state)
     rows = data
@@ -317,10 +321,10 @@ def _may_decide(plan: Plan) -> bool:
     return left_open and by_lm and usual and plan.scaling is not None
 
 
-def _can_be_scouted(data: Data) -> bool:
+def _can_be_scouted(data: Data, least_rows) -> bool:
     """Whether there are several dense inputs, and rows to tell them apart."""
     n_inputs = data.X.shape[1]
-    if sparse.issparse(data.X) or n_inputs < 2 or _observations(data) < LEAST_ROWS:
+    if sparse.issparse(data.X) or n_inputs < 2 or _observations(data) < least_rows:
         return False
     return data.sample_weight is None or data.sample_weight.min() >= 0
 
