@@ -1,5 +1,6 @@
 """Each cause is provoked, named with its number and mended; healthy fits are left alone."""
 
+import re
 import warnings
 from pathlib import Path
 
@@ -18,8 +19,11 @@ from diagnosis_cases import (
     wave,
 )
 from numpy.testing import assert_allclose
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, make_friedman1
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import scale
 
@@ -193,9 +197,9 @@ def test_weights_that_are_never_determined_are_worth_knowing():
     X, y = wave(30, noise=0.1)
     net = make_net(hidden_layer_sizes=(50,), max_iter=300).fit(X, y)
     (finding,) = [f for f in net.diagnose(X, y) if f.code == "more_weights_than_data"]
-    assert (finding.severity, finding.remedy) == ("info", "solver='lm'")
+    assert (finding.severity, finding.remedy) == ("info", "solver='lm', alpha='auto'")
     assert "151 weights for 30 targets" in finding.sentence
-    mended = clone(net).set_params(**finding.parameters, alpha="auto").fit(X, y)
+    mended = clone(net).set_params(**finding.parameters).fit(X, y)
     assert "more_weights_than_data" not in [f.code for f in mended.diagnose(X, y)]
 
 
@@ -452,3 +456,54 @@ def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
     by_penalty = make_net(alpha=0.1, max_iter=2000).fit(X[drawn], y[drawn])
     (finding,) = by_penalty.diagnose(X[drawn], y[drawn])
     assert "A random split has the same row on both sides" in finding.sentence
+
+
+# ------------------------------------------------------------- what reviewers of it have met
+
+
+def test_noise_learned_by_heart_through_many_inputs_is_named():
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((60, 200)), rng.standard_normal(60)
+    X_new, y_new = rng.standard_normal((500, 200)), rng.standard_normal(500)
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    finding = net.diagnose(X, y)[0]
+    assert (finding.code, finding.severity) == ("more_weights_than_data", "warning")
+    assert "of rows left out" in finding.sentence and not finding.parameters
+    low, high = net.predict_interval(X_new, coverage=0.9).T
+    assert np.mean((low < y_new) & (y_new < high)) > 0.7  # 0.14 where the choice of inputs stays
+
+
+def test_of_a_few_rows_nothing_is_said_of_rows_left_out():
+    rng = np.random.RandomState(0)
+    X, y = rng.uniform(size=(5, 2)), rng.standard_normal(5)
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    assert "left out" not in str(net.diagnose(X, y))
+
+
+def test_a_target_below_the_noise_is_named_and_mended():
+    X, y = wave(200, noise=0.3)
+    net = TinyMLPRegressor(loss_tol=1e-3, random_state=0)
+    with pytest.warns(ConvergenceWarning):
+        net.fit(X, y)
+    finding = net.diagnose(X, y)[0]
+    assert "to the evidence it is noise, which loss_tol=0.001 is below" in finding.sentence
+    mended = clone(net).set_params(**finding.parameters).fit(X, y)
+    assert mended.converged_ and not len(mended.diagnose(X, y))
+
+
+@ignore_convergence
+def test_what_a_search_sets_is_advised_as_a_candidate():
+    X, y = wave(60)
+    net = TinyMLPRegressor(solver="lbfgs", standardize=True, random_state=0)
+    search = GridSearchCV(net, {"alpha": [1e4, 1e5]}, cv=3).fit(X, y)
+    finding = diagnose(search, X, y)[0]
+    assert finding.code == "penalty_too_large" and not finding.parameters
+    assert re.fullmatch(r"alpha=\S+ among the candidates of the search", finding.remedy)
+
+
+@ignore_convergence
+def test_sparse_inputs_are_not_to_be_centred():
+    X, y = wave(60)
+    X = sparse.csr_matrix(1000 * X)
+    found = diagnose(MLPRegressor(random_state=0).fit(X, y), X, y)
+    assert "make_pipeline(StandardScaler(with_mean=False), mlp)" in [f.remedy for f in found]

@@ -125,7 +125,17 @@ def local_minimum(exam):
     """Conclude, where nothing else is found, that this is a minimum: another start has another."""
     network = exam.network
     short = exam.missed_loss_tol or network.stop_reason == "line_search"
-    if short and exam.gain < 0.01:
+    if network.by_evidence and exam.missed_loss_tol and np.all(exam.pattern.shares == 0.0):
+        yield make_finding(
+            network,
+            "local_minimum",
+            WARNING,
+            f"Training ended at a loss of {network.reached:.4g}, and in what is left no pattern is "
+            "seen in rows left out: to the evidence it is noise, which loss_tol="
+            f"{network.params['loss_tol']:g} is below.",
+            loss_tol=float(f"{1.05 * network.reached:.2g}"),
+        )
+    elif short and exam.gain < 0.01:
         wanted = starts_to_try(exam)
         remedy = {"n_init": wanted} if wanted else {}
         remedy = remedy or {"hidden_layer_sizes": larger(network.architecture.units[1:-1])}

@@ -194,13 +194,17 @@ def of_search(diagnosis: Diagnosis, searched) -> Diagnosis:
     """Name parameters as a search does; those that it sets itself are for its candidates."""
     findings = []
     for finding in within(diagnosis, "estimator"):
-        by_name = {name.removeprefix("estimator__"): name for name in finding.parameters}
-        for name in by_name.keys() & set(searched):
-            value = finding.parameters[by_name[name]]
-            others = {k: v for k, v in finding.parameters.items() if k != by_name[name]}
-            candidate = f"{as_text({name: value})} among the candidates of the search"
-            remedy = ", ".join(filter(None, (as_text(others), candidate)))
-            finding = finding._replace(parameters=others, remedy=remedy)
+        own, candidates = {}, {}
+        for name, value in finding.parameters.items():
+            inner = name.removeprefix("estimator__")
+            if inner in searched:
+                candidates[inner] = value
+            else:
+                own[name] = value
+        if candidates:
+            among = f"{as_text(candidates)} among the candidates of the search"
+            remedy = ", ".join(filter(None, (as_text(own), among)))
+            finding = finding._replace(parameters=own, remedy=remedy)
         findings.append(finding)
     return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
 

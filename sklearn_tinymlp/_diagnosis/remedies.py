@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .trial import explained_anew
+from .trial import LEAST_ROWS, explained_anew
 
 # The default layers, which suit most data of a few thousand rows.
 DEFAULT_LAYERS = (16, 16)
@@ -29,13 +29,14 @@ def next_remedy(exam) -> tuple[dict, str]:
         )
     now = max(exam.explained, 0.0)
     more_starts, more_units = starts_to_try(exam), larger(layers)
-    if more_starts:
+    tells = exam.n_rows >= LEAST_ROWS  # else a copy would only show that it learns them by heart
+    if more_starts and tells:
         again = explained_anew(exam)
         if again > now + WORTH * (1.0 - now):
             return {"n_init": more_starts}, (
                 f"The best of three other starts explains {again:.0%} of rows left out."
             )
-    wider = explained_anew(exam, units=more_units, n_starts=1)
+    wider = explained_anew(exam, units=more_units, n_starts=1) if tells else 0.0
     if wider > now + WORTH * (1.0 - now):
         return {"hidden_layer_sizes": more_units}, (
             f"A copy with {_in_words(more_units)} units explains {wider:.0%} of rows left out."

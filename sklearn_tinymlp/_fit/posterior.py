@@ -37,8 +37,8 @@ WORK_AFTER_CTRL_C = 5e8
 MOST_DETERMINED = 1 / 3
 LEFT_OUT = 0.2
 
-# Where inputs were chosen among many, some of which follow the noise: of 100 to 200 rows with as many
-# inputs it held 60 to 72% of what it should hold 90% of.
+# Where inputs were chosen among many, some of which follow the noise: with as many inputs as rows,
+# 100 to 200, the band of 90% held 60 to 72%.
 MOST_OF_CHOSEN = 0.15
 
 # Rows over which standard deviations are matched to the error of rows left out.
