@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from scipy import sparse
 from sklearn import config_context
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import LinearRegression
@@ -756,3 +757,24 @@ def test_block_of_an_ensemble_has_its_candidates_weights_and_a_network(ensemble)
     texts = [text.text for text in network.iter("{http://www.w3.org/2000/svg}text")]
     assert "<age & co>" in texts  # the member has not seen the names
     assert "sklearn_tinymlp.TinyMLPEnsembleRegressor" in ensemble._get_doc_link()
+
+
+def test_a_band_of_a_search_is_that_of_what_it_found_and_others_are_told_the_way_out():
+    net = TinyMLPRegressor(random_state=0)
+    search = GridSearchCV(net, {"n_init": [1]}, cv=2).fit(X, y)
+    band = PredictionBandDisplay.from_estimator(search, X)
+    alone = PredictionBandDisplay.from_estimator(search.best_estimator_, X)
+    np.testing.assert_array_equal(band.y_std, alone.y_std)
+    for other in (
+        TransformedTargetRegressor(net, transformer=StandardScaler()).fit(X, y),
+        LinearRegression().fit(X, y),
+    ):
+        with pytest.raises(TypeError, match=r"knows return_std, got .*levels=\(\) draws"):
+            PredictionBandDisplay.from_estimator(other, X)
+        assert PredictionBandDisplay.from_estimator(other, X, levels=()).y_std is None
+
+
+def test_the_state_of_one_epoch_is_a_point():
+    net = TinyMLPRegressor(solver="adam", random_state=0).partial_fit(X, y)
+    display = TrainingStateDisplay.from_estimator(net)
+    assert display.lines_["loss"].get_marker() == "o"

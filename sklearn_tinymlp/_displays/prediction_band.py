@@ -123,7 +123,8 @@ class PredictionBandDisplay:
         ----------
         estimator : estimator
             A fitted regressor whose `predict` knows `return_std`: :class:`TinyMLPRegressor`,
-            :class:`TinyMLPEnsembleRegressor`, a pipeline that ends in one, a Gaussian process.
+            :class:`TinyMLPEnsembleRegressor`, a pipeline that ends in one or a search that has
+            found one, a Gaussian process.
 
         X : {array-like, data frame} of shape (n_samples, n_features)
             The data trained on: the range of the feature, ticks where they lie, and where the
@@ -164,6 +165,7 @@ class PredictionBandDisplay:
         display : PredictionBandDisplay
         """
         check_is_fitted(estimator)
+        estimator = getattr(estimator, "best_estimator_", estimator)  # whose predict takes options
         X = tabular(X)
         feature = place_of(feature, X)
         name, values = column_names(X)[feature], numbers_of(column_of(X, feature))
@@ -186,7 +188,13 @@ class PredictionBandDisplay:
 
         y_std = None
         if len(levels):
-            y_mean, y_std = map(of_output, predict(x, return_std=True))
+            try:
+                y_mean, y_std = map(of_output, predict(x, return_std=True))
+            except (TypeError, AttributeError) as error:
+                raise TypeError(
+                    "A band needs an estimator whose predict knows return_std, got "
+                    f"{type(estimator).__name__}. levels=() draws its prediction alone."
+                ) from error
         else:
             y_mean = of_output(predict(x))
         known, y_data = np.isfinite(values), None

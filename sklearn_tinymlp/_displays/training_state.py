@@ -159,6 +159,8 @@ class TrainingStateDisplay:
             values = np.asarray(self.history[name], dtype=float)
             label, logarithmic = STATES.get(name, (name, False))
             style = {"color": COLOURS[0], "linewidth": 1.8} | kwargs
+            if len(values) == 1:  # of a line there is nothing to see
+                style = {"marker": "o"} | style
             (self.lines_[name],) = panel.plot(np.arange(1, len(values) + 1), values, **style)
             if logarithmic and np.nanmin(values, initial=np.inf) > 0:
                 panel.set_yscale("log")
