@@ -24,7 +24,8 @@ N_ITER = 10
 def contenders(n, d, width, depth, starts):
     """Give a fit of N_ITER epochs or iterations by adam, lbfgs, lm, and MLPRegressor's adam."""
     X, y = smooth(n, d)
-    params = {"hidden_layer_sizes": (width,) * depth, "max_iter": N_ITER, **ENDLESS}
+    layers = (width,) * depth
+    params = {"hidden_layer_sizes": layers, "alpha": 1e-4, "max_iter": N_ITER, **ENDLESS}
 
     def fits(estimator):
         return lambda _: estimator.fit(X, y)
