@@ -15,9 +15,6 @@ from ._diagnosis import extrapolation
 from ._diagnosis.finding import Diagnosis
 from ._displays import html
 from ._displays.diagram import diagram_of
-from ._engine.architecture import Architecture
-from ._engine.derivatives import gradient_by_inputs
-from ._engine.objective import kernel_network, kernel_rows, predict
 from ._export import persistence
 from ._fit.data import check
 from ._fit.description import architecture_of, describe
@@ -26,6 +23,9 @@ from ._fit.posterior import why_none
 from ._fit.validation import validate_inputs
 from ._fit.varying_noise import VaryingNoise
 from ._losses.table import LOSSES
+from ._network.architecture import Architecture
+from ._network.derivatives import gradient_by_inputs
+from ._network.network import network_of
 
 
 class FittedNetwork(BaseTinyMLP):
@@ -298,12 +298,10 @@ class FittedNetwork(BaseTinyMLP):
     def _outputs(self, X, dtype, architecture) -> np.ndarray:
         """Compute what the last of some layers gives, shape (n_samples, n_units)."""
         n_layers = len(architecture.units) - 1
-        name = "float32" if dtype == np.float32 else "float64"  # `dtype.name` takes NumPy 2 us
-        network = kernel_network(architecture, self._layer_activations[:n_layers], name)
-        theta = architecture.pack(self.coefs_[:n_layers], self.intercepts_[:n_layers], dtype)
-        outputs = predict(network, kernel_rows(X), X.shape[0], theta)
-        raise_caught()
-        return outputs
+        network = network_of(architecture, self._layer_activations[:n_layers])
+        layers = (self.coefs_[:n_layers], self.intercepts_[:n_layers])
+        coefs, intercepts = ([part.astype(dtype, copy=False) for part in of] for of in layers)
+        return network.predict(coefs, intercepts, X)
 
     def _architecture(self) -> Architecture:
         return architecture_of(vars(self))
@@ -323,7 +321,7 @@ class FittedNetwork(BaseTinyMLP):
         if inputs is not None:
             X = np.ascontiguousarray(X[:, inputs])
             architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
-        return kernel_network(architecture, self._layer_activations, "float64"), X
+        return network_of(architecture, self._layer_activations), X
 
     def _noise_at(self, X, weight=None) -> RowNoise | None:
         """Give the noise of each row and output, where it varies."""

@@ -3,14 +3,11 @@
 import numpy as np
 import scipy.optimize
 
-from .._machine.compilation import (
-    c_function,
-    call_from_python,
-    once,
-)
+from .._machine.compilation import c_function, once
+from .arrays import on_arrays
 from .derivative_check import CHECK_FINE, CHECK_POINTS
 from .table import BUILT_IN
-from .users_own import Activation, _compiled_user, by_numpy, raise_caught
+from .users_own import Activation, _compiled_user, by_numpy
 
 
 @once
@@ -59,9 +56,7 @@ def inverted(activation, value) -> float:
 
 def value_and_slope(activation, z):
     """Compute f(z) and f'(z), arrays of the shape and dtype of z (float32 or float64)."""
-    values = np.array(z, order="C")
-    slopes = np.empty_like(values)
-    function = compiled(activation, values.dtype.name)
-    call_from_python(function, (values, slopes), (values.size,))
-    raise_caught()
-    return values, slopes
+    functions = on_arrays(activation)
+    with np.errstate(all="ignore"):
+        values = functions.value(z)
+        return values, functions.slope(z, values)

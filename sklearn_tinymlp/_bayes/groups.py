@@ -18,7 +18,7 @@ is wider than R: the data say nothing about alpha_g, and nothing is charged.
 
 import numpy as np
 
-from .._engine.architecture import Architecture
+from .._network.architecture import Architecture
 
 # ln of the range of alpha that is thought possible beforehand, see above.
 PRIOR_RANGE = np.log(1e6)

@@ -19,19 +19,18 @@ Where more than one in twenty of |z| are beyond 1.96, all standard deviations ar
 them: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from .._engine.objective import Objective, Samples
-from .._engine.second_order import residual_jacobian
+from .._network.network import Network
+from .._objective.objective import LinearBlock, Objective
+from .._objective.samples import Samples
+from .curvature import Precision
 from .extrapolation import Extrapolation
-from .precision import Precision
 from .tails import Tails, normal_half_width
-
-# Rows, times outputs, whose Jacobian stands in memory at once: with 200 parameters 1.6 MB.
-JACOBIAN_ROWS = 1024
 
 # A row that alone determines a parameter has h = 1 and no residual; rounding must not divide by 0.
 LEAST_FREEDOM = 1e-10
@@ -78,13 +77,13 @@ class Posterior:
         z = np.empty(y.shape)
         beta = (self.y_scale / self.noise_std) ** 2
         root = np.broadcast_to(self.y_scale / self._noise_std(noise), y.shape)
-        for rows, predictions, jacobian in self._jacobians(network, X):
-            leverage = beta * np.column_stack([self._variance(part) for part in jacobian])
+        for block in self._linearised(network, X):
+            rows, leverage = block.rows, beta * self.precision.variances(network, block).T
             if noise is not None:
                 leverage *= noise.precision[rows, None]
             freedom = np.maximum(1.0 - leverage, LEAST_FREEDOM)
             between()
-            z[rows] = np.abs(y[rows] - predictions.T) * root[rows] / np.sqrt(freedom)
+            z[rows] = np.abs(y[rows] - block.residuals.T) * root[rows] / np.sqrt(freedom)
         return z
 
     def distances(self, network, X, y, noise=None) -> np.ndarray:
@@ -101,33 +100,23 @@ class Posterior:
         """Widen where the widening is less."""
         return replace(self, widening=np.maximum(self.widening, widening))
 
-    def matched(self, network, X, noise=None) -> "Posterior":
-        """Narrow the standard deviations until their mean square is that of the noise alone.
-
-        Where `noise_std` is the error of rows left out, what the weights do not know is in it
-        already. X holds rows like those.
-        """
-        mean_square = np.mean(self.std(network, X, noise) ** 2, axis=0)
-        of_noise = np.mean(np.atleast_2d(self._noise_std(noise)) ** 2, axis=0)
-        return replace(self, widening=np.sqrt(of_noise / mean_square))
-
     def _noise_std(self, noise: RowNoise | None) -> np.ndarray:
         """Give the noise of each row and output, (n_samples, n_outputs), or of each output."""
         return self.noise_std if noise is None else noise.std
 
     def std(self, network, X, noise=None) -> np.ndarray:
-        """Compute the standard deviation of y at X, shape (n_samples, n_outputs); O(P^2) a row.
+        """Compute the standard deviation of y at X, shape (n_samples, n_outputs).
 
         `noise` is that of the rows, where they differ.
         """
         std = np.empty((X.shape[0], len(self.noise_std)))
         relative = np.broadcast_to(self._noise_std(noise) / self.y_scale, std.shape)
-        for rows, _, jacobian in self._jacobians(network, X):
-            for k, part in enumerate(jacobian):
-                variance = self._variance(part) + relative[rows, k] ** 2
-                if self.extrapolation is not None:
-                    variance += self.extrapolation.variance(X[rows])[:, k]
-                std[rows, k] = self.y_scale[k] * np.sqrt(variance)
+        for block in self._linearised(network, X):
+            rows = block.rows
+            variance = self.precision.variances(network, block).T + relative[rows] ** 2
+            if self.extrapolation is not None:
+                variance += self.extrapolation.variance(X[rows])
+            std[rows] = self.y_scale * np.sqrt(variance)
         return std * self.widening
 
     def std_of_means(self, network, X, size) -> np.ndarray:
@@ -139,11 +128,14 @@ class Posterior:
         std = np.empty((X.shape[0] // size, len(self.noise_std)))
         for group in range(len(std)):
             rows = X[group * size : (group + 1) * size]
-            blocks = (np.sum(block, axis=2) for _, _, block in self._jacobians(network, rows))
-            variance = self._variance(sum(blocks).T / size)
+            means = np.zeros((len(self.noise_std), len(self.theta)))
+            for block in self._linearised(network, rows):
+                for k, mean in enumerate(means):
+                    mean += network.summed_jacobian(block, k) / size
+            variance = np.array([mean @ self.precision.solve(mean) for mean in means])
             if self.extrapolation is not None:
                 variance = variance + self.extrapolation.variance_of_mean(rows)
-            std[group] = self.y_scale * np.sqrt(variance)
+            std[group] = self.y_scale * np.sqrt(np.maximum(variance, 0.0))
         return std * self.widening
 
     def half_width(self, coverage) -> np.ndarray | float:
@@ -154,30 +146,19 @@ class Posterior:
 
     def draw(self, network, X, n_draws, random_state, noise=None) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
-        normal = random_state.standard_normal((self.theta.size, n_draws))
-        weights = self.precision.unwhiten(normal)
+        weights = self.precision.draw(random_state, n_draws)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
         draws *= self._noise_std(noise)[..., None]
         if self.extrapolation is not None:
             bends = self.extrapolation.draw(X, n_draws, random_state)
             draws += self.y_scale[:, None] * bends
-        for rows, _, jacobian in self._jacobians(network, X):
-            for k, part in enumerate(jacobian):
-                draws[rows, k] += self.y_scale[k] * (part.T @ weights)
+        for block in self._linearised(network, X):
+            for d in range(n_draws):
+                moved = network.directional_derivative(block, weights[:, d])
+                draws[block.rows, :, d] += self.y_scale * moved.T
         return draws * np.reshape(self.widening, (-1, 1))
 
-    def _variance(self, jacobian):
-        """Compute j A^-1 j^T of each column j of a block."""
-        spread = self.precision.whiten(jacobian)
-        return np.einsum("pr,pr->r", spread, spread)
-
-    def _jacobians(self, network, X):
-        """Predict, and differentiate each output by the weights, block by block of rows."""
-        n_outputs = len(self.noise_std)
-        n_rows = max(1, JACOBIAN_ROWS // n_outputs)
-        for start in range(0, X.shape[0], n_rows):
-            rows = slice(start, min(start + n_rows, X.shape[0]))
-            zeros = np.zeros((rows.stop - start, n_outputs))
-            # Residuals against targets of zero are the predictions.
-            objective = Objective(network, Samples.of(X[rows], zeros), 0.0)
-            yield rows, *residual_jacobian(objective, self.theta)
+    def _linearised(self, network: Network, X) -> Iterator[LinearBlock]:
+        """Linearise the network at theta, block by block of rows; residuals are predictions."""
+        zeros = np.zeros((X.shape[0], len(self.noise_std)))
+        return Objective(network, Samples.of(X, zeros), 0.0).linearise(self.theta)

@@ -25,8 +25,8 @@ from functools import cached_property
 
 import numpy as np
 
-from .._engine.derivatives import layer_values
-from .._solvers.stochastic import SGD
+from .._network.derivatives import layer_values
+from .._solvers.table import SGD
 from .divergence import has_diverged
 from .matrix_free import conjugate_gradients, largest_eigenvalue, square_norms
 from .pattern import MOST_ROWS, Pattern, pattern_in

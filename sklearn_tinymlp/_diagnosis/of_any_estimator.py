@@ -4,8 +4,8 @@ import numpy as np
 from sklearn.neural_network import MLPRegressor
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, check_X_y
 
-from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
+from .._network.architecture import Architecture
 from .._solvers.table import SOLVERS
 from .diagnose import diagnose as diagnose_network
 from .finding import Diagnosis, of_search, within

@@ -6,8 +6,8 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from .._engine.architecture import Architecture
 from .._losses.loss import Loss
+from .._network.architecture import Architecture
 from .._solvers.solver import Solver
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 
-from .._engine.architecture import Architecture
+from .._network.architecture import Architecture
 
 # Rows that a copy is trained and judged on, or five a weight, as long as the units give no more
 # than MOST_VALUES numbers for them: 5 ms a step. Two in three are trained on.

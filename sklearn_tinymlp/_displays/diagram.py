@@ -7,9 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._activations.lookup import name_of
-from .._activations.users_own import raise_caught
-from .._engine.architecture import Architecture
-from .._engine.objective import kernel_network, kernel_rows, predict
+from .._network.derivatives import layer_values
 
 # Blue and vermilion of Okabe and Ito's palette, which the colour-blind tell apart. Their greys are
 # much the same in print, so negative weights are dashed too.
@@ -135,16 +133,9 @@ def unit_shades(coefs, intercepts, activations, X) -> list[np.ndarray]:
     shades : list of ndarray of shape (units,)
         One a layer, inputs included.
     """
-    X = np.ascontiguousarray(X, dtype=np.float64)
-    units = [X.shape[1], *(coef.shape[1] for coef in coefs)]
-    values = [X.mean(axis=0)]
-    for layer in range(1, len(units)):  # the network up to this layer predicts its activations
-        architecture = Architecture(tuple(units[: layer + 1]))
-        theta = architecture.pack(coefs[:layer], intercepts[:layer], np.float64)
-        network = kernel_network(architecture, tuple(activations[:layer]), "float64")
-        values.append(predict(network, kernel_rows(X), len(X), theta).mean(axis=0))
-        raise_caught()
-    return [_between_0_and_1(value) for value in values]
+    values, _ = layer_values(coefs, intercepts, activations, np.asarray(X, dtype=np.float64))
+    means = [value.mean(axis=0) for value in values]
+    return [_between_0_and_1(value) for value in means]
 
 
 def _between_0_and_1(values) -> np.ndarray:

@@ -114,18 +114,6 @@ def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
             left -= one
 
 
-def outer_products(p, q, result, n_p, n_q, n_rows):
-    """result[i n_q + j, r] = p[i, r] q[j, r], p and q blocks of rows."""
-    p, q = carray(p, n_p * n_rows), carray(q, n_q * n_rows)
-    result = carray(result, n_p * n_q * n_rows)
-    for i in range(n_p):
-        a = i * n_rows
-        for j in range(n_q):
-            b, place = j * n_rows, (i * n_q + j) * n_rows
-            for r in range(n_rows):
-                result[place + r] = p[a + r] * q[b + r]
-
-
 def pass_back(
     coefs, values, slopes, after, deltas, gradient, bias_gradient, n_in, n_out, n_rows, bias
 ):
@@ -230,9 +218,3 @@ def compiled_add_products(dtype: str, blas: bool):
 def compiled_pass_back(dtype: str):
     """Compile `pass_back`."""
     return c_function(pass_back, 7, 4, dtype)
-
-
-@once
-def compiled_outer_products():
-    """Compile `outer_products` in float64."""
-    return c_function(outer_products, 3, 3, "float64")

@@ -9,16 +9,18 @@ from dataclasses import fields
 
 import numpy as np
 
+from .._bayes.dense import DensePrecision
 from .._bayes.extrapolation import Extrapolation
+from .._bayes.low_rank import LowRankPrecision, Rows
 from .._bayes.posterior import Posterior
-from .._bayes.precision import CholeskyPrecision, LowRankPrecision
+from .._bayes.several_outputs import OutputsPrecision, Places
 from .._bayes.tails import Tails
-from .._engine import kernels
+from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
 from .._fit.importances import importances_of
 from .._fit.scaling import Scaling
 from .._fit.varying_noise import VaryingNoise
+from .._network.architecture import Architecture
 from .._solvers.monitor import Record
-from .._solvers.stochastic import StochasticState
 
 # Count changes of the layouts below; a reader refuses a file of a later layout than it knows.
 # An ensemble's members bring the layout of networks.
@@ -84,11 +86,11 @@ def restored(state: dict) -> dict:
         out["_posterior"] = _restored_posterior(state["_posterior"])
     if state["_stochastic_state"] is not None:
         stochastic = dict(state["_stochastic_state"])
-        progress = np.zeros(1, kernels.PROGRESS_DTYPE)
+        progress = np.zeros(1, PROGRESS_DTYPE)
         for name, value in stochastic["progress"].items():
             progress[name] = value
         stochastic["progress"] = progress
-        stochastic["options"] = kernels.StochasticOptions(**stochastic["options"])
+        stochastic["options"] = StochasticOptions(**stochastic["options"])
         out["_stochastic_state"] = StochasticState(**stochastic)
     return out
 
@@ -131,7 +133,10 @@ def _without_layout(state, known, kind) -> dict:
 
 
 # The forms of a precision, by what a file calls them.
-PRECISIONS = {"cholesky": CholeskyPrecision, "low_rank": LowRankPrecision}
+PRECISIONS = {"dense": DensePrecision, "outputs": OutputsPrecision, "low_rank": LowRankPrecision}
+
+# Parts of a precision that are records themselves, by their names there.
+PARTS_OF_PRECISION = {"rows": Rows, "places": Places, "architecture": Architecture}
 
 # Parts of a posterior that are records themselves, and may be missing.
 RECORDS = {"extrapolation": Extrapolation, "tails": Tails}
@@ -140,19 +145,31 @@ RECORDS = {"extrapolation": Extrapolation, "tails": Tails}
 def _plain_posterior(posterior: Posterior) -> dict:
     parts = _parts(posterior)
     form = next(name for name, kind in PRECISIONS.items() if type(parts["precision"]) is kind)
-    parts["precision"] = {form: _parts(parts["precision"])}
+    parts["precision"] = {form: _plain_record(parts["precision"])}
     for name in RECORDS:
         if parts[name] is not None:
             parts[name] = _parts(parts[name])
     return parts
 
 
+def _plain_record(record) -> dict:
+    parts = record._asdict() if hasattr(record, "_asdict") else _parts(record)
+    for name in PARTS_OF_PRECISION.keys() & parts.keys():
+        parts[name] = _plain_record(parts[name])
+    return parts
+
+
+def _restored_record(kind, parts: dict):
+    parts = dict(parts)
+    for name in PARTS_OF_PRECISION.keys() & parts.keys():
+        parts[name] = _restored_record(PARTS_OF_PRECISION[name], parts[name])
+    return kind(**parts)
+
+
 def _restored_posterior(parts: dict) -> Posterior:
     parts = dict(parts)
-    if "cholesky" in parts:  # layout 1
-        return Posterior(precision=CholeskyPrecision(parts.pop("cholesky")), **parts)
     ((form, precision),) = parts["precision"].items()
-    parts["precision"] = PRECISIONS[form](**precision)
+    parts["precision"] = _restored_record(PRECISIONS[form], precision)
     for name, kind in RECORDS.items():
         if parts.get(name) is not None:
             parts[name] = kind(**parts[name])
@@ -160,5 +177,5 @@ def _restored_posterior(parts: dict) -> Posterior:
 
 
 def _parts(record) -> dict:
-    """Give the fields of a dataclass, without the copies that `dataclasses.asdict` makes."""
+    """Return the fields of a dataclass, without the copies that `dataclasses.asdict` makes."""
     return {field.name: getattr(record, field.name) for field in fields(record)}

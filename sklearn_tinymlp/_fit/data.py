@@ -10,8 +10,8 @@ from sklearn.utils.validation import _check_sample_weight, assert_all_finite
 
 from .._bayes.posterior import RowNoise
 from .._diagnosis.extrapolation import InputRange
-from .._engine.objective import Samples
 from .._losses.loss import Loss
+from .._objective.samples import Samples
 from .scaling import Scaling
 from .validation import validate_training_data
 
@@ -108,20 +108,18 @@ class Data:
         noise = None if self.noise is None else RowNoise(*(part[rows] for part in self.noise))
         return Data(self.X[rows], self.y[rows], weight, noise=noise)
 
-    def divided(self, size: int, n_others: int, random_state) -> tuple["Data", "Data"]:
-        """Draw rows, and give each the weight of those it stands for; give some others, too.
+    def sampled(self, size: int, random_state) -> "Data":
+        """Draw rows, and give each the weight of those it stands for; without a validation set.
 
-        Both are all rows where these are not more than `size`. The validation set is left out.
+        All rows where these are not more than `size`.
         """
         if size >= len(self.y):
-            return replace(self, validation=None), replace(self, validation=None)
-        order = random_state.permutation(len(self.y))
-        rows = np.sort(order[:size])
+            return replace(self, validation=None)
+        rows = np.sort(random_state.permutation(len(self.y))[:size])
         weight = np.ones(len(self.y)) if self.sample_weight is None else self.sample_weight
         times = weight.sum() / max(weight[rows].sum(), np.finfo(float).tiny)
         sample = self.on_rows(rows)
-        sample = replace(sample, sample_weight=(weight[rows] * times).astype(self.y.dtype))
-        return sample, self.on_rows(order[size : size + n_others])
+        return replace(sample, sample_weight=(weight[rows] * times).astype(self.y.dtype))
 
     def scaled(self, scaling: Scaling | None) -> "Data":
         """Apply a scaling to all that is there."""

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._diagnosis.trained_network import TrainedNetwork
-from .._engine.architecture import Architecture
 from .._losses.table import LOSSES
+from .._network.architecture import Architecture
 from .._solvers.table import SOLVERS
 from .data import Data
 from .settings import first_rate

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._solvers.monitor import Record
-from .._solvers.stochastic import StochasticState
+from .._engine.stochastic_state import StochasticState
 from .importances import SeenRows
 from .scaling import Scaling
 

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from .._activations.lookup import value_and_slope
-from .._engine.derivatives import layer_values
+from .._network.derivatives import layer_values
 from .data import Data
 
 # Rows that are kept, and numbers: 200 rows rank inputs as well as all do (docs: Which inputs

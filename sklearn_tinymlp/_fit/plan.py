@@ -6,35 +6,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._activations.lookup import inverted
+from .._bayes.curvature import Curvature
 from .._bayes.groups import GROUPINGS
-from .._bayes.sampled import MOST_PARAMETERS, is_dense
-from .._engine import kernels
-from .._engine.architecture import Architecture
-from .._engine.objective import Objective, kernel_network
+from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
+from .._network.architecture import Architecture
+from .._network.network import network_of
+from .._objective.objective import Objective
 from .._solvers.by_evidence import FurtherStart
-from .._solvers.solver import Options, PenaltyFrom, Solver
+from .._solvers.solver import Options, Solver
 from .._solvers.table import SOLVERS
 from .data import Data
 from .earlier import Earlier
 from .scaling import Scaling
 from .settings import Settings
 
-# By the evidence an iteration of lm of more multiply-adds than this takes the curvature from a
-# sample of rows, see `_solvers.sampled_gauss_newton`: 30 ms on one core.
-WORK_OF_ALL_ROWS = 300_000_000
-
-# Sampling, solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB.
+# solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB; with a
+# fixed alpha up to this many multiply-adds an iteration: a seventh of a second on one core.
 LM_VALUES = 100_000_000
-
-# Where rows cannot be sampled (a fixed alpha, several outputs that are not the identity's), it
-# takes lm up to this many multiply-adds an iteration, whether the parameters are few or the
-# residuals: a seventh of a second on one core, some five seconds a fit. Its matrices, outputs + 3
-# of them with the number of parameters squared, take at most 64 MB.
 LM_WORK = 1_500_000_000
-LM_PARAMETERS = 1400
-LM_NUMBERS = 8_000_000
 
-# ... then lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long
+# Else it takes lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long
 # that adam's many steps in each are worth more.
 LBFGS_LIMIT = 3_000_000
 
@@ -62,7 +53,6 @@ class Plan:
     grouping: str  # by the evidence: which weights share a penalty, see `_bayes.groups`
     inputs: np.ndarray | None = None  # those in use; None for all
     known_start: FurtherStart | None = None  # where scouts have found one
-    can_sample: bool = False  # rows, for the curvature
     first_intercepts: np.ndarray | None = None  # of the output layer; None: as they are drawn
 
     @classmethod
@@ -77,7 +67,7 @@ class Plan:
         """
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
-        solver = choose_solver(settings, data, architecture.n_parameters)
+        solver = choose_solver(settings, data, architecture)
         scaling = choose_scaling(settings, data, earlier)
         plan = cls(
             settings,
@@ -89,7 +79,6 @@ class Plan:
             _rows_to_train_on(settings, solver, data),
             earlier,
             earlier.grouping if earlier is not None else settings.grouping or "one",
-            can_sample=can_sample(settings, data),
             first_intercepts=first_intercepts(settings, data, scaling),
         )
         plan.refuse_noise_that_cannot_vary()
@@ -111,19 +100,6 @@ class Plan:
     def by_evidence(self) -> bool:
         """Whether the evidence finds alpha."""
         return self.solver.least_squares and self.settings.alpha is None
-
-    @property
-    def penalty_from(self) -> PenaltyFrom:
-        """What tells the strength of the penalty, where it is not given: a question of cost."""
-        n_parameters, n_outputs = self.architecture.n_parameters, self.architecture.units[-1]
-        work = iteration_work(n_parameters, self.n_training * n_outputs)
-        if not self.settings.loss.least_squares:
-            return PenaltyFrom.SAMPLED_ROWS
-        if not self.can_sample or work <= WORK_OF_ALL_ROWS:
-            return PenaltyFrom.ALL_ROWS
-        if is_dense(n_parameters, n_outputs):
-            return PenaltyFrom.SAMPLED_ROWS
-        return PenaltyFrom.ROWS_LEFT_OUT
 
     @property
     def alpha(self) -> float:
@@ -178,13 +154,8 @@ class Plan:
     def objective(self, data: Data) -> Objective:
         """Describe what is minimised on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
-        needs_gradients = (
-            not self.solver.least_squares or self.penalty_from is not PenaltyFrom.ALL_ROWS
-        )
-        # Of a loss of which residuals tell the constants the objective's are put in later.
-        loss = settings.loss if needs_gradients else None
         return Objective(
-            kernel_network(self.architecture, settings.activations, dtype.name, loss),
+            network_of(self.architecture, settings.activations),
             data.samples(dtype),
             self.alpha,
             None if data.validation is None else data.validation.samples(dtype),
@@ -206,15 +177,14 @@ class Plan:
             random_state=random_state,
             earlier=None if self.earlier is None else self.earlier.stochastic_state,
             single_epoch=settings.incremental,
-            penalty_from=self.penalty_from,
             known_start=self.known_start,
         )
 
-    def _rates(self) -> kernels.StochasticOptions:
+    def _rates(self) -> StochasticOptions:
         settings, params = self.settings, self.settings.params
         schedule = settings.schedule if self.solver.has_schedule else "constant"
-        return kernels.StochasticOptions(
-            schedule=kernels.SCHEDULE_CODES[schedule],
+        return StochasticOptions(
+            schedule=SCHEDULE_CODES[schedule],
             learning_rate_init=settings.learning_rate_init,
             power_t=float(params["power_t"]),
             momentum=float(params["momentum"]),
@@ -229,8 +199,9 @@ class Plan:
         )
 
 
-def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
+def choose_solver(settings: Settings, data: Data, architecture: Architecture) -> Solver:
     """Take the solver that was asked for, or choose by cost."""
+    n_parameters = architecture.n_parameters
     loss, weight = settings.loss, data.sample_weight
     negative = weight is not None and weight.min() < 0
     asked = settings.solver
@@ -245,33 +216,18 @@ def choose_solver(settings: Settings, data: Data, n_parameters) -> Solver:
                 f"solver={asked.name!r} minimises squared residuals and cannot take "
                 f"loss={loss.name!r}. Use solver='lbfgs' with it."
             )
-        if not loss.least_squares and not can_reweight(settings, data, n_parameters):
+        if not loss.least_squares and settings.alpha is not None:
             raise ValueError(
-                f"solver={asked.name!r} takes loss={loss.name!r} with alpha='auto', one output and "
-                f"at most {MOST_PARAMETERS} parameters, got alpha={settings.params['alpha']!r}, "
-                f"{data.y.shape[1]} and {n_parameters}. Use solver='lbfgs' with it."
+                f"solver={asked.name!r} takes loss={loss.name!r} with alpha='auto' alone, got "
+                f"alpha={settings.params['alpha']!r}. Use solver='lbfgs' with it."
             )
     if asked is not None:
         return asked
-    sampled, n_outputs = can_sample(settings, data), data.y.shape[1]
-    suited = suits_lm(n_parameters, data.X, n_outputs, sampled)
-    can_reweight_it = loss.least_squares or can_reweight(settings, data, n_parameters)
-    if can_reweight_it and not negative and suited:
-        return SOLVERS["lm"]
+    by_evidence = settings.alpha is None and loss.expected_curvature is not None
+    if (loss.least_squares or by_evidence) and not negative:
+        if suits_lm(settings, architecture, data.X):
+            return SOLVERS["lm"]
     return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
-
-
-def can_sample(settings: Settings, data: Data) -> bool:
-    """Whether the curvature can be that of a sample: by the evidence, outputs can be scaled."""
-    one_noise = data.y.shape[1] == 1 or settings.activations[-1] == "identity"
-    return settings.alpha is None and one_noise
-
-
-def can_reweight(settings: Settings, data: Data, n_parameters) -> bool:
-    """Whether the evidence can find the penalty of a loss that is not the squared error."""
-    one_output = data.y.shape[1] == 1
-    counted = settings.alpha is None and settings.loss.expected_curvature is not None
-    return counted and one_output and is_dense(n_parameters, 1)
 
 
 def first_intercepts(settings: Settings, data: Data, scaling) -> np.ndarray | None:
@@ -292,19 +248,11 @@ def first_intercepts(settings: Settings, data: Data, scaling) -> np.ndarray | No
     return np.array(inverse) if np.isfinite(inverse).all() else None
 
 
-def suits_lm(n_parameters, X, n_outputs, sampled) -> bool:
-    """Whether Levenberg-Marquardt is cheap: by parameters, by residuals, or by `sampled` rows."""
-    n_samples = X.shape[0]
-    if sampled:
+def suits_lm(settings: Settings, architecture: Architecture, X) -> bool:
+    """Whether lm is the solver of choice: with the evidence, or where a fixed alpha is cheap."""
+    if settings.alpha is None:
         return X.size <= LM_VALUES  # of a sparse X those that are stored
-    work = iteration_work(n_parameters, n_samples * n_outputs)
-    numbers = (n_outputs + 3) * n_parameters**2
-    return n_parameters <= LM_PARAMETERS and numbers <= LM_NUMBERS and work <= LM_WORK
-
-
-def iteration_work(n_parameters, n_residuals) -> int:
-    """Give the multiply-adds of the smaller of the two matrices that give the same step."""
-    return n_residuals * n_parameters * min(n_residuals, n_parameters)
+    return Curvature.cheapest(architecture, X.shape[0]).work <= LM_WORK
 
 
 def choose_scaling(settings: Settings, data: Data, earlier: Earlier | None) -> Scaling | None:

@@ -8,18 +8,17 @@ import numpy as np
 from scipy import sparse
 
 from .._activations.users_own import raise_caught
+from .._bayes.curvature import Curvature
 from .._bayes.extrapolation import Extrapolation
 from .._bayes.posterior import Posterior
-from .._bayes.sampled import precision_at, sample_size
 from .._bayes.tails import LEAST_ROWS, Tails
-from .._engine import kernels
-from .._engine.objective import Objective, Samples, kernel_network
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
+from .._network.network import network_of
+from .._objective.objective import Objective
 from .._solvers.monitor import Monitor, Record, Solution
-from .._solvers.solver import PenaltyFrom
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan
@@ -40,9 +39,6 @@ LEFT_OUT = 0.2
 # Where inputs were chosen among many, some of which follow the noise: with as many inputs as rows,
 # 100 to 200, the band of 90% held 60 to 72%.
 MOST_OF_CHOSEN = 0.15
-
-# Rows over which standard deviations are matched to the error of rows left out.
-MATCHED_ROWS = 1000
 
 
 class Trial(NamedTuple):
@@ -186,7 +182,7 @@ def _distances_of(trial: Trial, kept: Data, rest: Data, interruption) -> Distanc
     if again.state is None:
         return None
     of_fewer = _posterior(plan, kept, again, interruption.heed)
-    network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    network = network_of(plan.architecture, plan.settings.activations)
     X = rest.X.astype(np.float64, copy=False)
     z = of_fewer.distances(network, X, rest.y, rest.noise)
     return Distances(z, float(np.mean(again.state.noise_std)))
@@ -194,40 +190,40 @@ def _distances_of(trial: Trial, kept: Data, rest: Data, interruption) -> Distanc
 
 def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
     """`between` is called with each block of rows."""
-    network = kernel_network(plan.architecture, plan.settings.activations, "float64")
+    network = network_of(plan.architecture, plan.settings.activations)
     posterior = _posterior(plan, data, solution, between)
     if solution.state.noise is not None:
         return posterior  # the noise is as wide as the residuals are already
-    sample, others = _divided(plan, data, solution)
-    if plan.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
-        some = others.on_rows(slice(MATCHED_ROWS))
-        return posterior.matched(network, some.X.astype(np.float64, copy=False), some.noise)
+    sample = _sample(plan, data)
     X, weight = sample.X.astype(np.float64, copy=False), sample.sample_weight
     return posterior.calibrated(network, X, sample.y, weight, between, sample.noise)
 
 
-def _divided(plan: Plan, data: Data, solution: Solution) -> tuple[Data, Data]:
-    """Give the rows that the curvature is taken from, and others."""
-    if plan.penalty_from is PenaltyFrom.ALL_ROWS:
-        return data, data
+def _sample(plan: Plan, data: Data) -> Data:
+    """Return the rows that the curvature is taken from, each for as many as it stands for."""
+    size = Curvature.cheapest(plan.architecture, len(data.y)).n_rows
     # Which rows does not depend on random_state: a fit draws nothing more after training.
-    size = sample_size(solution.theta.size, data.y.shape[1])
-    return data.divided(size, MATCHED_ROWS, np.random.RandomState(0))
+    return data.sampled(len(data.y) if size is None else size, np.random.RandomState(0))
 
 
 def _posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
-    """Give the distribution of the weights, not calibrated."""
+    """Return the distribution of the weights, not calibrated."""
     theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
-    network = kernel_network(plan.architecture, plan.settings.activations, "float64")
-    samples = _divided(plan, data, solution)[0].samples(np.dtype(np.float64))
-    objective = Objective(network, samples, 0.0)
-    precision = precision_at(objective, theta, state.hyper, state.groups, between)
+    network = network_of(plan.architecture, plan.settings.activations)
+    sample = _sample(plan, data)
+    objective = Objective(network, sample.samples(np.dtype(np.float64)), 0.0)
+    curvature = Curvature.cheapest(plan.architecture, len(sample.y))
+    with np.errstate(all="ignore"):
+        product = curvature.product(
+            objective, theta, state.hyper.beta, np.random.RandomState(0), between
+        )
+        precision = product.certainly_factorised(state.hyper.alpha[state.groups], state.hyper.beta)
     extrapolation = None
     if not sparse.issparse(data.X):
         extrapolation = Extrapolation.of(partial(_outputs, network, theta), data.seen_inputs())
     return Posterior(
         theta,
-        precision,
+        precision.of_posterior(),
         scaling.y_scale * state.noise_std,
         scaling.y_scale,
         inputs=plan.inputs,
@@ -236,8 +232,7 @@ def _posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior
 
 
 def _outputs(network, theta, X) -> np.ndarray:
-    zeros = np.zeros((len(X), int(network.layers[-1, kernels.N_OUT])))
-    return Objective(network, Samples.of(X, zeros), 0.0).predict(theta)
+    return network.predict(*network.architecture.unpack(theta), X)
 
 
 def why_none(fitted) -> str:

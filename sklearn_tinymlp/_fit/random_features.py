@@ -17,7 +17,7 @@ that row twice.
 import numpy as np
 
 from .._activations.lookup import value_and_slope
-from .._engine.architecture import Architecture
+from .._network.architecture import Architecture
 from .._solvers.by_evidence import FurtherStart
 
 # From units that are straight over the data to units that bend dozens of times.

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from .._engine.architecture import Architecture
+from .._network.architecture import Architecture
 
 # Numbers that are worked on at once: 1 MB, so that no copy of all the data is made on the way.
 NUMBERS = 2**17

@@ -14,16 +14,17 @@ import numpy as np
 from scipy import sparse
 
 from .._bayes.groups import GROUPINGS, charge
-from .._engine.architecture import Architecture
-from .._engine.objective import Objective, kernel_network
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
+from .._network.architecture import Architecture
+from .._network.network import network_of
+from .._objective.objective import Objective
 from .._solvers.by_evidence import FurtherStart, explained_by
 from .._solvers.levenberg_marquardt import search_by_evidence
 from .._solvers.monitor import Monitor, Record, Solution
 from .._solvers.table import SOLVERS
 from .data import Data
-from .plan import Plan, suits_lm
+from .plan import Plan
 from .random_features import random_features
 from .screening import screened, unexplained
 
@@ -92,7 +93,7 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
         seen = on_inputs(data, inputs)
         architecture = Architecture((len(inputs), UNITS, data.y.shape[1]))
         samples = seen.samples(np.dtype(np.float64))
-        objective = Objective(kernel_network(architecture, ACTIVATIONS, "float64"), samples, 0.0)
+        objective = Objective(network_of(architecture, ACTIVATIONS), samples, 0.0)
         arrays = seen.X, seen.y, seen.sample_weight
         draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
         search = partial(_search, objective, architecture, interruption)
@@ -262,9 +263,7 @@ def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan
     """
     if report is None or not _may_decide(plan):
         return plan
-    inputs = inputs_to_keep(report, plan, data)
-    if inputs is None:
-        return plan
+    inputs = inputs_to_keep(report, plan)
     settings = plan.settings
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
     known_start = None
@@ -291,22 +290,9 @@ def _copy(random_state) -> np.random.RandomState:
     return own
 
 
-def inputs_to_keep(report: Report, plan: Plan, data: Data) -> np.ndarray | None:
-    """Give the inputs that matter, as many as lm can take; all where most matter.
-
-    None where lm cannot take even one.
-    """
-    further_units, inputs = plan.architecture.units[1:], report.alive
-    may_not_be_lm = plan.settings.solver is None
-    while may_not_be_lm and not suits_lm(
-        Architecture((len(inputs), *further_units)).n_parameters,
-        data.X,
-        data.y.shape[1],
-        plan.can_sample,
-    ):
-        if len(inputs) == 1:
-            return None
-        inputs = inputs[:-1]
+def inputs_to_keep(report: Report, plan: Plan) -> np.ndarray:
+    """Return the inputs that matter; all where most matter."""
+    inputs = report.alive
     if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
         return np.arange(plan.n_inputs)  # to leave out a few saves less than a copy of X costs
     return np.sort(inputs)

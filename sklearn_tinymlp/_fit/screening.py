@@ -24,15 +24,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._bayes.curvature import Diagonal
 from .._bayes.evidence import Hyperparameters
 from .._bayes.groups import GROUPINGS
-from .._bayes.precision import LowRankPrecision
-from .._engine.architecture import Architecture
-from .._engine.objective import Objective, kernel_network
-from .._losses.squared_error import SQUARED_ERROR
 from .._machine.interruption import Interruption
+from .._network.architecture import Architecture
+from .._network.network import network_of
+from .._objective.objective import Objective
+from .._solvers.held_curvature import steps_down
 from .._solvers.monitor import Monitor, Record
-from .._solvers.sampled_gauss_newton import descend
 from .data import Data
 from .initial_weights import initial_parameters
 
@@ -81,7 +81,7 @@ def screened(
     """
     left_out = np.zeros(len(data.y), dtype=bool)
     left_out[random_state.permutation(len(data.y))[: int(LEFT_OUT * len(data.y))]] = True
-    network = kernel_network(architecture, activations, "float64", SQUARED_ERROR)
+    network = network_of(architecture, activations)
     of_training, of_rest = (
         Objective(network, data.on_rows(np.flatnonzero(rows)).samples(np.dtype(np.float64)), 0.0)
         for rows in (~left_out, left_out)
@@ -130,10 +130,10 @@ def _train(of_training, of_rest, architecture, theta, interruption: Interruption
     for _ in range(N_ROUNDS):
         hyper = Hyperparameters(alpha, beta)
         curvature = CURVATURE * beta.mean() * of_training.training.weight_sum
-        precision = LowRankPrecision.of_diagonal(alpha[groups] + curvature)
-        theta, _ = descend(
-            of_training, theta, hyper, groups, precision, n_steps=STEPS, monitor=monitor
-        )
+        diagonal = Diagonal(alpha[groups] + curvature)
+        theta = steps_down(
+            of_training, theta, hyper, groups, diagonal, n_steps=STEPS, monitor=monitor
+        ).theta
         errors = 2.0 * of_rest.errors(theta) / of_rest.training.weight_sum
         squares = np.sum(architecture.unpack(theta)[0][0] ** 2, axis=1)
         if errors.mean() < best.error:

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import sparse
 
 from .._activations.users_own import raise_caught
-from .._engine.objective import Objective
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
+from .._objective.objective import Objective
 from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .callbacks import FitTasks
 from .data import Data

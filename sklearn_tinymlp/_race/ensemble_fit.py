@@ -6,12 +6,12 @@ import numpy as np
 from sklearn.base import clone
 
 from .._bayes.tails import Tails
-from .._engine.architecture import Architecture
 from .._fit.settings import Settings, layer_sizes
 from .._fit.varying_noise import VaryingNoise
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._machine.interruption import Interruption
+from .._network.architecture import Architecture
 from .._regressor import TinyMLPRegressor
 from . import band
 from .candidates import SHAPES, Candidate

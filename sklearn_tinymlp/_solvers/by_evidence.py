@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._bayes.evidence import Hyperparameters
-from .._engine.objective import Objective
+from .._objective.objective import Objective
 from .monitor import Monitor, Record, Solution, StopReason
 
 # On standardised data: weights of size 10, noise of a tenth of the target's spread. Of the pairs

@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .._engine import kernels, limited_memory
+from .._engine.compiled import NATURAL_ORDER, CompiledObjective, in_blocks, work_arrays
 from .._engine.limited_memory import limited_memory_arrays
-from .._engine.objective import NATURAL_ORDER, Objective, in_blocks, work_arrays
 from .._machine.memory import aligned_copy
+from .._objective.objective import Objective
 from .monitor import Monitor, Solution, StopReason, next_budget
 from .rounds import in_rounds
-from .solver import Options, Solver
+from .solver import Options
 
 # The fit ends when an iteration lowers the loss by less than this, relative to the loss or to 1:
 # scipy's default, which MLPRegressor leaves as it is.
@@ -67,7 +68,7 @@ def solve(
     Solution
         With early stopping `theta` is that of the best validation score.
     """
-    search = Search.begin(objective, theta, tol=tol, ftol=ftol, max_fun=max_fun)
+    search = Search.begin(objective.compiled, theta, tol=tol, ftol=ftol, max_fun=max_fun)
     try:
         reason = _iterate_until_it_ends(search, monitor)
     except KeyboardInterrupt:
@@ -85,7 +86,7 @@ def solve(
 class Search(NamedTuple):
     """What the compiled loop works on in one call after the other."""
 
-    objective: Objective
+    objective: CompiledObjective
     rows: kernels.Rows
     theta: np.ndarray  # changed by the loop, as are the next two
     arrays: kernels.LimitedMemory
@@ -96,24 +97,23 @@ class Search(NamedTuple):
         """Allocate what the loop needs."""
         arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
         work = work_arrays(objective.network, theta.size, np.float64)
-        rows = in_blocks(objective.training.rows)
-        return cls(objective, rows, aligned_copy(theta), arrays, work)
+        return cls(objective, in_blocks(objective.rows), aligned_copy(theta), arrays, work)
 
     def go_on(self, losses, target, budget) -> int:
-        """Call the loop; give the number of its iterations."""
-        samples, network = self.objective.training, self.objective.network
+        """Call the loop; return the number of its iterations."""
+        objective = self.objective
         return kernels.run_lbfgs(
             self.theta,
             self.arrays,
             losses,
-            network,
+            objective.network,
             self.rows,
-            samples.y,
-            samples.weight,
+            objective.y,
+            objective.weight,
             NATURAL_ORDER,
             self.work,
-            network.loss_factor / samples.weight_sum,
-            self.objective.alpha / samples.weight_sum,
+            objective.network.loss_factor / objective.weight_sum,
+            objective.alpha / objective.weight_sum,
             target,
             int(budget),
         )
@@ -184,7 +184,3 @@ def run(objective, theta, monitor, options: Options) -> Solution:
         return solve(objective, theta, monitor, **limits)
 
     return in_rounds(one_round, objective, theta, monitor)
-
-
-# Without a validation set of the user's own it does not stop early: as MLPRegressor's.
-LBFGS = Solver("lbfgs", run, holds_out=False)

@@ -8,25 +8,20 @@ A step solves
 for S(theta) of `_bayes.evidence`. It is accepted when S falls, and mu follows the ratio of the
 actual to the predicted fall by Nielsen's rule ("Damping parameter in Marquardt's method", 1999, eq.
 2.5), which needs fewer factorisations than factors of ten. Between accepted steps the evidence
-re-estimates alpha and beta. The loop is compiled (`kernels.run_levenberg_marquardt`); here it is
-begun, called for some 20 ms at a time, and watched.
+re-estimates alpha and beta.
 """
 
-import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from .._bayes import dual as _dual
-from .._bayes import evidence as _evidence
-from .._bayes.evidence import Hyperparameters
-from .._engine import kernels
-from .._engine.objective import Objective
-from .._engine.second_order import iterate, second_order_arrays, second_order_options
-from .._machine.compilation import unsigned
-from .._machine.memory import aligned_copy
-from . import held_out, sampled_gauss_newton
+from .._bayes.curvature import Curvature, GaussNewton
+from .._bayes.evidence import Hyperparameters, evidence
+from .._objective.objective import Evaluation, Objective
+from . import held_curvature
 from .by_evidence import (
     EXACT,
     NATS_A_SAMPLE,
@@ -34,8 +29,8 @@ from .by_evidence import (
     first_hyperparameters,
     solve_by_evidence,
 )
-from .monitor import Monitor, Solution, StopReason, next_budget
-from .solver import Options, PenaltyFrom, Solver
+from .monitor import Monitor, Solution, StopReason
+from .solver import Options, Solver
 
 # The evidence has converged when its best value rose by less than 10,000 tol nats, at the default
 # odds of 2.7 to 1, in the last REST iterations. A bound on nats means the same for any number of
@@ -45,25 +40,87 @@ from .solver import Options, PenaltyFrom, Solver
 # of two UCI sets 3 to 11% larger; 30 made none 3% smaller and took a quarter longer.
 REST, NATS = 20, 1e4
 
+# mu is counted in units of the mean diagonal of A, so that it means the same after beta has grown
+# by orders of magnitude. 1e-2 begins close to Gauss-Newton; where mu reaches 1e12 a step is lost in
+# rounding; below 1e-12 it adds nothing to a positive definite A.
+FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
+
 # The evidence begins with more damping than a fixed penalty: bold first steps, taken while alpha
 # and beta are still far off, end in minima with larger test errors (docs/evidence.md).
 CAREFUL_DAMPING = 1.0
 
-# Rows of the table that a call writes its iterations to; a full one is followed by another call.
-ITERATIONS_PER_CALL = 256
-
-# Of R residuals and P parameters the dual takes some R^2 P + R^3 / 2 + R^2 P / 2 multiply-adds an
-# iteration, and A itself R P^2 / 2 + 2 P^3 / 3: the dual is cheaper below some 0.65 P.
-DUAL_PAYS = 0.65
-
-# The first call's work in multiply-adds, a few milliseconds of it.
-FIRST_BUDGET = 2e7
+# Multiply-adds of a curvature from which on it is held for many steps, see `held_curvature`: 30 ms
+# on one core.
+MOST_WORK = 300_000_000
 
 
-def evidence_routines(*, dual: bool) -> kernels.EvidenceRoutines:
-    """Compile what the evidence computes, from A or from its dual; give the addresses."""
-    functions = _dual.compiled() if dual else _evidence.compiled()
-    return kernels.EvidenceRoutines(*(unsigned(function.address) for function in functions))
+class Point(NamedTuple):
+    """Parameters, and the second-order model of the data there."""
+
+    theta: np.ndarray
+    model: GaussNewton
+
+
+class Step(NamedTuple):
+    """A step that lowers S."""
+
+    theta: np.ndarray
+    evaluated: Evaluation
+    fall: float
+    gain_ratio: float  # of the actual to the predicted fall
+
+
+class Found(NamedTuple):
+    """Parameters, and what the evidence says of them."""
+
+    theta: np.ndarray
+    hyper: Hyperparameters
+    gamma: np.ndarray
+    log_evidence: float
+    loss: float
+
+
+@dataclass
+class Damping:
+    """Nielsen's damping, in units of the mean diagonal of A."""
+
+    value: float
+    growth: float = 2.0
+
+    def accept(self, gain_ratio) -> None:
+        """Shrink by up to a third, or grow up to twofold."""
+        factor = max(1.0 / 3.0, 1.0 - (2.0 * gain_ratio - 1.0) ** 3)
+        self.value, self.growth = max(self.value * factor, LEAST_DAMPING), 2.0
+
+    def reject(self) -> None:
+        """Grow, faster each time."""
+        self.value *= self.growth
+        self.growth *= 2.0
+
+
+@dataclass
+class EvidenceCurve:
+    """The best evidence so far after each iteration, and where it was."""
+
+    rise: float  # nats in REST iterations below which it has converged
+    best: Found | None = None
+    peaks: list[float] = field(default_factory=list)
+
+    def add(self, found: Found, *, is_last: bool) -> None:
+        """Take note of an iteration; where the target is met, it is the best whatever it is."""
+        if self.best is None or found.log_evidence > self.best.log_evidence or is_last:
+            self.best = found
+        self.peaks.append(self.best.log_evidence)
+
+    @property
+    def recent_rise(self) -> float:
+        """Nats in the last REST iterations; infinite before there were as many."""
+        return self.peaks[-1] - self.peaks[-REST - 1] if len(self.peaks) > REST else np.inf
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it has converged."""
+        return self.recent_rise <= self.rise
 
 
 def solve(
@@ -71,6 +128,7 @@ def solve(
     theta: np.ndarray,
     monitor: Monitor,
     *,
+    curvature: Curvature,
     groups: np.ndarray,
     hyper: Hyperparameters,
     tol: float,
@@ -86,6 +144,8 @@ def solve(
     theta : ndarray of shape (n_parameters,)
         The start; not changed.
     monitor : Monitor
+    curvature : Curvature
+        From all rows.
     groups : ndarray of shape (n_parameters,) of int
         The group of each parameter.
     hyper : Hyperparameters
@@ -105,99 +165,156 @@ def solve(
     Solution
         With `estimate` the state is the `State` of the best evidence.
     """
-    search = Search.begin(
-        objective,
-        aligned_copy(theta),
+    curve = EvidenceCurve(NATS * tol)
+    search = Search(
+        objective=objective,
+        curvature=curvature,
         groups=groups,
-        hyper=hyper,
         variance=variance,
-        options=second_order_options(
-            objective,
-            estimate=estimate,
-            warm_up=warm_up,
-            reduction=1e-4 * tol,
-            rise=NATS * tol,
-            loss_tol=float(monitor.loss_tol),
-        ),
+        between=monitor.raise_if_interrupted,
+        theta=np.array(theta, dtype=np.float64),
+        hyper=hyper,
+        damping=Damping(CAREFUL_DAMPING if estimate else FIRST_DAMPING),
     )
-    try:
-        reason = _iterate_until_it_ends(search, monitor)
-    except KeyboardInterrupt:
-        reason = StopReason.INTERRUPTED
-    return _solution(search, monitor, reason, tol)
+    with np.errstate(all="ignore"):
+        try:
+            reason = None
+            while reason is None:
+                monitor.begin(search.theta)
+                reason = _iterate(search, monitor, curve, tol, warm_up, estimate)
+        except KeyboardInterrupt:
+            reason = StopReason.INTERRUPTED
+        return _solution(search, curve, monitor, reason, tol)
 
 
-class Search(NamedTuple):
-    """What the compiled loop works on in one call after the other."""
+@dataclass
+class Search:
+    """Where an optimisation stands, and what it works on."""
 
     objective: Objective
-    theta: np.ndarray  # changed by the loop, as is `arrays`
-    arrays: kernels.SecondOrder
-    options: kernels.SecondOrderOptions
-    evidence: kernels.EvidenceRoutines
+    curvature: Curvature
     groups: np.ndarray
-    n_groups: int
+    variance: float
+    between: Callable
+    theta: np.ndarray
+    hyper: Hyperparameters
+    damping: Damping
+    model: GaussNewton | None = None  # at theta
+    loss: float = np.inf
 
-    @classmethod
-    def begin(cls, objective, theta, *, groups, hyper, variance, options) -> "Search":
-        """Allocate, for the cheaper of the two matrices that give the same step."""
-        n_residuals = objective.training.y.size
-        n_dual = n_residuals if n_residuals < DUAL_PAYS * theta.size else 0
-        n_samples = objective.training.weight_sum
-        arrays = second_order_arrays(groups, *hyper, n_samples, REST + 1, n_dual, variance)
-        if options.estimate:
-            arrays.progress["damping"] = CAREFUL_DAMPING
-        evidence = evidence_routines(dual=n_dual > 0)
-        return cls(objective, theta, arrays, options, evidence, groups, len(hyper.alpha))
-
-
-def _iterate_until_it_ends(search: Search, monitor: Monitor) -> StopReason:
-    objective, theta, arrays, options, evidence, *_ = search
-    progress = arrays.progress[0]
-    reason, budget = None, FIRST_BUDGET
-    while reason is None:
-        monitor.begin(theta)
-        n_iterations = min(monitor.max_iter - monitor.n_iter, ITERATIONS_PER_CALL)
-        n_rows = 1 if monitor.one_by_one else n_iterations
-        curves = np.empty((n_rows, kernels.N_SECOND_ORDER_COLUMNS))
-        progress["iteration"] = 0
-        begun = time.perf_counter()
-        iterate(
-            objective,
-            theta,
-            arrays,
-            budget=budget,
-            curves=curves,
-            options=options,
-            evidence=evidence,
+    def linearise(self, evaluated: Evaluation | None = None) -> None:
+        """Compute the second-order model at theta."""
+        self.model = self.curvature.gauss_newton(
+            self.objective, self.theta, self.hyper.beta, evaluated, self.between
         )
-        budget = next_budget(budget, time.perf_counter() - begun)
-        done = curves[: progress["iteration"]]
-        if len(done):
-            found = progress["best_evidence"] > -np.inf
-            kept = arrays.best[: theta.size] if found else theta
-            reason = monitor.update(theta=theta, kept=kept, **_columns(done, options.estimate))
-        elif monitor.is_interrupted():
-            reason = StopReason.INTERRUPTED
-        if reason in (None, StopReason.MAX_ITER):
-            reason = _REASONS.get(int(progress["event"]), reason)
-    return reason
+        self.loss = mean_loss(self.objective, self.theta, self.model.errors)
+
+    def value(self, theta, errors) -> float:
+        """Compute S."""
+        alpha = self.hyper.alpha[self.groups]
+        return float(self.hyper.beta @ errors + 0.5 * (alpha * theta) @ theta)
+
+    def gradient(self) -> np.ndarray:
+        """Compute the gradient of S at theta."""
+        return self.hyper.beta @ self.model.gradients + self.hyper.alpha[self.groups] * self.theta
+
+    def step(self, gradient) -> Step | None:
+        """Find a step that lowers S, with as much damping as that takes; None where none does."""
+        alpha, beta, theta = self.hyper.alpha[self.groups], self.hyper.beta, self.theta
+        product, damping = self.model.product, self.damping
+        unit, value = product.mean_diagonal(alpha, beta), self.value(theta, self.model.errors)
+        while damping.value <= MOST_DAMPING:
+            mu = damping.value * unit
+            precision = product.factorised(alpha, beta, mu)
+            if precision is not None:
+                step = precision.newton_step(gradient, theta)
+                predicted = 0.5 * float(step @ (mu * step - gradient))
+                trial = theta + step
+                evaluated = self.objective.evaluate(trial, self.between)
+                fall = value - self.value(trial, evaluated.errors)
+                if predicted >= 0.0 and fall > 0.0:
+                    return Step(trial, evaluated, fall, fall / predicted)
+            damping.reject()
+        self.damping = Damping(FIRST_DAMPING)
+        return None
 
 
-def _solution(search: Search, monitor: Monitor, reason: StopReason, tol: float) -> Solution:
-    """Give the weights of the greatest evidence where there is one, else those at the end."""
-    theta, arrays = search.theta, search.arrays
-    progress = arrays.progress[0]
-    loss, state = float(progress["loss"]), None
-    log_evidence = float(progress["best_evidence"])
+def _iterate(search: Search, monitor: Monitor, curve, tol, warm_up, estimate) -> StopReason | None:
+    """Take a step, re-estimate alpha and beta, and say whether and why that was the last."""
+    if search.model is None:
+        search.linearise()
+    gradient = search.gradient()
+    value, alpha = search.value(search.theta, search.model.errors), search.hyper.alpha[0]
+    step = search.step(gradient)
+    if step is not None:
+        search.theta = step.theta
+        search.damping.accept(step.gain_ratio)
+        search.linearise(step.evaluated)
+    row = {
+        "gradient_norm": float(np.abs(gradient).max()),
+        "damping": search.damping.value,
+    }
+    ended = None
+    if not estimate:
+        if step is None or step.fall <= 1e-4 * tol * abs(value):
+            ended = StopReason.TOL
+    else:
+        row |= {"alpha": float(alpha), "log_evidence": np.nan, "n_effective_parameters": np.nan}
+        if monitor.n_iter + 1 >= warm_up or step is None:
+            ended = _re_estimate(search, curve, row, step is None, monitor.loss_tol)
+    kept = search.theta if curve.best is None else curve.best.theta
+    reason = monitor.update(theta=search.theta, kept=kept, loss=search.loss, **row)
+    return ended if reason in (None, StopReason.MAX_ITER) and ended is not None else reason
+
+
+def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason | None:
+    """Evaluate the evidence at theta and move alpha and beta to where it is greatest."""
+    hyper, errors = search.hyper, search.model.errors
+    precision = search.model.product.factorised(hyper.alpha[search.groups], hyper.beta)
+    found = evidence(
+        search.theta,
+        errors,
+        precision,
+        hyper,
+        search.groups,
+        search.objective.training.weight_sum,
+        search.variance,
+    )
+    if np.isnan(found.log_evidence):  # A is singular to rounding
+        return StopReason.TOL if is_stuck else None
+    row["log_evidence"] = found.log_evidence
+    row["n_effective_parameters"] = float(found.gamma.sum())
+    here = Found(search.theta, hyper, found.gamma, found.log_evidence, search.loss)
+    curve.add(here, is_last=search.loss <= loss_tol)
+    search.hyper = found.next
+    return StopReason.EVIDENCE if curve.is_flat else None
+
+
+def mean_loss(objective: Objective, theta, errors) -> float:
+    """Compute the mean loss and penalty in the units of y."""
+    scale, n_outputs = objective.output_scale, objective.n_outputs
+    squares = np.broadcast_to(scale * scale, (n_outputs,))
+    total = float(np.mean(squares * errors))
+    if objective.alpha > 0.0:  # of y of 1e200 the unit is infinite, and infinity times 0 is NaN
+        coefs = theta[: objective.network.architecture.n_coefs]
+        total += 0.5 * float(squares.mean() * objective.alpha * (coefs @ coefs))
+    return total / objective.training.weight_sum
+
+
+def _solution(search: Search, curve, monitor: Monitor, reason: StopReason, tol) -> Solution:
+    """Return the weights of the greatest evidence where there is one, else those at the end."""
+    theta, loss, state, log_evidence = search.theta, search.loss, None, -np.inf
+    best = curve.best
     # The target may be met where A is singular; else the weights there are the best.
-    missed = reason is StopReason.LOSS_TOL and progress["best_loss"] > monitor.loss_tol
-    if log_evidence > -np.inf and not missed:
+    missed = reason is StopReason.LOSS_TOL and best is not None and best.loss > monitor.loss_tol
+    if best is not None:
+        log_evidence = best.log_evidence
+    if best is not None and not missed:
         if reason is StopReason.MAX_ITER:
-            reason = _forgive(reason, arrays, search.objective, tol)
+            reason = _reason_at_max_iter(search, curve, tol)
         n_samples = search.objective.training.weight_sum
-        theta, state = _best(arrays, search.groups, search.n_groups, n_samples)
-        loss = float(progress["best_loss"])
+        theta, loss = best.theta, best.loss
+        state = State(best.hyper, best.gamma, search.groups, n_samples)
     theta = monitor.kept(theta, reason)
     warning = None
     if reason is StopReason.MAX_ITER:
@@ -218,55 +335,37 @@ def _solution(search: Search, monitor: Monitor, reason: StopReason, tol: float) 
     )
 
 
-_REASONS = {kernels.STALLED: StopReason.TOL, kernels.CONVERGED: StopReason.EVIDENCE}
-
-
-def _forgive(reason, so, objective, tol) -> StopReason:
+def _reason_at_max_iter(search: Search, curve, tol) -> StopReason:
     """Look whether a fit that has come to max_iter is good enough all the same."""
-    if (so.errors <= EXACT * objective.spread()).all():
+    if (search.model.errors <= EXACT * search.objective.spread()).all():
         return StopReason.EXACT
-    n_peaks = int(so.progress["n_peaks"][0])
-    if n_peaks >= so.peaks.size:
-        rise = so.progress["best_evidence"][0] - so.peaks[n_peaks % so.peaks.size]
-        if rise <= tol * max(NATS, NATS_A_SAMPLE * objective.training.weight_sum):
-            return StopReason.AT_REST
-    return reason
-
-
-def _columns(curves, estimate) -> dict[str, np.ndarray]:
-    """Name the columns of the curves for the record."""
-    columns = {
-        "loss": curves[:, kernels.LOSS],
-        "gradient_norm": curves[:, kernels.GRADIENT_NORM],
-        "damping": curves[:, kernels.DAMPING],
-    }
-    if estimate:
-        columns["alpha"] = curves[:, kernels.ALPHA]  # that of the first group
-        columns["log_evidence"] = curves[:, kernels.LOG_EVIDENCE]
-        columns["n_effective_parameters"] = curves[:, kernels.N_EFFECTIVE]
-    return columns
-
-
-def _best(so, groups, n_groups, n_samples) -> tuple[np.ndarray, State]:
-    """Parameters of the greatest evidence, and what it says of them."""
-    best = so.best.copy()  # else what is kept would keep all arrays of the fit
-    parts = np.split(best, np.cumsum([groups.size, n_groups, so.errors.size]))
-    theta, alpha, beta, gamma = parts
-    return theta, State(Hyperparameters(alpha, beta), gamma, groups, n_samples)
+    n_samples = search.objective.training.weight_sum
+    if curve.recent_rise <= tol * max(NATS, NATS_A_SAMPLE * n_samples):
+        return StopReason.AT_REST
+    return StopReason.MAX_ITER
 
 
 def solve_penalised(
-    objective: Objective, theta: np.ndarray, monitor: Monitor, *, tol: float
+    objective: Objective, theta: np.ndarray, monitor: Monitor, *, tol: float, curvature: Curvature
 ) -> Solution:
     """Minimise the loss with the fixed penalty of the objective, that of MLPRegressor.
 
     Times n_samples n_outputs it is 1/2 sum r^2 + 1/2 n_outputs alpha sum(coefs^2).
     """
-    n_outputs = objective.training.y.shape[1]
-    n_coefs = objective.network.n_coefs
+    n_outputs = objective.n_outputs
+    n_coefs = objective.network.architecture.n_coefs
     hyper = Hyperparameters(np.array([n_outputs * objective.alpha, 0.0]), np.ones(n_outputs))
     groups = (np.arange(theta.size) >= n_coefs).astype(np.intp)
-    return solve(objective, theta, monitor, groups=groups, hyper=hyper, tol=tol, estimate=False)
+    return solve(
+        objective,
+        theta,
+        monitor,
+        curvature=curvature,
+        groups=groups,
+        hyper=hyper,
+        tol=tol,
+        estimate=False,
+    )
 
 
 def search_by_evidence(
@@ -276,17 +375,22 @@ def search_by_evidence(
     *,
     groups: np.ndarray,
     tol: float,
+    curvature: Curvature | None = None,
     warm_up: int = 0,
     hyper: Hyperparameters | None = None,
 ) -> Solution:
     """Go from one start to a maximum of the evidence, with the usual first alpha and beta."""
-    n_outputs, variance = objective.training.y.shape[1], objective.variance()
+    variance = objective.variance()
     if hyper is None:
-        hyper = first_hyperparameters(groups, n_outputs, variance)
+        hyper = first_hyperparameters(groups, objective.n_outputs, variance)
+    if curvature is None:
+        n_rows = objective.training.n_samples
+        curvature = Curvature.cheapest(objective.network.architecture, n_rows)
     return solve(
         objective,
         theta,
         monitor,
+        curvature=curvature,
         groups=groups,
         hyper=hyper,
         tol=tol,
@@ -298,15 +402,19 @@ def search_by_evidence(
 
 def run(objective, theta, monitor, options: Options) -> Solution:
     """Find the penalty by the evidence, or take that of the objective."""
+    n_rows = objective.training.n_samples
+    curvature = Curvature.cheapest(objective.network.architecture, n_rows)
     if not options.alpha_by_evidence:
-        return solve_penalised(objective, theta, monitor, tol=options.tol)
-    groups, draw = options.groups, options.random_state
-    if options.penalty_from is PenaltyFrom.ROWS_LEFT_OUT:
-        return held_out.search(objective, theta, monitor, groups=groups, random_state=draw)
-    search = partial(search_by_evidence, groups=groups, tol=options.tol)
-    if options.penalty_from is PenaltyFrom.SAMPLED_ROWS:
-        sampled = sampled_gauss_newton.search
-        search = partial(sampled, groups=groups, tol=options.tol, random_state=draw)
+        return solve_penalised(objective, theta, monitor, tol=options.tol, curvature=curvature)
+    each_step = curvature.work <= MOST_WORK and objective.loss.least_squares
+    search = partial(
+        search_by_evidence if each_step else held_curvature.search,
+        groups=options.groups,
+        tol=options.tol,
+        curvature=curvature,
+    )
+    if not each_step:
+        search = partial(search, random_state=options.random_state)
     return solve_by_evidence(
         objective,
         theta,

@@ -26,7 +26,6 @@ class StopReason(Enum):
     TOL = "tol", "The training loss no longer improved by tol."
     VALIDATION = "validation", "The validation score no longer improved by tol."
     EVIDENCE = "evidence", "The evidence no longer changes."
-    HELD_OUT = "held_out", "No other penalty predicted the rows left out better."
     EXACT = "exact", "The residuals are less than a ten-thousandth of the target's spread."
     GRADIENT = "gradient", "The gradient is as good as zero."
     LINE_SEARCH = (
@@ -52,7 +51,6 @@ class StopReason(Enum):
             StopReason.VALIDATION,
             StopReason.EVIDENCE,
             StopReason.AT_REST,
-            StopReason.HELD_OUT,
             StopReason.EXACT,
             StopReason.GRADIENT,
         )
@@ -229,7 +227,7 @@ class Monitor:
         """Whether Ctrl-C or another thread asks to end the training."""
         return self.interrupted is not None and self.interrupted.is_set()
 
-    def heed_interruption(self) -> None:
+    def raise_if_interrupted(self) -> None:
         """Raise KeyboardInterrupt if it was asked to end the training."""
         if self.is_interrupted():
             raise KeyboardInterrupt

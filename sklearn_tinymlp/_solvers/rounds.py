@@ -8,7 +8,7 @@ a kink is smoothed, ten times less in each round, until what is left of it does 
 
 from collections.abc import Callable
 
-from .._engine.objective import Objective
+from .._objective.objective import Objective
 from .monitor import Monitor, Solution, StopReason
 
 # Of the first scale: a change that no longer counts. The minimum moves by as much of it.

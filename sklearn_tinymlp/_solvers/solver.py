@@ -2,21 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 import numpy as np
 
-from .._engine.kernels import StochasticOptions
+from .._engine.stochastic_state import StochasticOptions
 from .by_evidence import FurtherStart
-
-
-class PenaltyFrom(Enum):
-    """What tells the strength of the penalty, by the cost of asking it."""
-
-    ALL_ROWS = "the evidence, with the curvature of all rows"
-    SAMPLED_ROWS = "the evidence, with the curvature of a sample of rows"
-    ROWS_LEFT_OUT = "rows that are not trained on"
 
 
 class Options(NamedTuple):
@@ -36,7 +27,6 @@ class Options(NamedTuple):
     earlier: object = None  # the `state` of the Solution to go on from
     known_start: FurtherStart | None = None  # by the evidence, as is the next
     another_start: Callable[[], FurtherStart] | None = None  # called where one is needed
-    penalty_from: PenaltyFrom = PenaltyFrom.ALL_ROWS  # with `alpha_by_evidence`
     single_epoch: bool = False  # one epoch, whatever the stopping rule says: `partial_fit`
 
 

@@ -1,16 +1,17 @@
 """Stochastic gradient descent and Adam: gives the compiled loop a slice of time a call."""
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
 
 from .._engine import kernels
-from .._engine.objective import Objective, rows_per_call, work_arrays
+from .._engine.compiled import rows_per_call, work_arrays
+from .._engine.stochastic_state import ADAPTIVE, LOSS, RATE, STALLED, StochasticState
 from .._machine.memory import aligned_copy
+from .._objective.objective import Objective
 from .monitor import Monitor, Solution, StopReason, next_budget
 from .rounds import in_rounds
-from .solver import Options, Solver
+from .solver import Options
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
 EPOCHS_PER_CALL = 8192
@@ -18,61 +19,6 @@ EPOCHS_PER_CALL = 8192
 SETTLED = 0.01  # the scale of a loss: the batches alone change it by as much
 
 LEAST_RATE = 1e-6  # where scikit-learn's adaptive schedule ends
-
-
-# The hyperparameters that scikit-learn's optimizers copy when they are made.
-OPTIMIZER_OPTIONS = (
-    "schedule",
-    "learning_rate_init",
-    "power_t",
-    "momentum",
-    "nesterovs_momentum",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-)
-
-
-@dataclass
-class StochasticState:
-    """What is needed to go on training: the optimizer's state and what the stopping rule knows.
-
-    The hyperparameters are kept with it, as scikit-learn's optimizer keeps them: a `partial_fit`
-    goes on at the rates its training began with.
-    """
-
-    options: kernels.StochasticOptions
-    progress: np.ndarray  # PROGRESS_DTYPE, one row
-    moment: np.ndarray  # the velocity of sgd, the mean gradient of Adam, as long as theta
-    second_moment: np.ndarray | None  # Adam's mean squared gradient
-
-    @classmethod
-    def fresh(cls, solver, options, theta) -> "StochasticState":
-        """Begin anew."""
-        progress = np.zeros(1, kernels.PROGRESS_DTYPE)
-        progress["learning_rate"] = options.learning_rate_init
-        progress["best_loss"] = np.inf
-        second_moment = np.zeros_like(theta) if solver == "adam" else None
-        return cls(options, progress, np.zeros_like(theta), second_moment)
-
-    def restarted(self, solver, options, theta) -> "StochasticState":
-        """Begin anew, but remember what the stopping rule has seen: a warm start."""
-        state = StochasticState.fresh(solver, options, theta)
-        for name in ("best_loss", "no_improvement", "samples"):
-            state.progress[name] = self.progress[name]
-        return state
-
-    def resumed(self, options) -> "StochasticState":
-        """Go on with a `partial_fit`; a copy, so that a failure leaves this one as it was.
-
-        As in scikit-learn the optimizer keeps the hyperparameters that it began with; what
-        belongs to the data and to the stopping rule is taken from the new options.
-        """
-        kept = {name: getattr(self.options, name) for name in OPTIMIZER_OPTIONS}
-        second_moment = None if self.second_moment is None else self.second_moment.copy()
-        return StochasticState(
-            options._replace(**kept), self.progress.copy(), self.moment.copy(), second_moment
-        )
 
 
 class Twister:
@@ -174,14 +120,14 @@ def _train_until_it_ends(
     objective, theta, monitor, state, twister, *, batch_size, single
 ) -> StopReason | None:
     """Call the kernel for some 20 ms at a time, and the monitor after each epoch or many."""
-    samples, options, progress = objective.training, state.options, state.progress
-    order = np.arange(samples.n_samples)
+    compiled, options, progress = objective.compiled, state.options, state.progress
+    order = np.arange(len(compiled.y))
     shuffle_in_python = twister is not None and not twister.lent
-    by_single_rows = batch_size == 1 and samples.rows.indptr is None
+    by_single_rows = batch_size == 1 and compiled.rows.indptr is None
     if monitor.early_stopping:  # the validation score decides, not the loss
         options = options._replace(n_iter_no_change=np.inf)
     epoch_by_epoch = monitor.one_by_one or shuffle_in_python
-    work = work_arrays(objective.network, theta.size, theta.dtype)
+    work = work_arrays(compiled.network, theta.size, theta.dtype)
     max_iter = 1 if single else monitor.max_iter
     reason, budget = None, rows_per_call(theta.size)
     while monitor.n_iter < max_iter and reason is None:
@@ -198,11 +144,11 @@ def _train_until_it_ends(
             state.second_moment,
             progress,
             curves,
-            objective.network,
+            compiled.network,
             options,
-            samples.rows,
-            samples.y,
-            samples.weight,
+            compiled.rows,
+            compiled.y,
+            compiled.weight,
             order,
             twister.words if twister is not None and twister.lent else None,
             None if by_single_rows else batch_size,
@@ -215,10 +161,8 @@ def _train_until_it_ends(
         if len(done) == 0:  # still within an epoch
             reason = StopReason.INTERRUPTED if monitor.is_interrupted() else None
             continue
-        reason = monitor.update(
-            theta=theta, loss=done[:, kernels.LOSS], learning_rate=done[:, kernels.RATE]
-        )
-        if reason in (None, StopReason.MAX_ITER) and progress["event"] == kernels.STALLED:
+        reason = monitor.update(theta=theta, loss=done[:, LOSS], learning_rate=done[:, RATE])
+        if reason in (None, StopReason.MAX_ITER) and progress["event"] == STALLED:
             reason = StopReason.TOL
         if reason in (StopReason.TOL, StopReason.VALIDATION):
             reason = _stop_or_cut_rate(reason, monitor, state)
@@ -233,7 +177,7 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
         f"{what} did not improve more than tol={options.tol:f} for "
         f"{options.n_iter_no_change:g} consecutive epochs."
     )
-    if options.schedule != kernels.ADAPTIVE:
+    if options.schedule != ADAPTIVE:
         monitor.say(f"{message} Stopping.")
         return reason
     if progress["learning_rate"] <= LEAST_RATE:
@@ -245,7 +189,9 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
 
 
-def _run(solver):
+def runner(solver):
+    """Return the function `solve` of 'sgd' or of 'adam'."""
+
     def run(objective, theta, monitor, options: Options) -> Solution:
         """Begin with a fresh state, or go on from an earlier one."""
         earlier, rates = options.earlier, options.stochastic
@@ -277,9 +223,3 @@ def _run(solver):
         return in_rounds(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
 
     return run
-
-
-TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
-
-SGD = Solver("sgd", _run("sgd"), has_schedule=True, **TRAITS)
-ADAM = Solver("adam", _run("adam"), **TRAITS)

@@ -1,19 +1,20 @@
-"""Any loss as least squares of pseudo-values, so that the evidence can judge it.
+"""Any loss as weighted least squares, so that the evidence can judge it.
 
 Let a row's loss have the slope s by its prediction f, and let c be the curvature that is to be
 expected. To first order the weights of the least mean loss are those of weighted least squares on
+the working response
 
     y* = f - s / c        with the weights c
 
-(for robust losses Huber, "Robust statistics", 1981, section 7.6; for deviances the working response
-of Fisher scoring, McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the
-evidence is that of these pseudo-values: their residuals s / c tell beta, as those of a normal noise
-do, and A = beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
+(for robust losses Huber, "Robust statistics", 1981, section 7.6; for deviances Fisher scoring,
+McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is that of
+the working response: its residuals s / c tell beta, as those of a normal noise do, and
+A = beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
 
 The loss itself then counts beta / h times in S. That is the strength at which the curvature of S is
 the variance of its gradient, as it is of the logarithm of a likelihood (Lyddon, Holmes and Walker,
 "General Bayesian updating and the loss-likelihood bootstrap", Biometrika 106, 2019), and for a
-Gamma deviance 1 over Pearson's estimate of the dispersion.
+Poisson or Gamma deviance 1 over Pearson's estimate of the dispersion.
 """
 
 from dataclasses import replace
@@ -21,9 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._engine.objective import Objective, read_only
-from .._engine.second_order import residual_jacobian
 from .._losses.loss import quantiles
+from .._objective.objective import Objective
 
 # Share of a normal distribution within one standard deviation.
 WITHIN_ONE = 0.6826895
@@ -38,71 +38,62 @@ LEAST_FREE = 1e-8
 # all residuals can be zero, and with them each scale; what then tells the weights is rounding.
 LEAST_NOISE = 1e-3
 
-# Rows for each parameter up to which each row's leverage is computed, and rows at once.
-LEVERAGE_ROWS, JACOBIAN_ROWS = 20, 1024
+# Rows for each parameter up to which each row's leverage is computed.
+LEVERAGE_ROWS = 20
 
 
-class LeastSquaresLike(NamedTuple):
-    """Least squares with the curvature of a loss."""
+class Surrogate(NamedTuple):
+    """Weighted least squares with the slopes and curvatures of a loss."""
 
-    objective: Objective  # whose rows have the curvature as weight
-    errors: np.ndarray  # (n_outputs,) half the weighted sum of squares of the pseudo-residuals
-    stiffness: float  # h, the mean curvature
+    objective: Objective  # whose rows and outputs have the curvature, relative to its mean
+    errors: np.ndarray  # (n_outputs,) half the weighted sum of squared working residuals
+    mean_curvature: float  # h
 
 
-def least_squares_like(objective: Objective, theta, residuals=None) -> LeastSquaresLike:
-    """Give what the evidence reads at theta; of squared errors the objective itself.
+def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
+    """Return what the evidence reads at theta; of squared errors the objective itself.
 
-    `residuals` are the left-out ones, of which the curvature is taken where they are known.
+    `residuals` are the leave-one-out ones, of which the curvature is taken where they are known.
     """
     if objective.loss.least_squares:
-        return LeastSquaresLike(objective, objective.errors(theta), 1.0)
+        return Surrogate(objective, objective.errors(theta), 1.0)
     samples = objective.training
-    loss, weight, y = objective.loss, samples.weight_or_none, samples.y
+    loss, weight, y = objective.loss, samples.weight, samples.y
     f = predictions(objective, theta)
     curvature = loss.expected_curvature(y, f if residuals is None else y - residuals, weight)
     slope = loss.slope(y, f)
-    stiffness = float(np.average(curvature, axis=0, weights=weight).mean())
-    squares = slope**2 / (curvature * stiffness)
-    weights = np.ones(len(y)) if weight is None else weight
-    errors = 0.5 * weights @ squares
-    relative = curvature[:, 0] / stiffness  # of one output, as `Plan` sees to
+    mean_curvature = float(np.average(curvature, axis=0, weights=weight).mean())
+    squares = slope**2 / (curvature * mean_curvature)
+    errors = 0.5 * (squares.sum(axis=0) if weight is None else weight @ squares)
+    relative = curvature / mean_curvature
     if np.all(relative == 1.0):
-        return LeastSquaresLike(objective, errors, stiffness)
-    weighted = read_only(np.ascontiguousarray(weights * relative))
-    samples = replace(samples, weight=weighted)  # as many observations as before
-    return LeastSquaresLike(replace(objective, training=samples), errors, stiffness)
+        return Surrogate(objective, errors, mean_curvature)
+    weighted = replace(samples, curvature=relative)
+    return Surrogate(replace(objective, training=weighted), errors, mean_curvature)
 
 
-def stiffness_of(objective: Objective, theta) -> float:
-    """Give the mean curvature alone."""
-    return least_squares_like(objective, theta).stiffness
-
-
-def free_shares(objective: Objective, theta, precision, beta, n_determined) -> np.ndarray | None:
-    """Give 1 - h of each row, of shape (n_samples, 1); None for losses without a scale.
+def free_shares(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
+    """Compute 1 - h of each row, (n_samples, n_outputs); None for losses without a scale.
 
     h = beta j A^-1 j^T is the leverage of a row. Of many rows the leverages are small, and their
     mean is taken.
     """
     if objective.loss.adapted is None:
         return None
-    n_rows = objective.training.n_samples
-    free = np.full((n_rows, 1), 1.0 - n_determined / objective.training.weight_sum)
-    if n_rows <= LEVERAGE_ROWS * theta.size:
-        for start in range(0, n_rows, JACOBIAN_ROWS):
-            rows = slice(start, min(start + JACOBIAN_ROWS, n_rows))
-            some = objective.on_rows(rows)
-            some = replace(some, training=replace(some.training, weight=np.empty(0)))
-            spread = precision.whiten(residual_jacobian(some, theta)[1][0])
-            free[rows, 0] = 1.0 - beta * np.einsum("pr,pr->r", spread, spread)
+    samples, n_outputs = objective.training, objective.n_outputs
+    n_determined = float(gamma.sum())
+    free = np.full(samples.y.shape, 1.0 - n_determined / (n_outputs * samples.weight_sum))
+    if samples.n_samples <= LEVERAGE_ROWS * theta.size:
+        plain = replace(samples, weight=None, curvature=None)
+        for block in replace(objective, training=plain).linearise(theta):
+            free[block.rows] = 1.0 - (beta * precision.variances(objective.network, block).T)
     return np.maximum(free, LEAST_FREE)
 
 
-def left_out_residuals(objective: Objective, theta, free, stiffness) -> np.ndarray | None:
-    """Give the residual that each row would have if it were left out; None where `free` is None.
+def leave_one_out_residuals(objective: Objective, theta, free, mean_curvature) -> np.ndarray | None:
+    """Compute the residual that each row would have without it; None where `free` is None.
 
-    A row moves its own prediction by h / (1 - h) times its pseudo-residual: of squared errors this
+    A row moves its own prediction by h / (1 - h) times its working residual: of squared errors this
     is r / (1 - h) (Cook and Weisberg, "Residuals and influence in regression", 1982, section 2.2;
     for other losses Beirami et al., "On optimal generalizability in parametric learning", 2017).
     What follows the few weights that it determines has hardly any residual, and rows gather at a
@@ -112,20 +103,21 @@ def left_out_residuals(objective: Objective, theta, free, stiffness) -> np.ndarr
     if free is None:
         return None
     y, f = objective.training.y, predictions(objective, theta)
-    pseudo = -objective.loss.slope(y, f) / stiffness
-    return (y - f) + (1.0 - free) / free * pseudo
+    working = -objective.loss.slope(y, f) / mean_curvature
+    return (y - f) + (1.0 - free) / free * working
 
 
 def recentred(objective: Objective, theta, residuals) -> np.ndarray:
-    """Move the output's intercept until the left-out residuals have the least loss.
+    """Move the output's intercept to the least loss of the leave-one-out residuals.
 
     A network that has learned a part of the noise lies closer to the rows trained on than to
     others, and a quantile then holds too few of these. theta itself where there is no intercept,
     or where the output activation bends it.
     """
-    if residuals is None or not (objective.loss.kinked and objective.network.bias):
+    bias = objective.network.architecture.bias
+    if residuals is None or not (objective.loss.kinked and bias):
         return theta
-    shift = objective.loss.best_constant(residuals, objective.training.weight_or_none)
+    shift = objective.loss.best_constant(residuals, objective.training.weight)
     moved = theta.copy()
     moved[-len(shift) :] += shift
     change = objective.predict(moved) - objective.predict(theta)
@@ -134,7 +126,7 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
 
 
 def adapted(objective: Objective, theta, residuals) -> Objective:
-    """Give the objective whose loss has its scale from residuals; those at theta where None."""
+    """Return the objective whose loss has its scale from residuals; those at theta where None."""
     if objective.loss.adapted is None:
         return objective
     y = objective.training.y
@@ -146,18 +138,18 @@ def adapted(objective: Objective, theta, residuals) -> Objective:
 
 
 def most_beta(objective: Objective) -> float:
-    """Give the greatest beta: none but that of the evidence itself for squared errors."""
+    """Return the greatest beta: none but that of the evidence itself for squared errors."""
     if objective.loss.least_squares:
         return np.inf
     return 1.0 / (LEAST_NOISE * spread(objective)) ** 2
 
 
 def spread(objective: Objective) -> float:
-    """Give the spread of y that a few rows far off do not change: the median distance from it.
+    """Compute the spread of y that a few rows far off do not change: the median distance from it.
 
     The standard deviation where half of the rows are alike.
     """
-    y, weight = objective.training.y.astype(np.float64), objective.training.weight_or_none
+    y, weight = objective.training.y.astype(np.float64), objective.training.weight
     middle = quantiles(y, 0.5, weight)
     sizes = quantiles(np.abs(y - middle), 0.5, weight)
     if (sizes > 0.0).all():
@@ -171,8 +163,8 @@ def predictions(objective: Objective, theta) -> np.ndarray:
     return np.maximum(f, np.finfo(float).tiny) if objective.loss.positive else f
 
 
-def noise_std(objective: Objective, theta, n_determined) -> np.ndarray | None:
-    """Give the noise's standard deviation of each output where residuals have long tails.
+def noise_std(objective: Objective, theta, gamma) -> np.ndarray | None:
+    """Compute the noise's standard deviation of each output where residuals have long tails.
 
     It is that of a normal noise with as many residuals within it. None for squared errors, whose
     beta tells it, and where residuals are not those of a noise about the middle.
@@ -181,7 +173,7 @@ def noise_std(objective: Objective, theta, n_determined) -> np.ndarray | None:
     if loss.least_squares or not loss.location:
         return None
     sizes = np.abs(samples.y - objective.predict(theta))
-    within = quantiles(sizes, WITHIN_ONE, samples.weight_or_none)
-    n = samples.weight_sum
+    within = quantiles(sizes, WITHIN_ONE, samples.weight)
+    n, n_determined = samples.weight_sum, float(gamma.sum()) / objective.n_outputs
     least = np.finfo(float).tiny
     return np.maximum(within * np.sqrt(n / max(n - n_determined, 1.0)), least)

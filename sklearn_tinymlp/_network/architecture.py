@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,3 +66,15 @@ class Architecture:
             for start, n_out in zip(self.intercept_starts, self.units[1:], strict=True)
         ]
         return coefs, intercepts
+
+    def layers(self, theta) -> "Layers":
+        """Return views of the coefs of each layer and, as columns, of its intercepts."""
+        coefs, intercepts = self.unpack(theta)
+        return Layers(coefs, [intercept[:, None] for intercept in intercepts])
+
+
+class Layers(NamedTuple):
+    """Views of the weights of each layer in a flat vector."""
+
+    coefs: list[np.ndarray]  # (units before, units after)
+    intercepts: list[np.ndarray]  # (units after, 1)

@@ -1,0 +1,184 @@
+"""The curvature of an objective as a value: which kind it is, chosen by cost alone.
+
+A = sum_k beta_k J_k^T J_k + diag(alpha) is held by J^T J of one output (`dense`), by blocks of
+several outputs (`several_outputs`), or by the rows of J (`low_rank`); each from all rows of the
+data, or from a sample of them. All kinds have the same methods. A `JacobianProduct` is factorised
+at some alpha and beta to a `Precision`, which solves, draws, gives variances and counts effective
+parameters.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from .._network.architecture import Architecture
+from .._objective.objective import Evaluation, LinearBlock, Objective
+from .dense import dense_product
+from .low_rank import low_rank_product, sampled_product
+from .several_outputs import outputs_product
+
+# Multiply-adds of one curvature that all rows may take: half a second on one core. Beyond it the
+# curvature is that of a sample of rows.
+MOST_WORK = 2e10
+
+# Rows of a sample for each parameter. The eigenvalues of a matrix from m rows are off by factors of
+# about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
+ROWS_A_PARAMETER, LEAST_ROWS = 10, 2000
+
+# Rows of a Jacobian that are kept where neither its parameters nor its residuals are few: their
+# matrix of 32 MB takes a quarter of a second.
+MOST_ROWS = 2000
+
+
+class Precision(Protocol):
+    """A at some alpha and beta, factorised."""
+
+    def solve(self, vector: np.ndarray) -> np.ndarray:
+        """Compute A^-1 v."""
+
+    def newton_step(self, gradient: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """Compute -A^-1 g for the gradient g at theta."""
+
+    def log_determinant(self) -> float:
+        """Compute log det A."""
+
+    def determined(self, groups: np.ndarray, n_groups: int) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the effective parameters of each group and of each output."""
+
+    def variances(self, network, block: LinearBlock) -> np.ndarray:
+        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
+
+    def of_posterior(self) -> "Precision":
+        """Return it without what only training needs."""
+
+    def draw(self, random_state, n_draws: int) -> np.ndarray:
+        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws)."""
+
+
+class JacobianProduct(Protocol):
+    """What the data tell of A, at any alpha and beta."""
+
+    def factorised(self, alpha, beta, damping=0.0) -> Precision | None:
+        """Factorise A + damping I; None where it is not positive definite to rounding."""
+
+    def certainly_factorised(self, alpha, beta) -> Precision:
+        """Factorise A, with as much added to it as rounding asks for."""
+
+    def mean_diagonal(self, alpha, beta) -> float:
+        """Compute the mean diagonal entry of A."""
+
+
+class Diagonal(NamedTuple):
+    """A diagonal A, which preconditions steps before there is a better one."""
+
+    entries: np.ndarray  # (n_parameters,)
+
+    def solve(self, vector: np.ndarray) -> np.ndarray:
+        """Compute A^-1 v."""
+        return vector / self.entries
+
+
+class GaussNewton(NamedTuple):
+    """The second-order model of the data term at some theta."""
+
+    errors: np.ndarray  # (n_outputs,) E_k
+    gradients: np.ndarray  # (n_outputs, n_parameters) J_k^T r_k
+    product: JacobianProduct
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """How the curvature is held, and from how many rows.
+
+    Parameters
+    ----------
+    by_residuals : bool
+        Whether by the rows of J, or else by matrices of the parameters.
+    n_rows : int or None
+        Rows of the data that a sample has; None for all.
+    work : float
+        Multiply-adds that it takes.
+    """
+
+    by_residuals: bool
+    n_rows: int | None
+    work: float
+
+    @classmethod
+    def cheapest(cls, architecture: Architecture, n_rows: int) -> "Curvature":
+        """Choose the cheaper kind from all rows, or from a sample where both cost too much."""
+        by_parameters, by_residuals = work_of(architecture, n_rows)
+        work = min(by_parameters, by_residuals)
+        if work <= MOST_WORK:
+            return cls(by_residuals < by_parameters, None, work)
+        size = max(LEAST_ROWS, ROWS_A_PARAMETER * architecture.n_parameters)
+        if size < n_rows:
+            work = work_of(architecture, size)[0]
+            if work <= MOST_WORK:
+                return cls(False, size, work)
+        size = min(n_rows, MOST_ROWS)
+        return cls(True, size, work_of(Architecture((*architecture.units[:-1], 1)), size)[1])
+
+    def gauss_newton(
+        self, objective: Objective, theta, beta, evaluated: Evaluation | None = None, between=None
+    ) -> GaussNewton:
+        """Linearise all rows at theta."""
+        if evaluated is None:
+            evaluated = objective.evaluate(theta, between)
+        errors, passed = evaluated
+        if self.by_residuals:
+            gradients, product = low_rank_product(objective, theta, passed, between)
+        elif objective.n_outputs == 1:
+            gradients, product = dense_product(objective, theta, passed, between)
+        else:
+            gradients, product = outputs_product(objective, theta, beta, passed, between)
+        return GaussNewton(errors, gradients, product)
+
+    def product(
+        self, objective: Objective, theta, beta, random_state, between=None
+    ) -> JacobianProduct:
+        """Compute the curvature at theta alone, from a sample where it is to be one."""
+        n_rows = objective.training.n_samples
+        if self.n_rows is None or (not self.by_residuals and self.n_rows >= n_rows):
+            return self.gauss_newton(objective, theta, beta, between=between).product
+        sample, times = sample_of(objective, min(self.n_rows, n_rows), random_state)
+        if self.by_residuals:
+            n_draws = max(1, self.n_rows // sample.training.n_samples)
+            return sampled_product(
+                sample, theta, n_draws, times, beta, random_state, between=between
+            )
+        weight = sample.training.weight
+        weight = np.full(sample.training.n_samples, 1.0) if weight is None else weight
+        heavier = sample.with_weight(times * weight)
+        return self.gauss_newton(heavier, theta, beta, between=between).product
+
+
+def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
+    """Estimate the multiply-adds of a curvature by parameters, and by residuals.
+
+    A syrk of the Jacobian, a Cholesky factor and an inverse, or where there are several outputs
+    one syrk an output of the hidden weights; a kernel matrix of the residuals, a factor, an inverse.
+    """
+    units = architecture.units
+    n_parameters, n_outputs = float(architecture.n_parameters), units[-1]
+    n_own = (units[-2] + architecture.bias) * (n_outputs > 1)
+    size = n_parameters - n_own * n_outputs
+    by_parameters = 0.5 * n_rows * n_outputs * (size + n_own) ** 2 + size**3
+    by_parameters += n_outputs * (n_own**3 + n_own * size**2)
+    if n_outputs > 1:
+        by_parameters += 0.5 * n_rows * n_outputs * size**2  # each row's variance
+    n_residuals = float(n_rows * n_outputs)
+    by_residuals = n_residuals**2 * sum(units) + n_residuals**3
+    return by_parameters, by_residuals
+
+
+def sample_of(objective: Objective, size: int, random_state) -> tuple[Objective, float]:
+    """Draw rows; return the objective on them, and how often each stands for a row of all."""
+    n_rows = objective.training.n_samples
+    if size >= n_rows:
+        return objective, 1.0
+    sample = objective.on_rows(np.sort(random_state.permutation(n_rows)[:size]))
+    if sample.training.weight_sum == 0.0:  # of weights most of which are zero
+        return objective, 1.0
+    return sample, objective.training.weight_sum / sample.training.weight_sum

@@ -1,0 +1,310 @@
+"""The curvature by residuals: for more parameters than residuals, or a sample of these.
+
+With m residuals r, the rows of J scaled by the roots of their weights and noise precisions, and
+D = diag(alpha) + mu, the matrix inversion lemma gives all that is asked of A = J^T J + D from
+
+    M = 1 + J D^-1 J^T,    A^-1 = D^-1 - D^-1 J^T M^-1 J D^-1,    det A = det D det M
+
+J itself is never formed. Its row is, for each layer l, the product a_l d_l^T of the values before
+the layer and the deltas behind it (`_network.network`), so that
+
+    J D^-1 J^T = sum_l (a_l^T D_l^-1 a_l) * (d_l^T d_l)
+
+elementwise, where all weights from one unit share their D (as the groups of `_bayes.groups` do):
+the cost is m^2 times the number of units, and not of weights. This is the neural tangent kernel
+(Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's variance.
+
+With gamma_g = sum over the group of j_p^T M^-1 j_p / D_p none of these takes the difference of
+large numbers but `solve`; a step from the residuals of all rows does not use it:
+
+    step = -t - D^-1 J^T M^-1 (r - J t),    t = D^-1 diag(alpha) theta
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .._machine import lapack
+from .._network.architecture import Architecture, Layers
+from .._network.network import Network
+from .._objective.objective import LinearBlock, Objective
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some rows of a Jacobian by their factors, a column each."""
+
+    architecture: Architecture
+    values: list[np.ndarray]  # a of each layer, the inputs first, (n_units, n_rows)
+    deltas: list[np.ndarray]  # d of each layer, (n_units, n_rows)
+    outputs: np.ndarray  # (n_rows,) the output that each belongs to
+
+    @classmethod
+    def of(cls, network: Network, block: LinearBlock, outputs=None) -> "Rows":
+        """Return a row for each output and each row of the data, output by output.
+
+        `outputs` are combinations of outputs, of shape (n_outputs, n_rows): a row for each of them
+        instead, which then belongs to the first output.
+        """
+        n_outputs, n_rows = block.at_outputs.shape
+        if outputs is not None:
+            at = block.at_outputs * outputs
+            deltas = network.deltas(block.layers, block.slopes, at)
+            return cls(network.architecture, block.values[:-1], deltas, np.zeros(n_rows, np.intp))
+        if n_outputs == 1:
+            deltas = network.deltas(block.layers, block.slopes, block.at_outputs)
+            return cls(network.architecture, block.values[:-1], deltas, np.zeros(n_rows, np.intp))
+        at = np.zeros((n_outputs, n_outputs, n_rows))  # the second axis that of the Jacobians
+        at[range(n_outputs), range(n_outputs)] = block.at_outputs
+        slopes = [np.tile(slope, n_outputs) for slope in block.slopes]
+        deltas = network.deltas(block.layers, slopes, at.reshape(n_outputs, -1))
+        values = [np.tile(value, n_outputs) for value in block.values[:-1]]
+        return cls(network.architecture, values, deltas, np.repeat(np.arange(n_outputs), n_rows))
+
+    @classmethod
+    def joined(cls, parts: list["Rows"]) -> "Rows":
+        """Put several blocks side by side."""
+        if len(parts) == 1:
+            return parts[0]
+        sides = [
+            [np.concatenate(layer, axis=1) for layer in zip(*of_parts, strict=True)]
+            for of_parts in ([p.values for p in parts], [p.deltas for p in parts])
+        ]
+        return cls(parts[0].architecture, *sides, np.concatenate([part.outputs for part in parts]))
+
+    def scaled(self, factors) -> "Rows":
+        """Multiply each row by a factor."""
+        return Rows(
+            self.architecture, self.values, [d * factors for d in self.deltas], self.outputs
+        )
+
+    def kernel(self, prior: Layers, others: "Rows | None" = None) -> np.ndarray:
+        """Compute J D^-1 J'^T of these rows with others, or with themselves."""
+        others, total = others or self, 0.0
+        sides = zip(self.values, self.deltas, others.values, others.deltas, strict=True)
+        for layer, (a, d, b, e) in enumerate(sides):
+            inner = (a / prior.coefs[layer][:, :1]).T @ b
+            if self.architecture.bias:
+                inner += 1.0 / prior.intercepts[layer][0, 0]
+            inner *= d.T @ e
+            total = inner + total
+        return total
+
+    def squares(self, prior: Layers) -> np.ndarray:
+        """Compute j D^-1 j^T of each row."""
+        total = np.zeros(len(self.outputs))
+        for layer, (a, d) in enumerate(zip(self.values, self.deltas, strict=True)):
+            inner = np.einsum("ir,ir->r", a, a / prior.coefs[layer][:, :1])
+            if self.architecture.bias:
+                inner += 1.0 / prior.intercepts[layer][0, 0]
+            total += inner * np.einsum("jr,jr->r", d, d)
+        return total
+
+    def times(self, vector) -> np.ndarray:
+        """Compute J v, shape (n_rows,)."""
+        layers, total = self.architecture.layers(vector), np.zeros(len(self.outputs))
+        for a, d, coef, intercept in zip(self.values, self.deltas, *layers, strict=True):
+            inner = coef.T @ a
+            inner += intercept
+            total += np.einsum("jr,jr->r", inner, d)
+        return total
+
+    def transposed_times(self, factors) -> np.ndarray:
+        """Compute J^T u, shape (n_parameters,)."""
+        result = np.zeros(self.architecture.n_parameters)
+        layers = self.architecture.layers(result)
+        for a, d, coef, intercept in zip(self.values, self.deltas, *layers, strict=True):
+            weighted = d * factors
+            coef[:] = a @ weighted.T
+            if self.architecture.bias:
+                intercept[:] = weighted.sum(axis=1, keepdims=True)
+        return result
+
+    def form_by_parameter(self, matrix, prior: Layers) -> np.ndarray:
+        """Compute j_p^T Q j_p / D_p summed over the weights from each unit, as in theta.
+
+        The sum stands at the first of these weights, the others have 0.
+        """
+        result = np.zeros(self.architecture.n_parameters)
+        layers = self.architecture.layers(result)
+        for layer, (a, d) in enumerate(zip(self.values, self.deltas, strict=True)):
+            inner = matrix * (d.T @ d)
+            of_units = np.einsum("ir,ir->i", a @ inner, a)
+            layers.coefs[layer][:, 0] = of_units / prior.coefs[layer][:, 0]
+            if self.architecture.bias:
+                total = inner.sum() / prior.intercepts[layer][0, 0]
+                layers.intercepts[layer][0, 0] = total
+        return result
+
+
+@dataclass(frozen=True)
+class LowRankJacobianProduct:
+    """J by its rows, those of all residuals or of a sample of them."""
+
+    rows: Rows
+    times: float = 1.0  # how many residuals each row stands for
+    residuals: np.ndarray | None = None  # (n_rows,) where the rows are those of all residuals
+
+    def _scales(self, beta) -> np.ndarray:
+        return np.sqrt(self.times * beta[self.rows.outputs])
+
+    def factorised(self, alpha, beta, damping=0.0) -> "LowRankPrecision | None":
+        """Factorise A + damping I; None where M is not positive definite to rounding."""
+        scales = self._scales(beta)
+        kernel = self.rows.kernel(self.rows.architecture.layers(alpha + damping))
+        kernel *= scales
+        kernel *= scales[:, None]
+        kernel[np.diag_indices_from(kernel)] += 1.0
+        lower = kernel.T  # symmetric: the same matrix in Fortran order
+        if not lapack.cholesky(lower):
+            return None
+        scaled = self.rows.scaled(scales)
+        residuals = None if self.residuals is None else scales * self.residuals
+        return LowRankPrecision(alpha, damping, beta, scaled, lower, residuals)
+
+    def mean_diagonal(self, alpha, beta) -> float:
+        """Compute the mean diagonal entry of A, the unit of the damping."""
+        ones = self.rows.architecture.layers(np.ones(len(alpha)))
+        squares = self._scales(beta) ** 2 @ self.rows.squares(ones)
+        return float(squares / len(alpha) + alpha.mean())
+
+    def certainly_factorised(self, alpha, beta) -> "LowRankPrecision":
+        """Factorise A; with noise added where M is too ill conditioned for its rounding."""
+        found, share = self.factorised(alpha, beta), 1.0
+        while found is None:
+            share *= 0.1
+            found = self.factorised(alpha, share * beta)
+        return found
+
+
+@dataclass(frozen=True)
+class LowRankPrecision:
+    """A = J^T J + D by the Cholesky factor of M."""
+
+    alpha: np.ndarray  # (n_parameters,)
+    damping: float
+    beta: np.ndarray  # (n_outputs,)
+    rows: Rows  # scaled by the roots of the noise precisions
+    lower: np.ndarray  # (n_rows, n_rows) factor of M
+    residuals: np.ndarray | None = None
+
+    @cached_property
+    def _diagonal(self) -> np.ndarray:
+        return self.alpha + self.damping
+
+    @property
+    def _prior(self) -> Layers:
+        return self.rows.architecture.layers(self._diagonal)
+
+    def solve(self, vector) -> np.ndarray:
+        """Compute A^-1 v."""
+        first = vector / self._diagonal
+        inner = lapack.cholesky_solve(self.lower, self.rows.times(first))
+        return first - self.rows.transposed_times(inner) / self._diagonal
+
+    def newton_step(self, gradient, theta) -> np.ndarray:
+        """Compute -A^-1 g for the gradient g at theta, from the residuals where there are all."""
+        if self.residuals is None:
+            return -self.solve(gradient)
+        shrunk = self.alpha / self._diagonal * theta
+        inner = lapack.cholesky_solve(self.lower, self.residuals - self.rows.times(shrunk))
+        return -shrunk - self.rows.transposed_times(inner) / self._diagonal
+
+    def log_determinant(self) -> float:
+        """Compute log det A."""
+        of_rows = np.log(np.diagonal(self.lower)).sum()
+        return float(np.log(self._diagonal).sum() + 2.0 * of_rows)
+
+    def determined(self, groups, n_groups) -> tuple[np.ndarray, np.ndarray]:
+        """Compute how many parameters the data determine, of each group and of each output.
+
+        1 - [M^-1]_rr of residual r, summed over the residuals of an output.
+        """
+        inverse = lapack.cholesky_inverse(self.lower.copy(order="F"))
+        of_residuals = 1.0 - np.diagonal(inverse)
+        inverse = np.tril(inverse)
+        inverse += np.tril(inverse, -1).T
+        by_parameter = self.rows.form_by_parameter(inverse, self._prior)
+        gamma = np.bincount(groups, by_parameter, n_groups)
+        n_outputs = len(self.beta)
+        if n_outputs == 1:
+            return gamma, gamma.sum(keepdims=True)
+        return gamma, np.bincount(self.rows.outputs, of_residuals, n_outputs)
+
+    def variances(self, network, block: LinearBlock) -> np.ndarray:
+        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
+        rows = Rows.of(network, block)
+        prior = network.layers(self._diagonal)
+        across = np.asfortranarray(self.rows.kernel(prior, rows))
+        lapack.solve_triangular(self.lower, across)
+        explained = np.einsum("mr,mr->r", across, across)
+        return np.maximum(rows.squares(prior) - explained, 0.0).reshape(block.at_outputs.shape)
+
+    def of_posterior(self) -> "LowRankPrecision":
+        """Return it without what only training needs."""
+        return replace(self, residuals=None)
+
+    def draw(self, random_state, n_draws) -> np.ndarray:
+        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws).
+
+        A draw w from the prior N(0, D^-1) is corrected by what rows of noise e tell of it,
+        w - D^-1 J^T M^-1 (J w + e) (Matheron's rule).
+        """
+        draws = random_state.standard_normal((len(self.alpha), n_draws))
+        draws /= np.sqrt(self._diagonal)[:, None]
+        noise = random_state.standard_normal((len(self.lower), n_draws))
+        for draw, of_rows in zip(draws.T, noise.T, strict=True):
+            told = self.rows.times(np.ascontiguousarray(draw)) + of_rows
+            inner = lapack.cholesky_solve(self.lower, told)
+            draw -= self.rows.transposed_times(inner) / self._diagonal
+        return draws
+
+
+def low_rank_product(objective: Objective, theta, passed=None, between=None):
+    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J by its rows."""
+    network, n_outputs = objective.network, objective.n_outputs
+    parts, residuals = [], []
+    for block in objective.linearise(theta, passed, between):
+        parts.append(Rows.of(network, block))
+        residuals.append(block.residuals.reshape(-1))
+    rows, residuals = Rows.joined(parts), np.concatenate(residuals)
+    gradients = np.empty((n_outputs, network.architecture.n_parameters))
+    for k in range(n_outputs):
+        own = np.where(rows.outputs == k, residuals, 0.0) if n_outputs > 1 else residuals
+        gradients[k] = rows.transposed_times(own)
+    return gradients, LowRankJacobianProduct(rows, residuals=residuals)
+
+
+def sampled_product(objective: Objective, theta, n_draws, times, beta, random_state, between=None):
+    """Return J by rows that stand for those of more data, or of more outputs.
+
+    With several outputs a row is a combination of them with random signs, whose square is on
+    average that of all: what a draw of targets from the network's own noise gives (Martens, "New
+    insights and perspectives on the natural gradient method", JMLR 21, 2020, section 5).
+
+    Parameters
+    ----------
+    objective : Objective
+        On a sample of the rows.
+    theta : ndarray of shape (n_parameters,)
+    n_draws : int
+        Combinations of outputs drawn for each row.
+    times : float
+        How many rows of all data a row of the sample stands for.
+    beta : ndarray of shape (n_outputs,)
+    random_state : RandomState
+        Draws the signs.
+    between : callable, default=None
+        Called before each block of rows.
+    """
+    network, n_outputs = objective.network, objective.n_outputs
+    relative, parts = np.sqrt(beta / beta[0])[:, None], []
+    for block in objective.linearise(theta, None, between):
+        if n_outputs == 1:
+            parts.append(Rows.of(network, block))
+            continue
+        for _ in range(n_draws):
+            signs = random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
+            parts.append(Rows.of(network, block, relative * signs))
+    return LowRankJacobianProduct(Rows.joined(parts), times / (n_draws if n_outputs > 1 else 1))

@@ -1,0 +1,245 @@
+"""The curvature of several outputs: a matrix of the hidden weights, and a small one an output.
+
+An output's own weights, o_k of them, meet those of other outputs only through the hidden layers,
+h. So A = sum_k beta_k J_k^T J_k + diag(alpha) has the blocks
+
+    A_hh = sum_k beta_k H_k H_k^T + diag(alpha_h)
+    A_hk = beta_k H_k F_k^T,    A_kk = beta_k F_k F_k^T + diag(alpha_o),    A_kl = 0
+
+where H_k has the derivatives of output k by the hidden weights, a column a row of the data, and F_k
+those by its own weights: the last hidden layer's values, and 1. With T_k = A_kk^-1 A_kh and the
+Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van Loan, "Matrix computations", 2013, section
+3.2.11)
+
+    log det A = sum_k log det A_kk + log det S
+    j A^-1 j^T = (j_h - T_k^T j_k)^T S^-1 (j_h - T_k^T j_k) + j_k^T A_kk^-1 j_k
+
+for a row j of J_k: the cost is that of one output's hidden weights for each output, and not of the
+square of all.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from .._machine import lapack
+from .._network.architecture import Architecture
+from .._network.network import Network
+from .._objective.objective import LinearBlock, Objective
+
+
+class Places(NamedTuple):
+    """Where the hidden weights, and those of each output, stand in theta."""
+
+    hidden: np.ndarray  # (n_hidden,)
+    outputs: np.ndarray  # (n_outputs, n_own)
+
+
+def places_of(architecture: Architecture) -> Places:
+    """Return the places in theta of the hidden weights and of each output's own."""
+    everything = np.arange(architecture.n_parameters)
+    coefs, intercepts = architecture.unpack(everything)
+    hidden = [*coefs[:-1], *(intercepts[:-1] if architecture.bias else [])]
+    own = [coefs[-1], *([intercepts[-1][None]] if architecture.bias else [])]
+    none = np.empty(0, np.intp)
+    return Places(np.concatenate([none, *map(np.ravel, hidden)]), np.concatenate(own).T.copy())
+
+
+def hidden_part(network: Network) -> Network:
+    """Return the network up to the last hidden layer, whose theta has the hidden weights alone."""
+    architecture = network.architecture
+    units = architecture.units[:-1]
+    return Network(Architecture(units, architecture.bias), network.activations[:-1])
+
+
+def jacobian_of_output(network, hidden, block: LinearBlock, k) -> tuple[np.ndarray, np.ndarray]:
+    """Differentiate output k by the hidden weights, H, and by its own, F: a column a row."""
+    slope = block.at_outputs[k]
+    own = block.values[-2] * slope
+    if network.architecture.bias:
+        own = np.concatenate([own, slope[None]])
+    by_hidden = np.empty((hidden.architecture.n_parameters, len(slope)))
+    if block.slopes:
+        last = block.slopes[-1] * (block.layers.coefs[-1][:, k : k + 1] * slope)
+        deltas = hidden.deltas(
+            block.layers._replace(coefs=block.layers.coefs[:-1]), block.slopes[:-1], last
+        )
+        for layer, (values, delta) in enumerate(zip(block.values, deltas, strict=False)):
+            hidden.jacobian_of_layer(by_hidden, layer, values, delta)
+    return by_hidden, own
+
+
+@dataclass(frozen=True)
+class OutputsJacobianProduct:
+    """The products of the Jacobians of all outputs, at the noise precisions `beta`."""
+
+    network: Network
+    beta: np.ndarray  # (n_outputs,) that `of_hidden` was summed with
+    of_hidden: np.ndarray  # (n_hidden, n_hidden) sum_k beta_k H_k H_k^T, lower triangle
+    mixed: np.ndarray  # (n_outputs, n_own, n_hidden) F_k H_k^T
+    own: np.ndarray  # (n_outputs, n_own, n_own) F_k F_k^T
+    blocks: Callable  # blocks() yields the LinearBlocks that these are sums over
+
+    @cached_property
+    def places(self) -> Places:
+        """Where the weights stand in theta."""
+        return places_of(self.network.architecture)
+
+    def factorised(self, alpha, beta, damping=0.0) -> "OutputsPrecision | None":
+        """Factorise A + damping I; None where it is not positive definite to rounding.
+
+        Where beta is not the one that the products were summed with, all outputs' parts of A_hh are
+        scaled alike, by the ratio of the means.
+        """
+        places, n_own = self.places, self.own.shape[1]
+        own = beta[:, None, None] * self.own
+        own[:, range(n_own), range(n_own)] += alpha[places.outputs] + damping
+        try:
+            factors = np.linalg.cholesky(own)
+        except np.linalg.LinAlgError:
+            return None
+        mixed = beta[:, None, None] * self.mixed
+        half = np.linalg.solve(factors, mixed)  # L_k^-1 A_kh
+        schur = np.asfortranarray(self.of_hidden * (beta.mean() / self.beta.mean()))
+        schur[np.diag_indices_from(schur)] += alpha[places.hidden] + damping
+        stacked = half.reshape(-1, half.shape[2])
+        schur -= (stacked.T @ stacked).T
+        if schur.size and not lapack.cholesky(schur):
+            return None
+        transfer = np.linalg.solve(factors.transpose(0, 2, 1), half)  # T_k
+        return OutputsPrecision(places, alpha, beta, schur, factors, transfer, self)
+
+    def mean_diagonal(self, alpha, beta) -> float:
+        """Compute the mean diagonal entry of A, the unit of the damping."""
+        of_hidden = np.trace(self.of_hidden) * (beta.mean() / self.beta.mean())
+        own = float(beta @ np.einsum("kii->k", self.own))
+        return float((of_hidden + own) / len(alpha) + alpha.mean())
+
+    def certainly_factorised(self, alpha, beta) -> "OutputsPrecision":
+        """Factorise A, with as much added to its diagonal as rounding may have taken from it."""
+        found = self.factorised(alpha, beta)
+        rounding = np.finfo(float).eps * len(alpha) * self.mean_diagonal(alpha, beta)
+        while found is None:
+            found = self.factorised(alpha, beta, rounding)
+            rounding *= 10.0
+        return found
+
+
+@dataclass(frozen=True)
+class OutputsPrecision:
+    """A by the Cholesky factors of its blocks."""
+
+    places: Places
+    alpha: np.ndarray  # (n_parameters,)
+    beta: np.ndarray  # (n_outputs,)
+    schur: np.ndarray  # (n_hidden, n_hidden) lower factor of S
+    factors: np.ndarray  # (n_outputs, n_own, n_own) lower factors of A_kk
+    transfer: np.ndarray  # (n_outputs, n_own, n_hidden) T_k
+    product: OutputsJacobianProduct | None = None  # None in a posterior
+
+    def solve(self, vector) -> np.ndarray:
+        """Compute A^-1 v."""
+        places, solution = self.places, np.empty_like(vector)
+        of_outputs = vector[places.outputs]
+        of_hidden = vector[places.hidden] - np.einsum("koh,ko->h", self.transfer, of_outputs)
+        if of_hidden.size:
+            of_hidden = lapack.cholesky_solve(self.schur, of_hidden)
+        own = np.linalg.solve(self.factors, of_outputs[..., None])
+        own = np.linalg.solve(self.factors.transpose(0, 2, 1), own)[..., 0]
+        solution[places.hidden] = of_hidden
+        solution[places.outputs] = own - self.transfer @ of_hidden
+        return solution
+
+    def newton_step(self, gradient, theta) -> np.ndarray:
+        """Compute -A^-1 g for the gradient g at theta."""
+        return self.solve(-gradient)
+
+    def log_determinant(self) -> float:
+        """Compute log det A."""
+        diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
+        of_hidden = np.log(np.diagonal(self.schur)).sum()
+        return 2.0 * float(np.log(diagonals).sum() + of_hidden)
+
+    def determined(self, groups, n_groups) -> tuple[np.ndarray, np.ndarray]:
+        """Compute how many parameters the data determine, of each group and of each output.
+
+        gamma_g = n_g - alpha_g tr_g(A^-1), and of output k sum_r beta_k j_r A^-1 j_r over its rows.
+        """
+        places, inverse_diagonal = self.places, np.empty(len(self.alpha))
+        inverse = np.linalg.inv(self.factors)
+        own = np.einsum("kji,kji->ki", inverse, inverse)
+        if self.schur.size:
+            whole = lapack.cholesky_inverse(self.schur.copy(order="F"))
+            inverse_diagonal[places.hidden] = np.diagonal(whole)
+            n_outputs, n_own, n_hidden = self.transfer.shape
+            columns = np.asfortranarray(self.transfer.reshape(-1, n_hidden).T)
+            columns = lapack.solve_triangular(self.schur, columns)
+            own += np.einsum("hj,hj->j", columns, columns).reshape(n_outputs, n_own)
+        inverse_diagonal[places.outputs] = own
+        of_parameters = np.clip(1.0 - self.alpha * inverse_diagonal, 0.0, 1.0)
+        of_outputs = np.zeros(len(self.beta))
+        for block in self.product.blocks():
+            of_outputs += self.variances(self.product.network, block).sum(axis=1)
+        return np.bincount(groups, of_parameters, n_groups), self.beta * of_outputs
+
+    def variances(self, network, block: LinearBlock) -> np.ndarray:
+        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
+        hidden, found = hidden_part(network), np.empty(block.at_outputs.shape)
+        for k in range(len(found)):
+            by_hidden, own = jacobian_of_output(network, hidden, block, k)
+            whitened = np.linalg.solve(self.factors[k], own)
+            found[k] = np.einsum("or,or->r", whitened, whitened)
+            if by_hidden.size:
+                rest = np.asfortranarray(by_hidden - self.transfer[k].T @ own)
+                lapack.solve_triangular(self.schur, rest)
+                found[k] += np.einsum("hr,hr->r", rest, rest)
+        return found
+
+    def of_posterior(self) -> "OutputsPrecision":
+        """Return it without what only training needs."""
+        return replace(self, product=None)
+
+    def draw(self, random_state, n_draws) -> np.ndarray:
+        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws).
+
+        The hidden ones have the covariance S^-1; given these, those of output k have the mean
+        -T_k h and the covariance A_kk^-1.
+        """
+        n_outputs, n_own, n_hidden = self.transfer.shape
+        hidden = random_state.standard_normal((n_hidden, n_draws))
+        if hidden.size:
+            columns = np.asfortranarray(hidden)
+            hidden = lapack.solve_triangular(self.schur, columns, transposed=True)
+        normal = random_state.standard_normal((n_outputs, n_own, n_draws))
+        own = np.linalg.solve(self.factors.transpose(0, 2, 1), normal) - self.transfer @ hidden
+        draws = np.empty((len(self.alpha), n_draws))
+        draws[self.places.hidden] = hidden
+        draws[self.places.outputs] = own
+        return draws
+
+
+def outputs_product(objective: Objective, theta, beta, passed=None, between=None):
+    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and the products of the Jacobians."""
+    network, n_outputs = objective.network, objective.n_outputs
+    places, hidden = places_of(network.architecture), hidden_part(network)
+    n_hidden, n_own = places.hidden.size, places.outputs.shape[1]
+    gradients = np.zeros((n_outputs, network.architecture.n_parameters))
+    of_hidden = np.zeros((n_hidden, n_hidden), order="F")
+    mixed, own = np.zeros((n_outputs, n_own, n_hidden)), np.zeros((n_outputs, n_own, n_own))
+    for block in objective.linearise(theta, passed, between):
+        for k in range(n_outputs):
+            by_hidden, by_own = jacobian_of_output(network, hidden, block, k)
+            gradients[k, places.hidden] += by_hidden @ block.residuals[k]
+            gradients[k, places.outputs[k]] += by_own @ block.residuals[k]
+            mixed[k] += by_own @ by_hidden.T
+            own[k] += by_own @ by_own.T
+            if n_hidden:
+                by_hidden *= np.sqrt(beta[k])
+                lapack.add_gram_matrix(by_hidden, of_hidden)
+    product = OutputsJacobianProduct(
+        network, beta, of_hidden, mixed, own, lambda: objective.linearise(theta, passed)
+    )
+    return gradients, product

@@ -1,0 +1,82 @@
+"""BLAS and LAPACK in float64 without the GIL: SciPy's routines, by the addresses it publishes.
+
+SciPy's own wrappers hold the GIL, so that starts in threads would wait for each other's Cholesky
+factors. `scipy.linalg.cython_blas` and `cython_lapack` publish the same routines for Cython; ctypes
+calls them without the GIL.
+
+Matrices are in Fortran order, and of symmetric ones the lower triangle counts. Results overwrite
+arguments.
+"""
+
+import ctypes
+from functools import cache
+
+import numpy as np
+from scipy.linalg import cython_blas, cython_lapack
+
+
+@cache
+def _routine(module, name, n_arguments):
+    api = ctypes.pythonapi
+    name_of, pointer_of = api.PyCapsule_GetName, api.PyCapsule_GetPointer
+    name_of.restype, name_of.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    pointer_of.restype, pointer_of.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    capsule = module.__pyx_capi__[name]
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * n_arguments)
+    return kind(pointer_of(capsule, name_of(capsule)))
+
+
+_potrf = _routine(cython_lapack, "dpotrf", 5)
+_potrs = _routine(cython_lapack, "dpotrs", 8)
+_potri = _routine(cython_lapack, "dpotri", 5)
+_trtrs = _routine(cython_lapack, "dtrtrs", 10)
+_syrk = _routine(cython_blas, "dsyrk", 10)
+
+_LOWER, _PLAIN, _TRANSPOSED = (ctypes.c_char(letter) for letter in b"LNT")
+_L, _N, _T = (ctypes.byref(flag) for flag in (_LOWER, _PLAIN, _TRANSPOSED))
+_ONE_COLUMN, _ONE = ctypes.byref(ctypes.c_int(1)), ctypes.byref(ctypes.c_double(1.0))
+
+
+def _int(value):
+    return ctypes.byref(ctypes.c_int(value))
+
+
+def _at(array):
+    return array.ctypes.data
+
+
+def cholesky(matrix: np.ndarray) -> bool:
+    """Replace A by L with A = L L^T; return False where A is not positive definite to rounding."""
+    n, info = _int(len(matrix)), ctypes.c_int(0)
+    _potrf(_L, n, _at(matrix), n, ctypes.byref(info))
+    return info.value == 0
+
+
+def cholesky_solve(factor: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Replace b, a vector or columns in Fortran order, by A^-1 b."""
+    n, info = _int(len(factor)), ctypes.c_int(0)
+    n_columns = _ONE_COLUMN if columns.ndim == 1 else _int(columns.shape[1])
+    _potrs(_L, n, n_columns, _at(factor), n, _at(columns), n, ctypes.byref(info))
+    return columns
+
+
+def cholesky_inverse(factor: np.ndarray) -> np.ndarray:
+    """Replace L by the lower triangle of A^-1."""
+    n, info = _int(len(factor)), ctypes.c_int(0)
+    _potri(_L, n, _at(factor), n, ctypes.byref(info))
+    return factor
+
+
+def solve_triangular(lower: np.ndarray, columns: np.ndarray, *, transposed=False) -> np.ndarray:
+    """Replace b, a vector or columns in Fortran order, by L^-1 b or L^-T b."""
+    n, info = _int(len(lower)), ctypes.c_int(0)
+    n_columns = _ONE_COLUMN if columns.ndim == 1 else _int(columns.shape[1])
+    flag, at = (_T if transposed else _N), _at(columns)
+    _trtrs(_L, flag, _N, n, n_columns, _at(lower), n, at, n, ctypes.byref(info))
+    return columns
+
+
+def add_gram_matrix(rows: np.ndarray, total: np.ndarray) -> None:
+    """Add R R^T of an R of shape (n, m) in C order to the lower triangle of `total`."""
+    n, m = _int(rows.shape[0]), _int(rows.shape[1])
+    _syrk(_L, _T, n, m, _ONE, _at(rows), m, _ONE, _at(total), n)

@@ -1,0 +1,1 @@
+"""The network in NumPy: layers, forward pass, derivatives by weights and by inputs."""

@@ -1,0 +1,1 @@
+"""What is minimised: a loss on rows, its gradient and its curvature, whichever engine computes."""

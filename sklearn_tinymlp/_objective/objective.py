@@ -1,0 +1,278 @@
+"""The objective of a fit: data, network and penalty; its value, gradient and linearisation.
+
+Two engines compute it. Second-order training works on blocks of rows in NumPy. Many cheap steps
+over many rows, and epochs of sgd and adam, are compiled (`_engine`), which is imported when it is
+asked for. Which of the two a gradient takes depends on the work alone, see `COMPILED_WORK`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics import r2_score
+
+from .._losses.loss import Loss
+from .._losses.squared_error import SQUARED_ERROR
+from .._network.architecture import Layers
+from .._network.network import Forward, Network
+from .samples import Block, Samples
+
+# Numbers of a block's Jacobian, and of all values of a block of a gradient: 1 and 4 MB, so that
+# they stay in the second- and the third-level cache.
+JACOBIAN_NUMBERS, GRADIENT_NUMBERS = 2**17, 2**19
+
+LEAST_BLOCK = 64  # rows; shorter ones would be all overhead
+
+# Rows times parameters from which on a gradient is compiled. numba takes 0.3 s to import and 2 to 4
+# to compile once on a machine; below this some 300 gradients in NumPy take less.
+COMPILED_WORK = 20_000_000
+
+
+class Evaluation(NamedTuple):
+    """Errors at some parameters, and the forward pass where all rows are one block."""
+
+    errors: np.ndarray  # (n_outputs,) half the weighted sum of squared residuals
+    passed: Forward | None
+
+
+class LinearBlock(NamedTuple):
+    """The network on a block of rows, and what its derivatives by the weights are made of."""
+
+    layers: Layers
+    values: list[np.ndarray]  # of each layer, the inputs first
+    slopes: list[np.ndarray]  # of each hidden layer
+    at_outputs: np.ndarray  # (n_outputs, n_rows) slope of the output activation, times root weights
+    residuals: np.ndarray  # (n_outputs, n_rows) predictions less targets, times root weights
+    rows: slice
+
+
+@dataclass(frozen=True)
+class Objective:
+    """`loss(theta)` = mean loss over the training samples + alpha / 2 sum(coefs^2) / weight_sum."""
+
+    network: Network
+    training: Samples
+    alpha: float
+    validation: Samples | None = None
+    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_fit.scaling`
+    loss: Loss = SQUARED_ERROR
+
+    # ------------------------------------------------------------------ on blocks of rows
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.training.y.shape[1]
+
+    def evaluate(self, theta, between: Callable | None = None) -> Evaluation:
+        """Compute the errors of each output; `between` is called before each block of rows."""
+        layers, errors, passed = self.network.layers(theta), np.zeros(self.n_outputs), None
+        n_blocks = 0
+        for block in self._jacobian_blocks(between):
+            passed = self.network.forward(layers, block.x)
+            residuals = _residuals(passed, block)
+            errors += 0.5 * np.einsum("kr,kr->k", residuals, residuals)
+            n_blocks += 1
+        return Evaluation(errors, passed if n_blocks == 1 else None)
+
+    def linearise(
+        self, theta, passed: Forward | None = None, between: Callable | None = None
+    ) -> Iterator[LinearBlock]:
+        """Yield what the Jacobian at theta is made of, block by block of rows.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        passed : Forward, default=None
+            The forward pass at theta, where `evaluate` has kept one.
+        between : callable, default=None
+            Called before each block.
+        """
+        network = self.network
+        layers = network.layers(theta)
+        for block in self._jacobian_blocks(between):
+            here = network.forward(layers, block.x) if passed is None else passed
+            at_outputs = network.output_slopes(here)
+            if block.root is not None:
+                at_outputs = at_outputs * block.root
+            yield LinearBlock(
+                layers,
+                here.values,
+                network.hidden_slopes(here),
+                at_outputs,
+                _residuals(here, block),
+                block.rows,
+            )
+
+    def _jacobian_blocks(self, between) -> Iterator[Block]:
+        n_parameters = self.network.architecture.n_parameters
+        n_rows = max(LEAST_BLOCK, JACOBIAN_NUMBERS // n_parameters)
+        # A last block of a few rows costs as much as a whole one.
+        if self.training.n_samples <= 2 * n_rows:
+            n_rows = self.training.n_samples
+        return self.training.blocks(n_rows, between)
+
+    def weighted_gradient(
+        self, theta, output_weights: np.ndarray, between: Callable | None = None
+    ) -> tuple[float, np.ndarray]:
+        """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_parameters,)
+        output_weights : ndarray of shape (n_outputs,)
+            w.
+        between : callable, default=None
+            Called before each block of rows.
+        """
+        if self.is_compiled and self._compiles(output_weights):
+            return self.compiled.weighted_gradient(theta, output_weights, between)
+        network, loss = self.network, self.loss
+        layers, total, gradient = network.layers(theta), 0.0, np.zeros_like(theta)
+        n_rows = max(LEAST_BLOCK, GRADIENT_NUMBERS // sum(network.architecture.units))
+        with np.errstate(all="ignore"):
+            for block in self.training.blocks(n_rows, between):
+                passed = network.forward(layers, block.x)
+                f, weight = passed.outputs, output_weights[:, None]
+                if block.weight is not None:
+                    weight = weight * block.weight
+                if loss.least_squares:
+                    residuals = f - block.y
+                    at_outputs = weight * residuals
+                    total += 0.5 * np.vdot(at_outputs, residuals)
+                else:
+                    total += float(np.sum(weight * loss.value(block.y, f)))
+                    at_outputs = weight * loss.slope(block.y, f)
+                if network.activations[-1] != "identity":
+                    at_outputs = at_outputs * network.output_slopes(passed)
+                network.gradient(layers, passed, at_outputs, gradient)
+        return float(total), gradient
+
+    def predict(self, theta) -> np.ndarray:
+        """Compute the outputs of the rows trained on, shape (n_samples, n_outputs)."""
+        return self._predict(theta, self.training.X)
+
+    def _predict(self, theta, X) -> np.ndarray:
+        coefs, intercepts = self.network.architecture.unpack(theta)
+        return self.network.predict(coefs, intercepts, X)
+
+    # ------------------------------------------------------------------ the compiled engine
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether gradients over these rows are worth the compiler, by the work alone."""
+        n_parameters = self.network.architecture.n_parameters
+        return self.training.n_samples * n_parameters > COMPILED_WORK
+
+    def _compiles(self, output_weights) -> bool:
+        """Whether the compiled loss can weigh the outputs so, by scaling targets and weights."""
+        alike = np.all(output_weights == output_weights[0])
+        linear = self.loss.least_squares and self.network.activations[-1] == "identity"
+        return self.training.curvature is None and bool(alike or linear)
+
+    @cached_property
+    def compiled(self):
+        """The same objective in compiled code: see `_engine.compiled.CompiledObjective`."""
+        from .._engine.compiled import CompiledObjective
+
+        samples = self.training
+        return CompiledObjective.of(
+            self.network, self.loss, samples.X, samples.y, samples.weight, self.alpha
+        )
+
+    def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
+        """Compute loss and gradient at theta; `between` is called before each range of rows.
+
+        The gradient is that of the loss. MLPRegressor's, with several outputs and the squared
+        error, is n_outputs times larger in its first term (scikit-learn issue 8349).
+        """
+        return self.compiled.loss_gradient(theta, between)
+
+    # ------------------------------------------------------------------ other objectives
+
+    def on_rows(self, rows) -> "Objective":
+        """Return the objective on some of the rows."""
+        return replace(self, training=self.training.on_rows(rows))
+
+    def with_weight(self, weight) -> "Objective":
+        """Return the objective with other weights of the rows."""
+        samples = self.training
+        weighted = replace(samples, weight=weight, weight_sum=float(np.sum(weight)))
+        return replace(self, training=weighted)
+
+    def with_loss(self, loss: Loss) -> "Objective":
+        """Return the objective with the same loss of other constants."""
+        return self if loss is self.loss else replace(self, loss=loss)
+
+    def adapted(self, predictions, narrowing=1.0) -> "Objective":
+        """Return the objective whose loss has its scales from the residuals of predictions."""
+        if self.loss.adapted is None:
+            return self
+        y = self.training.y.astype(np.float64, copy=False)
+        f = np.broadcast_to(predictions, y.shape)
+        if not np.isfinite(f).all():  # of a fit that has diverged
+            return self
+        return self.with_loss(self.loss.adapted(y, f, self.training.weight, narrowing))
+
+    def at_constant(self) -> "Objective":
+        """Adapt the loss to the residuals of the best constant, before there is a network."""
+        if self.loss.adapted is None:
+            return self
+        y = self.training.y.astype(np.float64, copy=False)
+        middle = self.loss.best_constant(y, self.training.weight)
+        # Whose own scale may be far from that of y: so twice.
+        objective = self.adapted(middle)
+        return objective.adapted(objective.loss.best_constant(y, self.training.weight))
+
+    # ------------------------------------------------------------------ sums over the data
+
+    def errors(self, theta) -> np.ndarray:
+        """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
+        return self._half_squares(self.predict(theta) - self.training.y)
+
+    def spread(self) -> np.ndarray:
+        """Compute what `errors` would be if every prediction were zero, shape (n_outputs,)."""
+        return self._half_squares(self.training.y)
+
+    def _half_squares(self, residuals) -> np.ndarray:
+        squares = residuals * residuals
+        if self.training.weight is not None:
+            return 0.5 * self.training.weight @ squares
+        return 0.5 * squares.sum(axis=0)
+
+    def variance(self) -> float:
+        """Variance of the targets trained on; 1 of standardised and of constant ones."""
+        y, weight = self.training.y, self.training.weight
+        deviations = y - np.average(y, axis=0, weights=weight)
+        variance = float(np.average(deviations**2, axis=0, weights=weight).mean())
+        return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
+
+    def validation_scores(self, theta) -> tuple[float, float]:
+        """Loss without penalty, and R² (as `r2_score`) or D², on the validation set.
+
+        Both are NaN when a prediction is not finite, as in scikit-learn's early stopping.
+        """
+        samples = self.validation
+        predictions = self._predict(theta, samples.X)
+        if not np.isfinite(predictions).all():
+            return np.nan, np.nan
+        loss = self.loss.mean(samples.y, predictions, samples.weight)
+        score = self.loss.score if self.loss.own_score else _r2
+        return float(loss), score(samples.y, predictions, samples.weight)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the inputs are a CSR matrix."""
+        return sparse.issparse(self.training.X)
+
+
+def _residuals(passed: Forward, block: Block) -> np.ndarray:
+    residuals = passed.outputs - block.y
+    return residuals if block.root is None else residuals * block.root
+
+
+def _r2(y, predictions, sample_weight) -> float:
+    return r2_score(y, predictions, sample_weight=sample_weight)

@@ -1,0 +1,98 @@
+"""`Samples`: rows of inputs, targets and weights, and the blocks in which they are worked on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+# Bytes of inputs of which a second, transposed copy is kept: larger ones are transposed a block at
+# a time, as sparse ones are made dense.
+LARGEST_COPY = 2**24
+
+
+class Block(NamedTuple):
+    """Some rows in float64; the last axis is that of the rows."""
+
+    rows: slice
+    x: np.ndarray  # (n_inputs, n_rows)
+    y: np.ndarray  # (n_outputs, n_rows)
+    weight: np.ndarray | None  # (n_rows,) or (n_outputs, n_rows); None where each counts 1
+    root: np.ndarray | None  # its square root
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs, targets of shape (n_samples, n_outputs) and weights."""
+
+    X: np.ndarray  # dense in C order, or CSR
+    y: np.ndarray
+    weight: np.ndarray | None  # (n_samples,); None where every sample counts 1
+    weight_sum: float
+    curvature: np.ndarray | None = None  # (n_samples, n_outputs) further factors, see `_bayes.irls`
+
+    @classmethod
+    def of(cls, X, y, sample_weight=None) -> "Samples":
+        """Wrap validated arrays of one floating dtype."""
+        if sample_weight is None:
+            return cls(X, y, None, float(len(y)))
+        weight = np.ascontiguousarray(sample_weight, dtype=X.dtype)
+        return cls(X, y, weight, float(weight.sum(dtype=np.float64)))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return len(self.y)
+
+    def on_rows(self, rows) -> "Samples":
+        """Return some of the rows."""
+        some = Samples.of(
+            self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+        )
+        if self.curvature is None:
+            return some
+        return replace(some, curvature=self.curvature[rows])
+
+    def blocks(self, n_rows: int, between: Callable | None = None) -> Iterator[Block]:
+        """Yield all rows, `n_rows` at a time; `between` is called before each block."""
+        for block in self._in_memory(n_rows) if self._is_small else self._made(n_rows):
+            if between is not None:
+                between()
+            yield block
+
+    @cached_property
+    def _is_small(self) -> bool:
+        return not sparse.issparse(self.X) and 8 * self.X.size <= LARGEST_COPY
+
+    def _in_memory(self, n_rows) -> list[Block]:
+        kept = self._kept_blocks
+        if n_rows not in kept:
+            kept[n_rows] = list(self._made(n_rows))
+        return kept[n_rows]
+
+    @cached_property
+    def _kept_blocks(self) -> dict[int, list[Block]]:
+        return {}
+
+    def _made(self, n_rows) -> Iterator[Block]:
+        for start in range(0, self.n_samples, n_rows):
+            rows = slice(start, min(start + n_rows, self.n_samples))
+            x = self.X[rows]
+            x = x.toarray() if sparse.issparse(x) else x
+            weight = self._weight_of(rows)
+            yield Block(
+                rows,
+                np.ascontiguousarray(x.T, dtype=np.float64),
+                np.ascontiguousarray(self.y[rows].T, dtype=np.float64),
+                weight,
+                None if weight is None else np.sqrt(weight),
+            )
+
+    def _weight_of(self, rows) -> np.ndarray | None:
+        weight = None if self.weight is None else self.weight[rows].astype(np.float64)
+        if self.curvature is None:
+            return weight
+        curvature = np.ascontiguousarray(self.curvature[rows].T)
+        return curvature if weight is None else weight * curvature
