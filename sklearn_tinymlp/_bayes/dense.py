@@ -1,7 +1,7 @@
 """The curvature of one output as a matrix of the parameters.
 
 A = beta J^T J + diag(alpha), held by J^T J and, for given alpha and beta, by its Cholesky factor.
-Matrices are in Fortran order, and the lower triangle counts.
+Matrices are in Fortran order, and zero above the diagonal.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._machine import lapack
+from .._machine.memory import FRESH
 from .._objective.objective import LinearBlock, Objective
 
 
@@ -18,17 +19,12 @@ class DenseJacobianProduct:
 
     jtj: np.ndarray
 
-    def factorised(self, alpha, beta, damping=0.0) -> "DensePrecision | None":
+    def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "DensePrecision | None":
         """Factorise A + damping I; None where it is not positive definite to rounding."""
-        matrix = self._matrix(alpha, beta)
-        if damping > 0.0:
-            _diagonal(matrix)[:] += damping
+        matrix = scratch.array("factor", self.jtj.shape).T
+        np.multiply(self.jtj, beta[0], out=matrix)
+        _diagonal(matrix)[:] += alpha + damping
         return DensePrecision(alpha, beta, matrix) if lapack.cholesky(matrix) else None
-
-    def _matrix(self, alpha, beta) -> np.ndarray:
-        matrix = self.jtj * beta[0]
-        _diagonal(matrix)[:] += alpha
-        return matrix
 
     def mean_diagonal(self, alpha, beta) -> float:
         """Compute the mean diagonal entry of A, the unit of the damping."""
@@ -37,7 +33,7 @@ class DenseJacobianProduct:
     def certainly_factorised(self, alpha, beta) -> "DensePrecision":
         """Factorise A, with as much added to its diagonal as rounding may have taken from it."""
         found = self.factorised(alpha, beta)
-        rounding = np.finfo(float).eps * _diagonal(self._matrix(alpha, beta)).max()
+        rounding = np.finfo(float).eps * float((beta[0] * _diagonal(self.jtj) + alpha).max())
         while found is None:
             found = self.factorised(alpha, beta, rounding)
             rounding *= 10.0
@@ -64,13 +60,16 @@ class DensePrecision:
         """Compute log det A."""
         return 2.0 * float(np.log(_diagonal(self.lower)).sum())
 
-    def determined(self, groups, n_groups) -> tuple[np.ndarray, np.ndarray]:
+    def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
         """Compute how many parameters the data determine, of each group and of each output.
 
         gamma_g = n_g - alpha_g tr_g(A^-1), and with one output the sum of these.
         """
-        inverse = lapack.cholesky_inverse(self.lower.copy(order="F"))
-        of_parameters = np.clip(1.0 - self.alpha * _diagonal(inverse), 0.0, 1.0)
+        root = scratch.array("root", self.lower.shape).T
+        root[:] = self.lower
+        lapack.invert_lower(root)  # A^-1 = L^-T L^-1
+        diagonal = np.einsum("ij,ij->j", root, root)
+        of_parameters = np.minimum(np.maximum(1.0 - self.alpha * diagonal, 0.0), 1.0)
         gamma = np.bincount(groups, of_parameters, n_groups)
         return gamma, gamma.sum(keepdims=True)
 
@@ -91,22 +90,24 @@ class DensePrecision:
         return lapack.solve_triangular(self.lower, np.asfortranarray(normal), transposed=True)
 
 
-def jacobian_of(network, block: LinearBlock) -> np.ndarray:
+def jacobian_of(network, block: LinearBlock, scratch=FRESH) -> np.ndarray:
     """Differentiate the one output by the weights, shape (n_parameters, n_rows)."""
-    jacobian = np.empty((network.architecture.n_parameters, block.at_outputs.shape[1]))
+    shape = network.architecture.n_parameters, block.at_outputs.shape[1]
+    jacobian = scratch.array("jacobian", shape)
     deltas = network.deltas(block.layers, block.slopes, block.at_outputs)
     for layer, (values, delta) in enumerate(zip(block.values, deltas, strict=False)):
         network.jacobian_of_layer(jacobian, layer, values, delta)
     return jacobian
 
 
-def dense_product(objective: Objective, theta, passed=None, between=None):
+def dense_product(objective: Objective, theta, passed=None, between=None, scratch=FRESH):
     """Compute J^T r of shape (1, n_parameters), and J^T J."""
     n_parameters = objective.network.architecture.n_parameters
     gradient = np.zeros(n_parameters)
-    jtj = np.zeros((n_parameters, n_parameters), order="F")
+    jtj = scratch.array("jtj", (n_parameters, n_parameters)).T
+    jtj[:] = 0.0
     for block in objective.linearise(theta, passed, between):
-        jacobian = jacobian_of(objective.network, block)
+        jacobian = jacobian_of(objective.network, block, scratch)
         gradient += jacobian @ block.residuals[0]
         lapack.add_gram_matrix(jacobian, jtj)
     return gradient[None], DenseJacobianProduct(jtj)

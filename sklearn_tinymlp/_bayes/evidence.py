@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._machine.memory import FRESH, Scratch
+
 # Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
 # weights vanish (alpha to infinity), data without noise (beta to infinity). On targets of variance
 # 1 beta = 1e8 is a noise of 1e-4 standard deviations; beyond it A is so ill conditioned that
@@ -58,6 +60,7 @@ def evidence(
     groups: np.ndarray,
     n_samples: float,
     variance: float = 1.0,
+    scratch: Scratch = FRESH,
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
@@ -75,12 +78,14 @@ def evidence(
         Number, or total weight, of the samples.
     variance : float, default=1.0
         Of the targets, for the bounds of beta.
+    scratch : Scratch, default=FRESH
+        Memory to work in.
     """
     alpha, beta = hyper
     n_groups = len(alpha)
     if precision is None:
         return Evidence(math.nan, np.zeros(n_groups), hyper)
-    gamma, of_outputs = precision.determined(groups, n_groups)
+    gamma, of_outputs = precision.determined(groups, n_groups, scratch)
     squares = 0.5 * np.bincount(groups, theta * theta, n_groups)
     counts = np.bincount(groups, minlength=n_groups)
     prior = 0.5 * counts @ np.log(alpha) - alpha @ squares
@@ -96,12 +101,11 @@ def evidence(
 def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
     """Compute alpha and beta from the effective parameters, W of each group and E of each output.
 
-    A group without weights keeps alpha = 1 where the data determine none of it.
+    Divisions by zero are the caller's to silence (`numpy.errstate`). A group without weights keeps alpha = 1 where the data determine none of it.
     """
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        alpha = np.where(squares > 0.0, gamma / (2.0 * squares), np.where(gamma > 0.0, np.inf, 1.0))
-        beta = np.maximum(n_samples - of_outputs, LEAST_FREEDOM) / (2.0 * errors)
+    alpha = np.where(squares > 0.0, gamma / (2.0 * squares), np.where(gamma > 0.0, np.inf, 1.0))
+    beta = np.maximum(n_samples - of_outputs, LEAST_FREEDOM) / (2.0 * errors)
     return Hyperparameters(
-        np.clip(alpha, LEAST_ALPHA, MOST_ALPHA),
-        np.clip(beta, LEAST_BETA / variance, MOST_BETA / variance),
+        np.minimum(np.maximum(alpha, LEAST_ALPHA), MOST_ALPHA),
+        np.minimum(np.maximum(beta, LEAST_BETA / variance), MOST_BETA / variance),
     )

@@ -21,11 +21,12 @@ large numbers but `solve`; a step from the residuals of all rows does not use it
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from .._machine import lapack
+from .._machine.memory import FRESH
 from .._network.architecture import Architecture, Layers
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
@@ -79,17 +80,32 @@ class Rows:
             self.architecture, self.values, [d * factors for d in self.deltas], self.outputs
         )
 
-    def kernel(self, prior: Layers, others: "Rows | None" = None) -> np.ndarray:
+    def kernel(self, prior: Layers, others: "Rows | None" = None, scratch=FRESH) -> np.ndarray:
         """Compute J D^-1 J'^T of these rows with others, or with themselves."""
-        others, total = others or self, 0.0
-        sides = zip(self.values, self.deltas, others.values, others.deltas, strict=True)
-        for layer, (a, d, b, e) in enumerate(sides):
-            inner = (a / prior.coefs[layer][:, :1]).T @ b
+        others = others or self
+        shape = len(self.outputs), len(others.outputs)
+        total = scratch.array("kernel", shape)
+        for layer, (b, e) in enumerate(zip(others.values, others.deltas, strict=True)):
+            inner = total if layer == 0 else scratch.array("inner", shape)
+            a, d = self._with_bias(layer, prior)
             if self.architecture.bias:
-                inner += 1.0 / prior.intercepts[layer][0, 0]
-            inner *= d.T @ e
-            total = inner + total
+                b = np.concatenate([b, np.ones_like(b[:1])])
+            if len(d) == 1:  # a product of two numbers a row, which may go into the values
+                np.matmul((a * d).T, b * e, out=inner)
+            else:
+                np.matmul(a.T, b, out=inner)
+                inner *= np.matmul(d.T, e, out=scratch.array("products", shape))
+            if layer > 0:
+                total += inner
         return total
+
+    def _with_bias(self, layer, prior: Layers) -> tuple[np.ndarray, np.ndarray]:
+        """Return values over their D, with that of the intercept as the last, and deltas."""
+        a = self.values[layer] / prior.coefs[layer][:, :1]
+        if self.architecture.bias:
+            ones = np.full((1, a.shape[1]), 1.0 / prior.intercepts[layer][0, 0])
+            a = np.concatenate([a, ones])
+        return a, self.deltas[layer]
 
     def squares(self, prior: Layers) -> np.ndarray:
         """Compute j D^-1 j^T of each row."""
@@ -121,7 +137,7 @@ class Rows:
                 intercept[:] = weighted.sum(axis=1, keepdims=True)
         return result
 
-    def form_by_parameter(self, matrix, prior: Layers) -> np.ndarray:
+    def form_by_parameter(self, matrix, prior: Layers, scratch=FRESH) -> np.ndarray:
         """Compute j_p^T Q j_p / D_p summed over the weights from each unit, as in theta.
 
         The sum stands at the first of these weights, the others have 0.
@@ -129,7 +145,8 @@ class Rows:
         result = np.zeros(self.architecture.n_parameters)
         layers = self.architecture.layers(result)
         for layer, (a, d) in enumerate(zip(self.values, self.deltas, strict=True)):
-            inner = matrix * (d.T @ d)
+            inner = np.matmul(d.T, d, out=scratch.array("products", matrix.shape))
+            inner *= matrix
             of_units = np.einsum("ir,ir->i", a @ inner, a)
             layers.coefs[layer][:, 0] = of_units / prior.coefs[layer][:, 0]
             if self.architecture.bias:
@@ -149,10 +166,11 @@ class LowRankJacobianProduct:
     def _scales(self, beta) -> np.ndarray:
         return np.sqrt(self.times * beta[self.rows.outputs])
 
-    def factorised(self, alpha, beta, damping=0.0) -> "LowRankPrecision | None":
+    def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "LowRankPrecision | None":
         """Factorise A + damping I; None where M is not positive definite to rounding."""
         scales = self._scales(beta)
-        kernel = self.rows.kernel(self.rows.architecture.layers(alpha + damping))
+        prior = self.rows.architecture.layers(alpha + damping)
+        kernel = self.rows.kernel(prior, scratch=scratch)
         kernel *= scales
         kernel *= scales[:, None]
         kernel[np.diag_indices_from(kernel)] += 1.0
@@ -216,16 +234,23 @@ class LowRankPrecision:
         of_rows = np.log(np.diagonal(self.lower)).sum()
         return float(np.log(self._diagonal).sum() + 2.0 * of_rows)
 
-    def determined(self, groups, n_groups) -> tuple[np.ndarray, np.ndarray]:
+    def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
         """Compute how many parameters the data determine, of each group and of each output.
 
         1 - [M^-1]_rr of residual r, summed over the residuals of an output.
         """
-        inverse = lapack.cholesky_inverse(self.lower.copy(order="F"))
-        of_residuals = 1.0 - np.diagonal(inverse)
-        inverse = np.tril(inverse)
-        inverse += np.tril(inverse, -1).T
-        by_parameter = self.rows.form_by_parameter(inverse, self._prior)
+        root = scratch.array("root", self.lower.shape)
+        root[:] = self.lower.T  # in C order the transpose, upper triangular
+        lapack.invert_lower(root.T)
+        root *= _upper_triangle(len(root))
+        of_residuals = 1.0 - np.einsum("ij,ij->i", root, root)
+        # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
+        inverse = scratch.array("inverse", root.shape)
+        inverse[:] = 0.0
+        lapack.add_gram_matrix(root, inverse.T)
+        inverse *= 2.0
+        inverse.reshape(-1)[:: len(inverse) + 1] *= 0.5
+        by_parameter = self.rows.form_by_parameter(inverse, self._prior, scratch)
         gamma = np.bincount(groups, by_parameter, n_groups)
         n_outputs = len(self.beta)
         if n_outputs == 1:
@@ -261,7 +286,7 @@ class LowRankPrecision:
         return draws
 
 
-def low_rank_product(objective: Objective, theta, passed=None, between=None):
+def low_rank_product(objective: Objective, theta, passed=None, between=None, scratch=FRESH):
     """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J by its rows."""
     network, n_outputs = objective.network, objective.n_outputs
     parts, residuals = [], []
@@ -308,3 +333,9 @@ def sampled_product(objective: Objective, theta, n_draws, times, beta, random_st
             signs = random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
             parts.append(Rows.of(network, block, relative * signs))
     return LowRankJacobianProduct(Rows.joined(parts), times / (n_draws if n_outputs > 1 else 1))
+
+
+@lru_cache(maxsize=4)
+def _upper_triangle(size: int) -> np.ndarray:
+    """Return ones on and above the diagonal, and zeros below."""
+    return np.triu(np.ones((size, size)))

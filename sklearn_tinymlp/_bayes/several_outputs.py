@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._machine import lapack
+from .._machine.memory import FRESH
 from .._network.architecture import Architecture
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
@@ -88,7 +89,7 @@ class OutputsJacobianProduct:
         """Where the weights stand in theta."""
         return places_of(self.network.architecture)
 
-    def factorised(self, alpha, beta, damping=0.0) -> "OutputsPrecision | None":
+    def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "OutputsPrecision | None":
         """Factorise A + damping I; None where it is not positive definite to rounding.
 
         Where beta is not the one that the products were summed with, all outputs' parts of A_hh are
@@ -163,7 +164,7 @@ class OutputsPrecision:
         of_hidden = np.log(np.diagonal(self.schur)).sum()
         return 2.0 * float(np.log(diagonals).sum() + of_hidden)
 
-    def determined(self, groups, n_groups) -> tuple[np.ndarray, np.ndarray]:
+    def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
         """Compute how many parameters the data determine, of each group and of each output.
 
         gamma_g = n_g - alpha_g tr_g(A^-1), and of output k sum_r beta_k j_r A^-1 j_r over its rows.
@@ -172,8 +173,10 @@ class OutputsPrecision:
         inverse = np.linalg.inv(self.factors)
         own = np.einsum("kji,kji->ki", inverse, inverse)
         if self.schur.size:
-            whole = lapack.cholesky_inverse(self.schur.copy(order="F"))
-            inverse_diagonal[places.hidden] = np.diagonal(whole)
+            root = self.schur.copy(order="F")
+            lapack.invert_lower(root)
+            root = np.tril(root)
+            inverse_diagonal[places.hidden] = np.einsum("ij,ij->j", root, root)
             n_outputs, n_own, n_hidden = self.transfer.shape
             columns = np.asfortranarray(self.transfer.reshape(-1, n_hidden).T)
             columns = lapack.solve_triangular(self.schur, columns)
@@ -221,7 +224,7 @@ class OutputsPrecision:
         return draws
 
 
-def outputs_product(objective: Objective, theta, beta, passed=None, between=None):
+def outputs_product(objective: Objective, theta, beta, passed=None, between=None, scratch=FRESH):
     """Compute J_k^T r_k of shape (n_outputs, n_parameters), and the products of the Jacobians."""
     network, n_outputs = objective.network, objective.n_outputs
     places, hidden = places_of(network.architecture), hidden_part(network)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._solvers.monitor import Record
 from .._engine.stochastic_state import StochasticState
+from .._solvers.monitor import Record
 from .importances import SeenRows
 from .scaling import Scaling
 

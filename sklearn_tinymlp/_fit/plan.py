@@ -25,8 +25,8 @@ from .settings import Settings
 LM_VALUES = 100_000_000
 LM_WORK = 1_500_000_000
 
-# Else it takes lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so long
-# that adam's many steps in each are worth more.
+# Else it takes lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so
+# long that many steps of adam in each are worth more.
 LBFGS_LIMIT = 3_000_000
 
 # Networks of at most this many parameters train on one BLAS thread, see `_machine.threads`. The

@@ -8,6 +8,7 @@ is then trained: they take no time, and nothing can be fitted to them.
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from .._network.network import network_of
 from .._objective.objective import Objective
 from .._solvers.by_evidence import FurtherStart, explained_by
 from .._solvers.levenberg_marquardt import search_by_evidence
-from .._solvers.monitor import Monitor, Record, Solution
+from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .._solvers.table import SOLVERS
 from .data import Data
 from .plan import Plan
@@ -145,16 +146,20 @@ def most_inputs(n_samples, n_outputs) -> int:
 
 
 def race(search, starts) -> Solution:
-    """Train scouts with a penalty for each input; the worse ones give up on the way."""
-    theta_and_hyper, field = [(theta, None) for theta in starts], []
-    for iterations, n_left in LAPS:
-        field = [
-            search("input", theta, hyper=hyper, iterations=iterations)
-            for theta, hyper in theta_and_hyper
-        ]
+    """Train pilots with a penalty for each input; the worse ones give up on the way.
+
+    One whose evidence has converged stays as it is.
+    """
+    field = [search("input", theta, iterations=LAPS[0][0]) for theta in starts]
+    for (_, n_left), (iterations, _) in pairwise(LAPS):
         field = sorted(field, key=merit_of, reverse=True)[:n_left]
-        theta_and_hyper = [(one.theta, one.state and one.state.hyper) for one in field]
-    return field[0]
+        field = [
+            pilot
+            if pilot.reason is StopReason.EVIDENCE or pilot.state is None
+            else search("input", pilot.theta, hyper=pilot.state.hyper, iterations=iterations)
+            for pilot in field
+        ]
+    return max(field, key=merit_of)
 
 
 def _search(

@@ -1,4 +1,4 @@
-"""Vectors that begin with a cache line."""
+"""Vectors that begin with a cache line, and arrays that are used again."""
 
 import numpy as np
 
@@ -33,3 +33,33 @@ def aligned_copy(vector: np.ndarray) -> np.ndarray:
     copy = aligned(vector.size, vector.dtype)
     copy[:] = vector
     return copy
+
+
+class Scratch:
+    """Arrays of a loop that are used again in each iteration, by name.
+
+    A new array of some megabytes is memory that the system has to clear: with them an iteration of
+    Levenberg-Marquardt took a third longer at 450 parameters, and at 450 rows of a Jacobian twice
+    as long. What was handed out before under the same name is overwritten.
+    """
+
+    def __init__(self):
+        self._arrays = {}
+
+    def array(self, name: str, shape: tuple) -> np.ndarray:
+        """Return an uninitialised array of float64 in C order."""
+        found = self._arrays.get(name)
+        if found is None or found.shape != shape:
+            found = self._arrays[name] = np.empty(shape)
+        return found
+
+
+class Fresh(Scratch):
+    """New arrays each time, where results are to be kept."""
+
+    def array(self, name: str, shape: tuple) -> np.ndarray:
+        """Return a new array."""
+        return np.empty(shape)
+
+
+FRESH = Fresh()

@@ -96,7 +96,11 @@ class Network:
         """
         deltas = [at_outputs]
         for coef, slope in zip(layers.coefs[:0:-1], slopes[::-1], strict=True):
-            deltas.append(slope * (coef @ deltas[-1]))
+            delta = deltas[-1]
+            # A product over one unit is faster as one of each pair of numbers.
+            before = coef @ delta if len(delta) > 1 else coef * delta
+            before *= slope
+            deltas.append(before)
         return deltas[::-1]
 
     def gradient(self, layers: Layers, passed: Forward, at_outputs, total) -> None:

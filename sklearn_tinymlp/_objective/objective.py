@@ -20,15 +20,19 @@ from .._network.architecture import Layers
 from .._network.network import Forward, Network
 from .samples import Block, Samples
 
-# Numbers of a block's Jacobian, and of all values of a block of a gradient: 1 and 4 MB, so that
-# they stay in the second- and the third-level cache.
-JACOBIAN_NUMBERS, GRADIENT_NUMBERS = 2**17, 2**19
+# Numbers of a block's Jacobian: 1 MB, which stays in the second-level cache.
+JACOBIAN_NUMBERS = 2**17
+
+# Numbers of a layer's values of a block of a gradient: below 128 KB, from where on the C library
+# asks the system for each temporary array, and hands it back.
+GRADIENT_NUMBERS = 16_000
 
 LEAST_BLOCK = 64  # rows; shorter ones would be all overhead
 
-# Rows times parameters from which on a gradient is compiled. numba takes 0.3 s to import and 2 to 4
-# to compile once on a machine; below this some 300 gradients in NumPy take less.
-COMPILED_WORK = 20_000_000
+# Rows times units from which on a gradient is compiled: NumPy then takes twice as long, mostly for
+# passes over arrays, and a fit some seconds. numba takes 0.3 s to import, and 2 to 4 s to compile
+# once on a machine.
+COMPILED_WORK = 200_000
 
 
 class Evaluation(NamedTuple):
@@ -132,7 +136,7 @@ class Objective:
             return self.compiled.weighted_gradient(theta, output_weights, between)
         network, loss = self.network, self.loss
         layers, total, gradient = network.layers(theta), 0.0, np.zeros_like(theta)
-        n_rows = max(LEAST_BLOCK, GRADIENT_NUMBERS // sum(network.architecture.units))
+        n_rows = max(LEAST_BLOCK, GRADIENT_NUMBERS // max(network.architecture.units))
         with np.errstate(all="ignore"):
             for block in self.training.blocks(n_rows, between):
                 passed = network.forward(layers, block.x)
@@ -164,8 +168,8 @@ class Objective:
     @property
     def is_compiled(self) -> bool:
         """Whether gradients over these rows are worth the compiler, by the work alone."""
-        n_parameters = self.network.architecture.n_parameters
-        return self.training.n_samples * n_parameters > COMPILED_WORK
+        n_units = sum(self.network.architecture.units[1:])
+        return self.training.n_samples * n_units > COMPILED_WORK
 
     def _compiles(self, output_weights) -> bool:
         """Whether the compiled loss can weigh the outputs so, by scaling targets and weights."""

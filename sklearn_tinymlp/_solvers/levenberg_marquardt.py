@@ -20,6 +20,7 @@ import numpy as np
 
 from .._bayes.curvature import Curvature, GaussNewton
 from .._bayes.evidence import Hyperparameters, evidence
+from .._machine.memory import Scratch
 from .._objective.objective import Evaluation, Objective
 from . import held_curvature
 from .by_evidence import (
@@ -49,9 +50,9 @@ FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 # and beta are still far off, end in minima with larger test errors (docs/evidence.md).
 CAREFUL_DAMPING = 1.0
 
-# Multiply-adds of a curvature from which on it is held for many steps, see `held_curvature`: 30 ms
+# Multiply-adds of a curvature from which on it is held for many steps, see `held_curvature`: 10 ms
 # on one core.
-MOST_WORK = 300_000_000
+MOST_WORK = 250_000_000
 
 
 class Point(NamedTuple):
@@ -201,11 +202,12 @@ class Search:
     damping: Damping
     model: GaussNewton | None = None  # at theta
     loss: float = np.inf
+    scratch: Scratch = field(default_factory=Scratch)
 
     def linearise(self, evaluated: Evaluation | None = None) -> None:
         """Compute the second-order model at theta."""
         self.model = self.curvature.gauss_newton(
-            self.objective, self.theta, self.hyper.beta, evaluated, self.between
+            self.objective, self.theta, self.hyper.beta, evaluated, self.between, self.scratch
         )
         self.loss = mean_loss(self.objective, self.theta, self.model.errors)
 
@@ -225,7 +227,7 @@ class Search:
         unit, value = product.mean_diagonal(alpha, beta), self.value(theta, self.model.errors)
         while damping.value <= MOST_DAMPING:
             mu = damping.value * unit
-            precision = product.factorised(alpha, beta, mu)
+            precision = product.factorised(alpha, beta, mu, self.scratch)
             if precision is not None:
                 step = precision.newton_step(gradient, theta)
                 predicted = 0.5 * float(step @ (mu * step - gradient))
@@ -270,7 +272,8 @@ def _iterate(search: Search, monitor: Monitor, curve, tol, warm_up, estimate) ->
 def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason | None:
     """Evaluate the evidence at theta and move alpha and beta to where it is greatest."""
     hyper, errors = search.hyper, search.model.errors
-    precision = search.model.product.factorised(hyper.alpha[search.groups], hyper.beta)
+    alpha = hyper.alpha[search.groups]
+    precision = search.model.product.factorised(alpha, hyper.beta, scratch=search.scratch)
     found = evidence(
         search.theta,
         errors,
@@ -279,6 +282,7 @@ def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason |
         search.groups,
         search.objective.training.weight_sum,
         search.variance,
+        search.scratch,
     )
     if np.isnan(found.log_evidence):  # A is singular to rounding
         return StopReason.TOL if is_stuck else None
@@ -292,9 +296,10 @@ def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason |
 
 def mean_loss(objective: Objective, theta, errors) -> float:
     """Compute the mean loss and penalty in the units of y."""
-    scale, n_outputs = objective.output_scale, objective.n_outputs
-    squares = np.broadcast_to(scale * scale, (n_outputs,))
-    total = float(np.mean(squares * errors))
+    squares, n_outputs = objective.output_scale**2, objective.n_outputs
+    # One scale stands for that of all outputs.
+    total = float(squares @ errors if squares.size == n_outputs else squares[0] * errors.sum())
+    total /= n_outputs
     if objective.alpha > 0.0:  # of y of 1e200 the unit is infinite, and infinity times 0 is NaN
         coefs = theta[: objective.network.architecture.n_coefs]
         total += 0.5 * float(squares.mean() * objective.alpha * (coefs @ coefs))

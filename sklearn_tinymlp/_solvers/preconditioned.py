@@ -28,7 +28,6 @@ class Descent(NamedTuple):
 
     theta: np.ndarray
     fall: float  # of the value, from the start
-    n_steps: int
 
 
 def descend(
@@ -46,9 +45,9 @@ def descend(
     n_steps : int
     """
     value, gradient = value_and_gradient(theta)
-    first, pairs, taken = value, deque(maxlen=MEMORY), 0
-    for taken in range(1, n_steps + 1):
-        step = -_inverse_hessian_times(gradient, pairs, solve)
+    first, pairs, scale = value, deque(maxlen=MEMORY), 1.0
+    for _ in range(n_steps):
+        step = -_inverse_hessian_times(gradient, pairs, solve, scale)
         slope = float(gradient @ step)
         if not slope < 0.0:
             break
@@ -63,23 +62,20 @@ def descend(
         theta, value, gradient = found
         if pair[0] @ change > 1e-12 * np.linalg.norm(pair[0]) * np.linalg.norm(change):
             pairs.append(pair)
+            scale = (pair[0] @ change) / (change @ (change if solve is None else solve(change)))
         if fall <= RELATIVE_FALL * abs(value):
             break
-    return Descent(theta, float(first - value), taken)
+    return Descent(theta, float(first - value))
 
 
-def _inverse_hessian_times(vector, pairs, solve) -> np.ndarray:
-    """Apply the two-loop recursion, with the first Hessian scaled to the last change."""
+def _inverse_hessian_times(vector, pairs, solve, scale) -> np.ndarray:
+    """Apply the two-loop recursion, with the inverse of the first Hessian times `scale`."""
     q, factors = vector.copy(), []
     for s, y in reversed(pairs):
         factor = (s @ q) / (s @ y)
         q -= factor * y
         factors.append(factor)
-    if solve is None:
-        scale = (pairs[-1][0] @ pairs[-1][1]) / (pairs[-1][1] @ pairs[-1][1]) if pairs else 1.0
-        q *= scale
-    else:
-        q = solve(q)
+    q = scale * (q if solve is None else solve(q))
     for (s, y), factor in zip(pairs, reversed(factors), strict=True):
         q += (factor - (y @ q) / (s @ y)) * s
     return q
