@@ -17,8 +17,8 @@ each with a single division.  R - 2 is even in r and smooth: five terms give it 
 import math
 
 from .._machine.compilation import carray, exact, power_of_two
+from .table import LEAKY_SLOPE
 
-LEAKY_SLOPE = 0.01  # of the question this package began with, and of most libraries
 SQRT_HALF = math.sqrt(0.5)
 NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -33,7 +33,7 @@ LEAST_EXPONENT = -708.0  # of exp, below which 2^k would be subnormal
 
 @exact
 def reduced(x):
-    """Give 2^(k - 1), R - 2 and r of x = k ln 2 + r, for x between -708 and 710; NaN stays NaN."""
+    """Return 2^(k - 1), R - 2 and r of x = k ln 2 + r, -708 <= x <= 710; NaN stays NaN."""
     shifted = x * LOG2_E + (ROUNDING + EXPONENT_BIAS - 1.0)
     k = shifted - (ROUNDING + EXPONENT_BIAS - 1.0)
     r = (x - k * LN2_HIGH) - k * LN2_LOW
