@@ -437,7 +437,7 @@ for solver in ("adam", "lbfgs"):
     params = dict(hidden_layer_sizes=(5,), solver=solver, max_iter=5)
     TinyMLPRegressor(activation=own, **params).fit(X, X.ravel())
 for name in ("run_epochs", "run_lbfgs"):
-    stats = getattr(kernels, name).stats
+    stats = getattr(kernels, name).compiled.stats
     print(name, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 
