@@ -182,3 +182,27 @@ def test_the_package_is_imported_without_optional_packages():
         "import sklearn_tinymlp\n"
     )
     subprocess.run([sys.executable, "-c", code, str(FOLDER.parent)], check=True)
+
+
+WITHOUT_NUMBA = (
+    "_activations.derivative_check",
+    "_activations.formulas",
+    "_activations.lookup",
+    "_activations.table",
+    "_activations.users_own",
+    "_losses.table",
+    "activations",
+)
+
+
+@pytest.mark.parametrize("module", WITHOUT_NUMBA)
+def test_activations_and_losses_are_imported_without_numba(module):
+    code = (
+        "import importlib, sys, types\n"
+        "package = types.ModuleType('sklearn_tinymlp')\n"  # an empty one, which imports nothing
+        "package.__path__ = [sys.argv[1]]\n"
+        "sys.modules['sklearn_tinymlp'] = package\n"
+        "importlib.import_module('sklearn_tinymlp.' + sys.argv[2])\n"
+        "assert 'numba' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(FOLDER), module], check=True)

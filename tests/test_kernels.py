@@ -321,7 +321,7 @@ def test_single_rows_train_as_blocks_of_one_row(solver, hidden, bias, weighted, 
     params = {"solver": solver, "hidden_layer_sizes": hidden, "bias": bias, "batch_size": 1}
     model = fitted(X, y, weight, **params)
     run_epochs, seen = kernels.run_epochs, []
-    names = list(signature(getattr(run_epochs, "py_func", run_epochs)).parameters)
+    names = list(signature(run_epochs).parameters)
 
     def by_blocks(*arguments):
         given = dict(zip(names, arguments, strict=True))
@@ -421,7 +421,7 @@ def test_permutations_follow_from_any_position(shuffle_in_kernel):
 @pytest.mark.parametrize("n_samples", [1, 2, 300])
 def test_training_visits_rows_in_the_order_of_scikit_learn(n_samples, generator, monkeypatch):
     run_epochs, orders = kernels.run_epochs, []
-    names = list(signature(getattr(run_epochs, "py_func", run_epochs)).parameters)
+    names = list(signature(run_epochs).parameters)
 
     def watched(*arguments):
         result = run_epochs(*arguments)
@@ -504,8 +504,8 @@ for _ in fits(2):
 from sklearn_tinymlp._activations import lookup
 from sklearn_tinymlp._engine import kernels
 kernels = [kernels.run_epochs, kernels.run_lbfgs, kernels.predict_rows]
-print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), end=" ")
-print(sum(sum(kernel.stats.cache_misses.values()) for kernel in kernels), end=" ")
+print(sum(sum(kernel.compiled.stats.cache_hits.values()) for kernel in kernels), end=" ")
+print(sum(sum(kernel.compiled.stats.cache_misses.values()) for kernel in kernels), end=" ")
 print(lookup.compiled("elu", "float64").cache_hits)
 """
 )
@@ -528,6 +528,46 @@ def test_a_second_process_compiles_nothing(tmp_path):
     )
     assert (again, none, of_activation) == (misses, 0, 1)
     assert files() == before
+
+
+LOSSES_OF_TWO_SOLVERS = """
+import sys
+import warnings
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._engine import kernels
+warnings.simplefilter("ignore")
+X = np.linspace(-1, 1, 9)[:, np.newaxis]
+for solver in ("adam", "lbfgs"):
+    net = TinyMLPRegressor(
+        hidden_layer_sizes=(2,), solver=solver, alpha=0.0, max_iter=1, random_state=0
+    )
+    print(net.fit(X, X.ravel()).loss_curve_[-1], end=" ")
+for kernel in (kernels.run_epochs, kernels.run_lbfgs):
+    print(sum(kernel.compiled.stats.cache_hits.values()), end=" ")
+"""
+
+
+@needs_machine_code
+def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path):
+    copy = tmp_path / "sklearn_tinymlp"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def run():
+        found = output_of(LOSSES_OF_TWO_SOLVERS, tmp_path, NUMBA_CACHE_DIR=tmp_path / "cache")
+        return [float(word) for word in found.split()]
+
+    first = run()
+    assert run() == [*first[:2], 1.0, 1.0]  # from the disk
+    callee = copy / "_engine" / "sums.py"
+    source = callee.read_text(encoding="utf-8")
+    edited = source.replace("return (a + b) + (c + d)", "return 3.0 * ((a + b) + (c + d))")
+    assert edited.count("3.0 *") == 2  # of `sum_of`, called by both kernels
+    callee.write_text(edited, encoding="utf-8")
+    adam, lbfgs, *hits = run()
+    assert adam == pytest.approx(3.0 * first[0]) and lbfgs != first[1]
+    assert hits == [0.0, 0.0]
 
 
 @needs_machine_code

@@ -15,6 +15,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from formulas import compiled_value_and_slope
 from numba import config
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special
@@ -105,7 +106,8 @@ def tanh_by_name(z):
 def test_tanh_and_exp_imported_by_name_are_those_of_the_built_ins():
     by_name = Activation(tanh_by_name, own_tanh_slope, output_range=(-1, 1))
     z = np.linspace(-3, 3, 101)
-    assert_array_equal(value_and_slope(by_name, z)[0], value_and_slope("tanh", z)[0])
+    expected, _ = compiled_value_and_slope("tanh", z)
+    assert_array_equal(compiled_value_and_slope(by_name, z)[0], expected)
 
 
 @pytest.mark.filterwarnings("ignore:numba cannot compile")
@@ -121,8 +123,9 @@ def test_functions_that_read_different_lists_are_different_activations():
     assert one != other
     assert leaking((0.1,)) == leaking((0.1,)) != leaking((0.2,))
     for activation, slope in ((one, 0.1), (other, 0.2)):
-        value, _ = value_and_slope(activation, np.array([-1.0]))
-        assert_allclose(value, -slope)
+        for compute in (value_and_slope, compiled_value_and_slope):
+            value, _ = compute(activation, np.array([-1.0]))
+            assert_allclose(value, -slope)
 
 
 def mask_value(z):
@@ -199,9 +202,10 @@ def test_activation_gives_the_values_of_its_functions(activation):
     z = np.linspace(-4, 4, 33)
     value, slope = by_numpy(activation.value)(z), by_numpy(activation.derivative)(z)
     for dtype, rtol in (("float64", 1e-12), ("float32", 1e-5)):
-        actual_value, actual_slope = value_and_slope(activation, z.astype(dtype))
-        assert_allclose(actual_value, value, rtol=rtol, atol=rtol)
-        assert_allclose(actual_slope, slope, rtol=rtol, atol=rtol)
+        for compute in (value_and_slope, compiled_value_and_slope):
+            actual_value, actual_slope = compute(activation, z.astype(dtype))
+            assert_allclose(actual_value, value, rtol=rtol, atol=rtol)
+            assert_allclose(actual_slope, slope, rtol=rtol, atol=rtol)
     least, greatest = activation.output_range
     assert least <= value.min() and value.max() <= greatest
 
@@ -217,8 +221,9 @@ def test_activation_gives_the_values_of_its_functions(activation):
 )
 def test_ready_made_activations_without_parameters_are_the_built_ins(ready, name):
     z = np.concatenate([np.linspace(-40, 40, 201), [0.0]])
-    for actual, expected in zip(value_and_slope(ready, z), value_and_slope(name, z), strict=True):
-        assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
+    for compute in (value_and_slope, compiled_value_and_slope):
+        for actual, expected in zip(compute(ready, z), compute(name, z), strict=True):
+            assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
     row = BUILT_IN[name]
     assert_allclose(ready.output_range, (row.least, row.greatest))
 
@@ -404,7 +409,7 @@ def test_a_second_fit_compiles_nothing(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("compiled again")
 
-    monkeypatch.setattr("sklearn_tinymlp._activations.users_own.c_function", fail)
+    monkeypatch.setattr("sklearn_tinymlp._activations.compiled.c_function", fail)
     monkeypatch.setattr(
         "sklearn_tinymlp._activations.derivative_check._check_derivative", lambda *_: None
     )
@@ -432,7 +437,7 @@ for solver in ("adam", "lbfgs"):
     params = dict(hidden_layer_sizes=(5,), solver=solver, max_iter=5)
     TinyMLPRegressor(activation=own, **params).fit(X, X.ravel())
 for name in ("run_epochs", "run_lbfgs"):
-    stats = getattr(kernels, name).stats
+    stats = getattr(kernels, name).compiled.stats
     print(name, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
 """
 

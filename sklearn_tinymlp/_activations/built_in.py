@@ -16,9 +16,11 @@ each with a single division.  R - 2 is even in r and smooth: five terms give it 
 
 import math
 
-from .._machine.compilation import carray, exact, power_of_two
+import numpy as np
 
-LEAKY_SLOPE = 0.01  # of the question this package began with, and of most libraries
+from .._machine.compilation import carray, exact
+from .table import LEAKY_SLOPE
+
 SQRT_HALF = math.sqrt(0.5)
 NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -33,7 +35,7 @@ LEAST_EXPONENT = -708.0  # of exp, below which 2^k would be subnormal
 
 @exact
 def reduced(x):
-    """Give 2^(k - 1), R - 2 and r of x = k ln 2 + r, for x between -708 and 710; NaN stays NaN."""
+    """Return 2^(k - 1), R - 2 and r of x = k ln 2 + r, -708 <= x <= 710; NaN stays NaN."""
     shifted = x * LOG2_E + (ROUNDING + EXPONENT_BIAS - 1.0)
     k = shifted - (ROUNDING + EXPONENT_BIAS - 1.0)
     r = (x - k * LN2_HIGH) - k * LN2_LOW
@@ -41,7 +43,9 @@ def reduced(x):
     tail = -0.0000016534053527443321 + s * 4.1434583484664273e-8
     tail = 0.000066137564674142021 + s * tail
     tail = -0.0027777777777555931 + s * tail
-    return power_of_two(shifted), s * (0.16666666666666661 + s * tail), r
+    # The last bits of the sum are k - 1 + 1023: shifted left they are the exponent of a double.
+    half = np.uint64(np.float64(shifted).view(np.uint64) << np.uint64(52)).view(np.float64)
+    return half, s * (0.16666666666666661 + s * tail), r
 
 
 @exact

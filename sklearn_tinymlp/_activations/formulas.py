@@ -1,24 +1,15 @@
 """Which formula an activation computes, and with what constants: for what writes networks down."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from .. import activations
 from .lookup import name_of
-from .table import OUTPUT_ACTIVATIONS, ROW_OF, ROWS
+from .ready_made import CASES, ready_made
+from .table import OUTPUT_ACTIVATIONS, ROW_OF
 from .users_own import by_numpy
-
-# The built-in activations that are a ready-made one with constants.
-CASES = {
-    row.name: getattr(activations, row.ready_made)(**row.constants)
-    for row in ROWS
-    if row.ready_made
-}
-
-READY_MADE = [case.value.func for case in CASES.values()]
 
 WHICH_CAN = (
     f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
@@ -35,22 +26,19 @@ class Formula(NamedTuple):
 
 
 def formula_of(activation, dtype) -> Formula | None:
-    """Give the formula of a built-in or ready-made activation; None of a user's own function.
-
-    A ready-made one binds constants to a function of `activations`, also after it was saved and
-    loaded. Its name is not looked at: that is for people, and shows six digits.
+    """Return the formula of a built-in or ready-made activation; None of a user's own function.
 
     Raises
     ------
     ValueError
         When a constant does not fit into `dtype`.
     """
-    value = getattr(CASES.get(activation, activation), "value", None)
-    if value is None:
+    if isinstance(activation, str) and activation not in CASES:
         return Formula(activation, called=activation)
-    if not isinstance(value, partial) or not any(value.func is own for own in READY_MADE):
+    found = ready_made(CASES.get(activation, activation))
+    if found is None:
         return None
-    constants = {name: float(constant) for name, constant in value.keywords.items()}
+    constants = {name: float(constant) for name, constant in found[1].items()}
     limits = np.finfo(dtype)
     for name, constant in constants.items():
         if constant != 0.0 and not float(limits.tiny) <= abs(constant) <= float(limits.max):
@@ -58,7 +46,7 @@ def formula_of(activation, dtype) -> Formula | None:
                 f"{name}={constant!r} of the activation {name_of(activation)!r} does not fit into "
                 f"{limits.dtype}."
             )
-    name = value.func.__name__.strip("_")
+    name = found[0].formula
     if isinstance(activation, str):
         called = activation
     else:
@@ -67,7 +55,7 @@ def formula_of(activation, dtype) -> Formula | None:
 
 
 def value_and_slope_of(formula) -> tuple[Callable, Callable]:
-    """Give the value and the slope of a formula as functions of arrays."""
+    """Return the value and the slope of a formula as functions of arrays."""
     row = ROW_OF[formula.name]
     if dict(formula.constants) == dict(row.constants):
         return row.numpy, row.numpy_slope

@@ -11,8 +11,9 @@ from math import inf
 
 import numpy as np
 
-from . import built_in, onnx_formulas
-from .built_in import LEAKY_SLOPE
+from . import onnx_formulas, vectorised
+
+LEAKY_SLOPE = 0.01  # of the question this package began with, and of most libraries
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,9 @@ class BuiltIn:
     name : str
         What the parameters call it.
 
-    kernel : callable
-        ``kernel(z, slope, n)`` replaces z by f(z) and writes f'(z), see `built_in`.
+    kernel : str or callable
+        ``kernel(z, slope, n)`` replaces z by f(z) and writes f'(z), see `built_in`; a string is
+        the name of a function there, which is imported when the engine compiles it.
 
     numpy, numpy_slope : callable
         f and f' of an array, by NumPy's functions: the oracles of the tests, written for
@@ -44,6 +46,10 @@ class BuiltIn:
 
     onnx : callable
         ``onnx(graph, z, **constants)`` adds nodes and gives the name of the last.
+
+    in_place : callable, default=None
+        ``in_place(z, slope, **constants)`` replaces the array z by f(z), and writes f'(z) to
+        slope unless that is None, see `vectorised`. Without it `numpy` and `numpy_slope` serve.
 
     ready_made : str, default=None
         The function of `sklearn_tinymlp.activations` that it is, with `constants`.
@@ -67,7 +73,7 @@ class BuiltIn:
     """
 
     name: str
-    kernel: Callable
+    kernel: Callable | str
     numpy: Callable
     numpy_slope: Callable
     least: float
@@ -75,6 +81,7 @@ class BuiltIn:
     python: str
     c: str
     onnx: Callable
+    in_place: Callable | None = None
     ready_made: str | None = None
     constants: Mapping[str, float] = field(default_factory=dict)
     positive: bool = False
@@ -86,6 +93,7 @@ class BuiltIn:
             part
             for part in ("kernel", "numpy", "numpy_slope", "onnx")
             if not callable(getattr(self, part))
+            and not (part == "kernel" and isinstance(self.kernel, str))
         ]
         for part in ("python", "c"):
             source = getattr(self, part)
@@ -113,14 +121,14 @@ def logistic(z):
 
 
 def normal_cdf(z):
-    """Give the standard normal distribution function."""
+    """Return the standard normal distribution function."""
     return 0.5 * np.vectorize(math.erfc, otypes=[float])(-z * math.sqrt(0.5))
 
 
 ROWS = (
     BuiltIn(
         name="identity",
-        kernel=built_in.identity,
+        kernel="identity",
         numpy=lambda z: z,
         numpy_slope=np.ones_like,
         least=-inf,
@@ -128,10 +136,11 @@ ROWS = (
         python=("def {name}(z):\n    return z\n"),
         c="    return z;\n",
         onnx=lambda graph, z: z,
+        in_place=vectorised.identity,
     ),
     BuiltIn(
         name="logistic",
-        kernel=built_in.logistic,
+        kernel="logistic",
         numpy=logistic,
         numpy_slope=lambda z: logistic(z) * logistic(-z),
         least=0.0,
@@ -146,11 +155,12 @@ ROWS = (
             "    return (z > 0 ? 1 : e) / (1 + e);\n"
         ),
         onnx=lambda graph, z: graph.node("Sigmoid", z),
+        in_place=vectorised.logistic,
         positive=True,
     ),
     BuiltIn(
         name="tanh",
-        kernel=built_in.tanh,
+        kernel="tanh",
         numpy=np.tanh,
         numpy_slope=lambda z: 1 - np.tanh(z) ** 2,
         least=-1.0,
@@ -158,12 +168,13 @@ ROWS = (
         python=("def {name}(z):\n    return scale * np.tanh(rate * z)\n"),
         c="    return scale * tanh(rate * z);\n",
         onnx=onnx_formulas.scaled_tanh,
+        in_place=vectorised.scaled_tanh,
         ready_made="scaled_tanh",
         constants={"scale": 1.0, "rate": 1.0},
     ),
     BuiltIn(
         name="relu",
-        kernel=built_in.relu,
+        kernel="relu",
         numpy=lambda z: np.maximum(z, 0),
         numpy_slope=lambda z: np.where(z > 0, 1.0, 0.0),
         least=0.0,
@@ -171,10 +182,11 @@ ROWS = (
         python=("def {name}(z):\n    return np.maximum(z, 0)\n"),
         c="    return z > 0 ? z : 0;\n",
         onnx=lambda graph, z: graph.node("Relu", z),
+        in_place=vectorised.relu,
     ),
     BuiltIn(
         name="leaky_relu",
-        kernel=built_in.leaky_relu,
+        kernel="leaky_relu",
         numpy=lambda z: np.where(z > 0, z, LEAKY_SLOPE * z),
         numpy_slope=lambda z: np.where(z > 0, 1.0, LEAKY_SLOPE),
         least=-inf,
@@ -182,12 +194,13 @@ ROWS = (
         python=("def {name}(z):\n    return np.where(z > 0, z, negative_slope * z)\n"),
         c="    return z > 0 ? z : negative_slope * z;\n",
         onnx=onnx_formulas.leaky_relu,
+        in_place=vectorised.leaky_relu,
         ready_made="leaky_relu",
         constants={"negative_slope": LEAKY_SLOPE},
     ),
     BuiltIn(
         name="elu",
-        kernel=built_in.elu,
+        kernel="elu",
         numpy=lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
         numpy_slope=lambda z: np.exp(np.minimum(z, 0)),
         least=-1.0,
@@ -197,12 +210,13 @@ ROWS = (
         ),
         c="    return z > 0 ? z : alpha * expm1(z);\n",
         onnx=onnx_formulas.elu,
+        in_place=vectorised.elu,
         ready_made="elu",
         constants={"alpha": 1.0},
     ),
     BuiltIn(
         name="softplus",
-        kernel=built_in.softplus,
+        kernel="softplus",
         numpy=lambda z: np.logaddexp(0, z),
         numpy_slope=logistic,
         least=0.0,
@@ -213,13 +227,14 @@ ROWS = (
         ),
         c="    return (z > 0 ? z : 0) + log1p(exp(-fabs(beta * z))) / beta;\n",
         onnx=onnx_formulas.softplus,
+        in_place=vectorised.softplus,
         ready_made="softplus",
         constants={"beta": 1.0},
         positive=True,
     ),
     BuiltIn(
         name="silu",
-        kernel=built_in.silu,
+        kernel="silu",
         numpy=lambda z: z * logistic(z),
         numpy_slope=lambda z: logistic(z) * (1 + z * logistic(-z)),
         least=-0.2784645427610738,  # at z = -1.2784645427610738
@@ -234,12 +249,13 @@ ROWS = (
             "    return z * (z > 0 ? 1 : e) / (1 + e);\n"
         ),
         onnx=onnx_formulas.swish,
+        in_place=vectorised.swish,
         ready_made="swish",
         constants={"beta": 1.0},
     ),
     BuiltIn(
         name="gelu",
-        kernel=built_in.gelu,
+        kernel="gelu",
         numpy=lambda z: z * normal_cdf(z),
         numpy_slope=lambda z: normal_cdf(z) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi),
         least=-0.16997120747990369,  # at z = -0.7517915241106872
@@ -251,10 +267,11 @@ ROWS = (
         ),
         c="    return z * ((real)0.5 * (1 + erf(z * (real)0.70710678118654752)));\n",
         onnx=onnx_formulas.gelu,
+        in_place=vectorised.gelu,
     ),
     BuiltIn(
         name="sin",
-        kernel=built_in.sin,
+        kernel="sin",
         numpy=np.sin,
         numpy_slope=np.cos,
         least=-1.0,
@@ -262,10 +279,11 @@ ROWS = (
         python=("def {name}(z):\n    return np.sin(z)\n"),
         c="    return sin(z);\n",
         onnx=lambda graph, z: graph.node("Sin", z),
+        in_place=vectorised.sin,
     ),
     BuiltIn(
         name="exp",
-        kernel=built_in.exp,
+        kernel="exp",
         numpy=np.exp,
         numpy_slope=np.exp,
         least=0.0,
@@ -273,6 +291,7 @@ ROWS = (
         python=("def {name}(z):\n    return np.exp(z)\n"),
         c="    return exp(z);\n",
         onnx=lambda graph, z: graph.node("Exp", z),
+        in_place=vectorised.exp,
         positive=True,
         hidden=False,  # it overflows within a few units
     ),

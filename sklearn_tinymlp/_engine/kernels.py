@@ -1,8 +1,5 @@
 """The compiled engine: forward pass, loss and gradient, epochs of sgd and adam, shuffling.
 
-Every kernel that calls another lives in this file, because numba's disk cache notices an
-edited callee only when it shares the file of its caller.
-
 How the arrays lie
 ------------------
 All parameters are one flat vector `theta`: the coefs of every layer, then the intercepts of

@@ -1,7 +1,4 @@
-"""Sums in one order, whatever the compiler does: four at a time, which one register holds.
-
-numba's disk cache does not notice an edit here: touch `kernels.py`, too.
-"""
+"""Sums in one order, whatever the compiler does: four at a time, which one register holds."""
 
 from .._machine.compilation import literal, unsigned
 

@@ -14,48 +14,35 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from .._machine.compilation import carray
 from .loss import MOST_STEPS, Loss, by_reweighting, least_scale, mean_of, quantiles
 
 EPSILON = 1.35
 
 
-def kernel(values, slopes, targets, deltas, losses, parameters, n):
-    """Write the loss, and by z the clipped f - y, times f'(z)."""
-    values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
-    deltas, losses = carray(deltas, n), carray(losses, n)
-    threshold = parameters[0]
-    for k in range(n):
-        error = float(values[k]) - float(targets[k])
-        clipped = min(max(error, -threshold), threshold)
-        losses[k] = clipped * (error - 0.5 * clipped)
-        deltas[k] = clipped * slopes[k]
-
-
 def clipped(y, f, threshold):
-    """Give f - y, but not beyond the threshold."""
+    """Return f - y, but not beyond the threshold."""
     return np.clip(f - y, -threshold, threshold)
 
 
 def value(y, f, *, threshold):
-    """Give c (e - c / 2) with e = f - y and c = e clipped."""
+    """Return c (e - c / 2) with e = f - y and c = e clipped."""
     bounded = clipped(y, f, threshold)
     return bounded * ((f - y) - 0.5 * bounded)
 
 
 def curvature(y, f, *, threshold):
-    """Give min(1, t / |r|): that of the parabola above the loss that touches it at r."""
+    """Return min(1, t / |r|): that of the parabola above the loss that touches it at r."""
     return threshold / np.maximum(np.abs(f - y), threshold)
 
 
 def expected_curvature(y, f, sample_weight, *, threshold):
-    """Give the share of residuals within the threshold, of each output."""
+    """Return the share of residuals within the threshold, of each output."""
     within = np.average(np.abs(y - f) <= threshold, axis=0, weights=sample_weight)
     return np.broadcast_to(np.maximum(within, 0.5), y.shape)
 
 
 def scale_of(residuals, sample_weight, least) -> float:
-    """Give the sigma of the equation above, for all outputs together."""
+    """Return the sigma of the equation above, for all outputs together."""
     size = np.abs(residuals)
     weight = np.ones(len(size)) if sample_weight is None else sample_weight.astype(np.float64)
     weight = np.broadcast_to(weight[:, None], size.shape)
@@ -74,7 +61,7 @@ def scale_of(residuals, sample_weight, least) -> float:
 
 @lru_cache(maxsize=64)
 def huber(threshold=EPSILON) -> Loss:
-    """Give the loss with this threshold."""
+    """Return the loss with this threshold."""
     of_values = partial(value, threshold=threshold)
 
     def best_constant(y, sample_weight):
@@ -88,7 +75,7 @@ def huber(threshold=EPSILON) -> Loss:
         value=of_values,
         slope=partial(clipped, threshold=threshold),
         curvature=partial(curvature, threshold=threshold),
-        kernel=kernel,
+        kernel="huber",
         mean=mean_of(of_values),
         best_constant=best_constant,
         check_y=check_y,

@@ -25,8 +25,9 @@ class Loss:
         ``function(y, f)`` gives the loss, its derivative by f, and its second derivative or, where
         that may be negative, the expected one.
 
-    kernel : callable
-        The same for the compiled engine, see `kernel_of`.
+    kernel : str or callable
+        The same for the compiled engine, see `kernel_of`: a function, or the name of one in
+        `_losses/kernels.py`, which is imported when the engine compiles it.
 
     mean : callable
         ``mean(y, f, sample_weight)`` gives the mean over the rows: a float.
@@ -52,7 +53,8 @@ class Loss:
         Whether it is half the squared residual, which Levenberg-Marquardt and the evidence need.
 
     simpler_kernels : mapping, default={}
-        A kernel for some output activations, whose slope cancels against that of the loss.
+        A kernel, likewise, for some output activations, whose slope cancels against that of the
+        loss.
 
     parameters : tuple of float, default=()
         Constants of the formula, which the kernel reads.
@@ -95,7 +97,7 @@ class Loss:
     value: Callable
     slope: Callable
     curvature: Callable
-    kernel: Callable
+    kernel: Callable | str
     mean: Callable
     best_constant: Callable
     check_y: Callable
@@ -103,7 +105,7 @@ class Loss:
     positive: bool = False
     averages_outputs: bool = True
     least_squares: bool = False
-    simpler_kernels: Mapping[str, Callable] = field(default_factory=dict)
+    simpler_kernels: Mapping[str, Callable | str] = field(default_factory=dict)
     parameters: tuple[float, ...] = ()
     degree: int = 2
     own_score: bool = False
@@ -118,32 +120,39 @@ class Loss:
         """Refuse a loss that lacks a function."""
         functions = "value slope curvature kernel mean best_constant check_y".split()
         missing = [name for name in functions if not callable(getattr(self, name))]
+        if "kernel" in missing and isinstance(self.kernel, str):
+            missing.remove("kernel")
         if missing:
             raise TypeError(f"The loss {self.name!r} needs a function as {', '.join(missing)}.")
 
     def kernel_of(self, output_activation) -> Callable:
-        """Give the function that the engine compiles and calls for each block of rows.
+        """Return the function that the engine compiles and calls for each block of rows.
 
         It takes pointers to values f, slopes of the output activation, targets, deltas, losses
         (float64) and parameters, then the number of them. It writes the loss to `losses`, and its
         derivative by z, the output before its activation, to `deltas`.
         """
-        if isinstance(output_activation, str) and output_activation in self.simpler_kernels:
-            return self.simpler_kernels[output_activation]
-        return self.kernel
+        kernel = self.kernel
+        if isinstance(output_activation, str):
+            kernel = self.simpler_kernels.get(output_activation, kernel)
+        if not isinstance(kernel, str):
+            return kernel
+        from . import kernels  # which imports numba
+
+        return getattr(kernels, kernel)
 
     def factor(self, n_outputs) -> float:
-        """Give what turns the sum over rows and outputs, divided by the rows, into the mean."""
+        """Return what turns the sum over rows and outputs, divided by the rows, into the mean."""
         return 1.0 / n_outputs if self.averages_outputs else 1.0
 
     def remade(self, parameters) -> "Loss":
-        """Give this loss with other constants; itself where they are its own."""
+        """Return this loss with other constants; itself where they are its own."""
         if tuple(parameters) == self.parameters:
             return self
         return self.with_parameters(*parameters)
 
     def score(self, y, f, sample_weight) -> float:
-        """Give the share of the loss of the best constant that predictions explain, D²."""
+        """Return the share of the loss of the best constant that predictions explain, D²."""
         constant = np.broadcast_to(self.best_constant(y, sample_weight), y.shape)
         of_constant = float(self.mean(y, constant, sample_weight))
         left = float(self.mean(y, f, sample_weight))
@@ -158,7 +167,7 @@ def average(y, sample_weight) -> np.ndarray:
 
 
 def mean_of(value) -> Callable:
-    """Give the function `mean` of a loss that averages rows and outputs."""
+    """Return the function `mean` of a loss that averages rows and outputs."""
 
     def mean(y, f, sample_weight):
         return float(np.average(value(y, f), axis=0, weights=sample_weight).mean())
@@ -167,7 +176,7 @@ def mean_of(value) -> Callable:
 
 
 def quantiles(y, share, sample_weight) -> np.ndarray:
-    """Give the least value of each column up to which this share of the weight lies.
+    """Return the least value of each column up to which this share of the weight lies.
 
     Where a value ends exactly there, it is the middle between it and the next one: of all that
     minimise a pinball loss the one that `numpy.median` takes.
@@ -187,17 +196,17 @@ def quantiles(y, share, sample_weight) -> np.ndarray:
 
 
 def total_weight(y, sample_weight) -> float:
-    """Give how many observations there are."""
+    """Return how many observations there are."""
     return float(len(y)) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
 
 
 def least_scale(y) -> float:
-    """Give the least scale that residuals of y may tell: where all are met there is none."""
+    """Return the least scale that residuals of y may tell: where all are met there is none."""
     return max(1e-8 * float(np.abs(y).max()), np.finfo(np.float32).tiny)
 
 
 def by_reweighting(y, loss, sample_weight, start) -> np.ndarray:
-    """Give the constants of the least mean loss, by reweighting from a start of shape (n_outputs,).
+    """Compute the constants of the least mean loss by reweighting, from a start (n_outputs,).
 
     Each step is the mean of y with the weights `loss.curvature`, of which a robust loss is never
     above the square (Huber, "Robust statistics", 1981, section 7.8).

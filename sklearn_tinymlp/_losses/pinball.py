@@ -14,7 +14,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from .._machine.compilation import carray
 from .loss import Loss, least_scale, mean_of, quantiles, total_weight
 
 # The parabola is given half as many residuals as lie on the rarer side of the quantile: enough to
@@ -22,28 +21,8 @@ from .loss import Loss, least_scale, mean_of, quantiles, total_weight
 SHARE, LEAST_ROWS = 0.5, 10
 
 
-def kernel(values, slopes, targets, deltas, losses, parameters, n):
-    """Write a |r| + b r, and by z -(a r / max(|r|, width) + b) f'(z)."""
-    values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
-    deltas, losses = carray(deltas, n), carray(losses, n)
-    up, down, width = parameters[0], parameters[1], parameters[2]
-    a, b = 0.5 * (up + down), 0.5 * (up - down)
-    for k in range(n):
-        r = float(targets[k]) - float(values[k])
-        size = abs(r)
-        steepness = 0.0
-        if size >= width:
-            if size > 0.0:
-                steepness = r / size
-        else:
-            steepness = r / width
-            size = 0.5 * (r * steepness + width)
-        losses[k] = a * size + b * r
-        deltas[k] = -(a * steepness + b) * slopes[k]
-
-
 def value(y, f, *, up, down, width):
-    """Give a |r| + b r."""
+    """Return a |r| + b r."""
     r = y - f
     size = np.abs(r)
     if width > 0.0:
@@ -52,14 +31,14 @@ def value(y, f, *, up, down, width):
 
 
 def slope(y, f, *, up, down, width):
-    """Give -(a r / max(|r|, width) + b)."""
+    """Return -(a r / max(|r|, width) + b)."""
     r = y - f
     steepness = np.clip(r / width, -1.0, 1.0) if width > 0.0 else np.sign(r)
     return -(0.5 * (up + down) * steepness + 0.5 * (up - down))
 
 
 def curvature(y, f, *, up, down, width):
-    """Give a / max(|r|, width): that of the parabola above the loss that touches it at r.
+    """Return a / max(|r|, width): that of the parabola above the loss that touches it at r.
 
     Without a width it is the one that `adapted` gives.
     """
@@ -70,7 +49,7 @@ def curvature(y, f, *, up, down, width):
 
 
 def bandwidth(y, f, sample_weight, *, up, down) -> float:
-    """Give the width within which as many residuals lie as `SHARE` asks for."""
+    """Return the width within which as many residuals lie as `SHARE` asks for."""
     of_so_many = min(0.5, LEAST_ROWS / total_weight(y, sample_weight))
     share = max(SHARE * min(up, down) / (up + down), of_so_many)
     widths = quantiles(np.abs(y - f), share, sample_weight)
@@ -79,7 +58,7 @@ def bandwidth(y, f, sample_weight, *, up, down) -> float:
 
 @lru_cache(maxsize=64)
 def pinball(name, up, down, width=0.0, configured=None, location=False) -> Loss:
-    """Give the loss `name` with these slopes and this width of smoothing."""
+    """Return the loss `name` with these slopes and this width of smoothing."""
     constants = {"up": up, "down": down, "width": width}
 
     def adapted(y, f, sample_weight, narrowing):
@@ -100,7 +79,7 @@ def pinball(name, up, down, width=0.0, configured=None, location=False) -> Loss:
         value=of_values,
         slope=partial(slope, **constants),
         curvature=partial(curvature, **constants),
-        kernel=kernel,
+        kernel="pinball",
         mean=mean_of(of_values),
         best_constant=lambda y, weight: quantiles(y, up / (up + down), weight),
         check_y=check_y,

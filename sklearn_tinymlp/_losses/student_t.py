@@ -16,7 +16,6 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from .._machine.compilation import carray
 from .loss import MOST_STEPS, Loss, by_reweighting, least_scale, mean_of, quantiles
 
 NU = 4.0
@@ -25,35 +24,23 @@ NU = 4.0
 EXPECTED, LEAST_SHARE = (NU + 1.0) / (NU + 3.0), 0.25
 
 
-def kernel(values, slopes, targets, deltas, losses, parameters, n):
-    """Write the loss, and by z (f - y) (nu + 1) / (nu + r^2 / s^2) f'(z)."""
-    values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
-    deltas, losses = carray(deltas, n), carray(losses, n)
-    nu, scale = parameters[0], parameters[1]
-    for k in range(n):
-        error = float(values[k]) - float(targets[k])
-        square = (error / scale) ** 2
-        losses[k] = 0.5 * (nu + 1.0) * scale * scale * math.log1p(square / nu)
-        deltas[k] = error * (nu + 1.0) / (nu + square) * slopes[k]
-
-
 def value(y, f, *, nu, scale):
-    """Give s^2 (nu + 1) / 2 log(1 + r^2 / (nu s^2))."""
+    """Return s^2 (nu + 1) / 2 log(1 + r^2 / (nu s^2))."""
     return 0.5 * (nu + 1.0) * scale**2 * np.log1p(((f - y) / scale) ** 2 / nu)
 
 
 def curvature(y, f, *, nu, scale):
-    """Give (nu + 1) / (nu + r^2 / s^2): of the parabola above the loss that touches it at r."""
+    """Return (nu + 1) / (nu + r^2 / s^2): of the parabola above the loss that touches it at r."""
     return (nu + 1.0) / (nu + ((f - y) / scale) ** 2)
 
 
 def slope(y, f, *, nu, scale):
-    """Give the curvature times f - y."""
+    """Return the curvature times f - y."""
     return curvature(y, f, nu=nu, scale=scale) * (f - y)
 
 
 def expected_curvature(y, f, sample_weight, *, nu, scale):
-    """Give the mean second derivative of each output, (nu + 1)(nu - z^2) / (nu + z^2)^2."""
+    """Return the mean second derivative of each output, (nu + 1)(nu - z^2) / (nu + z^2)^2."""
     squares = ((f - y) / scale) ** 2
     bends = (nu + 1.0) * (nu - squares) / (nu + squares) ** 2
     mean = np.average(bends, axis=0, weights=sample_weight)
@@ -61,7 +48,7 @@ def expected_curvature(y, f, sample_weight, *, nu, scale):
 
 
 def scale_of(residuals, sample_weight, nu, least) -> float:
-    """Give the scale of the greatest likelihood, for all outputs together."""
+    """Return the scale of the greatest likelihood, for all outputs together."""
     squares = residuals**2
     weight = np.ones(len(squares)) if sample_weight is None else sample_weight.astype(np.float64)
     weight = np.broadcast_to(weight[:, None], squares.shape)
@@ -82,7 +69,7 @@ def scale_of(residuals, sample_weight, nu, least) -> float:
 
 @lru_cache(maxsize=64)
 def student_t(nu=NU, scale=1.0) -> Loss:
-    """Give the loss with these degrees of freedom and this scale."""
+    """Return the loss with these degrees of freedom and this scale."""
     constants = {"nu": nu, "scale": scale}
     of_values = partial(value, **constants)
 
@@ -97,7 +84,7 @@ def student_t(nu=NU, scale=1.0) -> Loss:
         value=of_values,
         slope=partial(slope, **constants),
         curvature=partial(curvature, **constants),
-        kernel=kernel,
+        kernel="student_t",
         mean=mean_of(of_values),
         best_constant=best_constant,
         check_y=check_y,

@@ -7,94 +7,83 @@ compiled anew for it.
 """
 
 import ctypes
-import gc
-import struct
 import threading
-from contextlib import contextmanager, nullcontext, suppress
 from functools import cache, wraps
+from hashlib import sha256
+from pathlib import Path
 from types import FunctionType
 
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, config, njit, types
-from numba.core import cgutils, event
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 # reassoc lets sums vectorise, contract allows fused multiply-add.  NaN and infinity keep their
 # meaning, so a diverging fit is seen as such.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
-# Kernels allocate nothing, and their arrays belong to the caller: without numba's runtime no
-# references are counted, which takes an eighth of an evaluation of a network of few units.
-_UNCOUNTED = {**_OPTIONS, "nogil": True, "_nrt": False}
-
 # The integers of sizes and places in flat arrays: unsigned when compiled, because a signed index
 # costs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum of an
 # unsigned and a signed integer into a float.
 unsigned = int if config.DISABLE_JIT else np.uint64
 
-
-@contextmanager
-def _no_collections():
-    """Keep Python from looking for cycles to free, which takes an eighth of a compilation."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+# Where all that is compiled lives: `_machine` and the folders above it that have kernels.
+_FOLDERS = ("_machine", "_activations", "_losses", "_engine")
 
 
-class _Compilations(event.Listener):
-    """Begins and ends `_no_collections` with each compilation of a function of this package."""
-
-    def __init__(self):
-        self.under_way = []  # they nest; numba compiles in one thread at a time
-
-    def on_start(self, started):
-        """Take note of a compilation that begins."""
-        # Code that was generated has no module.
-        name = getattr(started.data["dispatcher"].py_func, "__module__", None) or ""
-        self.under_way.append(_no_collections() if name.startswith(_PACKAGE) else nullcontext())
-        self.under_way[-1].__enter__()
-
-    def on_end(self, ended):
-        """Take note of its end."""
-        self.under_way.pop().__exit__(None, None, None)
+@cache
+def _sources() -> str:
+    """Hash the sources of all that is compiled."""
+    digest = sha256()
+    for folder in _FOLDERS:
+        for path in sorted((Path(__file__).parents[1] / folder).glob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
-_PACKAGE = __name__.partition(".")[0]
-event.register("numba:compile", _Compilations())
+def _named_by_sources(function):
+    """Copy a function under a name that changes with any source of what is compiled.
+
+    numba names its files on disk after the function, and looks for edits in the function's own
+    source file, not in those of the functions that it calls.
+    """
+    copy = FunctionType(
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    copy.__qualname__ = f"{function.__qualname__}_{_sources()}"
+    return copy
 
 
-def _cached_if_possible(decorate):
+def _cached_if_possible(decorate, function):
     """Keep the machine code on disk wherever a cache can be written."""
+    named = _named_by_sources(function)
     try:
-        return decorate(cache=True)
+        return decorate(cache=True)(named)
     except (RuntimeError, OSError):  # numba found no folder that it may write to, or a full disk
-        return decorate(cache=False)
+        return decorate(cache=False)(named)
 
 
 def kernel(function):
     """Compile at the first call a function that Python calls; without the GIL."""
-    compiled = _cached_if_possible(
-        lambda cache: njit(no_cfunc_wrapper=True, cache=cache, **_UNCOUNTED)(function)
-    )
-    if not config.DISABLE_JIT:
-        _ignore_full_disk(compiled._cache)
-    return compiled
+    if config.DISABLE_JIT:
+        return function
+    options = {**_OPTIONS, "nogil": True, "no_cfunc_wrapper": True}
+    compiled = _cached_if_possible(lambda cache: njit(cache=cache, **options), function)
 
+    @wraps(function)
+    def run(*arguments):
+        try:
+            return compiled(*arguments)
+        except OSError:  # it has been compiled, and the machine code cannot be kept: a full disk
+            return compiled(*arguments)
 
-def _ignore_full_disk(cache):
-    """Let a kernel run that has been compiled and cannot be kept; numba would raise."""
-    save = cache.save_overload
-
-    def save_if_possible(*arguments):
-        with suppress(OSError):
-            save(*arguments)
-
-    cache.save_overload = save_if_possible
+    run.compiled = compiled
+    return run
 
 
 def part(function):
@@ -118,13 +107,13 @@ def literal(function):
 
 
 def _compile_part(function, fastmath):
-    options = {**_UNCOUNTED, "fastmath": fastmath}
+    options = {**_OPTIONS, "nogil": True, "fastmath": fastmath}
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
 
 def inlined(function):
     """Expand at every call, before compilation: cheaper than another level of calls."""
-    return njit(inline="always", **_UNCOUNTED)(function)
+    return njit(inline="always", nogil=True, **_OPTIONS)(function)
 
 
 def once(function):
@@ -170,10 +159,9 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, literal=Fals
     pointers = [types.CPointer(getattr(types, name)) for name in _one_each(dtype, n_arrays)]
     signature = types.void(*pointers, *[types.uint64] * n_sizes)
     options = {**_OPTIONS, "fastmath": False} if literal else _OPTIONS
-    with _no_collections():
-        if not on_disk:
-            return cfunc(signature, **options)(function)
-        return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **options)(function))
+    if not on_disk:
+        return cfunc(signature, **options)(function)
+    return _cached_if_possible(lambda cache: cfunc(signature, cache=cache, **options), function)
 
 
 def callback(function, n_arrays, n_sizes, dtype):
@@ -231,8 +219,14 @@ class _Interpreted:
         self.function(*pointers, *map(int, sizes))
 
 
+# Calls by address are written in LLVM's language. Functions as arguments, numba's first-class ones
+# and those of ctypes, make a network's layers a tuple, whose length is part of its type: each depth
+# would be compiled anew, which takes 2 to 5 s a solver, in place of one array of addresses. BLAS
+# wants scalars by reference; numba's own `np.dot` neither takes parts of rows nor adds to a matrix.
+
+
 def emitted_by(emit):
-    """Give compiled kernels the code of `emit`, and interpreted ones the function below.
+    """Compile kernels with the code of `emit`; interpret the function below.
 
     numba's `overload` would choose too, but compile a function in between for each set of types.
     """
@@ -255,24 +249,6 @@ def _emit_call_of(builder, address, arguments):
 
 def _address_of(array, start):
     return array.ctypes.data + int(start) * array.itemsize
-
-
-@intrinsic
-def _emit_power_of_two(typing_context, shifted):
-    """Emit the shift of a double's bits."""
-
-    def codegen(context, builder, signature, arguments):
-        bits = builder.bitcast(arguments[0], ir.IntType(64))
-        return builder.bitcast(builder.shl(bits, ir.Constant(ir.IntType(64), 52)), ir.DoubleType())
-
-    return types.float64(types.float64), codegen
-
-
-@emitted_by(_emit_power_of_two)
-def power_of_two(shifted):
-    """2^k for shifted = 1.5 * 2^52 + 1023 + k: the last bits of `shifted` become the exponent."""
-    bits = struct.unpack("<Q", struct.pack("<d", shifted))[0]
-    return struct.unpack("<d", struct.pack("<Q", (bits << 52) & (2**64 - 1)))[0]
 
 
 @intrinsic
@@ -361,6 +337,5 @@ __all__ = [
     "literal",
     "once",
     "part",
-    "power_of_two",
     "unsigned",
 ]
