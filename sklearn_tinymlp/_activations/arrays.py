@@ -36,6 +36,4 @@ def on_arrays(activation) -> OnArrays:
     from_value = SLOPE_FROM_VALUE.get(activation) if isinstance(activation, str) else None
     if from_value is not None:
         return OnArrays(partial(replace_by_value, activation), lambda z, a: from_value(a))
-    return OnArrays(
-        partial(value_of, activation), lambda z, a: value_and_slope(activation, z)[1]
-    )
+    return OnArrays(partial(value_of, activation), lambda z, a: value_and_slope(activation, z)[1])

@@ -72,6 +72,28 @@ def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
     return Surrogate(replace(objective, training=weighted), errors, mean_curvature)
 
 
+def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvature) -> float:
+    """Compute what the log likelihood of a deviance is beyond that of its working residuals.
+
+    The normal density of working residuals, sum_r 1/2 log(beta / 2 pi) - beta E, has another scale
+    at each theta, so that networks could not be compared by it. In its place stands the extended
+    quasi-likelihood with the dispersion h / beta (Nelder and Pregibon, "An extended quasi-likelihood
+    function", Biometrika 74, 1987, eq. 5; without what depends on y alone),
+
+        sum_r 1/2 log(beta / (2 pi h)) - beta / h times the loss.
+
+    0 for other losses.
+    """
+    loss, samples = objective.loss, objective.training
+    if not loss.deviance:
+        return 0.0
+    values = loss.value(samples.y, predictions(objective, theta))
+    totals = values.sum(axis=0) if samples.weight is None else samples.weight @ values
+    n = samples.weight_sum * len(beta)
+    change = beta @ errors - (beta / mean_curvature) @ totals
+    return float(change - 0.5 * n * np.log(mean_curvature))
+
+
 def free_shares(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
     """Compute 1 - h of each row, (n_samples, n_outputs); None for losses without a scale.
 
@@ -137,11 +159,16 @@ def adapted(objective: Objective, theta, residuals) -> Objective:
     return objective.adapted(y - residuals)
 
 
-def most_beta(objective: Objective) -> float:
-    """Return the greatest beta: none but that of the evidence itself for squared errors."""
-    if objective.loss.least_squares:
+def most_beta(objective: Objective, mean_curvature: float) -> float:
+    """Return the greatest beta: none but that of the evidence itself for squared errors.
+
+    Of a loss whose dispersion h / beta has a lower bound it is what that allows.
+    """
+    loss = objective.loss
+    if loss.least_squares:
         return np.inf
-    return 1.0 / (LEAST_NOISE * spread(objective)) ** 2
+    most = 1.0 / (LEAST_NOISE * spread(objective)) ** 2
+    return min(most, mean_curvature / loss.least_dispersion) if loss.least_dispersion else most
 
 
 def spread(objective: Objective) -> float:

@@ -79,7 +79,7 @@ class Plan:
             _rows_to_train_on(settings, solver, data),
             earlier,
             earlier.grouping if earlier is not None else settings.grouping or "one",
-            first_intercepts=first_intercepts(settings, data, scaling),
+            first_intercepts=first_intercepts(settings, solver, data, scaling),
         )
         plan.refuse_noise_that_cannot_vary()
         return plan
@@ -230,14 +230,15 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
     return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
 
 
-def first_intercepts(settings: Settings, data: Data, scaling) -> np.ndarray | None:
-    """Give the output's intercepts, of which the best constant is the prediction.
+def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) -> np.ndarray | None:
+    """Return the output's intercepts, of which the best constant is the prediction.
 
-    None for the losses of MLPRegressor, which draws them, and where the output activation does not
-    take the value.
+    None where the start is that of MLPRegressor, which draws them, where squared errors see to it
+    by the scaling, and where the output activation does not take the value.
     """
     loss = settings.loss
-    if not (loss.own_score and settings.bias):
+    as_mlp_regressor = not loss.own_score and not solver.least_squares
+    if as_mlp_regressor or loss.least_squares or not settings.bias:
         return None
     y = data.y.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):

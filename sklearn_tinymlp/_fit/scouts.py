@@ -14,22 +14,25 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .._bayes.curvature import Curvature
 from .._bayes.groups import GROUPINGS, charge
 from .._machine.interruption import Interruption
 from .._machine.threads import single_threaded_blas
 from .._network.architecture import Architecture
 from .._network.network import network_of
 from .._objective.objective import Objective
+from .._solvers import held_curvature
 from .._solvers.by_evidence import FurtherStart, explained_by
 from .._solvers.levenberg_marquardt import search_by_evidence
 from .._solvers.monitor import Monitor, Record, Solution, StopReason
 from .._solvers.table import SOLVERS
 from .data import Data
+from .initial_weights import initial_parameters
 from .plan import Plan
 from .random_features import random_features
 from .screening import screened, unexplained
 
-UNITS, ACTIVATIONS = 5, ("tanh", "identity")
+UNITS, ACTIVATION = 5, "tanh"
 
 # Starts from random features beside that from the end of the fit with one penalty.
 N_SCOUTS, MOST_ITERATIONS = 4, 200
@@ -57,24 +60,30 @@ NATS, NATS_A_ROW = 10.0, 0.05
 # Of what a unit of a further layer carries, of size 1: there tanh is as good as straight.
 CARRIED = 0.5
 
+# First weights of the units that a pilot of another loss lacks, as a share of the usual ones.
+SMALL = 0.1
+
 # An input is idle where the data determine less than a tenth of a weight of it, of five.
 IDLE = 0.1
 
 
 class Report(NamedTuple):
-    """What the scouts have found, where a penalty for each input pays."""
+    """What the pilot networks have found."""
 
+    grouping: str  # of the weights that share a penalty
     alive: np.ndarray  # the inputs that matter, those first of which the data determine most
     architecture: Architecture  # of the scouts
     theta: np.ndarray  # of the best
     explained: float  # share of the variance
 
 
-def scout(data: Data, random_state, interruption: Interruption) -> Report | None:
+def scout(plan: Plan, data: Data, random_state, interruption: Interruption) -> Report | None:
     """Train scouts on standardised data; None where a penalty an input does not pay, or by Ctrl-C.
 
     Parameters
     ----------
+    plan : Plan
+        Has the loss and the output activation.
     data : Data
         Not more than `MOST_ROWS`.
     random_state : RandomState
@@ -82,11 +91,12 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
     """
     of_all = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
     inputs = np.arange(data.X.shape[1])
-    most = most_inputs(*data.y.shape)
+    most, loss = most_inputs(*data.y.shape), plan.settings.loss
+    activations = ACTIVATION, plan.settings.activations[-1]
     with interruption.hears_ctrl_c(), single_threaded_blas():
         if most < len(inputs):
             try:
-                inputs = screened(data, of_all, ACTIVATIONS, most, random_state, interruption)
+                inputs = screened(data, of_all, activations, most, random_state, interruption)
             except KeyboardInterrupt:
                 return None
             if inputs is None:
@@ -94,15 +104,14 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
         seen = on_inputs(data, inputs)
         architecture = Architecture((len(inputs), UNITS, data.y.shape[1]))
         samples = seen.samples(np.dtype(np.float64))
-        objective = Objective(network_of(architecture, ACTIVATIONS), samples, 0.0)
-        arrays = seen.X, seen.y, seen.sample_weight
-        draw = partial(random_features, architecture, ACTIVATIONS, *arrays, random_state)
-        search = partial(_search, objective, architecture, interruption)
-        one = search("one", draw().theta)
+        objective = Objective(network_of(architecture, activations), samples, 0.0, loss=loss)
+        draw = partial(_start, plan, architecture, activations, seen, random_state)
+        search = partial(_search, objective, architecture, interruption, random_state)
+        one = search("one", draw())
         # Where its own penalty has grown before its effect was found an input stays idle. The fit
         # with one penalty knows of such effects; the drawn starts know of others.
-        by_input = race(search, [one.theta, *(draw().theta for _ in range(N_SCOUTS))])
-        for _ in range(FURTHER_RACES):
+        by_input = race(search, [one.theta, *(draw() for _ in range(N_SCOUTS))])
+        for _ in range(FURTHER_RACES if loss.least_squares else 0):
             residuals = seen.y - objective.predict(by_input.theta)
             missed = unexplained(seen, residuals, LEFT_UNEXPLAINED)
             if not len(missed):
@@ -110,18 +119,39 @@ def scout(data: Data, random_state, interruption: Interruption) -> Report | None
             look = partial(looking_at, missed, architecture, by_input.theta, random_state)
             drawn = race(search, [look(scale) for scale in LOOKING_SCALES])
             by_input = max(by_input, drawn, key=merit_of)
-    pays = merit_of(by_input) > merit_of(one) + max(NATS, NATS_A_ROW * samples.weight_sum)
-    if interruption.is_set() or not pays:
+
+    def of_all_inputs(theta) -> np.ndarray:
+        coefs, intercepts = architecture.unpack(theta)
+        first = np.zeros(of_all.coef_shapes[0])
+        first[inputs] = coefs[0]
+        return of_all.pack([first, coefs[1]], intercepts, np.float64)
+
+    margin = max(NATS, NATS_A_ROW * samples.weight_sum) if loss.least_squares else 0.0
+    pays = merit_of(by_input) > merit_of(one) + margin
+    if interruption.is_set() or not (pays or loss.deviance):
         return None
+    if not pays:
+        return Report("one", inputs, of_all, of_all_inputs(one.theta), np.inf)
     determined = by_input.state.gamma[: len(inputs)]
     alive = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
     if not len(alive):
         return None
-    coefs, intercepts = architecture.unpack(by_input.theta)
-    first = np.zeros(of_all.coef_shapes[0])
-    first[inputs] = coefs[0]
-    theta = of_all.pack([first, coefs[1]], intercepts, np.float64)
-    return Report(inputs[alive], of_all, theta, explained_by(objective, by_input))
+    # Of another loss than squared errors a start from here is tried whatever it explains.
+    explained = explained_by(objective, by_input) if loss.least_squares else np.inf
+    return Report("input", inputs[alive], of_all, of_all_inputs(by_input.theta), explained)
+
+
+def _start(plan: Plan, architecture, activations, data: Data, random_state) -> np.ndarray:
+    """Draw a start: from random features for squared errors, else as a network's own."""
+    if plan.settings.loss.least_squares:
+        arrays = data.X, data.y, data.sample_weight
+        return random_features(architecture, activations, *arrays, random_state).theta
+    coefs, intercepts = initial_parameters(
+        architecture, "glorot_uniform", activations[:1], random_state
+    )
+    if plan.first_intercepts is not None:
+        intercepts[-1] = plan.first_intercepts
+    return architecture.pack(coefs, intercepts, np.float64)
 
 
 def looking_at(inputs, architecture: Architecture, theta, random_state, scale) -> np.ndarray:
@@ -163,19 +193,25 @@ def race(search, starts) -> Solution:
 
 
 def _search(
-    objective,
+    objective: Objective,
     architecture,
     interruption,
+    random_state,
     grouping: str,
     theta,
     *,
     hyper=None,
     iterations=MOST_ITERATIONS,
 ) -> Solution:
-    """Train one scout; at once at its end after Ctrl-C."""
+    """Train one pilot; at once at its end after Ctrl-C."""
     groups = GROUPINGS[grouping](architecture)
     monitor = Monitor(iterations, Record(), interrupted=interruption)
-    return search_by_evidence(objective, theta, monitor, groups=groups, tol=1e-4, hyper=hyper)
+    options = {"groups": groups, "tol": 1e-4, "hyper": hyper}
+    if objective.loss.least_squares:
+        return search_by_evidence(objective, theta, monitor, **options)
+    curvature = Curvature.cheapest(architecture, objective.training.n_samples)
+    options |= {"curvature": curvature, "random_state": random_state}
+    return held_curvature.search(objective, theta, monitor, **options)
 
 
 def _observations(data: Data) -> float:
@@ -191,7 +227,7 @@ def merit_of(solution) -> float:
 
 
 def embedded(
-    report: Report, inputs, architecture: Architecture, activations, data: Data, random_state
+    report: Report, inputs, architecture: Architecture, settings, data: Data, random_state
 ) -> np.ndarray:
     """Put the best scout's units into a wider or deeper network of the same activations.
 
@@ -205,16 +241,20 @@ def embedded(
         Those that the network has.
     architecture : Architecture
         That of the network.
-    activations : sequence
-        Its own.
+    settings : Settings
+        Has its activations and the loss.
     data : Data
         On these inputs, in the units of training.
     random_state : RandomState
     """
-    drawn = random_features(
-        architecture, activations, data.X, data.y, data.sample_weight, random_state
-    )
-    coefs, intercepts = architecture.unpack(drawn.theta.copy())
+    activations = settings.activations
+    if settings.loss.least_squares:
+        arrays = data.X, data.y, data.sample_weight
+        drawn = random_features(architecture, activations, *arrays, random_state).theta.copy()
+    else:  # small weights, whose penalty is next to nothing
+        parts = initial_parameters(architecture, "glorot_uniform", activations[:-1], random_state)
+        drawn = SMALL * architecture.pack(*parts, np.float64)
+    coefs, intercepts = architecture.unpack(drawn)
     of_scout, intercepts_of_scout = report.architecture.unpack(report.theta)
     coefs[0][:, :UNITS], intercepts[0][:UNITS] = of_scout[0][inputs], intercepts_of_scout[0]
     n_outputs, says = architecture.units[-1], of_scout[1]
@@ -230,9 +270,9 @@ def embedded(
 def can_carry(architecture: Architecture, activations) -> bool:
     """Whether a scout can be embedded in a network."""
     first, *further = architecture.units[1:-1] or (0,)
-    of_scouts = [*ACTIVATIONS[:1] * (1 + len(further)), *ACTIVATIONS[1:]]
+    of_pilots = [ACTIVATION] * (1 + len(further))
     wide = first >= UNITS and all(n_units >= architecture.units[-1] for n_units in further)
-    return wide and list(activations) == of_scouts
+    return wide and list(activations[:-1]) == of_pilots
 
 
 def report_for(
@@ -258,7 +298,7 @@ def report_for(
     rows = data
     if len(data.y) > MOST_ROWS:
         rows = data.on_rows(np.sort(own.permutation(len(data.y))[:MOST_ROWS]))
-    return scout(rows, own, interruption)
+    return scout(plan, rows, own, interruption)
 
 
 def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan:
@@ -275,15 +315,13 @@ def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan
     if can_carry(architecture, settings.activations):
         some = np.linspace(0, len(data.y) - 1, min(len(data.y), MOST_ROWS)).astype(int)
         seen = on_inputs(data.on_rows(some), inputs)  # not a copy of all rows
-        theta = embedded(
-            report, inputs, architecture, settings.activations, seen, _copy(random_state)
-        )
+        theta = embedded(report, inputs, architecture, settings, seen, _copy(random_state))
         known_start = FurtherStart(theta, report.explained)
     return replace(
         plan,
         architecture=architecture,
         solver=SOLVERS["lm"],
-        grouping="input",
+        grouping=report.grouping,
         inputs=inputs if len(inputs) < plan.n_inputs else None,
         known_start=known_start,
     )
@@ -304,11 +342,13 @@ def inputs_to_keep(report: Report, plan: Plan) -> np.ndarray:
 
 
 def _may_decide(plan: Plan) -> bool:
-    """Whether grouping and inputs were left open, in a fit by lm with the squared error."""
+    """Whether grouping and inputs were left open, in a fit by lm of a loss without a scale."""
     settings = plan.settings
     left_open = settings.alpha is None and settings.grouping is None and plan.earlier is None
     by_lm = settings.solver is None or settings.solver.least_squares
-    usual = settings.loss.least_squares and settings.bias and not settings.early_stopping
+    loss = settings.loss
+    judged = loss.least_squares or (loss.expected_curvature is not None and loss.adapted is None)
+    usual = judged and settings.bias and not settings.early_stopping
     return left_open and by_lm and usual and plan.scaling is not None
 
 

@@ -41,6 +41,7 @@ GAMMA = Loss(
     check_y=check_y,
     output_activation="exp",
     positive=True,
+    deviance=True,
     simpler_kernels={"exp": "gamma_of_exp"},
     degree=0,
     own_score=True,

@@ -72,6 +72,13 @@ class Loss:
     location : bool, default=False
         Whether predictions are the middle of y, so that residuals tell the width of the noise.
 
+    deviance : bool, default=False
+        Whether it is half of a unit deviance, of which the evidence takes the likelihood.
+
+    least_dispersion : float, default=0.0
+        Of a loss that is a negative log likelihood its dispersion, 1, below which the noise of the
+        data is not: the evidence then does not take the residuals of an overfit for less.
+
     expected_curvature : callable, default=None
         ``expected_curvature(y, f, sample_weight)`` gives the second derivative that is to be
         expected of a row, with which the evidence counts parameters. None where it cannot.
@@ -111,6 +118,8 @@ class Loss:
     own_score: bool = False
     kinked: bool = False
     location: bool = False
+    deviance: bool = False
+    least_dispersion: float = 0.0
     expected_curvature: Callable | None = None
     adapted: Callable | None = None
     with_parameters: Callable | None = None

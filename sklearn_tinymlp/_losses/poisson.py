@@ -35,6 +35,9 @@ POISSON = Loss(
     check_y=check_y,
     output_activation="exp",
     positive=True,
+    deviance=True,
     averages_outputs=False,
+    least_dispersion=1.0,
+    expected_curvature=lambda y, f, sample_weight: curvature(y, f),
     simpler_kernels={"exp": "poisson_of_exp"},
 )

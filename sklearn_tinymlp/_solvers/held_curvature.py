@@ -79,6 +79,7 @@ def search(
     tol: float,
     random_state: np.random.RandomState,
     warm_up: int = 0,
+    hyper: Hyperparameters | None = None,
 ) -> Solution:
     """Go from one start to a maximum of the evidence.
 
@@ -99,8 +100,11 @@ def search(
     warm_up : int, default=0
         Steps at the first alpha and beta before they are re-estimated, where there are more than
         `FIRST_STEPS`.
+    hyper : Hyperparameters, default=None
+        The first alpha and beta; None for the usual ones.
     """
-    hyper = first_hyperparameters(groups, objective.n_outputs, objective.variance())
+    if hyper is None:
+        hyper = first_hyperparameters(groups, objective.n_outputs, objective.variance())
     objective = objective.at_constant()
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)
@@ -172,21 +176,26 @@ def estimate(
         Called before each block of rows.
     """
     n_samples, variance = objective.training.weight_sum, objective.variance()
-    most_beta = irls.most_beta(objective)
+    of_loss = objective
     objective, errors, mean_curvature = irls.surrogate(objective, theta, residuals)
+    most_beta = irls.most_beta(of_loss, mean_curvature)
     with np.errstate(all="ignore"):
         product = curvature.product(objective, theta, hyper.beta, random_state, between)
         for _ in range(RE_ESTIMATIONS):
             precision = product.factorised(hyper.alpha[groups], hyper.beta)
             found = evidence(theta, errors, precision, hyper, groups, n_samples, variance)
-            if not np.isfinite(found.log_evidence):
+            log_evidence = found.log_evidence
+            if not np.isfinite(log_evidence):
                 break
+            log_evidence += irls.log_likelihood_change(
+                of_loss, theta, errors, hyper.beta, mean_curvature
+            )
             settled = _is_settled(hyper, found)
             hyper = found.next._replace(beta=np.minimum(found.next.beta, most_beta))
             if settled:
                 break
         precision = product.certainly_factorised(hyper.alpha[groups], hyper.beta)
-    return Estimate(found.log_evidence, found.gamma, hyper, precision, mean_curvature)
+    return Estimate(log_evidence, found.gamma, hyper, precision, mean_curvature)
 
 
 def _is_settled(hyper: Hyperparameters, found: Evidence) -> bool:
@@ -228,7 +237,7 @@ def _climb(
             best, without_gain = Point(theta, now, objective.loss, free), 0
         if objective.loss.adapted is not None and without_gain > PATIENCE:
             return best, StopReason.EVIDENCE
-        if now.next.beta.max() >= irls.most_beta(objective):
+        if objective.loss.adapted is not None and _has_no_noise(objective, now):
             return best, StopReason.EVIDENCE
         if reason is not None or done:
             return best, reason or StopReason.EVIDENCE
@@ -257,6 +266,11 @@ def _climb(
             log_evidence=now.log_evidence,
             n_effective_parameters=float(now.gamma.sum()),
         )
+
+
+def _has_no_noise(objective: Objective, now: Estimate) -> bool:
+    """Whether residuals are next to nothing: a scale found from them would follow them to zero."""
+    return bool(now.next.beta.max() >= irls.most_beta(objective, now.mean_curvature))
 
 
 def steps_down(
