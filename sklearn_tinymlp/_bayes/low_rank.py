@@ -244,6 +244,10 @@ class LowRankPrecision:
         lapack.invert_lower(root.T)
         root *= _upper_triangle(len(root))
         of_residuals = 1.0 - np.einsum("ij,ij->i", root, root)
+        by_output = np.bincount(self.rows.outputs, of_residuals, len(self.beta))
+        if not groups[: -len(self.beta)].any():  # a group for all weights but output intercepts
+            rest = self._determined_of_output_intercepts(root)
+            return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
         # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
         inverse = scratch.array("inverse", root.shape)
         inverse[:] = 0.0
@@ -252,10 +256,14 @@ class LowRankPrecision:
         inverse.reshape(-1)[:: len(inverse) + 1] *= 0.5
         by_parameter = self.rows.form_by_parameter(inverse, self._prior, scratch)
         gamma = np.bincount(groups, by_parameter, n_groups)
-        n_outputs = len(self.beta)
-        if n_outputs == 1:
-            return gamma, gamma.sum(keepdims=True)
-        return gamma, np.bincount(self.rows.outputs, of_residuals, n_outputs)
+        return gamma, by_output if len(by_output) > 1 else gamma.sum(keepdims=True)
+
+    def _determined_of_output_intercepts(self, root) -> float:
+        if not self.rows.architecture.bias:
+            return 0.0
+        columns = self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])
+        whitened = columns @ root
+        return float(np.vdot(whitened, whitened))
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
         """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""

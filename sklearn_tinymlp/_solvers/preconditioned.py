@@ -61,8 +61,11 @@ def descend(
         fall = value - moved_value
         theta, value, gradient = found
         if pair[0] @ change > 1e-12 * np.linalg.norm(pair[0]) * np.linalg.norm(change):
+            # Of a given Hessian one change tells the scale; of none each has to.
+            if solve is None or not pairs:
+                applied = change if solve is None else solve(change)
+                scale = (pair[0] @ change) / (change @ applied)
             pairs.append(pair)
-            scale = (pair[0] @ change) / (change @ (change if solve is None else solve(change)))
         if fall <= RELATIVE_FALL * abs(value):
             break
     return Descent(theta, float(first - value))
