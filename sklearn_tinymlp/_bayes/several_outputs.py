@@ -92,19 +92,20 @@ class OutputsJacobianProduct:
     def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "OutputsPrecision | None":
         """Factorise A + damping I; None where it is not positive definite to rounding.
 
-        Where beta is not the one that the products were summed with, all outputs' parts of A_hh are
-        scaled alike, by the ratio of the means.
+        Where beta is not the one that the products were summed with, that one is scaled by the
+        ratio of the means: H_k H_k^T of each output alone is not kept.
         """
         places, n_own = self.places, self.own.shape[1]
-        own = beta[:, None, None] * self.own
+        ratio = beta.mean() / self.beta.mean()
+        weights = (ratio * self.beta)[:, None, None]
+        own = weights * self.own
         own[:, range(n_own), range(n_own)] += alpha[places.outputs] + damping
         try:
             factors = np.linalg.cholesky(own)
         except np.linalg.LinAlgError:
             return None
-        mixed = beta[:, None, None] * self.mixed
-        half = np.linalg.solve(factors, mixed)  # L_k^-1 A_kh
-        schur = np.asfortranarray(self.of_hidden * (beta.mean() / self.beta.mean()))
+        half = np.linalg.solve(factors, weights * self.mixed)  # L_k^-1 A_kh
+        schur = np.asfortranarray(self.of_hidden * ratio)
         schur[np.diag_indices_from(schur)] += alpha[places.hidden] + damping
         stacked = half.reshape(-1, half.shape[2])
         schur -= (stacked.T @ stacked).T
@@ -115,9 +116,8 @@ class OutputsJacobianProduct:
 
     def mean_diagonal(self, alpha, beta) -> float:
         """Compute the mean diagonal entry of A, the unit of the damping."""
-        of_hidden = np.trace(self.of_hidden) * (beta.mean() / self.beta.mean())
-        own = float(beta @ np.einsum("kii->k", self.own))
-        return float((of_hidden + own) / len(alpha) + alpha.mean())
+        of_data = np.trace(self.of_hidden) + self.beta @ np.einsum("kii->k", self.own)
+        return float(of_data * (beta.mean() / self.beta.mean()) / len(alpha) + alpha.mean())
 
     def certainly_factorised(self, alpha, beta) -> "OutputsPrecision":
         """Factorise A, with as much added to its diagonal as rounding may have taken from it."""
@@ -178,7 +178,7 @@ class OutputsPrecision:
             root = np.tril(root)
             inverse_diagonal[places.hidden] = np.einsum("ij,ij->j", root, root)
             n_outputs, n_own, n_hidden = self.transfer.shape
-            columns = np.asfortranarray(self.transfer.reshape(-1, n_hidden).T)
+            columns = self.transfer.reshape(-1, n_hidden).T.copy(order="F")
             columns = lapack.solve_triangular(self.schur, columns)
             own += np.einsum("hj,hj->j", columns, columns).reshape(n_outputs, n_own)
         inverse_diagonal[places.outputs] = own
