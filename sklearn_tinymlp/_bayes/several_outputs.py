@@ -32,6 +32,13 @@ from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 
 
+# Residuals whose leverages are computed to share the effective parameters among outputs. A tenth
+# more or less of an output's few, out of its many rows, does not show in its noise.
+MOST_LEVERAGES = 3000
+
+TINY = np.finfo(float).tiny
+
+
 class Places(NamedTuple):
     """Where the hidden weights, and those of each output, stand in theta."""
 
@@ -82,7 +89,7 @@ class OutputsJacobianProduct:
     of_hidden: np.ndarray  # (n_hidden, n_hidden) sum_k beta_k H_k H_k^T, lower triangle
     mixed: np.ndarray  # (n_outputs, n_own, n_hidden) F_k H_k^T
     own: np.ndarray  # (n_outputs, n_own, n_own) F_k F_k^T
-    blocks: Callable  # blocks() yields the LinearBlocks that these are sums over
+    some_blocks: Callable  # some_blocks() yields LinearBlocks of evenly spread rows
 
     @cached_property
     def places(self) -> Places:
@@ -167,7 +174,8 @@ class OutputsPrecision:
     def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
         """Compute how many parameters the data determine, of each group and of each output.
 
-        gamma_g = n_g - alpha_g tr_g(A^-1), and of output k sum_r beta_k j_r A^-1 j_r over its rows.
+        gamma_g = n_g - alpha_g tr_g(A^-1), and of output k sum_r beta_k j_r A^-1 j_r over its rows,
+        of which some tell the share of each output in all.
         """
         places, inverse_diagonal = self.places, np.empty(len(self.alpha))
         inverse = np.linalg.inv(self.factors)
@@ -183,10 +191,12 @@ class OutputsPrecision:
             own += np.einsum("hj,hj->j", columns, columns).reshape(n_outputs, n_own)
         inverse_diagonal[places.outputs] = own
         of_parameters = np.clip(1.0 - self.alpha * inverse_diagonal, 0.0, 1.0)
+        gamma = np.bincount(groups, of_parameters, n_groups)
         of_outputs = np.zeros(len(self.beta))
-        for block in self.product.blocks():
+        for block in self.product.some_blocks():
             of_outputs += self.variances(self.product.network, block).sum(axis=1)
-        return np.bincount(groups, of_parameters, n_groups), self.beta * of_outputs
+        of_outputs *= self.beta
+        return gamma, of_outputs * (gamma.sum() / max(of_outputs.sum(), TINY))
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
         """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
@@ -242,7 +252,11 @@ def outputs_product(objective: Objective, theta, beta, passed=None, between=None
             if n_hidden:
                 by_hidden *= np.sqrt(beta[k])
                 lapack.add_gram_matrix(by_hidden, of_hidden)
-    product = OutputsJacobianProduct(
-        network, beta, of_hidden, mixed, own, lambda: objective.linearise(theta, passed)
-    )
+    step = -(-objective.training.n_samples * n_outputs // MOST_LEVERAGES)
+    some = objective if step == 1 else objective.on_rows(slice(None, None, step))
+
+    def some_blocks():
+        return some.linearise(theta, passed if step == 1 else None)
+
+    product = OutputsJacobianProduct(network, beta, of_hidden, mixed, own, some_blocks)
     return gradients, product

@@ -6,6 +6,7 @@ and with one an input. Where the latter has the greater evidence, its own charge
 is then trained: they take no time, and nothing can be fitted to them.
 """
 
+from bisect import bisect_left
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -52,6 +53,9 @@ LEAST_ROWS, MOST_ROWS = 40, 2000
 
 # Multiply-adds of an iteration: scouts must cost little beside the network that follows them.
 MOST_WORK = 30_000_000
+
+# No pilot with more inputs has ever been cheap.
+MOST_INPUTS = 100_000
 
 # A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
 # data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
@@ -169,10 +173,13 @@ def looking_at(inputs, architecture: Architecture, theta, random_state, scale) -
 
 
 def most_inputs(n_samples, n_outputs) -> int:
-    """Give the number of inputs with which an iteration of a scout is cheap."""
-    n_residuals = n_samples * n_outputs
-    n_parameters = max(np.sqrt(MOST_WORK / n_residuals), MOST_WORK / n_residuals**2)
-    return max(1, int((n_parameters - UNITS * (1 + n_outputs) - n_outputs) / UNITS))
+    """Return the number of inputs up to which an iteration of a pilot is cheap."""
+
+    def is_dear(n_inputs):
+        pilot = Architecture((n_inputs, UNITS, n_outputs))
+        return Curvature.cheapest(pilot, n_samples).work > MOST_WORK
+
+    return max(1, bisect_left(range(1, MOST_INPUTS), True, key=is_dear))
 
 
 def race(search, starts) -> Solution:
@@ -356,6 +363,8 @@ def _can_be_scouted(data: Data, least_rows) -> bool:
     """Whether there are several dense inputs, and rows to tell them apart."""
     n_inputs = data.X.shape[1]
     if sparse.issparse(data.X) or n_inputs < 2 or _observations(data) < least_rows:
+        return False
+    if data.y.shape[1] > UNITS:  # more functions than a pilot has units
         return False
     return data.sample_weight is None or data.sample_weight.min() >= 0
 
