@@ -29,7 +29,7 @@ ROWS_A_PARAMETER, LEAST_ROWS = 10, 2000
 
 # Rows of a Jacobian that are kept where neither its parameters nor its residuals are few: their
 # matrix of 32 MB takes a quarter of a second.
-MOST_ROWS = 2000
+MOST_ROWS = 1000
 
 
 class Precision(Protocol):
