@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.optimize import minimize_scalar
 
-from sklearn_tinymlp._engine.objective import compiled_loss
+from sklearn_tinymlp._engine.compiled import compiled_loss, kernel_of
 from sklearn_tinymlp._losses.loss import Loss, quantiles
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
@@ -151,7 +151,7 @@ def test_kernel_writes_value_and_delta(loss, output, dtype):
         slopes = f if loss.positive else np.exp(f)
     deltas, losses = np.empty_like(y), np.empty(len(y))
     arrays = (f.copy(), slopes, y, deltas, losses, np.array(loss.parameters))
-    call_from_python(compiled_loss(loss.kernel_of(output), dtype), arrays, (len(y),))
+    call_from_python(compiled_loss(kernel_of(loss, output), dtype), arrays, (len(y),))
     wide_y, wide_f = y.astype(np.float64), f.astype(np.float64)
     rounding = {
         "rtol": np.finfo(dtype).eps,
@@ -165,7 +165,7 @@ def test_poisson_takes_a_prediction_that_has_underflown():
     poisson = LOSSES["poisson"]
     f, y, deltas, losses = np.zeros(1), np.zeros(1), np.empty(1), np.empty(1)
     arrays = (f, f.copy(), y, deltas, losses, np.empty(0))
-    call_from_python(compiled_loss(poisson.kernel_of("exp"), "float64"), arrays, (1,))
+    call_from_python(compiled_loss(kernel_of(poisson, "exp"), "float64"), arrays, (1,))
     assert deltas[0] == losses[0] == 0.0
     assert np.isfinite(poisson.curvature(y, f)).all()
 

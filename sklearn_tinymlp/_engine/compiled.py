@@ -11,7 +11,7 @@ from .._losses.loss import Loss
 from .._machine.compilation import c_function, once, unsigned
 from .._machine.memory import aligned, aligned_copy
 from .._network.network import Network
-from . import kernels, linear_algebra, products
+from . import kernels, linear_algebra, loss_kernels, products
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
 NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
@@ -56,6 +56,14 @@ def in_blocks(rows: kernels.Rows) -> kernels.Rows:
     return rows._replace(blocks=aligned_copy(np.concatenate(blocks)))
 
 
+def kernel_of(loss: Loss, output_activation):
+    """Return the function that is compiled for a loss behind an output activation."""
+    kernel = loss.kernel
+    if isinstance(output_activation, str):
+        kernel = loss.simpler_kernels.get(output_activation, kernel)
+    return getattr(loss_kernels, kernel) if isinstance(kernel, str) else kernel
+
+
 @once
 def compiled_loss(kernel, dtype):
     """Compile the kernel of a loss for 'float32' or 'float64'; its last two arrays are float64."""
@@ -81,7 +89,7 @@ def kernel_network(network: Network, dtype, loss: Loss | None = None) -> kernels
             add_products[layer] = products.compiled_add_products(dtype, blas).address
     if loss is not None:
         pass_back = products.compiled_pass_back(dtype).address
-        loss_kernel = compiled_loss(loss.kernel_of(activations[-1]), dtype).address
+        loss_kernel = compiled_loss(kernel_of(loss, activations[-1]), dtype).address
         loss_parameters, loss_factor = loss.parameters, loss.factor(units[-1])
     layers = np.column_stack(
         [

@@ -53,7 +53,7 @@ class Network(NamedTuple):
     layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
     n_coefs: int  # of all layers, the leading part of theta
     bias: bool
-    loss: int  # address of the loss's kernel, see `_losses.loss.Loss.kernel_of`
+    loss: int  # address of the loss's kernel, see `loss_kernels`
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product

@@ -26,8 +26,8 @@ class Loss:
         that may be negative, the expected one.
 
     kernel : str or callable
-        The same for the compiled engine, see `kernel_of`: a function, or the name of one in
-        `_losses/kernels.py`, which is imported when the engine compiles it.
+        The same for the compiled engine: a function, or the name of one in
+        `_engine/loss_kernels.py`, whose docstring has the arguments.
 
     mean : callable
         ``mean(y, f, sample_weight)`` gives the mean over the rows: a float.
@@ -133,22 +133,6 @@ class Loss:
             missing.remove("kernel")
         if missing:
             raise TypeError(f"The loss {self.name!r} needs a function as {', '.join(missing)}.")
-
-    def kernel_of(self, output_activation) -> Callable:
-        """Return the function that the engine compiles and calls for each block of rows.
-
-        It takes pointers to values f, slopes of the output activation, targets, deltas, losses
-        (float64) and parameters, then the number of them. It writes the loss to `losses`, and its
-        derivative by z, the output before its activation, to `deltas`.
-        """
-        kernel = self.kernel
-        if isinstance(output_activation, str):
-            kernel = self.simpler_kernels.get(output_activation, kernel)
-        if not isinstance(kernel, str):
-            return kernel
-        from . import kernels  # which imports numba
-
-        return getattr(kernels, kernel)
 
     def factor(self, n_outputs) -> float:
         """Return what turns the sum over rows and outputs, divided by the rows, into the mean."""

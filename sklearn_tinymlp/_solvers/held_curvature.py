@@ -212,7 +212,6 @@ def _climb(
     objective, theta, hyper, monitor: Monitor, *, curvature, groups, tol, random_state, steps
 ) -> tuple[Point, StopReason]:
     """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
-    n_samples, variance = objective.training.weight_sum, objective.variance()
     best, reason, done = None, None, False
     # A working response is that of a minimum: before it, its evidence may be anything. Only where a
     # scale follows the weights may the last be worse than an earlier one.
@@ -239,10 +238,9 @@ def _climb(
         without_gain += 1
         if best is None or last_is_best or not now.log_evidence < best.estimate.log_evidence:
             best, without_gain = Point(theta, now, objective.loss, free), 0
-        if objective.loss.adapted is not None and without_gain > PATIENCE:
-            return best, StopReason.EVIDENCE
-        if objective.loss.adapted is not None and _has_no_noise(objective, now):
-            return best, StopReason.EVIDENCE
+        if objective.loss.adapted is not None:
+            if without_gain > PATIENCE or _has_no_noise(objective, now):
+                return best, StopReason.EVIDENCE
         if reason is not None or done:
             return best, reason or StopReason.EVIDENCE
         hyper = now.next
@@ -261,10 +259,7 @@ def _climb(
         except KeyboardInterrupt:
             return best, StopReason.INTERRUPTED
         theta = descent.theta
-        # In nats, beta times half the variance of a row.
-        of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * variance
-        least = tol * n_samples * objective.n_outputs * max(NATS_A_ROW, of_variance)
-        done = descent.fall <= least and steps >= ENOUGH_STEPS
+        done = descent.fall <= tol * _least_fall(objective, hyper) and steps >= ENOUGH_STEPS
         steps = min(MOST_STEPS, STEPS_GROWTH * steps)
         reason = monitor.update(
             theta=theta,
@@ -273,6 +268,13 @@ def _climb(
             log_evidence=now.log_evidence,
             n_effective_parameters=float(now.gamma.sum()),
         )
+
+
+def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
+    """Return the fall of S in an iteration, in units of tol, below which it has ended."""
+    # In nats, beta times half the variance of a row.
+    of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * objective.variance()
+    return objective.training.y.size * max(NATS_A_ROW, of_variance)
 
 
 def _has_no_noise(objective: Objective, now: Estimate) -> bool:

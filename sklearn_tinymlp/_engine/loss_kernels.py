@@ -1,7 +1,8 @@
 """The losses as the compiled engine calls them; each `Loss` names its own.
 
-Each writes the losses of n outputs, and their derivatives by z, the output before its activation;
-see `Loss.kernel_of`.
+Each takes pointers to n values f, slopes of the output activation, targets, deltas, losses
+(float64) and parameters, then n. It writes the losses, and to the deltas their derivatives by z,
+the output before its activation.
 """
 
 import math
