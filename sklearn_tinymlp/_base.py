@@ -8,14 +8,18 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import _check_feature_names
 
-from ._displays import html
+# Where scikit-learn's block in a notebook links to.
+DOCUMENTATION = (
+    "https://sklearn-tinymlp.readthedocs.io/en/stable/generated/"
+    "{estimator_module}.{estimator_name}.html"
+)
 
 
 class BaseTinyMLP:
     """Tags, the page in the documentation, the block in a notebook, a copy that stays as it is."""
 
     _doc_link_module = "sklearn_tinymlp"
-    _doc_link_template = html.DOCUMENTATION
+    _doc_link_template = DOCUMENTATION
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""

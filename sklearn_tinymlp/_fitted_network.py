@@ -2,6 +2,7 @@
 
 import inspect
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.utils import check_random_state, check_scalar
@@ -10,15 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
 from ._bayes.posterior import RowNoise
-from ._diagnosis import diagnose as causes
-from ._diagnosis import extrapolation
-from ._diagnosis.finding import Diagnosis
-from ._displays import html
-from ._displays.diagram import diagram_of
-from ._export import persistence
 from ._fit.data import check
-from ._fit.description import architecture_of, describe
 from ._fit.importances import importances_of
+from ._fit.network import architecture_of
 from ._fit.posterior import why_none
 from ._fit.validation import validate_inputs
 from ._fit.varying_noise import VaryingNoise
@@ -26,6 +21,9 @@ from ._losses.table import LOSSES
 from ._network.architecture import Architecture
 from ._network.derivatives import gradient_by_inputs
 from ._network.network import network_of
+
+if TYPE_CHECKING:
+    from ._diagnosis.finding import Diagnosis
 
 
 class FittedNetwork(BaseTinyMLP):
@@ -178,7 +176,7 @@ class FittedNetwork(BaseTinyMLP):
         check_is_fitted(net)
         return importances_of(vars(net))
 
-    def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
+    def diagnose(self, X, y=None, sample_weight=None) -> "Diagnosis":
         """Say why the fitted network does not learn, or not well, and which parameter mends it.
 
         Without y say which of the rows lie outside the training data, and how far: there the
@@ -254,9 +252,12 @@ class FittedNetwork(BaseTinyMLP):
         signature = inspect.signature(type(net).__init__).parameters.values()
         defaults = {parameter.name: parameter.default for parameter in signature}
         scaled = data.scaled(net._scaling)
-        return causes.diagnose(describe(vars(net), params, theta, scaled, defaults))
+        from ._diagnosis.diagnose import diagnose
+        from ._fit.description import describe
 
-    def _outside(self, X) -> Diagnosis:
+        return diagnose(describe(vars(net), params, theta, scaled, defaults))
+
+    def _outside(self, X) -> "Diagnosis":
         known = vars(self).get("_input_range")
         if known is None:
             raise ValueError(
@@ -265,7 +266,9 @@ class FittedNetwork(BaseTinyMLP):
             )
         X = validate_inputs(self, X)
         names = vars(self).get("feature_names_in_")
-        return extrapolation.outside(X, extrapolation.InputRange(*known), names)
+        from ._diagnosis.extrapolation import InputRange, outside
+
+        return outside(X, InputRange(*known), names)
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Average predictions over `size` rows each, shape (n_samples / size, n_outputs).
@@ -345,7 +348,12 @@ class FittedNetwork(BaseTinyMLP):
 
     def _trained_html(self) -> str:
         """Give the block of a notebook; nothing before a fit."""
-        return html.trained_network(self, diagram_of(self)) if hasattr(self, "coefs_") else ""
+        if not hasattr(self, "coefs_"):
+            return ""
+        from ._displays.diagram import diagram_of
+        from ._displays.html import trained_network
+
+        return trained_network(self, diagram_of(self))
 
     @property
     def history_(self):
@@ -354,8 +362,12 @@ class FittedNetwork(BaseTinyMLP):
 
     def __getstate__(self):
         """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
-        return persistence.plain(super().__getstate__())
+        from ._export.persistence import plain
+
+        return plain(super().__getstate__())
 
     def __setstate__(self, state):
         """Take what `__getstate__` gave."""
-        super().__setstate__(persistence.restored(state))
+        from ._export.persistence import restored
+
+        super().__setstate__(restored(state))

@@ -25,7 +25,7 @@ from ._solvers.table import SOLVERS
 
 
 class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, BaseEstimator):
-    """Small multi-layer perceptron regressor, compiled.
+    """Small multi-layer perceptron regressor.
 
     A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
     (``TinyMLPRegressor(**MLPRegressor(...).get_params())`` gives the same weights, to rounding)
@@ -69,25 +69,23 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         or 'exp' with the deviances, which need one that is always positive, as is 'softplus'.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        'lm' is Levenberg-Marquardt, for the squared error, and with ``alpha="auto"``, one output
-        and up to 2000 parameters for all but the Poisson deviance. 'auto' takes it wherever it
-        finds the penalty itself (``alpha="auto"``): with an X of up to 100 million values,
-        without negative weights, and with the identity as output activation where there are
-        several outputs. On many rows it takes the curvature from a sample of them, and with more
-        than 2000 parameters the penalty from rows left out (docs: Choosing a solver). Otherwise,
-        with P parameters, K outputs and R = samples times K, it takes 'lm' where P <= 1400,
-        (K + 3) P^2 <= 8 million and R P min(R, P) <= 1.5 billion, else 'lbfgs' where samples times
-        P are at most 3 million, else 'adam'; `solver_` says which.
+        'lm' is Levenberg-Marquardt: with ``alpha="auto"`` for each loss, any number of parameters,
+        outputs and rows, with a number as `alpha` for the squared error. 'auto' takes it wherever
+        it finds the penalty itself (``alpha="auto"``), with an X of up to 100 million values and
+        no negative sample weights. Where an iteration costs much its curvature serves several
+        steps, or comes from a sample of rows (docs: Which solver). With a number as `alpha` 'auto'
+        takes 'lm' where an iteration costs at most 1.5 billion multiply-adds, else 'lbfgs' where
+        samples times parameters are at most 3 million, else 'adam'; `solver_` says which. 'sgd',
+        'adam' and 'lbfgs' are compiled at their first fit on a machine.
 
     alpha : float or {'auto', 'one', 'layer', 'input'}, default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. With 'auto' the solver 'lm'
-        finds it by the evidence (MacKay 1992), or from rows left out where parameters are too
-        many to be counted; others take 1e-4. The evidence sets one penalty for all weights, or
-        one for those of each input: small networks sent ahead say whether that pays, and inputs
-        that tell nothing are then left out. 'one', 'layer' (one for the coefs of each layer) and
-        'input' ask for a grouping of the weights; the output layer's intercepts always have a
-        penalty of their own.
+        finds it by the evidence (MacKay 1992); others take 1e-4. The evidence sets one penalty for
+        all weights, or one for those of each input: pilot networks of five units say whether that
+        pays, and inputs that tell nothing are then left out. 'one', 'layer' (one for the coefs of
+        each layer) and 'input' ask for a grouping of the weights; the output layer's intercepts
+        always have a penalty of their own.
 
     noise : {'constant', 'varying'}, default='constant'
         Whether the width of the noise depends on X. With 'varying' a second network is fitted to
@@ -149,8 +147,9 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
     tol : float, default=1e-4
         Least improvement of the loss, or of the validation score, that counts ('sgd', 'adam');
         for 'lbfgs' the largest entry of the gradient at which it is done; for 'lm' the least rise
-        of the log evidence in 20 iterations, in units of 10,000 nats, or with a fixed alpha 10,000
-        times the least relative fall of the loss.
+        of the log evidence in 20 iterations, in units of 10,000 nats, where a curvature serves
+        several steps the least fall of the objective, in units of 30 nats a sample and output, or
+        with a fixed alpha 10,000 times the least relative fall of the loss.
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -251,8 +250,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         and the next three are None where the evidence was not asked.
 
     n_effective_parameters_ : float
-        How many parameters the data determine, of `n_parameters_`. This and the next are NaN where
-        rows left out have told the penalty.
+        How many parameters the data determine, of `n_parameters_`.
 
     log_evidence_ : float
         Logarithm of the probability of y, in its own units, given the hyperparameters, in nats.
@@ -270,10 +268,10 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         than the mean of y.
 
     stop_reason_ : str
-        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'at_rest', 'held_out',
-        'exact', 'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted';
-        after `partial_fit` 'partial_fit'. 'callback' is a callback's wish: `converged_` is then
-        False, but the user knows, and there is no ConvergenceWarning.
+        What ended training: 'loss_tol', 'tol', 'validation', 'evidence', 'at_rest', 'exact',
+        'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' or 'interrupted'; after
+        `partial_fit` 'partial_fit'. 'callback' is a callback's wish: `converged_` is then False,
+        but the user knows, and there is no ConvergenceWarning.
 
     n_parameters_ : int
         Number of weights that training may change.

@@ -26,8 +26,9 @@ FLOORS = (
     {"_diagnosis"},
     {"_solvers"},
     {"_bayes"},
+    {"_objective"},
     {"_engine"},
-    {"_losses"},
+    {"_network", "_losses"},
     {"_activations", "activations"},
     {"_machine"},
 )
@@ -75,7 +76,7 @@ def imports(source, module="x", modules=SOURCES):
 
 
 def test_imports_of_every_form_are_found():
-    modules = {"__init__", "_engine", "_engine.kernels", "_engine.objective", "_fit", "_fit.plan"}
+    modules = {"__init__", "_engine", "_engine.kernels", "_engine.compiled", "_fit", "_fit.plan"}
     source = (
         "import numpy as np\n"
         "import sklearn_tinymlp\n"
@@ -83,10 +84,10 @@ def test_imports_of_every_form_are_found():
         "from . import kernels\n"
         "from .._fit.plan import Plan\n"
         "def f():\n"
-        "    from sklearn_tinymlp._engine.objective import predict\n"
+        "    from sklearn_tinymlp._engine.compiled import slices\n"
     )
     own, other = imports(source, "_engine.products", modules)
-    assert own == {"__init__", "_engine.kernels", "_engine.objective", "_fit.plan"}
+    assert own == {"__init__", "_engine.kernels", "_engine.compiled", "_fit.plan"}
     assert other == {"numpy", "sklearn.base.clone"}
     assert imports("from .plan import Plan", "_fit", modules)[0] == {"_fit.plan"}
     assert imports("from ._fit.plan import Plan", "_regressor", modules)[0] == {"_fit.plan"}
@@ -190,13 +191,19 @@ WITHOUT_NUMBA = (
     "_activations.lookup",
     "_activations.table",
     "_activations.users_own",
+    "_bayes.posterior",
+    "_fit.train",
     "_losses.table",
+    "_machine.lapack",
+    "_network.derivatives",
+    "_objective.objective",
+    "_solvers.table",
     "activations",
 )
 
 
 @pytest.mark.parametrize("module", WITHOUT_NUMBA)
-def test_activations_and_losses_are_imported_without_numba(module):
+def test_what_is_not_compiled_is_imported_without_numba(module):
     code = (
         "import importlib, sys, types\n"
         "package = types.ModuleType('sklearn_tinymlp')\n"  # an empty one, which imports nothing
@@ -206,3 +213,22 @@ def test_activations_and_losses_are_imported_without_numba(module):
         "assert 'numba' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(FOLDER), module], check=True)
+
+
+WITHOUT_COMPILING = """
+import sys
+import numpy as np
+from sklearn_tinymlp import TinyMLPRegressor
+X = np.random.default_rng(0).uniform(-2, 2, (100, 2))
+for loss in ("squared_error", "student_t"):
+    for y in (np.sin(2 * X[:, 0]), np.sin(2 * X)):
+        net = TinyMLPRegressor(loss, random_state=0).fit(X, y)
+        assert net.solver_ == "lm" and net.score(X, y) > 0.9
+        net.predict(X, return_std=True), net.sample_y(X), net.predict_gradient(X)
+        net.diagnose(X, y)
+assert "numba" not in sys.modules
+"""
+
+
+def test_small_second_order_fits_and_predictions_never_load_the_compiler():
+    subprocess.run([sys.executable, "-c", WITHOUT_COMPILING], check=True)

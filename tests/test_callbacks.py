@@ -107,16 +107,14 @@ def count_calls(monkeypatch, name):
 
 
 @pytest.mark.parametrize("with_callback", [False, pytest.param(True, marks=needs_callbacks)])
-@pytest.mark.parametrize(
-    "solver, kernel", [("adam", "run_epochs"), ("lm", "run_levenberg_marquardt")]
-)
+@pytest.mark.parametrize("solver, kernel", [("adam", "run_epochs"), ("lbfgs", "run_lbfgs")])
 def test_epochs_come_back_one_by_one_with_callbacks_only(
     monkeypatch, solver, kernel, with_callback
 ):
     monkeypatch.setattr("sklearn_tinymlp._solvers.stochastic.rows_per_call", lambda n: 10**9)
     monkeypatch.setattr("sklearn_tinymlp._solvers.stochastic.next_budget", lambda *_: 10**9)
-    monkeypatch.setattr("sklearn_tinymlp._solvers.levenberg_marquardt.FIRST_BUDGET", 1e12)
-    monkeypatch.setattr("sklearn_tinymlp._solvers.levenberg_marquardt.next_budget", lambda *_: 1e12)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.lbfgs.FIRST_BUDGET", 1e12)
+    monkeypatch.setattr("sklearn_tinymlp._solvers.lbfgs.next_budget", lambda *_: 1e12)
     est = regressor(solver, max_iter=30, alpha=0.1, tol=0.0, n_iter_no_change=1000)
     if with_callback:
         est.set_callbacks(Recorder())

@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose
 from sklearn_tinymlp._diagnosis.examination import Examination, stable_rate_of
 from sklearn_tinymlp._diagnosis.matrix_free import conjugate_gradients, largest_eigenvalue
 from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
-from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
-from sklearn_tinymlp._solvers.lbfgs import LBFGS
+from sklearn_tinymlp._solvers.table import LBFGS
 
 # --------------------------------------------------------------------- the stability limit
 

@@ -8,7 +8,7 @@ from sklearn.exceptions import NotFittedError
 
 from sklearn_tinymlp import Activation, TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS
-from sklearn_tinymlp._engine import derivatives
+from sklearn_tinymlp._network import derivatives
 
 # Networks are trained for a few iterations only: a gradient is right wherever the weights are.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

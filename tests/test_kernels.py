@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 
@@ -16,20 +17,17 @@ from sklearn.utils import shuffle
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS
-from sklearn_tinymlp._engine import kernels, products
-from sklearn_tinymlp._engine import objective as objectives
-from sklearn_tinymlp._engine.architecture import Architecture
+from sklearn_tinymlp._bayes.curvature import Curvature
+from sklearn_tinymlp._engine import compiled, kernels, products
 from sklearn_tinymlp._engine.linear_algebra import gemm
-from sklearn_tinymlp._engine.objective import (
-    Objective,
-    Samples,
-    kernel_network,
-    kernel_rows,
-    predict,
-)
-from sklearn_tinymlp._engine.second_order import gauss_newton
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
+from sklearn_tinymlp._network import network as networks
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
+from sklearn_tinymlp._objective import objective as objectives
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import stochastic
 from sklearn_tinymlp._solvers.stochastic import Twister
 
@@ -66,7 +64,7 @@ def make_objective(
     architecture = Architecture(tuple(units), bias)
     activations = (activation,) * (len(units) - 2) + (output,)
     X, y, weight = make_samples(n_samples, units[0], units[-1], layout, weighted, loss)
-    network = kernel_network(architecture, activations, "float64", LOSSES[loss])
+    network = Network(architecture, activations)
     theta = 0.7 * np.random.RandomState(1).standard_normal(architecture.n_parameters)
     training = Samples.of(X, y, weight)
     return Objective(network, training, alpha, loss=LOSSES[loss]), theta, architecture
@@ -157,8 +155,7 @@ def test_any_number_of_rows_gives_what_numpy_gives(n_samples, units, layout):
     actual_loss, actual_gradient = objective.loss_gradient(theta)
     assert_allclose(actual_loss, loss, rtol=1e-12)
     assert_allclose(actual_gradient, gradient, rtol=1e-10, atol=1e-12)
-    actual = predict(objective.network, kernel_rows(X), n_samples, theta)
-    assert_allclose(actual, predictions, rtol=1e-11, atol=1e-12)
+    assert_allclose(objective.predict(theta), predictions, rtol=1e-11, atol=1e-12)
 
 
 def test_one_layer_may_use_blas_and_the_next_one_loops(monkeypatch):
@@ -166,7 +163,7 @@ def test_one_layer_may_use_blas_and_the_next_one_loops(monkeypatch):
     units = (3, 16, 16, 2)
     objective, theta, architecture = make_objective(units, n_samples=130)
     theta /= 4
-    addresses = objective.network.layers[:, kernels.COMBINE]
+    addresses = objective.compiled.network.layers[:, kernels.COMBINE]
     assert addresses[0] == addresses[2] != addresses[1]
     X, y, _ = make_samples(130, 3, 2, "dense", False)
     _, loss, gradient = reference(theta, architecture, X, y, None, 0.3)
@@ -178,10 +175,8 @@ def test_one_layer_may_use_blas_and_the_next_one_loops(monkeypatch):
 def test_float32_gives_the_loss_to_its_precision():
     objective, theta, _ = make_objective((3, 5, 2), n_samples=200)
     X, y, _ = make_samples(200, 3, 2, "dense", False)
-    network = kernel_network(
-        Architecture((3, 5, 2)), ("tanh", "identity"), "float32", LOSSES["squared_error"]
-    )
-    single = Objective(network, Samples.of(X.astype(np.float32), y.astype(np.float32)), 0.3)
+    samples = Samples.of(X.astype(np.float32), y.astype(np.float32))
+    single = Objective(objective.network, samples, 0.3)
     loss, gradient = single.loss_gradient(theta.astype(np.float32))
     assert gradient.dtype == np.float32
     expected_loss, expected = objective.loss_gradient(theta)
@@ -288,9 +283,9 @@ def test_blas_and_loops_train_alike(solver, monkeypatch):
     models = []
     for threshold in (1, 10**9):
         monkeypatch.setattr(products, "blas_size", lambda threshold=threshold: threshold)
-        objectives.kernel_network.cache_clear()
+        compiled.kernel_network.cache_clear()
         models.append(fitted(X, y, solver=solver, hidden_layer_sizes=(5, 3), batch_size=7))
-    objectives.kernel_network.cache_clear()
+    compiled.kernel_network.cache_clear()
     assert_same_model(*models, rtol=1e-9)
 
 
@@ -360,24 +355,101 @@ def test_tiny_slices_of_time_change_nothing(solver, batch_size, monkeypatch):
 def test_tiny_slices_of_rows_change_nothing(layout, monkeypatch):
     objective, theta, _ = make_objective((3, 5, 2), n_samples=20, layout=layout, weighted=True)
     loss, gradient = objective.loss_gradient(theta)
-    rows = objective.training.rows
-    predictions = predict(objective.network, rows, 20, theta)
-    monkeypatch.setattr(objectives, "rows_per_call", lambda n_parameters: 3)
-    sliced_loss, sliced_gradient = objective.loss_gradient(theta)
+    monkeypatch.setattr(compiled, "rows_per_call", lambda n_parameters: 3)
+    calls = []
+    sliced_loss, sliced_gradient = replace(objective).loss_gradient(theta, lambda: calls.append(1))
+    assert len(calls) == 7
     assert_allclose(sliced_loss, loss, rtol=1e-13)
     assert_allclose(sliced_gradient, gradient, rtol=1e-12, atol=1e-14)
-    assert_allclose(predict(objective.network, rows, 20, theta), predictions, rtol=1e-13)
+
+
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+def test_tiny_blocks_of_rows_change_nothing(layout, monkeypatch):
+    objective, theta, _ = make_objective((3, 5, 2), n_samples=20, layout=layout, weighted=True)
+    predictions = objective.predict(theta)
+    weights = np.array([0.5, 2.0])
+    value, gradient = objective.weighted_gradient(theta, weights)
+    monkeypatch.setattr(networks, "VALUES_AT_ONCE", 15)  # three rows of the widest layer
+    monkeypatch.setattr(objectives, "LEAST_BLOCK", 3)
+    monkeypatch.setattr(objectives, "GRADIENT_NUMBERS", 15)
+    calls = []
+    blocked = replace(objective, training=replace(objective.training))
+    value_of_blocks, gradient_of_blocks = blocked.weighted_gradient(
+        theta, weights, lambda: calls.append(1)
+    )
+    assert len(calls) == 7
+    assert_allclose(value_of_blocks, value, rtol=1e-13)
+    assert_allclose(gradient_of_blocks, gradient, rtol=1e-12, atol=1e-14)
+    assert_allclose(blocked.predict(theta), predictions, rtol=1e-13)
+
+
+# ----------------------------------------------------------------------- NumPy and compiled code
+
+
+@pytest.mark.parametrize("output_weights", [[3.0, 3.0], [0.5, 2.0]], ids=["alike", "unlike"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("layout", ["dense", "csr"])
+@pytest.mark.parametrize("name", LOSSES)
+def test_both_engines_give_one_gradient(name, layout, bias, weighted, output_weights, monkeypatch):
+    loss = LOSSES[name]
+    objective, theta, _ = make_objective(
+        (3, 5, 4, 2),
+        output=loss.output_activation,
+        loss="poisson" if loss.positive else name,
+        bias=bias,
+        n_samples=150,
+        layout=layout,
+        weighted=weighted,
+    )
+    samples = replace(objective.training, y=objective.training.y + (name == "gamma"))
+    objective = replace(objective, training=samples, loss=loss).at_constant()
+    weights, calls = np.array(output_weights), []
+    expected = objective.weighted_gradient(theta, weights)
+    assert not objective.is_compiled
+    monkeypatch.setattr(objectives, "COMPILED_WORK", 0)
+    compiled_sum = compiled.CompiledObjective.weighted_gradient
+    monkeypatch.setattr(
+        compiled.CompiledObjective,
+        "weighted_gradient",
+        lambda *arguments: calls.append(1) or compiled_sum(*arguments),
+    )
+    value, gradient = objective.weighted_gradient(theta, weights)
+    # Compiled code weighs outputs of squared errors, and else takes all as they are.
+    assert len(calls) == (loss.least_squares or output_weights == [3.0, 3.0])
+    assert_allclose(value, expected[0], rtol=1e-11)
+    assert_allclose(gradient, expected[1], rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_both_engines_give_one_gradient_for_each_activation(activation, monkeypatch):
+    objective, theta, _ = make_objective((3, 5, 2), activation, n_samples=40)
+    loss, gradient = objective.weighted_gradient(theta, np.ones(2))
+    monkeypatch.setattr(objectives, "COMPILED_WORK", 0)
+    compiled_loss, compiled_gradient = objective.weighted_gradient(theta, np.ones(2))
+    assert_allclose(compiled_loss, loss, rtol=1e-11)
+    assert_allclose(compiled_gradient, gradient, rtol=1e-9, atol=1e-11)
+
+
+def test_work_alone_decides_between_the_engines():
+    def is_compiled(n_samples, *units):
+        objective, *_ = make_objective((1, *units), n_samples=n_samples)
+        return objective.is_compiled
+
+    assert not is_compiled(objectives.COMPILED_WORK // 10, 9, 1)
+    assert is_compiled(objectives.COMPILED_WORK // 10 + 1, 9, 1)
+    assert is_compiled(objectives.COMPILED_WORK // 19 + 1, 9, 9, 1)
 
 
 def test_slices_cover_every_row_once(monkeypatch):
-    monkeypatch.setattr(objectives, "rows_per_call", lambda n_parameters: 4)
-    assert list(objectives.slices(10, 1)) == [(0, 4), (4, 8), (8, 10)]
-    assert list(objectives.slices(4, 1)) == [(0, 4)]
+    monkeypatch.setattr(compiled, "rows_per_call", lambda n_parameters: 4)
+    assert list(compiled.slices(10, 1)) == [(0, 4), (4, 8), (8, 10)]
+    assert list(compiled.slices(4, 1)) == [(0, 4)]
 
 
 def test_large_networks_come_back_after_a_row():
-    assert objectives.rows_per_call(10**12) == 1
-    assert objectives.rows_per_call(10) > 10_000
+    assert compiled.rows_per_call(10**12) == 1
+    assert compiled.rows_per_call(10) > 10_000
 
 
 # ----------------------------------------------------------------------- the order of an epoch
@@ -503,7 +575,7 @@ for _ in fits(2):
     pass
 from sklearn_tinymlp._activations import lookup
 from sklearn_tinymlp._engine import kernels
-kernels = [kernels.run_epochs, kernels.run_lbfgs, kernels.predict_rows]
+kernels = [kernels.run_epochs, kernels.run_lbfgs]
 print(sum(sum(kernel.compiled.stats.cache_hits.values()) for kernel in kernels), end=" ")
 print(sum(sum(kernel.compiled.stats.cache_misses.values()) for kernel in kernels), end=" ")
 print(lookup.compiled("elu", "float64").cache_hits)
@@ -595,14 +667,18 @@ def test_without_any_place_for_a_cache_everything_still_works(tmp_path):
     assert Path(path.strip()).parent.parent == tmp_path
 
 
-def test_where_memory_lies_does_not_change_a_bit():
-    objective, theta, _ = make_objective((3, 40, 2), n_samples=200)
-    results = []
+@pytest.mark.parametrize("by_residuals", [False, True], ids=["parameters", "residuals"])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_where_memory_lies_does_not_change_a_bit(n_outputs, by_residuals):
+    objective, theta, _ = make_objective((3, 40, n_outputs), n_samples=200)
+    beta, alpha, results = np.full(n_outputs, 2.0), np.full(theta.size, 0.1), []
     for offset in range(8):
         moved = np.empty(theta.size + 8)[offset : offset + theta.size]
         moved[:] = theta
-        loss, gradient = objective.loss_gradient(moved)
-        errors, gradients, hessians = gauss_newton(objective, moved)
-        results.append(np.hstack([loss, gradient, errors, gradients.ravel(), hessians.ravel()]))
+        curvature = Curvature(by_residuals, None, 0.0)
+        errors, gradients, product = curvature.gauss_newton(objective, moved, beta)
+        step = product.factorised(alpha, beta).newton_step(beta @ gradients, moved)
+        parts = [*objective.loss_gradient(moved), *objective.weighted_gradient(moved, beta)]
+        results.append(np.hstack([*parts, errors, gradients.ravel(), step]))
     for result in results[1:]:
         assert_array_equal(result, results[0])

@@ -1,6 +1,7 @@
 """L-BFGS finds minima, ends for its reasons, and follows scipy's L-BFGS-B to rounding."""
 
 import warnings
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,12 +11,14 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_tinymlp._engine import limited_memory
-from sklearn_tinymlp._engine.architecture import Architecture
-from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
 from sklearn_tinymlp._losses.poisson import POISSON
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._machine.compilation import callback, unsigned
 from sklearn_tinymlp._machine.interruption import Interruption
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers.lbfgs import FTOL, Search, solve
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
 
@@ -36,12 +39,13 @@ def of_function(function, gradient, n=3):
             losses[k], deltas[k] = 0.0, slope
         losses[0] = function(theta)
 
-    network = kernel_network(
-        Architecture((1, n), bias=False), ("identity",), "float64", SQUARED_ERROR
-    )
     kept.append(callback(loss, 6, 1, "float64"))
-    network = network._replace(loss=unsigned(kept[-1].address), loss_factor=1.0)
-    return Objective(network, Samples.of(np.ones((1, 1)), np.zeros((1, n))), 0.0)
+    network = Network(Architecture((1, n), bias=False), ("identity",))
+    objective = Objective(network, Samples.of(np.ones((1, 1)), np.zeros((1, n))), 0.0)
+    compiled = objective.compiled
+    network = compiled.network._replace(loss=unsigned(kept[-1].address), loss_factor=1.0)
+    vars(objective)["compiled"] = replace(compiled, network=network)
+    return objective
 
 
 quadratic = of_function(
@@ -80,7 +84,7 @@ def test_ridge_regression_has_its_closed_form():
     X, weight = rng.standard_normal((n, 3)), rng.uniform(0.5, 2, n)
     y = X @ [1.0, 2.0, -1.0] + 0.5 + rng.standard_normal(n)
     objective = Objective(
-        kernel_network(Architecture((3, 1)), ("identity",), "float64", SQUARED_ERROR),
+        Network(Architecture((3, 1)), ("identity",)),
         Samples.of(X, y.reshape(-1, 1), weight),
         alpha,
     )
@@ -249,7 +253,7 @@ def of_network(units, activation="tanh", loss=SQUARED_ERROR, alpha=1e-3, scales=
     X = rng.standard_normal((40, units[0])) * scales
     y = np.abs(rng.standard_normal((40, units[-1])))
     names = [activation] * (len(units) - 2) + ["exp" if loss is POISSON else "identity"]
-    network = kernel_network(Architecture(units), tuple(names), "float64", loss)
+    network = Network(Architecture(units), tuple(names))
     rows = scipy.sparse.csr_matrix(X) if sparse else X
     weight = rng.uniform(0.5, 2, 40) if sparse else None
     theta = 0.3 * rng.standard_normal(Architecture(units).n_parameters)
@@ -311,7 +315,7 @@ CUTS = [{"max_iter": 1}, {"max_iter": 12}, {"max_iter": 25}, {"max_fun": 9}, {"m
 
 
 def our_path(objective, start, gtol, max_fun, max_iter, ftol=FTOL, budget=10**15):
-    search = Search.begin(objective, start, tol=gtol, ftol=ftol, max_fun=max_fun)
+    search = Search.begin(objective.compiled, start, tol=gtol, ftol=ftol, max_fun=max_fun)
     state, losses = search.arrays.state, []
     while state[limited_memory.EVENT] == limited_memory.RUNNING and len(losses) < max_iter:
         room = np.empty(max_iter - len(losses))
@@ -364,9 +368,7 @@ def test_scipy_ends_at_the_same_point(name, gtol):
 @pytest.mark.parametrize("budget", [1, 3_000, 20_000])
 def test_time_slices_change_nothing(budget):
     X, y = np.random.default_rng(0).standard_normal((2, 300, 1))  # three blocks of rows
-    network = kernel_network(
-        Architecture((1, 4, 1)), ("tanh", "identity"), "float64", SQUARED_ERROR
-    )
+    network = Network(Architecture((1, 4, 1)), ("tanh", "identity"))
     objective, start = Objective(network, Samples.of(X, y), 0.1), np.linspace(-1, 1, 13)
     whole, losses = our_path(objective, start, 1e-5, 1000, 60)
     sliced, same_losses = our_path(objective, start, 1e-5, 1000, 60, budget=budget)

@@ -1,141 +1,30 @@
+"""Levenberg-Marquardt step by step, against the published algorithm with explicit Jacobians."""
+
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from explicit import BY_PARAMETERS, BY_RESIDUALS, Explicit, make_objective, outputs_at
 from scipy.optimize import least_squares
-from scipy.sparse import csr_matrix
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._bayes.evidence import Hyperparameters, evidence, hessian
-from sklearn_tinymlp._engine import kernels
-from sklearn_tinymlp._engine.architecture import Architecture
-from sklearn_tinymlp._engine.objective import (
-    Objective,
-    Samples,
-    kernel_network,
-    predict,
-)
-from sklearn_tinymlp._engine.second_order import (
-    gauss_newton,
-    iterate,
-    residual_jacobian,
-    second_order_arrays,
-    second_order_options,
-)
-from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
+from sklearn_tinymlp._bayes.evidence import Hyperparameters
+from sklearn_tinymlp._bayes.groups import GROUPINGS
+from sklearn_tinymlp._machine.threads import single_threaded_blas
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
-from sklearn_tinymlp._solvers.monitor import Monitor, Record
+from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
+
+KINDS = {"by parameters": BY_PARAMETERS, "by residuals": BY_RESIDUALS}
+each_kind = pytest.mark.parametrize("curvature", KINDS.values(), ids=KINDS)
 
 
-def make_objective(units, activations, *, bias=True, weighted=False, n_samples=37, alpha=0.0):
-    rng = np.random.default_rng(0)
-    architecture = Architecture(units, bias)
-    X = rng.standard_normal((n_samples, units[0]))
-    y = rng.standard_normal((n_samples, units[-1]))
-    weight = rng.uniform(0.1, 3.0, n_samples) if weighted else None
-    network = kernel_network(architecture, activations, "float64", SQUARED_ERROR)
-    theta = rng.uniform(-1.0, 1.0, architecture.n_parameters)
-    return Objective(network, Samples.of(X, y, weight), alpha), theta
-
-
-CASES = [
-    ((2, 4, 1), ("tanh", "identity"), True, False),
-    ((2, 4, 3), ("sin", "identity"), True, True),
-    ((1, 3, 1), ("softplus", "tanh"), False, False),
-    ((3, 4, 3, 2), ("logistic", "gelu", "identity"), True, True),
-    ((2, 2), ("silu",), True, False),
-    ((2, 3, 3, 3, 1), ("elu", "tanh", "leaky_relu", "softplus"), False, True),
-    ((2, 5, 1), ("exp", "relu"), True, True),
-]
-
-
-@pytest.mark.parametrize("units, activations, bias, weighted", CASES)
-def test_gauss_newton_agrees_with_central_differences(units, activations, bias, weighted):
-    objective, theta = make_objective(units, activations, bias=bias, weighted=weighted)
-    picture = gauss_newton(objective, theta)
-    step = 1e-5
-    gradients = np.empty_like(picture.gradients)
-    for p in range(theta.size):
-        unit = step * np.eye(theta.size)[p]
-        gradients[:, p] = (objective.errors(theta + unit) - objective.errors(theta - unit)) / (
-            2 * step
-        )
-    np.testing.assert_allclose(picture.errors, objective.errors(theta), rtol=1e-12)
-    np.testing.assert_allclose(picture.gradients, gradients, rtol=1e-6, atol=1e-6)
-
-
-def test_gauss_newton_matrices_are_those_of_the_jacobian_of_the_residuals():
-    objective, theta = make_objective((2, 4, 3), ("tanh", "identity"), weighted=True)
-    weight = objective.training.weight
-
-    def residuals(theta):
-        samples = objective.training
-        outputs = predict(objective.network, samples.rows, samples.n_samples, theta)
-        return np.sqrt(weight)[:, None] * (outputs - samples.y)
-
-    step = 1e-6
-    jacobian = np.stack(
-        [
-            (residuals(theta + step * unit) - residuals(theta - step * unit)) / (2 * step)
-            for unit in np.eye(theta.size)
-        ]
-    )
-    picture = gauss_newton(objective, theta)
-    for k in range(3):
-        expected = np.triu(jacobian[:, :, k] @ jacobian[:, :, k].T)
-        np.testing.assert_allclose(np.triu(picture.hessians[k]), expected, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("n_samples", [37, 150])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_sparse_rows_give_the_jacobian_of_dense_ones(weighted, n_samples):
-    dense, theta = make_objective(
-        (4, 3, 2), ("tanh", "identity"), weighted=weighted, n_samples=n_samples
-    )
-    X = np.where(np.arange(4) == np.arange(n_samples)[:, None] % 5, dense.training.rows.values, 0)
-    weight = dense.training.weight if weighted else None
-    pictures = []
-    for data in (X, csr_matrix(X)):
-        objective = replace(dense, training=Samples.of(data, dense.training.y, weight))
-        pictures.append([*residual_jacobian(objective, theta), *gauss_newton(objective, theta)])
-    for ours, theirs in zip(*pictures, strict=True):
-        np.testing.assert_allclose(np.triu(ours), np.triu(theirs), rtol=1e-12, atol=1e-14)
-
-
-def test_blocks_of_rows_add_up():
-    objective, theta = make_objective((2, 4, 2), ("tanh", "identity"), n_samples=300)
-    assert 300 > 2 * kernels.BLOCK_ROWS
-    whole = gauss_newton(objective, theta)
-    samples = objective.training
-    parts = [
-        replace(objective, training=Samples.of(samples.rows.values[rows], samples.y[rows]))
-        for rows in (slice(0, 100), slice(100, 300))
-    ]
-    for sums, *terms in zip(whole, *(gauss_newton(part, theta) for part in parts), strict=True):
-        np.testing.assert_allclose(sum(terms), sums, rtol=1e-10, atol=1e-12)
-
-
-def test_tiny_slices_of_time_change_nothing():
-    objective, theta = make_objective((2, 4, 2), ("tanh", "identity"), n_samples=300)
-    hyper = Hyperparameters(np.array([0.01]), np.array([100.0, 100.0]))
-    results = []
-    for budget in (1, 10**9):
-        so = second_order_arrays(np.zeros(theta.size), *hyper, 300.0, 20)
-        options = second_order_options(objective, estimate=True)
-        curves, parameters = np.empty((7, kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
-        while so.progress["iteration"] < 7:
-            iterate(
-                objective,
-                parameters,
-                so,
-                budget=budget,
-                curves=curves,
-                options=options,
-                evidence=lm.evidence_routines(dual=so.residuals.size > 0),
-            )
-        results.append((parameters, curves, so.hyper))
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_array_equal(one, other)
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Hold BLAS to one thread, as fits do: threads of several tests at once wait for each other."""
+    with single_threaded_blas():
+        yield
 
 
 def test_first_step_solves_the_damped_normal_equations():
@@ -143,13 +32,19 @@ def test_first_step_solves_the_damped_normal_equations():
     groups = np.zeros(theta.size, dtype=int)
     hyper = Hyperparameters(np.array([0.3]), np.array([2.0]))
     solution = lm.solve(
-        objective, theta, Monitor(1, Record()), groups=groups, hyper=hyper, tol=0.0, estimate=False
+        objective,
+        theta,
+        Monitor(1, Record()),
+        curvature=BY_PARAMETERS,
+        groups=groups,
+        hyper=hyper,
+        tol=0.0,
+        estimate=False,
     )
-    picture = gauss_newton(objective, theta)
-    upper = np.triu(picture.hessians[0])
-    A = 2.0 * (upper + np.triu(upper, 1).T) + 0.3 * np.eye(theta.size)
-    damped = A + kernels.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
-    step = np.linalg.solve(damped, -(2.0 * picture.gradients[0] + 0.3 * theta))
+    explicit, alpha = Explicit.of(objective, theta), hyper.alpha[groups]
+    A = explicit.A(alpha, hyper.beta)
+    damped = A + lm.FIRST_DAMPING * np.trace(A) / theta.size * np.eye(theta.size)
+    step = np.linalg.solve(damped, -explicit.gradient(alpha, hyper.beta))
     np.testing.assert_allclose(solution.theta - theta, step, rtol=1e-9)
 
 
@@ -182,6 +77,27 @@ def test_without_penalty_it_finds_the_optimum_of_least_squares_in_no_more_iterat
     assert net.n_iter_ <= theirs.nfev
 
 
+@each_kind
+def test_several_outputs_with_a_penalty_are_those_of_least_squares(curvature):
+    objective, theta = make_objective(
+        (2, 4, 3), ("tanh", "identity"), weighted=True, n_samples=20, alpha=0.01
+    )
+    solution = lm.solve_penalised(
+        objective, theta, Monitor(1000, Record()), tol=0.0, curvature=curvature
+    )
+    samples, n_coefs = objective.training, objective.network.architecture.n_coefs
+
+    def residuals(theta):
+        outputs = outputs_at(objective.network, theta, samples.X)
+        of_rows = np.sqrt(samples.weight)[:, None] * (outputs - samples.y)
+        return np.concatenate([of_rows.ravel(), np.sqrt(3 * 0.01) * theta[:n_coefs]])
+
+    theirs = least_squares(residuals, theta, method="lm", xtol=1e-14, ftol=1e-14, gtol=1e-14)
+    assert solution.reason is StopReason.TOL
+    assert solution.loss == pytest.approx(theirs.cost / (3 * samples.weight_sum), rel=1e-9)
+    np.testing.assert_allclose(solution.theta, theirs.x, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_with_a_fixed_penalty_the_gradient_ends_at_zero(bias):
     rng = np.random.default_rng(0)
@@ -197,19 +113,14 @@ def test_with_a_fixed_penalty_the_gradient_ends_at_zero(bias):
         max_iter=1000,
         tol=0.0,
     ).fit(X, y)
-    architecture = Architecture((2, 5, 1), bias)
-    network = kernel_network(architecture, ("tanh", "identity"), "float64", SQUARED_ERROR)
-    objective = Objective(network, Samples.of(X, y[:, None]), 0.1)
+    like, _ = make_objective((2, 5, 1), ("tanh", "identity"), bias=bias)
+    objective = replace(like, training=Samples.of(X, y[:, None]), alpha=0.1)
+    architecture = objective.network.architecture
     theta = architecture.pack(net.coefs_, net.intercepts_, float)
-    loss, gradient = objective.loss_gradient(theta)
-    _, gradient_without_penalty = replace(objective, alpha=0.0).loss_gradient(theta)
-    assert net.loss_ == pytest.approx(loss, rel=1e-10)
-    assert np.abs(gradient).max() < 1e-6 * np.linalg.norm(gradient_without_penalty)
-
-
-def test_poisson_is_refused_with_the_solver_that_takes_it():
-    with pytest.raises(ValueError, match="solver='lbfgs'"):
-        TinyMLPRegressor(solver="lm", loss="poisson").fit([[1.0], [2.0]], [1.0, 2.0])
+    value, gradient = objective.weighted_gradient(theta, np.ones(1))
+    penalty = np.where(np.arange(theta.size) < architecture.n_coefs, 0.1 * theta, 0.0)
+    assert net.loss_ == pytest.approx((value + 0.5 * penalty @ theta) / 80, rel=1e-10)
+    assert np.abs(gradient + penalty).max() < 1e-6 * np.linalg.norm(gradient)
 
 
 def test_stops_at_the_target_loss():
@@ -233,200 +144,220 @@ def test_early_stopping_returns_the_best_validation_score():
     assert net.score(X_val, y_val) == pytest.approx(max(net.validation_scores_))
 
 
-@pytest.mark.parametrize("n_outputs", [1, 3])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_small_matrix_and_the_large_one_give_the_same_step_and_evidence(n_outputs, weighted):
-    units = (2, 6, n_outputs)
-    objective, theta = make_objective(
-        units, ("tanh", "identity"), weighted=weighted, n_samples=150 if n_outputs == 1 else 50
-    )
-    rng = np.random.default_rng(1)
-    groups = np.arange(theta.size) % 3
-    alpha, beta = rng.uniform(0.1, 2.0, 3), rng.uniform(1.0, 5.0, n_outputs)
-    results = []
-    for n_residuals in (0, objective.training.y.size):
-        so = second_order_arrays(
-            groups, alpha, beta, objective.training.weight_sum, 20, n_residuals
-        )
-        curves, parameters = np.empty((5, kernels.N_SECOND_ORDER_COLUMNS)), theta.copy()
-        options = second_order_options(objective, estimate=True)
-        iterate(
-            objective,
-            parameters,
-            so,
-            budget=10**9,
-            curves=curves,
-            options=options,
-            evidence=lm.evidence_routines(dual=so.residuals.size > 0),
-        )
-        assert so.progress["iteration"] == 5
-        results.append((parameters, curves, so.hyper, so.best))
-    for one, other in zip(*results, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-8)
-
-
 # --------------------------------------------------------------------- the loop, step by step
 
 
 class Run:
-    """Arrays of the compiled loop, and its first iterations from small damping."""
+    """The loop from small damping, an iteration at a time."""
 
     def __init__(
-        self, objective, theta, groups, hyper, *, dual=False, n_peaks=20, damping=1e-5, **options
+        self,
+        objective,
+        theta,
+        groups,
+        hyper,
+        *,
+        estimate,
+        curvature=BY_PARAMETERS,
+        damping=1e-5,
+        warm_up=0,
+        rise=-np.inf,
+        tol=0.0,
+        loss_tol=-np.inf,
     ):
-        n_residuals = objective.training.y.size if dual else 0
-        weight_sum = objective.training.weight_sum
-        self.objective, self.theta = objective, theta.copy()
-        self.so = second_order_arrays(groups, *hyper, weight_sum, n_peaks, n_residuals)
-        self.progress = self.so.progress[0]
-        self.progress["damping"] = damping
-        self.options = second_order_options(objective, **options)
-
-    def iterate(self, n_iterations, budget=10**9):
-        """Give the rows of the curves that were written."""
-        curves = np.full((n_iterations, kernels.N_SECOND_ORDER_COLUMNS), 7.0)
-        self.progress["iteration"] = 0
-        iterate(
-            self.objective,
-            self.theta,
-            self.so,
-            budget=budget,
-            curves=curves,
-            options=self.options,
-            evidence=lm.evidence_routines(dual=self.so.residuals.size > 0),
+        self.search = lm.Search(
+            objective=objective,
+            curvature=curvature,
+            groups=groups,
+            variance=1.0,
+            between=lambda: None,
+            theta=theta.copy(),
+            hyper=hyper,
+            damping=lm.Damping(damping),
         )
-        return curves[: self.progress["iteration"]]
+        self.curve = lm.EvidenceCurve(rise)
+        self.monitor = Monitor(10**6, Record(), loss_tol=loss_tol)
+        self.options = tol, warm_up, estimate
+        self.reason = None
+
+    def iterate(self, n_iterations):
+        """Return the rows of the record that were added, by column."""
+        before = self.monitor.n_iter
+        with np.errstate(all="ignore"):
+            while self.reason is None and self.monitor.n_iter < before + n_iterations:
+                self.reason = lm._iterate(self.search, self.monitor, self.curve, *self.options)
+        return {name: column[before:] for name, column in self.monitor.record.arrays().items()}
+
+    @property
+    def theta(self):
+        return self.search.theta
+
+    @property
+    def best(self):
+        """Weights, alpha, beta and gamma of the greatest evidence."""
+        found = self.curve.best
+        return np.concatenate([found.theta, *found.hyper, found.gamma])
 
 
-def in_numpy(objective, theta, groups, hyper, n_iterations, *, estimate, warm_up=0, damping=1e-5):
-    """Nielsen's damped steps and MacKay's re-estimates, from the picture at each point.
+def in_numpy(
+    objective,
+    theta,
+    groups,
+    hyper,
+    n_iterations,
+    *,
+    estimate,
+    warm_up=0,
+    damping=1e-5,
+    curvature=BY_PARAMETERS,
+):
+    """Nielsen's damped steps and MacKay's re-estimates, with the explicit Jacobian at each point.
 
-    Give theta, the hyperparameters, the curves, the best of the evidence and how often a step was
-    rejected.
+    Return theta, the hyperparameters, the columns of the record, the best of the evidence and how
+    often a step was rejected.
     """
-    n, weight_sum = theta.size, objective.training.weight_sum
-    rows, growth, n_rejected, best = [], 2.0, 0, (-np.inf,)
-
-    def value(theta):
-        return hyper.beta @ objective.errors(theta) + 0.5 * hyper.alpha[groups] @ theta**2
-
+    n, rows, growth, n_rejected, best = theta.size, [], 2.0, 0, (-np.inf,)
+    here, of_step = Explicit.of(objective, theta), hyper.beta
     for n_iter in range(1, n_iterations + 1):
-        picture = gauss_newton(objective, theta)
-        A = hessian(picture, hyper, groups)
-        A = np.triu(A) + np.triu(A, 1).T
-        gradient = hyper.beta @ picture.gradients + hyper.alpha[groups] * theta
+        alpha, beta = hyper.alpha[groups], hyper.beta
+        # By parameters, the matrices of several outputs were summed when beta was the one before.
+        held = beta if curvature is BY_RESIDUALS else of_step * (beta.mean() / of_step.mean())
+        A, gradient, value = here.A(alpha, held), here.gradient(alpha, beta), here.S(alpha, beta)
         while True:
             damped = A + damping * np.trace(A) / n * np.eye(n)
             if np.linalg.eigvalsh(damped)[0] > 0:
                 step = np.linalg.solve(damped, -gradient)
-                fall = value(theta) - value(theta + step)
+                errors = objective.errors(theta + step)
+                fall = value - (beta @ errors + 0.5 * alpha @ (theta + step) ** 2)
                 if fall > 0:
                     break
             damping, growth, n_rejected = damping * growth, 2 * growth, n_rejected + 1
         ratio = fall / -(gradient @ step + 0.5 * step @ A @ step)
         damping, growth = damping * max(1 / 3, 1 - (2 * ratio - 1) ** 3), 2.0
         theta = theta + step
-        picture, scale = gauss_newton(objective, theta), objective.output_scale
-        squares = np.sum(theta[: objective.network.n_coefs] ** 2)
-        loss = np.mean(scale**2 * (picture.errors + 0.5 * objective.alpha * squares)) / weight_sum
-        row = [loss, np.abs(gradient).max(), damping, hyper.alpha[0], np.nan, np.nan]
+        here, of_step, scale = Explicit.of(objective, theta), beta, objective.output_scale
+        squares = np.sum(theta[: objective.network.architecture.n_coefs] ** 2)
+        loss = np.mean(scale**2 * (here.errors + 0.5 * objective.alpha * squares)) / here.n_samples
+        row = {"loss": loss, "gradient_norm": np.abs(gradient).max(), "damping": damping}
+        if estimate:
+            row |= {"alpha": hyper.alpha[0], "log_evidence": np.nan}
+            row["n_effective_parameters"] = np.nan
         if estimate and n_iter >= warm_up:
-            found = evidence(theta, picture, hyper, groups, weight_sum)
-            if not np.isnan(found.log_evidence):
-                row[4:] = found.log_evidence, found.gamma.sum()
-                if found.log_evidence > best[0]:
-                    best = found.log_evidence, loss, np.concatenate([theta, *hyper, found.gamma])
-                hyper = found.next
+            log_evidence, gamma, *found = here.evidence(hyper, groups)
+            if not np.isnan(log_evidence):
+                row |= {"log_evidence": log_evidence, "n_effective_parameters": gamma.sum()}
+                if log_evidence > best[0]:
+                    best = log_evidence, loss, np.concatenate([theta, *hyper, gamma])
+                hyper = Hyperparameters(*found)
         rows.append(row)
-    return theta, hyper, np.array(rows), best, n_rejected
+    return theta, hyper, {name: [row[name] for row in rows] for name in row}, best, n_rejected
 
 
-def make_problem(n_outputs=1, weighted=False, n_samples=37, n_groups=2):
+def make_problem(n_outputs=1, weighted=False, n_samples=37, grouping="one"):
     """Too little penalty and a start far off: some steps are rejected."""
     objective, theta = make_objective(
         (2, 4, n_outputs), ("tanh", "identity"), weighted=weighted, n_samples=n_samples, alpha=0.7
     )
     objective = replace(objective, output_scale=np.linspace(0.5, 2.0, n_outputs))
-    groups = np.arange(theta.size) % n_groups
-    hyper = Hyperparameters(np.linspace(0.02, 0.05, n_groups), np.linspace(1.0, 3.0, n_outputs))
-    return objective, 2.0 * theta, groups, hyper
+    groups = GROUPINGS[grouping](objective.network.architecture)
+    alpha = np.linspace(0.02, 0.05, groups.max() + 1)
+    return objective, 2.0 * theta, groups, Hyperparameters(alpha, np.linspace(1.0, 3.0, n_outputs))
 
 
-@pytest.mark.parametrize("dual", [False, True], ids=["large matrix", "small matrix"])
+def assert_same_columns(columns, expected, rtol=1e-6):
+    assert list(columns) == list(expected)
+    for name, column in columns.items():
+        np.testing.assert_allclose(column, expected[name], rtol=rtol, err_msg=name)
+
+
+@each_kind
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize(("n_outputs", "grouping"), [(1, "one"), (2, "one"), (2, "input")])
 @pytest.mark.parametrize(
     ("estimate", "warm_up"), [(False, 0), (True, 0), (True, 4)], ids=["fixed", "auto", "warm-up"]
 )
 def test_iterations_are_those_of_the_published_algorithm(
-    estimate, warm_up, n_outputs, weighted, dual
+    estimate, warm_up, n_outputs, grouping, weighted, curvature
 ):
-    problem = make_problem(n_outputs, weighted)
-    theta, hyper, curves, best, n_rejected = in_numpy(
-        *problem, 8, estimate=estimate, warm_up=warm_up
-    )
+    problem = make_problem(n_outputs, weighted, grouping=grouping)
+    options = {"estimate": estimate, "warm_up": warm_up, "curvature": curvature}
+    theta, hyper, columns, best, n_rejected = in_numpy(*problem, 8, **options)
     assert n_rejected > 0
-    run = Run(*problem, dual=dual, estimate=estimate, warm_up=warm_up)
-    np.testing.assert_allclose(run.iterate(8), curves, rtol=1e-6)
+    run = Run(*problem, **options)
+    assert_same_columns(run.iterate(8), columns)
     np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
-    np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(hyper), rtol=1e-6)
-    assert run.progress["n_iter"] == 8
-    assert run.progress["event"] == kernels.RUNNING
+    np.testing.assert_allclose(np.concatenate(run.search.hyper), np.concatenate(hyper), rtol=1e-6)
+    assert run.reason is None
     if estimate:
-        assert run.progress["best_evidence"] == pytest.approx(best[0], rel=1e-6)
-        assert run.progress["best_loss"] == pytest.approx(best[1], rel=1e-6)
-        np.testing.assert_allclose(run.so.best, best[2], rtol=1e-6)
+        assert run.curve.best.log_evidence == pytest.approx(best[0], rel=1e-6)
+        assert run.curve.best.loss == pytest.approx(best[1], rel=1e-6)
+        np.testing.assert_allclose(run.best, best[2], rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_both_kinds_of_curvature_give_the_same_steps_and_evidence(n_outputs, weighted):
+    problem = make_problem(n_outputs, weighted, 150 if n_outputs == 1 else 50, "input")
+    # Of several outputs the matrices of the parameters are summed with the beta before, so that
+    # steps are the same until it is re-estimated.
+    runs = [
+        Run(*problem, estimate=True, curvature=kind, damping=1.0, warm_up=5 * (n_outputs > 1))
+        for kind in KINDS.values()
+    ]
+    assert_same_columns(*(run.iterate(5) for run in runs), rtol=1e-8)
+    np.testing.assert_allclose(*(run.theta for run in runs), rtol=1e-8)
+    np.testing.assert_allclose(*(np.concatenate(run.search.hyper) for run in runs), rtol=1e-8)
+    np.testing.assert_allclose(*(run.best for run in runs), rtol=1e-8)
 
 
 def test_where_A_is_not_positive_definite_damping_grows_and_the_evidence_waits():
     objective, theta, groups, hyper = make_problem(n_samples=5)  # 5 rows, 17 parameters
     problem = objective, theta, groups, hyper._replace(alpha=np.full(2, -1e-4))
-    theta, _, curves, _, n_rejected = in_numpy(*problem, 3, estimate=True)
+    theta, _, columns, _, n_rejected = in_numpy(*problem, 3, estimate=True)
     assert n_rejected > 0
     run = Run(*problem, estimate=True)
-    np.testing.assert_allclose(run.iterate(3), curves, rtol=1e-6)
-    assert np.isnan(curves[:, kernels.LOG_EVIDENCE]).all()
+    assert_same_columns(run.iterate(3), columns)
+    assert np.isnan(columns["log_evidence"]).all()
     np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
-    np.testing.assert_array_equal(run.so.hyper[:-2], np.concatenate(problem[-1]))
-    assert run.progress["event"] == kernels.RUNNING
-    assert run.progress["best_evidence"] == -np.inf
+    assert run.search.hyper is problem[-1]
+    assert (run.reason, run.curve.best) == (None, None)
 
 
 def test_it_ends_where_no_step_lowers_the_objective_and_there_is_no_evidence():
     objective, theta, groups, hyper = make_linear_problem(n_samples=1)
-    nothing = Samples.of(objective.training.rows.values, np.zeros((1, 1)))
+    nothing = Samples.of(objective.training.X, np.zeros((1, 1)))
     hyper = hyper._replace(alpha=np.array([-1e-3]))
     run = Run(replace(objective, training=nothing), 0 * theta, groups, hyper, estimate=True)
-    curves = run.iterate(5)
-    assert len(curves) == 1 and np.isnan(curves[0, kernels.LOG_EVIDENCE])
-    assert run.progress["event"] == kernels.STALLED
+    assert np.isnan(run.iterate(5)["log_evidence"]).tolist() == [True]
+    assert run.reason is StopReason.TOL
 
 
 def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
-    problem = make_problem(n_samples=12)
+    problem = make_problem(n_samples=20, grouping="layer")
     run = Run(*problem, estimate=True)
-    curves = run.iterate(60)
-    found = curves[:, kernels.LOG_EVIDENCE]
-    best = int(np.argmax(found))
+    columns = run.iterate(60)
+    best = int(np.argmax(columns["log_evidence"]))
     assert 0 < best < 59
-    assert run.progress["best_evidence"] == found[best]
-    assert run.progress["best_loss"] == curves[best, kernels.LOSS]
+    assert run.curve.best.log_evidence == columns["log_evidence"][best]
+    assert run.curve.best.loss == columns["loss"][best]
     again = Run(*problem, estimate=True)
     again.iterate(best)
-    hyper = again.so.hyper[:-2].copy()
+    hyper = again.search.hyper
     again.iterate(1)
-    gamma = again.so.result[1:3]
-    np.testing.assert_array_equal(run.so.best, np.concatenate([again.theta, hyper, gamma]))
+    gamma = again.curve.best.gamma
+    assert gamma.sum() == columns["n_effective_parameters"][best]
+    np.testing.assert_array_equal(run.best, np.concatenate([again.theta, *hyper, gamma]))
 
 
 @pytest.mark.parametrize("rise", [0.1, 1.0])
-@pytest.mark.parametrize("n_peaks", [2, 4])
-def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(n_peaks, rise):
-    run = Run(*make_problem(), estimate=True, n_peaks=n_peaks, rise=rise)
-    found = run.iterate(200)[:, kernels.LOG_EVIDENCE]
-    assert run.progress["event"] == kernels.CONVERGED
+@pytest.mark.parametrize("rest", [1, 3])
+def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(rest, rise, monkeypatch):
+    monkeypatch.setattr(lm, "REST", rest)
+    run = Run(*make_problem(), estimate=True, rise=rise)
+    found = run.iterate(200)["log_evidence"]
+    assert run.reason is StopReason.EVIDENCE
     best = np.maximum.accumulate(found)
-    rises = best[n_peaks - 1 :] - best[: 1 - n_peaks]
+    rises = best[rest:] - best[:-rest]
     assert rises[-1] <= rise
     assert (rises[:-1] > rise).all()
 
@@ -434,14 +365,16 @@ def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(n_peaks,
 @pytest.mark.parametrize("reduction", [1e-2, 1e-4])
 def test_with_a_fixed_penalty_it_ends_once_the_objective_falls_by_no_more_than_asked(reduction):
     problem = objective, theta, groups, hyper = make_problem()
-    run = Run(*problem, estimate=False, reduction=reduction)
-    values = []
-    while run.progress["event"] == kernels.RUNNING:
-        errors, alpha = objective.errors(run.theta), hyper.alpha[groups]
-        values.append(hyper.beta @ errors + 0.5 * alpha @ run.theta**2)
+    run, alpha = Run(*problem, estimate=False, tol=1e4 * reduction), hyper.alpha[groups]
+
+    def value():
+        return hyper.beta @ objective.errors(run.theta) + 0.5 * alpha @ run.theta**2
+
+    values = [value()]
+    while run.reason is None:
         run.iterate(1)
-    assert run.progress["event"] == kernels.STALLED
-    values.append(values[-1] - run.progress["fall"])
+        values.append(value())
+    assert run.reason is StopReason.TOL
     falls = -np.diff(values) / values[:-1]
     assert falls[-1] <= reduction
     assert len(falls) > 2 and (falls[:-1] > reduction).all()
@@ -450,15 +383,15 @@ def test_with_a_fixed_penalty_it_ends_once_the_objective_falls_by_no_more_than_a
 @pytest.mark.parametrize("estimate", [False, True])
 def test_it_ends_at_the_first_loss_that_is_low_enough(estimate):
     problem = make_problem()
-    losses = Run(*problem, estimate=estimate).iterate(10)[:, kernels.LOSS]
+    losses = Run(*problem, estimate=estimate).iterate(10)["loss"]
     for loss_tol in (losses[4], np.nextafter(losses[4], np.inf)):
         run = Run(*problem, estimate=estimate, loss_tol=loss_tol)
-        curves = run.iterate(10)
-        assert run.progress["event"] == kernels.TARGET_REACHED
-        assert len(curves) == 1 + np.flatnonzero(losses <= loss_tol)[0]
+        found = run.iterate(10)["loss"]
+        assert run.reason is StopReason.LOSS_TOL
+        assert len(found) == 1 + np.flatnonzero(losses <= loss_tol)[0]
         if estimate:  # what met the target is kept, were its evidence the best or not
-            assert run.progress["best_loss"] == curves[-1, kernels.LOSS]
-            np.testing.assert_array_equal(run.so.best[: run.theta.size], run.theta)
+            assert run.curve.best.loss == found[-1]
+            np.testing.assert_array_equal(run.curve.best.theta, run.theta)
 
 
 def make_linear_problem(n_samples=37):
@@ -472,26 +405,38 @@ def make_linear_problem(n_samples=37):
 def test_where_no_step_lowers_the_objective_it_says_so_and_the_evidence_goes_on(estimate, warm_up):
     objective, theta, groups, hyper = make_linear_problem()
     run = Run(objective, theta, groups, hyper, estimate=False)
-    run.iterate(100)
-    assert run.progress["event"] == kernels.STALLED
+    while run.reason is None or run.search.damping.value != lm.FIRST_DAMPING:
+        run.reason = None  # until no step is found at all
+        run.iterate(1)
     minimum = run.theta.copy()
     run = Run(objective, minimum, groups, hyper, estimate=estimate, warm_up=warm_up)
-    curves = run.iterate(1)
+    columns = run.iterate(1)
     np.testing.assert_array_equal(run.theta, minimum)
-    assert run.progress["fall"] == 0.0
-    assert run.progress["damping"] == curves[0, kernels.DAMPING] == kernels.FIRST_DAMPING
-    assert run.progress["growth"] == 2.0
+    assert run.search.damping == lm.Damping(lm.FIRST_DAMPING, 2.0)
+    assert columns["damping"].tolist() == [lm.FIRST_DAMPING]
     if estimate:
-        assert run.progress["event"] == kernels.RUNNING
-        picture = gauss_newton(objective, minimum)
-        found = evidence(minimum, picture, hyper, groups, 37.0)
-        assert curves[0, kernels.LOG_EVIDENCE] == pytest.approx(found.log_evidence)
-        np.testing.assert_allclose(run.so.hyper[:-2], np.concatenate(found.next), rtol=1e-9)
+        assert run.reason is None
+        log_evidence, _, *found = Explicit.of(objective, minimum).evidence(hyper, groups)
+        assert columns["log_evidence"] == pytest.approx(log_evidence)
+        np.testing.assert_allclose(
+            np.concatenate(run.search.hyper), np.concatenate(found), rtol=1e-9
+        )
     else:
-        assert run.progress["event"] == kernels.STALLED
+        assert run.reason is StopReason.TOL
 
 
-def test_damping_falls_to_a_third_where_the_picture_is_exact_and_has_a_floor():
-    for damping, expected in ((3e-5, 1e-5), (2e-12, kernels.LEAST_DAMPING)):
+def test_damping_falls_to_a_third_where_the_model_is_exact_and_has_a_floor():
+    for damping, expected in ((3e-5, 1e-5), (2e-12, lm.LEAST_DAMPING)):
         run = Run(*make_linear_problem(), estimate=False, damping=damping)
-        assert run.iterate(1)[0, kernels.DAMPING] == pytest.approx(expected, rel=1e-9, abs=0)
+        assert run.iterate(1)["damping"] == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+def test_damping_follows_the_rule_of_nielsen():
+    for ratio, factor in ((1.0, 1 / 3), (0.5, 1.0), (0.75, 0.875), (0.0, 2.0), (5.0, 1 / 3)):
+        damping = lm.Damping(8.0, growth=64.0)
+        damping.accept(ratio)
+        assert damping == lm.Damping(pytest.approx(8.0 * factor), 2.0)
+    damping = lm.Damping(1.0)
+    for expected in (2.0, 8.0, 64.0):
+        damping.reject()
+        assert damping.value == expected

@@ -1,19 +1,19 @@
-"""What `levenberg_marquardt` makes of the compiled loop: solutions, endings, two beginnings."""
+"""What `levenberg_marquardt` makes of its loop: solutions, endings, two beginnings."""
 
-import threading
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_levenberg_marquardt import Run, in_numpy, make_problem
-from watching import Watch, watch_budgets
+from explicit import BY_PARAMETERS, BY_RESIDUALS
+from test_levenberg_marquardt import Run, assert_same_columns, each_kind, in_numpy, make_problem
+from watching import Watch
 
-from sklearn_tinymlp._bayes.evidence import MOST_BETA, Hyperparameters
-from sklearn_tinymlp._engine import kernels
-from sklearn_tinymlp._engine.objective import Samples, predict
-from sklearn_tinymlp._engine.second_order import second_order_arrays
-from sklearn_tinymlp._solvers import by_evidence
+from sklearn_tinymlp._bayes.curvature import Curvature
+from sklearn_tinymlp._bayes.evidence import MOST_BETA
+from sklearn_tinymlp._objective.samples import Samples
+from sklearn_tinymlp._solvers import by_evidence, held_curvature
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.monitor import Monitor, Record, Solution, StopReason
 
@@ -22,23 +22,20 @@ COLUMNS = ["loss", "gradient_norm", "damping", "alpha", "log_evidence", "n_effec
 
 def solve(problem, monitor=None, **changes):
     objective, theta, groups, hyper = problem
-    given = {"groups": groups, "hyper": hyper, "tol": 0.0, "estimate": True} | changes
+    given = {"groups": groups, "hyper": hyper, "tol": 0.0, "estimate": True}
+    given |= {"curvature": BY_PARAMETERS} | changes
     return lm.solve(objective, theta, monitor or Monitor(8, Record()), **given)
 
 
-@pytest.mark.parametrize("n_samples", [37, 5], ids=["large matrix", "small matrix"])
-@pytest.mark.parametrize("per_call", [3, 256])
-def test_solution_is_the_best_of_the_evidence_and_has_a_record_of_all(
-    n_samples, per_call, monkeypatch
-):
-    monkeypatch.setattr(lm, "ITERATIONS_PER_CALL", per_call)
+@pytest.mark.parametrize("n_samples", [37, 5])
+@each_kind
+def test_solution_is_the_best_of_the_evidence_and_has_a_record_of_all(n_samples, curvature):
     problem = objective, theta, groups, _ = make_problem(n_samples=n_samples)
     start = theta.copy()
-    solution = solve(problem)
-    *_, curves, best, _ = in_numpy(*problem, 8, estimate=True, damping=lm.CAREFUL_DAMPING)
-    record = solution.record.columns
-    assert list(record) == COLUMNS
-    np.testing.assert_allclose(np.column_stack(list(record.values())), curves, rtol=1e-5)
+    solution = solve(problem, curvature=curvature)
+    *_, columns, best, _ = in_numpy(*problem, 8, estimate=True, damping=lm.CAREFUL_DAMPING)
+    assert list(columns) == COLUMNS
+    assert_same_columns(solution.record.columns, columns, rtol=1e-5)
     assert solution.log_evidence == pytest.approx(best[0], rel=1e-6)
     assert solution.loss == pytest.approx(best[1], rel=1e-6)
     state = solution.state
@@ -53,12 +50,11 @@ def test_solution_is_the_best_of_the_evidence_and_has_a_record_of_all(
 def test_solution_with_a_fixed_penalty_is_where_the_last_step_led():
     problem = make_problem()
     solution = solve(problem, estimate=False)
-    theta, _, curves, *_ = in_numpy(*problem, 8, estimate=False, damping=kernels.FIRST_DAMPING)
-    record = solution.record.columns
-    assert list(record) == COLUMNS[:3]
-    np.testing.assert_allclose(np.column_stack(list(record.values())), curves[:, :3], rtol=1e-6)
+    theta, _, columns, *_ = in_numpy(*problem, 8, estimate=False, damping=lm.FIRST_DAMPING)
+    assert list(columns) == COLUMNS[:3]
+    assert_same_columns(solution.record.columns, columns)
     np.testing.assert_allclose(solution.theta, theta, rtol=1e-6)
-    assert solution.loss == record["loss"][-1]
+    assert solution.loss == solution.record.columns["loss"][-1]
     assert (solution.log_evidence, solution.state) == (-np.inf, None)
     assert solution.reason is StopReason.MAX_ITER
 
@@ -71,11 +67,11 @@ def test_hyperparameters_wait_for_the_warm_up():
 
 def test_the_tolerance_of_a_fixed_penalty_is_a_relative_fall():
     problem = make_problem()
-    run = Run(*problem, damping=kernels.FIRST_DAMPING, estimate=False, reduction=1e-4)
-    curves = run.iterate(50)
+    run = Run(*problem, damping=lm.FIRST_DAMPING, estimate=False, tol=1.0)
+    losses = run.iterate(50)["loss"]
     solution = solve(problem, Monitor(50, Record()), tol=1.0, estimate=False)
     assert (solution.reason, solution.warning) == (StopReason.TOL, None)
-    assert solution.n_iter == len(curves) < 50
+    assert solution.n_iter == len(losses) < 50
     np.testing.assert_array_equal(solution.theta, run.theta)
 
 
@@ -90,10 +86,9 @@ def test_the_tolerance_of_the_evidence_is_a_rise_in_nats():
 
 def test_bounds_of_the_noise_are_those_of_the_variance():
     objective, theta, groups, hyper = make_problem()
-    training = objective.training
-    outputs = predict(objective.network, training.rows, 37, theta)
+    outputs = objective.predict(theta)
     # The targets are what the network gives: the evidence asks for less and less noise.
-    exact = replace(objective, training=Samples.of(training.rows.values, outputs))
+    exact = replace(objective, training=Samples.of(objective.training.X, outputs))
     problem = exact, 1.001 * theta, groups, hyper
     solution = solve(problem, Monitor(15, Record()))  # too few for the evidence to have rested
     assert (solution.reason, solution.warning) == (StopReason.EXACT, None)
@@ -102,19 +97,37 @@ def test_bounds_of_the_noise_are_those_of_the_variance():
         assert solution.state.hyper.beta == MOST_BETA / variance
 
 
-@pytest.mark.parametrize(("n_samples", "n_residuals"), [(11, 11), (12, 0)])
-def test_the_cheaper_matrix_is_taken(n_samples, n_residuals, monkeypatch):
-    made = []
+@pytest.mark.parametrize("n_samples", [4, 40])
+def test_the_cheaper_curvature_is_taken(n_samples, monkeypatch):
+    objective, theta, groups, _ = make_problem(n_samples=n_samples)
+    cheapest = Curvature.cheapest(objective.network.architecture, n_samples)
+    assert cheapest.n_rows is None
+    fake = Fake(FIRST)
+    monkeypatch.setattr(lm, "solve", fake)
+    lm.search_by_evidence(objective, theta, Monitor(1, Record()), groups=groups, tol=0.0)
+    assert fake.calls[0][1]["curvature"] == cheapest
 
-    def keep(*arguments):
-        made.append(second_order_arrays(*arguments))
-        return made[-1]
 
-    monkeypatch.setattr(lm, "second_order_arrays", keep)
-    problem = make_problem(n_samples=n_samples)
-    assert problem[1].size == 17
-    solve(problem)
-    assert made[0].residuals.size == n_residuals
+@pytest.mark.parametrize("by_evidence_", [False, True])
+@pytest.mark.parametrize("most_work", [0.0, np.inf])
+def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monkeypatch):
+    objective, theta, groups, _ = make_problem(n_samples=60)
+    of_each_step, held = Fake(FIRST), Fake(FIRST)
+    monkeypatch.setattr(lm, "MOST_WORK", most_work)
+    monkeypatch.setattr(lm, "solve", of_each_step)
+    monkeypatch.setattr(held_curvature, "search", held)
+    options = SimpleNamespace(
+        tol=0.1,
+        alpha_by_evidence=by_evidence_,
+        groups=groups,
+        random_state=np.random.RandomState(0),
+        known_start=None,
+        another_start=None,
+    )
+    assert lm.run(objective, theta, Monitor(1, Record()), options) is FIRST
+    # A fixed penalty is that of Levenberg-Marquardt whatever it costs.
+    is_held = by_evidence_ and most_work == 0.0
+    assert (len(held.calls), len(of_each_step.calls)) == ((1, 0) if is_held else (0, 1))
 
 
 def test_the_target_is_met_by_what_is_returned():
@@ -130,16 +143,17 @@ def test_the_target_is_met_by_what_is_returned():
 
 @pytest.mark.parametrize("reached", [False, True])
 def test_where_the_target_is_met_without_an_evidence_those_weights_are_given(reached, monkeypatch):
-    def iterate(objective, theta, so, *, curves, **given):
-        # An evidence is known of an earlier iteration; of the last, with its lower loss, none.
-        theta[:], so.best[:], curves[:] = 5.0, 3.0, np.nan
-        curves[0, kernels.LOSS] = 0.1
-        progress = so.progress[0]
-        progress["best_evidence"], progress["best_loss"], progress["loss"] = 1.0, 9.0, 0.1
-        progress["iteration"], so.errors[:] = 1, 1.0
+    problem = objective, theta, _, hyper = make_problem()
 
-    monkeypatch.setattr(lm, "iterate", iterate)
-    solution = solve(make_problem(), Monitor(1, Record(), loss_tol=0.2 if reached else 0.0))
+    def iterate(search, monitor, curve, *options):
+        # An evidence is known of an earlier iteration; of the last, with its lower loss, none.
+        curve.add(lm.Found(0 * theta + 3.0, hyper, np.ones(2), 1.0, 9.0), is_last=False)
+        search.theta, search.loss = 0 * theta + 5.0, 0.1
+        search.model = SimpleNamespace(errors=np.ones(1))
+        return monitor.update(theta=search.theta, loss=search.loss)
+
+    monkeypatch.setattr(lm, "_iterate", iterate)
+    solution = solve(problem, Monitor(1, Record(), loss_tol=0.2 if reached else 0.0))
     assert solution.reason is (StopReason.LOSS_TOL if reached else StopReason.MAX_ITER)
     assert (solution.theta == (5.0 if reached else 3.0)).all()
     assert solution.loss == (0.1 if reached else 9.0)
@@ -194,82 +208,74 @@ def test_a_watcher_may_end_it():
     assert (solution.reason, solution.n_iter) == (StopReason.CALLBACK, 3)
 
 
-def test_each_call_is_given_the_budget_that_follows_from_the_one_before(monkeypatch):
-    calls, given, iterate = watch_budgets(monkeypatch, lm), [], lm.iterate
+class InterruptedAt:
+    """Is set once it has been asked so many times."""
 
-    def keep(*arguments, budget, **named):
-        given.append(budget)
-        return iterate(*arguments, budget=budget, **named)
+    def __init__(self, n_asked):
+        self.n_left = n_asked
 
-    monkeypatch.setattr(lm, "FIRST_BUDGET", 5)
-    monkeypatch.setattr(lm, "iterate", keep)
-    solve(make_problem())
-    assert calls == [(5 + k, 3.0) for k in range(len(calls))]
-    assert given == [5 + k for k in range(len(calls))] and len(calls) > 8
+    def is_set(self):
+        self.n_left -= 1
+        return self.n_left < 0
 
 
-def test_ctrl_c_keeps_the_best_so_far(monkeypatch):
-    problem = make_problem()
-    expected, iterate, calls = solve(problem, Monitor(3, Record())), lm.iterate, []
+@each_kind
+def test_ctrl_c_is_heard_within_an_iteration_and_keeps_the_best_so_far(curvature):
+    problem, n_iterations = make_problem(), set()
+    for n_asked in range(14):
+        monitor = Monitor(8, Record(), interrupted=InterruptedAt(n_asked))
+        solution = solve(problem, monitor, curvature=curvature)
+        assert (solution.reason, solution.warning) == (StopReason.INTERRUPTED, None)
+        n_iterations.add(solution.n_iter)
+        if solution.n_iter == 0:
+            assert solution.state is None
+            continue
+        expected = solve(problem, Monitor(solution.n_iter, Record()), curvature=curvature)
+        assert solution.log_evidence == expected.log_evidence
+        assert solution.loss == expected.loss
+        np.testing.assert_array_equal(solution.theta, expected.theta)
+    assert n_iterations >= {0, 1, 2, 3}
 
-    def interrupted(*arguments, **named):
-        calls.append(arguments)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return iterate(*arguments, **named)
 
-    monkeypatch.setattr(lm, "ITERATIONS_PER_CALL", 3)
-    monkeypatch.setattr(lm, "iterate", interrupted)
-    solution = solve(problem)
-    assert (solution.reason, solution.n_iter) == (StopReason.INTERRUPTED, 3)
-    assert solution.warning is None
-    assert solution.log_evidence == expected.log_evidence
-    np.testing.assert_array_equal(solution.theta, expected.theta)
-
-
-def test_an_interrupt_is_heard_within_an_iteration(monkeypatch):
-    monkeypatch.setattr(lm, "FIRST_BUDGET", 1)
-    interrupted = threading.Event()
-    interrupted.set()
-    problem = make_problem()
-    solution = solve(problem, Monitor(10, Record(), interrupted=interrupted))
-    assert solution.reason is StopReason.INTERRUPTED
-    assert solution.n_iter == 0
+@pytest.mark.parametrize("estimate", [False, True])
+def test_after_ctrl_c_the_loss_is_that_of_the_weights_that_are_given(estimate):
+    problem = objective, *_ = make_problem()
+    solution = solve(problem, Monitor(8, Record(), interrupted=InterruptedAt(0)), estimate=estimate)
     np.testing.assert_array_equal(solution.theta, problem[1])
+    for n_asked in range(2, 14):  # before there is none
+        monitor = Monitor(8, Record(), interrupted=InterruptedAt(n_asked))
+        solution = solve(problem, monitor, estimate=estimate)
+        assert solution.reason is StopReason.INTERRUPTED
+        loss = lm.mean_loss(objective, solution.theta, objective.errors(solution.theta))
+        assert solution.loss == pytest.approx(loss, rel=1e-12)
 
 
-class Ended:
-    """Arrays of a fit by the evidence that has come to max_iter."""
-
-    def __init__(self, errors=(1.0, 1.0), rise=1e9, n_peaks=3):
-        hyper = Hyperparameters(np.ones(1), np.ones(2))
-        self.objective, theta, *_ = make_problem(n_outputs=2)
-        self.so = second_order_arrays(np.zeros(theta.size), *hyper, 37.0, 3)
-        self.so.errors[:] = errors * self.objective.spread()
-        self.so.peaks[:] = 7.0
-        self.so.peaks[n_peaks % 3] -= rise  # the oldest in the ring of three
-        self.so.progress["best_evidence"] = 7.0
-        self.so.progress["n_peaks"] = n_peaks
-
-    def reason(self, tol=1e-4):
-        return lm._forgive(StopReason.MAX_ITER, self.so, self.objective, tol)
+def ended(errors=(1.0, 1.0), rise=1e9, n_peaks=3, n_samples=37.0, tol=1e-4):
+    """Say why a fit by the evidence has ended that has come to max_iter."""
+    objective, *_ = make_problem(n_outputs=2)
+    training = replace(objective.training, weight_sum=n_samples)
+    objective = replace(objective, training=training)
+    model = SimpleNamespace(errors=np.array(errors) * objective.spread())
+    curve = lm.EvidenceCurve(0.0, peaks=[7.0] * n_peaks)
+    if n_peaks >= 3:
+        curve.peaks[-3] -= rise
+    search = SimpleNamespace(objective=objective, model=model)
+    return lm._reason_at_max_iter(search, curve, tol)
 
 
 def test_at_max_iter_residuals_of_next_to_nothing_are_good_enough():
-    assert Ended((1e-8, 1e-8)).reason() is StopReason.EXACT
-    assert Ended((1.1e-8, 1e-8)).reason() is StopReason.MAX_ITER
+    assert ended((1e-8, 1e-8)) is StopReason.EXACT
+    assert ended((1.1e-8, 1e-8)) is StopReason.MAX_ITER
 
 
 @pytest.mark.parametrize("n_peaks", [3, 5])
-@pytest.mark.parametrize(("n_samples", "nats"), [(37, 1.0), (300, 3.0)])
-def test_at_max_iter_a_rise_of_few_nats_is_good_enough(n_samples, nats, n_peaks):
+@pytest.mark.parametrize(("n_samples", "nats"), [(37.0, 1.0), (300.0, 3.0)])
+def test_at_max_iter_a_rise_of_few_nats_is_good_enough(n_samples, nats, n_peaks, monkeypatch):
+    monkeypatch.setattr(lm, "REST", 2)
     # 1e4 tol nats, or 100 tol nats a sample where these are more.
     for rise, reason in ((1.0, StopReason.AT_REST), (1.01, StopReason.MAX_ITER)):
-        ended = Ended(rise=rise * nats, n_peaks=n_peaks)
-        training = replace(ended.objective.training, weight_sum=float(n_samples))
-        ended.objective = replace(ended.objective, training=training)
-        assert ended.reason() is reason
-    assert Ended(rise=0.0, n_peaks=2).reason() is StopReason.MAX_ITER
+        assert ended(rise=rise * nats, n_peaks=n_peaks, n_samples=n_samples) is reason
+    assert ended(rise=0.0, n_peaks=2) is StopReason.MAX_ITER
 
 
 class Fake:
@@ -332,6 +338,9 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
         np.testing.assert_array_equal(hyper.alpha, [by_evidence.FIRST_ALPHA] * 2)
         np.testing.assert_array_equal(hyper.beta, [by_evidence.FIRST_BETA / variance] * 2)
         assert options.pop("groups") is groups
+        assert options.pop("curvature") == Curvature.cheapest(
+            objective.network.architecture, n_samples
+        )
         assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
         assert options == {"tol": 0.1, "estimate": True, "variance": variance}
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
@@ -344,10 +353,10 @@ def test_the_fixed_penalty_is_that_of_the_coefs(monkeypatch):
     objective, theta, *_ = make_problem(n_outputs=2)
     fake, monitor = Fake(FIRST), Monitor(9, Record())
     monkeypatch.setattr(lm, "solve", fake)
-    lm.solve_penalised(objective, theta, monitor, tol=0.1)
+    lm.solve_penalised(objective, theta, monitor, tol=0.1, curvature=BY_RESIDUALS)
     ((watched, options),) = fake.calls
     alpha, beta = options.pop("hyper")
     np.testing.assert_array_equal(alpha[options.pop("groups")], [2 * 0.7] * 16 + [0.0] * 6)
     np.testing.assert_array_equal(beta, [1.0, 1.0])
     assert watched is monitor
-    assert options == {"tol": 0.1, "estimate": False}
+    assert options == {"tol": 0.1, "estimate": False, "curvature": BY_RESIDUALS}

@@ -6,20 +6,22 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import shuffle
 from watching import Watch, watch_budgets
 
-from sklearn_tinymlp._engine import kernels
-from sklearn_tinymlp._engine.architecture import Architecture
-from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
-from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
+from sklearn_tinymlp._engine import kernels, stochastic_state
+from sklearn_tinymlp._engine.stochastic_state import StochasticOptions, StochasticState
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import stochastic
 from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, Monitor, Record, StopReason
-from sklearn_tinymlp._solvers.stochastic import StochasticState, Twister, next_budget, solve
+from sklearn_tinymlp._solvers.stochastic import Twister, next_budget, solve
 
 N_SAMPLES = 12
 
 
 def options(**changes):
     values = {
-        "schedule": kernels.CONSTANT,
+        "schedule": stochastic_state.CONSTANT,
         "learning_rate_init": 0.01,
         "power_t": 0.5,
         "momentum": 0.0,
@@ -32,7 +34,7 @@ def options(**changes):
         "n_iter_no_change": np.inf,
         "loss_tol": -np.inf,
     }
-    return kernels.StochasticOptions(**values | changes)
+    return StochasticOptions(**values | changes)
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def objective():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((N_SAMPLES, 2))
     y = (X @ [1.0, -2.0] + 0.5 + 0.1 * rng.standard_normal(N_SAMPLES)).reshape(-1, 1)
-    network = kernel_network(Architecture((2, 1)), ("identity",), "float64", SQUARED_ERROR)
+    network = Network(Architecture((2, 1)), ("identity",))
     return Objective(network, Samples.of(X, y), 0.0, Samples.of(X, y))
 
 
@@ -181,7 +183,7 @@ def test_each_batch_is_a_step_along_its_own_gradient(solver, n_outputs, weighted
     X, y = rng.standard_normal((N_SAMPLES, 2)), rng.standard_normal((N_SAMPLES, n_outputs))
     weight = np.r_[np.zeros(5), rng.uniform(0.5, 2.0, N_SAMPLES - 5)] if weighted else None
     architecture = Architecture((2, 3, n_outputs))
-    network = kernel_network(architecture, ("tanh", "identity"), "float64", SQUARED_ERROR)
+    network = Network(architecture, ("tanh", "identity"))
     start = rng.standard_normal(architecture.n_parameters)
     solution, _, state = train(
         Objective(network, Samples.of(X, y, weight), 0.3),
@@ -264,7 +266,8 @@ def test_adam_steps_once_a_batch(objective):
 
 
 def test_invscaling_falls_with_the_samples_seen(objective):
-    _, watcher, state = train(objective, changes={"schedule": kernels.INVSCALING, "power_t": 0.25})
+    changes = {"schedule": stochastic_state.INVSCALING, "power_t": 0.25}
+    _, watcher, state = train(objective, changes=changes)
     seen = N_SAMPLES * np.arange(6)
     expected = 0.01 / (seen + 1) ** 0.25
     expected[0] = 0.01
@@ -273,7 +276,7 @@ def test_invscaling_falls_with_the_samples_seen(objective):
 
 
 def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
-    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes = {"schedule": stochastic_state.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 7})
     rates = watcher.record.columns["learning_rate"]
     # The first epoch improves on infinity; then every second one is a standstill.
@@ -283,7 +286,7 @@ def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
 
 
 def test_adaptive_ends_when_the_rate_is_small(objective):
-    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes = {"schedule": stochastic_state.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 1000})
     rates = watcher.record.columns["learning_rate"]
     assert solution.reason is StopReason.TOL
@@ -292,7 +295,7 @@ def test_adaptive_ends_when_the_rate_is_small(objective):
 
 
 def test_adaptive_ends_at_the_least_rate_itself(objective):
-    changes = {"schedule": kernels.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
+    changes = {"schedule": stochastic_state.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     changes["learning_rate_init"] = stochastic.LEAST_RATE
     solution, *_ = train(objective, changes=changes, watch={"max_iter": 50})
     assert (solution.reason, solution.n_iter) == (StopReason.TOL, 3)
@@ -302,7 +305,7 @@ STANDSTILL = "did not improve more than tol=1000000000.000000 for 1 consecutive 
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-@pytest.mark.parametrize("schedule", [kernels.CONSTANT, kernels.ADAPTIVE])
+@pytest.mark.parametrize("schedule", [stochastic_state.CONSTANT, stochastic_state.ADAPTIVE])
 def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_stopping, capsys):
     changes = {"schedule": schedule, "tol": 1e9, "n_iter_no_change": 1, "learning_rate_init": 2e-6}
     watch = {"max_iter": 50, "verbose": True}
@@ -314,7 +317,7 @@ def test_what_is_said_is_worded_as_by_mlp_regressor(objective, schedule, early_s
     train(objective, changes=changes, watch=watch)
     printed = capsys.readouterr().out.splitlines()
     said = [line for line in printed if not line.startswith(("Iteration", "Validation score:"))]
-    if schedule == kernels.CONSTANT:
+    if schedule == stochastic_state.CONSTANT:
         assert said == [f"{what} {STANDSTILL} Stopping."]
     else:
         assert said == [

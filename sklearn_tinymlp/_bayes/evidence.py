@@ -101,9 +101,11 @@ def evidence(
 def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
     """Compute alpha and beta from the effective parameters, W of each group and E of each output.
 
-    Divisions by zero are the caller's to silence (`numpy.errstate`). A group without weights keeps alpha = 1 where the data determine none of it.
+    Divisions by zero are the caller's to silence (`numpy.errstate`). A group without weights keeps
+    alpha = 1 where the data determine none of it.
     """
-    alpha = np.where(squares > 0.0, gamma / (2.0 * squares), np.where(gamma > 0.0, np.inf, 1.0))
+    without_weights = np.where(gamma > 0.0, np.inf, 1.0)
+    alpha = np.where(squares > 0.0, gamma / (2.0 * squares), without_weights)
     beta = np.maximum(n_samples - of_outputs, LEAST_FREEDOM) / (2.0 * errors)
     return Hyperparameters(
         np.minimum(np.maximum(alpha, LEAST_ALPHA), MOST_ALPHA),

@@ -77,8 +77,8 @@ def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvat
 
     The normal density of working residuals, sum_r 1/2 log(beta / 2 pi) - beta E, has another scale
     at each theta, so that networks could not be compared by it. In its place stands the extended
-    quasi-likelihood with the dispersion h / beta (Nelder and Pregibon, "An extended quasi-likelihood
-    function", Biometrika 74, 1987, eq. 5; without what depends on y alone),
+    quasi-likelihood with the dispersion h / beta (Nelder and Pregibon, "An extended
+    quasi-likelihood function", Biometrika 74, 1987, eq. 5; without what depends on y alone),
 
         sum_r 1/2 log(beta / (2 pi h)) - beta / h times the loss.
 

@@ -30,6 +30,7 @@ from .._machine.memory import FRESH
 from .._network.architecture import Architecture, Layers
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
+from .groups import one_penalty
 
 
 @dataclass(frozen=True)
@@ -245,7 +246,7 @@ class LowRankPrecision:
         root *= _upper_triangle(len(root))
         of_residuals = 1.0 - np.einsum("ij,ij->i", root, root)
         by_output = np.bincount(self.rows.outputs, of_residuals, len(self.beta))
-        if not groups[: -len(self.beta)].any():  # a group for all weights but output intercepts
+        if np.array_equal(groups, one_penalty(self.rows.architecture)):
             rest = self._determined_of_output_intercepts(root)
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
         # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.

@@ -31,7 +31,6 @@ from .._network.architecture import Architecture
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 
-
 # Residuals whose leverages are computed to share the effective parameters among outputs. A tenth
 # more or less of an output's few, out of its many rows, does not show in its noise.
 MOST_LEVERAGES = 3000
@@ -114,7 +113,7 @@ class OutputsJacobianProduct:
         half = np.linalg.solve(factors, weights * self.mixed)  # L_k^-1 A_kh
         schur = np.asfortranarray(self.of_hidden * ratio)
         schur[np.diag_indices_from(schur)] += alpha[places.hidden] + damping
-        stacked = half.reshape(-1, half.shape[2])
+        stacked = half.reshape(len(half) * n_own, half.shape[2])
         schur -= (stacked.T @ stacked).T
         if schur.size and not lapack.cholesky(schur):
             return None

@@ -9,10 +9,6 @@ from .._solvers.monitor import StopReason
 from .diagram import NEGATIVE, POSITIVE, Diagram
 
 # scikit-learn's block links to the page of each class under this address.
-DOCUMENTATION = (
-    "https://sklearn-tinymlp.readthedocs.io/en/stable/generated/"
-    "{estimator_module}.{estimator_name}.html"
-)
 
 SENTENCES = {reason.code: reason.sentence for reason in StopReason}
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from .._diagnosis.examination import stable_rate_of
 from .._solvers.monitor import Solution, StopReason
 from .data import Data
 from .plan import Plan
@@ -51,6 +50,8 @@ def rate_advice(plan: Plan, data: Data, theta) -> str:
     rate = settings.learning_rate_init
     try:
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            from .._diagnosis.examination import stable_rate_of
+
             limit = stable_rate_of(
                 plan.architecture,
                 theta,

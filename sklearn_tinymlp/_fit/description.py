@@ -1,28 +1,16 @@
 """`describe`: a fitted network as the diagnosis wants it described."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from .._diagnosis.trained_network import TrainedNetwork
 from .._losses.table import LOSSES
-from .._network.architecture import Architecture
 from .._solvers.table import SOLVERS
 from .data import Data
+from .network import architecture_of
 from .settings import first_rate
-
-
-def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
-    """Read the layer sizes, and whether there are intercepts, off fitted attributes."""
-    coefs, intercepts = fitted["coefs_"], fitted["intercepts_"]
-    units = (coefs[0].shape[0], *(len(intercept) for intercept in intercepts))
-    return _architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
-
-
-# It keeps what it has found out, which is a tenth of a prediction of one row.
-_architecture = lru_cache(maxsize=64)(Architecture)
 
 
 def describe(

@@ -1,9 +1,12 @@
 """Trained weights in the units of the user's data, and the attributes that `predict` reads."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from .._network.architecture import Architecture
 from .plan import Plan
 
 
@@ -33,3 +36,14 @@ def predicting_attributes(plan: Plan, columns, weights, constants=None) -> dict[
         "_scaling": plan.scaling,
         "_posterior": None,
     }
+
+
+def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
+    """Read the layer sizes, and whether there are intercepts, off fitted attributes."""
+    coefs, intercepts = fitted["coefs_"], fitted["intercepts_"]
+    units = (coefs[0].shape[0], *(len(intercept) for intercept in intercepts))
+    return _architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
+
+
+# It keeps what it has found out, which is a tenth of a prediction of one row.
+_architecture = lru_cache(maxsize=64)(Architecture)

@@ -52,7 +52,7 @@ LEFT_UNEXPLAINED = 0.1
 LEAST_ROWS, MOST_ROWS = 40, 2000
 
 # Multiply-adds of an iteration: scouts must cost little beside the network that follows them.
-MOST_WORK = 30_000_000
+MOST_WORK = 25_000_000
 
 # No pilot with more inputs has ever been cheap.
 MOST_INPUTS = 100_000

@@ -9,13 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from .._activations.derivative_check import check_derivative
 from .._activations.lookup import value_and_slope
 from .._activations.users_own import Activation
-from .._diagnosis import diagnose, examination, feasibility
-from .._diagnosis.remedies import larger
-from .._diagnosis.shortfall import constant_name
+from .._diagnosis import feasibility
 from .._solvers.monitor import StopReason
 from .advice import learned_nothing
 from .data import Data
-from .description import describe
 from .outcome import Outcome
 from .plan import Plan
 from .starts import Start
@@ -110,6 +107,8 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data, said=())
         elif outcome.diverged:
             message = f"Training diverged on the way. {reason.sentence}"
         elif outcome.collapsed:
+            from .._diagnosis.remedies import larger
+
             state, n_init = solution.state, plan.settings.n_init
             message = (
                 f"The network explains {state.explained:.0%} of the variance of y, and calls the "
@@ -118,6 +117,8 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data, said=())
                 f"{larger(plan.settings.hidden_layer_sizes)!r}."
             )
         elif not by_validation and learned_nothing(plan, trained_on, solution):
+            from .._diagnosis.shortfall import constant_name
+
             constant = constant_name(plan.settings.loss)
             message = f"{reason.sentence} But the predictions are no better than {constant}."
     if message is None:
@@ -127,11 +128,16 @@ def convergence_warning(outcome: Outcome, data: Data, trained_on: Data, said=())
     lines = [" ".join(message.split())]
     if _is_ignored(ConvergenceWarning, lines[0]):  # its diagnosis can be spared
         return lines[0]
+    # A fit that converges does without the diagnosis, whose import is a tenth of the package's.
+    from .._diagnosis.diagnose import diagnose
+    from .._diagnosis.examination import MOST_VALUES_IN_WARNING
+    from .description import describe
+
     theta = plan.with_all_inputs(solution.theta).astype(np.float64)
     params = plan.settings.params
     seen = trained_on if plan.inputs is None else data.scaled(plan.scaling)
     fit = describe(outcome.attributes(), params, theta, seen)
-    found = diagnose.diagnose(fit, examination.MOST_VALUES_IN_WARNING, first_only=True)
+    found = diagnose(fit, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol={target:g} was asked for"
     lines.append(f"stop_reason_={reason.code!r}: loss_ is {solution.loss:.4g}{asked}.")

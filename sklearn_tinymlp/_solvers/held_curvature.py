@@ -40,13 +40,13 @@ ENOUGH_STEPS = 15
 # so many iterations in a row have not raised it.
 PATIENCE = 5
 
-# Done when an iteration lowers S by less than 30 tol nats a row and output: predictions are told apart by
-# hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k was 2 to
+# Done when an iteration lowers S by less than 30 tol nats a row and output: predictions are told
+# apart by hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k was 2 to
 # 10% larger, that of pol 5 to 10% smaller, those of three other sets within 1%.
 NATS_A_ROW = 30.0
 
-# ... or by less than this times tol of the variance of y, from where on predictions no longer change
-# to speak of: data without noise have no greatest evidence (R² 0.99999 of two products of sines).
+# ... or by less than this times tol of the variance of y, from where on predictions hardly change:
+# data without noise have no greatest evidence (R² 0.99999 of two products of sines).
 VARIANCE = 0.01
 
 # alpha and beta are re-estimated at most so often from one curvature: while a ln alpha moves by

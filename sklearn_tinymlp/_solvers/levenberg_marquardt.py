@@ -249,7 +249,8 @@ def _iterate(search: Search, monitor: Monitor, curve, tol, warm_up, estimate) ->
     value, alpha = search.value(search.theta, search.model.errors), search.hyper.alpha[0]
     step = search.step(gradient)
     if step is not None:
-        search.theta = step.theta
+        loss = mean_loss(search.objective, step.theta, step.evaluated.errors)
+        search.theta, search.loss = step.theta, loss  # both: Ctrl-C may end `linearise`
         search.damping.accept(step.gain_ratio)
         search.linearise(step.evaluated)
     row = {
