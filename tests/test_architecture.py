@@ -213,22 +213,3 @@ def test_what_is_not_compiled_is_imported_without_numba(module):
         "assert 'numba' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code, str(FOLDER), module], check=True)
-
-
-WITHOUT_COMPILING = """
-import sys
-import numpy as np
-from sklearn_tinymlp import TinyMLPRegressor
-X = np.random.default_rng(0).uniform(-2, 2, (100, 2))
-for loss in ("squared_error", "student_t"):
-    for y in (np.sin(2 * X[:, 0]), np.sin(2 * X)):
-        net = TinyMLPRegressor(loss, random_state=0).fit(X, y)
-        assert net.solver_ == "lm" and net.score(X, y) > 0.9
-        net.predict(X, return_std=True), net.sample_y(X), net.predict_gradient(X)
-        net.diagnose(X, y)
-assert "numba" not in sys.modules
-"""
-
-
-def test_small_second_order_fits_and_predictions_never_load_the_compiler():
-    subprocess.run([sys.executable, "-c", WITHOUT_COMPILING], check=True)

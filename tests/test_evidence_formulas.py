@@ -247,8 +247,8 @@ def test_some_freedom_is_left_for_the_noise(curvature):
     assert_allclose(beta, evidence.LEAST_FREEDOM / (2 * case.explicit.errors), rtol=1e-9)
 
 
-def test_gamma_of_all_groups_but_one_is_that_of_the_others():
-    """Of the two groups of `one_penalty` the residuals tell the sum, of others not (2026-12)."""
+def test_one_group_for_all_weights_has_the_output_intercepts_too():
+    """By residuals two groups that the sum over residuals tells were taken for granted."""
     case = make_case(5, (2, 3, 1))
     together = case._replace(
         groups=np.zeros_like(case.groups), hyper=case.hyper._replace(alpha=np.ones(1))

@@ -657,9 +657,7 @@ TOGETHER_WITH = {
 
 def refusal(solver, name, value):
     """The text of the documented error that a value within its range has, or None."""
-    if name == "loss" and value == "poisson" and solver in ("evidence", "lm"):
-        return "cannot take loss='poisson'"
-    if name == "loss" and value not in ("squared_error", "poisson") and solver == "lm":
+    if name == "loss" and value != "squared_error" and solver == "lm":
         return "takes loss=.* with alpha='auto'"  # which this lm has not
     huge = isinstance(value, Real) and float(value) == 1e300
     if name.startswith("learning_rate") and huge and solver in ("adam", "sgd"):

@@ -1,4 +1,4 @@
-"""The evidence from a sample of rows, and the penalty from rows left out."""
+"""The evidence where a curvature costs much: held for many steps, of all rows or of a sample."""
 
 import signal
 import warnings
@@ -10,21 +10,32 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._bayes import sampled
-from sklearn_tinymlp._bayes.evidence import Hyperparameters, cholesky_factor, evidence
+from sklearn_tinymlp._bayes import curvature as curvatures
+from sklearn_tinymlp._bayes.curvature import Curvature, Diagonal
+from sklearn_tinymlp._bayes.evidence import Hyperparameters, evidence
 from sklearn_tinymlp._bayes.extrapolation import Extrapolation
 from sklearn_tinymlp._bayes.groups import GROUPINGS
-from sklearn_tinymlp._bayes.precision import CholeskyPrecision, LowRankPrecision
-from sklearn_tinymlp._engine.architecture import Architecture
-from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
-from sklearn_tinymlp._engine.second_order import gauss_newton
-from sklearn_tinymlp._fit import plan
-from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
-from sklearn_tinymlp._solvers import sampled_gauss_newton
+from sklearn_tinymlp._fit import scouts
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
+from sklearn_tinymlp._solvers import held_curvature
+from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.levenberg_marquardt import search_by_evidence
 from sklearn_tinymlp._solvers.monitor import Monitor, Record
 
 ACTIVATIONS = "tanh", "identity"
+
+# By parameters and by residuals: of all rows, and of a sample of them.
+ALL_ROWS = {
+    "parameters": Curvature(by_residuals=False, n_rows=None, work=0.0),
+    "residuals": Curvature(by_residuals=True, n_rows=None, work=0.0),
+}
+SAMPLED = {
+    "parameters": Curvature(by_residuals=False, n_rows=2000, work=0.0),
+    "residuals": Curvature(by_residuals=True, n_rows=1000, work=0.0),
+}
 
 
 def make_problem(n_rows=300, n_outputs=1, weighted=False, seed=0):
@@ -34,7 +45,7 @@ def make_problem(n_rows=300, n_outputs=1, weighted=False, seed=0):
     y = y + 0.2 * rng.standard_normal(y.shape)
     weight = rng.uniform(0.5, 1.5, n_rows) if weighted else None
     architecture = Architecture((2, 5, n_outputs))
-    network = kernel_network(architecture, ACTIVATIONS, "float64", SQUARED_ERROR)
+    network = Network(architecture, ACTIVATIONS)
     objective = Objective(network, Samples.of(X, y, weight), 0.0)
     theta = 0.5 * rng.standard_normal(architecture.n_parameters)
     return objective, theta, GROUPINGS["layer"](architecture)
@@ -46,56 +57,51 @@ def hyperparameters(groups, n_outputs):
     )
 
 
-# ------------------------------------------------------------------------------ precisions
+def estimate(objective, theta, hyper, curvature, groups):
+    return held_curvature.estimate(
+        objective,
+        theta,
+        hyper,
+        curvature=curvature,
+        groups=groups,
+        random_state=np.random.RandomState(0),
+    )
 
 
-@pytest.mark.parametrize("n_outputs", [1, 2])
-def test_both_forms_of_a_precision_are_the_same_matrix(n_outputs, monkeypatch):
-    objective, theta, groups = make_problem(40, n_outputs)
-    hyper = hyperparameters(groups, n_outputs)
-    dense = sampled.precision_at(objective, theta, hyper, groups)
-    monkeypatch.setattr(sampled, "MOST_PARAMETERS", 0)
-    monkeypatch.setattr(sampled, "LEAST_STRENGTH", 0.0)
-    low_rank = sampled.precision_at(objective, theta, hyper, groups)
-    assert isinstance(dense, CholeskyPrecision) and isinstance(low_rank, LowRankPrecision)
-    A = dense.lower @ dense.lower.T
-    columns = np.random.default_rng(1).standard_normal((theta.size, 3))
-    for precision in (dense, low_rank):
-        white = precision.whiten(columns)
-        assert_allclose(white.T @ white, columns.T @ np.linalg.solve(A, columns), rtol=1e-8)
-        u = precision.color(theta)
-        assert_allclose(u @ u, theta @ A @ theta, rtol=1e-8)
-        assert_allclose(precision.unwhiten(u), theta, rtol=1e-8)
+# ------------------------------------------------------------------------------ estimates
 
 
-def test_the_judgement_of_all_rows_is_that_of_the_evidence():
+@pytest.mark.parametrize("kind", ALL_ROWS)
+def test_the_estimate_of_all_rows_is_that_of_the_evidence(kind):
     objective, theta, groups = make_problem(n_outputs=2, weighted=True)
     hyper, n_samples = hyperparameters(groups, 2), objective.training.weight_sum
-    judged = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
-    picture = gauss_newton(objective, theta)
-    for _ in range(sampled.RE_ESTIMATIONS):
-        expected = evidence(theta, picture, hyper, groups, n_samples, objective.variance())
+    estimated = estimate(objective, theta, hyper, ALL_ROWS[kind], groups)
+    model = ALL_ROWS[kind].gauss_newton(objective, theta, hyper.beta)
+    for _ in range(held_curvature.RE_ESTIMATIONS):
+        precision = model.product.factorised(hyper.alpha[groups], hyper.beta)
+        variance = objective.variance()
+        expected = evidence(theta, model.errors, precision, hyper, groups, n_samples, variance)
         hyper = expected.next
-    assert_allclose(judged.log_evidence, expected.log_evidence)
-    assert_allclose(judged.gamma, expected.gamma)
-    for got, wanted in zip(judged.next, hyper, strict=True):
+    assert_allclose(estimated.log_evidence, expected.log_evidence)
+    assert_allclose(estimated.gamma, expected.gamma)
+    for got, wanted in zip(estimated.next, hyper, strict=True):
         assert_allclose(got, wanted)
-    assert_allclose(judged.precision.lower, cholesky_factor(picture, hyper, groups))
+    precision = model.product.factorised(hyper.alpha[groups], hyper.beta)
+    assert_allclose(estimated.precision.solve(theta), precision.solve(theta))
 
 
-def test_a_sample_says_nearly_what_all_rows_say(monkeypatch):
+# A residual more or less moves the count of parameters more, where there are 1,000 of them.
+@pytest.mark.parametrize("kind, rows, atol", [("parameters", 2000, 0.1), ("residuals", 1000, 0.2)])
+def test_a_sample_says_nearly_what_all_rows_say(kind, rows, atol):
     objective, theta, groups = make_problem(20_000, weighted=True)
     hyper = hyperparameters(groups, 1)
-    whole = sampled.precision_at(objective, theta, hyper, groups)
-    sample, times = sampled.sample_of(objective, theta.size, np.random.RandomState(0))
-    assert sample.training.n_samples == sampled.LEAST_ROWS
-    assert_allclose(times, 10.0, rtol=0.05)
-    judged = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
-    monkeypatch.setattr(sampled, "LEAST_ROWS", 10**9)
-    of_all = sampled.judge(objective, theta, hyper, groups, np.random.RandomState(0))
-    assert_allclose(judged.gamma, of_all.gamma, atol=0.1)
-    assert_allclose(judged.next.beta, of_all.next.beta, rtol=1e-3)
-    assert whole.lower.shape == judged.precision.lower.shape
+    sample, times = curvatures.sample_of(objective, rows, np.random.RandomState(0))
+    assert sample.training.n_samples == rows
+    assert_allclose(times, 20_000 / rows, rtol=0.05)
+    of_sample = estimate(objective, theta, hyper, SAMPLED[kind], groups)
+    of_all = estimate(objective, theta, hyper, ALL_ROWS["parameters"], groups)
+    assert_allclose(of_sample.gamma, of_all.gamma, atol=atol)
+    assert_allclose(of_sample.next.beta, of_all.next.beta, rtol=1e-3)
 
 
 # ------------------------------------------------------------------------------ descent
@@ -111,7 +117,7 @@ def test_the_fall_is_that_of_s(n_outputs, weighted):
         return hyper.beta @ objective.errors(theta) + 0.5 * hyper.alpha[groups] @ theta**2
 
     def descend(theta, precision, n_steps):
-        end, fall = sampled_gauss_newton.descend(
+        end, fall = held_curvature.steps_down(
             objective,
             theta,
             hyper,
@@ -123,21 +129,25 @@ def test_the_fall_is_that_of_s(n_outputs, weighted):
         assert_allclose(fall, s(theta) - s(end), rtol=1e-6)
         return end
 
-    plain = LowRankPrecision.of_diagonal(np.ones(theta.size))
+    plain = Diagonal(np.ones(theta.size))
     begun = descend(theta, plain, 30)
     assert s(begun) < s(theta)
-    curved = sampled.precision_at(objective, begun, hyper, groups)
-    assert s(descend(begun, curved, 8)) < s(descend(begun, plain, 8))  # where S is round
+    for curvature in ALL_ROWS.values():
+        product = curvature.product(objective, begun, hyper.beta, np.random.RandomState(0))
+        curved = product.certainly_factorised(hyper.alpha[groups], hyper.beta)
+        assert s(descend(begun, curved, 8)) < s(descend(begun, plain, 8))  # where S is round
 
 
+@pytest.mark.parametrize("kind", ALL_ROWS)
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_samples_lead_to_the_maximum_of_levenberg_marquardt(n_outputs):
+def test_held_curvatures_lead_to_the_maximum_of_levenberg_marquardt(n_outputs, kind):
     objective, theta, groups = make_problem(400, n_outputs, seed=n_outputs % 2)
     exact = search_by_evidence(objective, theta, Monitor(200, Record()), groups=groups, tol=1e-5)
-    solution = sampled_gauss_newton.search(
+    solution = held_curvature.search(
         objective,
         exact.theta + 0.05 * theta,
         Monitor(200, Record()),
+        curvature=ALL_ROWS[kind],
         groups=groups,
         tol=1e-5,
         random_state=np.random.RandomState(0),
@@ -148,17 +158,42 @@ def test_samples_lead_to_the_maximum_of_levenberg_marquardt(n_outputs):
 
 
 def test_samples_grow_to_all_rows():
-    assert sampled_gauss_newton.stage_sizes(1500, 50) == [1500]
-    assert sampled_gauss_newton.stage_sizes(100_000, 50) == [2000, 8000, 32000, 100_000]
-    assert sampled_gauss_newton.stage_sizes(100_000, 1000) == [10_000, 40_000, 100_000]
+    def sizes(n_rows, n_parameters, kind="parameters"):
+        return held_curvature.stage_sizes(n_rows, ALL_ROWS[kind], n_parameters)
+
+    assert sizes(1500, 50) == [1500]
+    assert sizes(100_000, 50) == [2000, 8000, 32000, 100_000]
+    assert sizes(100_000, 1000) == [10_000, 40_000, 100_000]
+    assert sizes(100_000, 10_000, "residuals") == [2000, 8000, 32000, 100_000]
 
 
 # ------------------------------------------------------------------------------ whole fits
 
 
 WAYS = {
-    "sampled": {(plan, "WORK_OF_ALL_ROWS"): 0, (sampled, "LEAST_ROWS"): 150},
-    "left out": {(plan, "WORK_OF_ALL_ROWS"): 0, (sampled, "MOST_PARAMETERS"): 0},
+    "all rows": {(lm, "MOST_WORK"): 0},
+    "sampled rows": {
+        (lm, "MOST_WORK"): 0,
+        (curvatures, "MOST_WORK"): 300_000,
+        (curvatures, "ROWS_A_PARAMETER"): 1,
+        (curvatures, "LEAST_ROWS"): 150,
+        (held_curvature, "ROWS_A_PARAMETER"): 1,
+        (held_curvature, "LEAST_ROWS"): 150,
+    },
+    "rows of a Jacobian": {
+        (lm, "MOST_WORK"): 0,
+        (curvatures, "MOST_WORK"): 0,
+        (curvatures, "MOST_ROWS"): 300,
+        (held_curvature, "MOST_ROWS"): 300,
+        (held_curvature, "LEAST_ROWS"): 150,
+        (scouts, "MOST_WORK"): np.inf,  # else none would look at both inputs
+    },
+}
+# By residuals or not, and how many rows, of 700 with one output or two.
+CHOSEN = {
+    "all rows": (False, None),
+    "sampled rows": (False, 150),
+    "rows of a Jacobian": (True, 300),
 }
 
 
@@ -167,10 +202,9 @@ def way(request, monkeypatch):
     """Take small data for large ones."""
     for (module, name), value in WAYS[request.param].items():
         monkeypatch.setattr(module, name, value)
-    if request.param == "sampled":
-        monkeypatch.setattr(sampled, "ROWS_A_PARAMETER", 1)
-        monkeypatch.setattr(sampled_gauss_newton, "LEAST_ROWS", 150)
-        monkeypatch.setattr(sampled_gauss_newton, "ROWS_A_PARAMETER", 1)
+    for n_outputs in (1, 2):
+        chosen = Curvature.cheapest(Architecture((2, 8, n_outputs)), 700)
+        assert (chosen.by_residuals, chosen.n_rows) == CHOSEN[request.param]
     return request.param
 
 
@@ -192,12 +226,11 @@ def test_it_learns_with_a_band_that_holds(way, n_outputs):
     new, truth = make_data(seed=1, n_outputs=n_outputs)
     net = make_net().fit(X, y)
     assert net.solver_ == "lm" and net.converged_
-    assert net.stop_reason_ == {"sampled": "evidence", "left out": "held_out"}[way]
+    assert net.stop_reason_ == "evidence"
     assert net.score(new, truth) > 0.95
     mean, std = net.predict(new, return_std=True)
     assert 0.9 < np.mean(np.abs(truth - mean) < 1.96 * std) < 0.99
-    # Rows left out have an error that is more than noise.
-    assert_allclose(net.noise_std_, 1.0, rtol=0.2 if way == "sampled" else 2.0)
+    assert_allclose(net.noise_std_, 1.0, rtol=0.2)
     assert_allclose(2 * net.loss_, np.mean((y - net.predict(X)) ** 2), rtol=1e-6)
     draws = net.sample_y(new[:5], 3000)
     assert_allclose(draws.std(axis=-1), std[:5], rtol=0.15)
@@ -238,15 +271,15 @@ def test_a_target_and_a_validation_set_are_heard(way):
 
 def test_ctrl_c_keeps_what_was_learned(way, monkeypatch):
     X, y = make_data()
-    loss_gradient, calls = Objective.loss_gradient, []
+    weighted_gradient, calls = Objective.weighted_gradient, []
 
-    def press(self, theta, between=None):
+    def press(self, theta, output_weights, between=None):
         calls.append(1)
         if len(calls) == 40:
             signal.raise_signal(signal.SIGINT)
-        return loss_gradient(self, theta, between)
+        return weighted_gradient(self, theta, output_weights, between)
 
-    monkeypatch.setattr(Objective, "loss_gradient", press)
+    monkeypatch.setattr(Objective, "weighted_gradient", press)
     with pytest.warns(UserWarning, match="interrupted by user"):
         net = make_net().fit(X, y)
     assert net.stop_reason_ == "interrupted" and len(calls) == 40

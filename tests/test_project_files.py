@@ -45,7 +45,7 @@ def test_addresses_agree():
     recipe = read("packaging/conda/meta.yaml")
     assert f"home: {urls['Homepage']}\n" in recipe
     assert f"doc_url: {urls['Documentation']}\n" in recipe
-    assert urls["Documentation"] in read("sklearn_tinymlp/_displays/html.py")
+    assert urls["Documentation"] in read("sklearn_tinymlp/_base.py")
 
 
 def test_read_the_docs_builds_as_contributors_do():

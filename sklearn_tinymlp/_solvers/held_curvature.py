@@ -274,7 +274,8 @@ def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
     """Return the fall of S in an iteration, in units of tol, below which it has ended."""
     # In nats, beta times half the variance of a row.
     of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * objective.variance()
-    return objective.training.y.size * max(NATS_A_ROW, of_variance)
+    n_observations = objective.training.weight_sum * objective.n_outputs
+    return n_observations * max(NATS_A_ROW, of_variance)
 
 
 def _has_no_noise(objective: Objective, now: Estimate) -> bool:
