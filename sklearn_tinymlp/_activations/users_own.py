@@ -17,8 +17,10 @@ class Activation:
 
     It goes where a name goes: as `activation`, in a list of activations, as
     `output_activation`. The derivative is compared with finite differences when a network is
-    fitted. Both functions are compiled with numba and run at the speed of the built-ins; what
-    numba cannot compile runs through NumPy, more slowly, and a warning says so.
+    fitted. By default, with the solver 'lm', both are called as they are: with arrays where they
+    take arrays, else number by number, which is slower. For 'sgd', 'adam' and 'lbfgs' they are
+    compiled with numba and run at the speed of the built-ins; what numba cannot compile runs
+    through NumPy, more slowly, and a warning says so.
 
     Parameters
     ----------
