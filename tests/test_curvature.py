@@ -51,6 +51,7 @@ NETWORKS = {
     "linear": ((3, 1), ("identity",), True, "rows"),
     "linear, several outputs": ((3, 2), ("tanh",), True, "rows"),
     "linear, no intercepts": ((3, 2), ("identity",), False, ""),
+    "exponential": ((2, 5, 1), ("exp", "relu"), True, "rows"),
     "deep": ((2, 3, 3, 3, 1), ("tanh", "silu", "leaky_relu", "softplus"), True, ""),
 }
 each_network = pytest.mark.parametrize("name", NETWORKS)
@@ -380,6 +381,16 @@ def test_combinations_of_outputs_have_on_average_the_curvature_of_all(name, bloc
     assert_allclose(gamma, np.bincount(groups, of_parameters), **CLOSE)
 
 
+def test_combinations_share_the_parameters_among_the_outputs():
+    objective, theta = problem("several outputs")
+    beta, groups = np.ones(3), hyperparameters(objective)[1]
+    product = sampled_product(objective, theta, 2, 1.0, beta, np.random.RandomState(0))
+    precision = product.factorised(np.ones(theta.size), beta)
+    gamma, of_outputs = precision.determined(groups, groups.max() + 1)
+    assert of_outputs.sum() == pytest.approx(gamma.sum())
+    assert of_outputs.max() < 0.6 * gamma.sum()
+
+
 def test_random_signs_have_that_curvature_too():
     objective, theta = problem("several outputs")
     beta = np.array([1.0, 4.0, 0.3])
@@ -591,6 +602,50 @@ def test_the_valley_of_rosenbrock_is_gone_through(with_hessian):
     assert found.fall == pytest.approx(optimize.rosen(start), rel=1e-6)
 
 
+def bfgs(function, theta, inverse, n_steps, memory=10):
+    """Take steps of BFGS with dense updates of an inverse Hessian; None for the identity.
+
+    Each begins anew from the first inverse Hessian, and takes the last pairs alone.
+    """
+    pairs, n = [], theta.size
+    for _ in range(n_steps):
+        value, gradient = function(theta)
+        H, length = np.eye(n) if inverse is None else inverse, 1.0
+        if pairs:
+            s, y = pairs[-1 if inverse is None else 0]
+            H = H * ((s @ y) / (y @ H @ y))
+        elif inverse is None:
+            length = 1.0 / np.linalg.norm(gradient)
+        for s, y in pairs[-memory:]:
+            P = np.eye(n) - np.outer(s, y) / (s @ y)
+            H = P @ H @ P.T + np.outer(s, s) / (s @ y)
+        step = -H @ gradient
+        slope = gradient @ step
+        while (rise := function(theta + length * step)[0] - value) > 1e-4 * length * slope:
+            at = -slope * length**2 / (2 * (rise - slope * length))
+            length = np.clip(at, 0.1 * length, 0.5 * length)
+        moved = theta + length * step
+        pairs.append((moved - theta, function(moved)[1] - gradient))
+        theta = moved
+    return theta
+
+
+@pytest.mark.parametrize("with_hessian", [False, True])
+def test_steps_are_those_of_bfgs_from_the_given_hessian(with_hessian):
+    start = np.linspace(-1.2, 1.5, 12)
+    inverse = np.diag(1.0 / np.linspace(100.0, 1000.0, 12)) if with_hessian else None
+
+    def function(theta):
+        return optimize.rosen(theta), optimize.rosen_der(theta)
+
+    for n_steps in (1, 2, 3, 7, 11, 14):  # ten pairs are kept
+        solve = (lambda v: inverse @ v) if with_hessian else None
+        found = descend(function, start, solve, n_steps=n_steps)
+        expected = bfgs(function, start, inverse, n_steps)
+        assert_allclose(found.theta, expected, rtol=1e-6, atol=1e-8)
+        assert found.fall == pytest.approx(function(start)[0] - function(expected)[0], rel=1e-6)
+
+
 def test_no_step_is_taken_up_nor_to_where_there_is_no_number():
     def function(theta):
         return (np.nan if theta[0] > 1.5 else (theta[0] - 1.0) ** 2), 2.0 * (theta - 1.0)
@@ -613,9 +668,18 @@ def test_passes_forward_agree(name, monkeypatch):
     expected = outputs_at(network, theta, X)
     assert_allclose(passed.outputs.T, expected, rtol=1e-12, atol=1e-14)
     assert_array_equal(passed.values[0], X.T)
-    monkeypatch.setattr(network_module, "VALUES_AT_ONCE", 8)
-    assert_allclose(outputs_at(network, theta, X), expected, rtol=1e-12, atol=1e-14)
     assert_allclose(outputs_at(network, theta, sparse.csr_matrix(X)), expected, rtol=1e-12)
+    # Two rows at a time.
+    lengths, predict_rows = [], Network._predict_rows
+
+    def counted(network, coefs, intercepts, rows):
+        lengths.append(len(rows))
+        return predict_rows(network, coefs, intercepts, rows)
+
+    monkeypatch.setattr(Network, "_predict_rows", counted)
+    monkeypatch.setattr(network_module, "VALUES_AT_ONCE", 2 * max(network.architecture.units[1:]))
+    assert_allclose(outputs_at(network, theta, X), expected, rtol=1e-12, atol=1e-14)
+    assert lengths == [2] * 11 + [1]
 
 
 def test_a_forward_pass_is_that_of_the_formula():

@@ -14,6 +14,8 @@ from sklearn_tinymlp._bayes.groups import GROUPINGS
 from sklearn_tinymlp._bayes.low_rank import LowRankJacobianProduct
 from sklearn_tinymlp._bayes.several_outputs import OutputsJacobianProduct
 from sklearn_tinymlp._machine.memory import Scratch
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
@@ -298,6 +300,13 @@ def test_rounding_is_made_up_for_in_steps_of_ten(missing, added):
     product = DenseJacobianProduct(np.asfortranarray(np.diag([4.0, -missing * unit])))
     precision = product.certainly_factorised(np.zeros(2), np.ones(1))
     assert precision.lower[1, 1] ** 2 / unit == pytest.approx(added - missing, rel=1e-9)
+    # Two outputs with a weight each.
+    linear = Network(Architecture((1, 2), bias=False), ("identity",))
+    own = np.array([4.0, -missing * unit]).reshape(2, 1, 1)
+    nothing = np.empty((0, 0), order="F"), np.empty((2, 1, 0))
+    product = OutputsJacobianProduct(linear, np.ones(2), *nothing, own, list)
+    precision = product.certainly_factorised(np.zeros(2), np.ones(2))
+    assert precision.factors[1, 0, 0] ** 2 / unit == pytest.approx(added - missing, rel=1e-9)
 
 
 @pytest.mark.parametrize("units", [(2, 3, 2), (1, 2)])

@@ -27,9 +27,11 @@ import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations import users_own
 from sklearn_tinymlp._bayes.posterior import Posterior
-from sklearn_tinymlp._engine import kernels, limited_memory, second_order
+from sklearn_tinymlp._engine import kernels, limited_memory
 from sklearn_tinymlp._fit import callbacks, posterior, train
 from sklearn_tinymlp._fit.outcome import Outcome
+from sklearn_tinymlp._machine.memory import Scratch
+from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._solvers import stochastic
 
 # The fits are short on purpose: what they warn of is not the subject.
@@ -48,13 +50,14 @@ SOLVERS = {
 THREADED = {**SOLVERS, "threads": {"solver": "adam", "n_init": 3}}
 each_solver = pytest.mark.parametrize("solver", SOLVERS)
 
-KERNELS = {
-    "lm by the evidence": "run_levenberg_marquardt",
-    "lm": "run_levenberg_marquardt",
-    "lbfgs": "run_lbfgs",
-    "adam": "run_epochs",
-    "sgd": "run_epochs",
-    "threads": "run_epochs",
+# What computes the derivatives of each solver.
+ENGINES = {
+    "lm by the evidence": (Objective, "linearise"),
+    "lm": (Objective, "linearise"),
+    "lbfgs": (kernels, "run_lbfgs"),
+    "adam": (kernels, "run_epochs"),
+    "sgd": (kernels, "run_epochs"),
+    "threads": (kernels, "run_epochs"),
 }
 
 
@@ -357,12 +360,12 @@ def failing(function, call, error):
 
 @pytest.mark.parametrize("solver", THREADED)
 @pytest.mark.parametrize("call", [1, 2])
-def test_an_error_in_a_kernel_changes_nothing(monkeypatch, solver, call, two_threads):
+def test_an_error_in_the_engine_changes_nothing(monkeypatch, solver, call, two_threads):
     random_state = np.random.RandomState(5)
     net, before = fitted_before(solver, random_state=random_state)
     state = random_state.get_state()
-    kernel = getattr(kernels, KERNELS[solver])
-    monkeypatch.setattr(kernels, KERNELS[solver], failing(kernel, call, RuntimeError("broken")))
+    owner, name = ENGINES[solver]
+    monkeypatch.setattr(owner, name, failing(getattr(owner, name), call, RuntimeError("broken")))
     # With a validation set epochs come one by one, each in a call of its own.
     with pytest.raises(RuntimeError, match="broken"):
         net.fit(X, y, X_val=X, y_val=y)
@@ -373,8 +376,8 @@ def test_an_error_in_a_kernel_changes_nothing(monkeypatch, solver, call, two_thr
 
 @each_solver
 def test_an_error_in_a_first_fit_leaves_nothing(monkeypatch, solver):
-    kernel = getattr(kernels, KERNELS[solver])
-    monkeypatch.setattr(kernels, KERNELS[solver], failing(kernel, 1, RuntimeError("broken")))
+    owner, name = ENGINES[solver]
+    monkeypatch.setattr(owner, name, failing(None, 1, RuntimeError("broken")))
     net = make_net(solver)
     before = dict(vars(net))
     with pytest.raises(RuntimeError, match="broken"):
@@ -435,8 +438,8 @@ def test_an_error_in_a_callback_changes_nothing(solver, hook, call):
 @pytest.mark.parametrize(
     "solver, owner, allocation, call",
     [
-        ("lm by the evidence", second_order, "aligned_vectors", 1),
-        ("lm", second_order, "aligned_vectors", 1),
+        ("lm by the evidence", Scratch, "array", 1),
+        ("lm", Scratch, "array", 4),
         ("lbfgs", limited_memory, "aligned_vectors", 1),
         ("adam", stochastic, "aligned_copy", 1),
         ("sgd", stochastic, "work_arrays", 1),

@@ -15,13 +15,14 @@ from sklearn.linear_model import (
 )
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._bayes import pseudo_values
-from sklearn_tinymlp._bayes.evidence import Hyperparameters
-from sklearn_tinymlp._bayes.sampled import precision_at
-from sklearn_tinymlp._engine.architecture import Architecture
-from sklearn_tinymlp._engine.objective import Objective, Samples, kernel_network
+from sklearn_tinymlp._bayes import irls
+from sklearn_tinymlp._bayes.curvature import Curvature
 from sklearn_tinymlp._losses.huber import huber
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import Network
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 
 # For fits that are cut short, or whose peer in the same test is.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -96,7 +97,7 @@ def test_the_gradient_through_a_network_is_that_of_its_loss(name):
     loss, rng = LOSSES[name], np.random.RandomState(1)
     X, y = rng.standard_normal((20, 3)), rng.gamma(2.0, 1.0, (20, 2))
     architecture = Architecture((3, 4, 2))
-    network = kernel_network(architecture, ("tanh", loss.output_activation), "float64", loss)
+    network = Network(architecture, ("tanh", loss.output_activation))
     objective = Objective(network, Samples.of(X, y), 0.3, loss=loss).at_constant()
     theta = 0.5 * rng.standard_normal(architecture.n_parameters)
     numeric = [
@@ -196,6 +197,62 @@ def test_outliers_do_not_decide_a_robust_fit(name):
     assert net.sample_y(X_new[:3], 2).shape == (3, 2)
 
 
+def two_outputs(name, n, rng):
+    """Give X, y of two outputs with the noise that a loss is for, and their mean."""
+    X = rng.uniform(-2, 2, (n, 2))
+    mean = np.column_stack([np.sin(2 * X[:, 0]) + 1.5, 2.0 + np.cos(X[:, 1])])
+    if name == "poisson":
+        return X, rng.poisson(4 * mean).astype(float), 4 * mean
+    if name == "gamma":
+        return X, mean * rng.gamma(20.0, 1 / 20.0, mean.shape) + 1e-6, mean
+    noise = rng.standard_normal(mean.shape) * [0.2, 0.4]
+    outliers = (rng.uniform(size=mean.shape) < 0.05) * 20.0 * rng.standard_normal(mean.shape)
+    return X, mean + noise + (outliers if name in ROBUST else 0.0), mean
+
+
+@pytest.mark.parametrize("name", [*ROBUST, "quantile", "gamma", "poisson"])
+def test_the_evidence_finds_the_penalty_of_several_outputs(name):
+    rng = np.random.RandomState(0)
+    X, y, _ = two_outputs(name, 400, rng)
+    X_new, _, f_new = two_outputs(name, 1000, rng)
+    net = TinyMLPRegressor(name, (12,), random_state=0).fit(X, y)
+    assert (net.solver_, net.stop_reason_) == ("lm", "evidence")
+    assert net.score(X_new, f_new) > 0.85
+    assert np.isfinite(net.alpha_).all() and 4 < net.n_effective_parameters_ < net.n_parameters_
+    assert net.n_parameters_ == 62
+    if name not in ROBUST:
+        with pytest.raises(ValueError, match=f"loss='{name}'"):
+            net.predict(X_new, return_std=True)
+        return
+    mean, std = net.predict(X_new, return_std=True)
+    clean = f_new + rng.standard_normal(f_new.shape) * [0.2, 0.4]
+    held = np.mean(np.abs(clean - mean) < 1.96 * std, axis=0)
+    # A robust loss takes the outliers for a part of the noise: its band is wide, not narrow.
+    assert (held > 0.9).all() and (held < 0.999).all()
+    assert net.noise_std_.shape == (2,) and net.noise_std_[1] > 1.3 * net.noise_std_[0]
+    low, high = net.predict_interval(X_new, coverage=0.9)
+    assert ((low < mean) & (mean < high)).all()
+    assert (np.mean((low < clean) & (clean < high), axis=0) > 0.85).all()
+    assert net.sample_y(X_new[:3], 2).shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("name", [*ROBUST, "quantile", "gamma", "poisson"])
+def test_the_evidence_finds_the_penalty_of_large_networks(name, n_outputs):
+    rng = np.random.RandomState(1)
+    X, y, _ = two_outputs(name, 300, rng)
+    X_new, _, f_new = two_outputs(name, 1000, rng)
+    y, f_new = (y, f_new) if n_outputs == 2 else (y[:, 1], f_new[:, 1])
+    net = TinyMLPRegressor(name, (64, 64), random_state=0).fit(X, y)
+    assert net.solver_ == "lm" and net.converged_ and net.n_parameters_ > 4000
+    assert net.score(X_new, f_new) > 0.8
+    assert np.isfinite(net.alpha_).all() and net.n_effective_parameters_ < 150 * n_outputs
+    if name in ROBUST:
+        mean, std = net.predict(X_new, return_std=True)
+        clean = f_new + rng.standard_normal(f_new.shape) * ([0.2, 0.4] if n_outputs == 2 else 0.4)
+        assert 0.9 < np.mean(np.abs(clean - mean) < 1.96 * std) < 0.999
+
+
 def test_diagnose_names_long_tails_and_what_mends_them():
     X, y, X_new, f_new, _ = friedman()
     net = TinyMLPRegressor(random_state=0).fit(X, y)
@@ -259,7 +316,7 @@ def test_many_rows_take_the_mean_leverage():
     X, mean, rng = line(n=4000)
     y = mean + rng.standard_t(2, 4000)
     net = TinyMLPRegressor("student_t", (3,), random_state=0).fit(X, y)
-    assert net.n_parameters_ * pseudo_values.LEVERAGE_ROWS < len(y)
+    assert net.n_parameters_ * irls.LEVERAGE_ROWS < len(y)
     assert np.mean((net.predict(X) - mean) ** 2) < 0.02
 
 
@@ -268,9 +325,8 @@ def test_left_out_residuals_are_those_of_fits_without_the_row():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((25, 2)), rng.standard_normal((25, 1))
     loss, alpha, beta = huber(100.0), 0.5, 2.0
-    network = kernel_network(Architecture((2, 1)), ("identity",), "float64", loss)
+    network = Network(Architecture((2, 1)), ("identity",))
     objective = Objective(network, Samples.of(X, y), 0.0, loss=loss)
-    hyper, groups = Hyperparameters(np.array([alpha]), np.array([beta])), np.zeros(3, np.intp)
     J = np.column_stack([X, np.ones(25)])
 
     def fitted(rows):
@@ -279,12 +335,14 @@ def test_left_out_residuals_are_those_of_fits_without_the_row():
 
     every = np.arange(25)
     theta = fitted(every).ravel()
-    precision = precision_at(objective, theta, hyper, groups)
-    like = pseudo_values.least_squares_like(objective, theta)
-    assert like.stiffness == 1.0
-    assert_allclose(like.errors, objective.errors(theta))
-    free = pseudo_values.free_shares(objective, theta, precision, beta, 3.0)
-    left_out = pseudo_values.left_out_residuals(objective, theta, free, like.stiffness)
+    surrogate = irls.surrogate(objective, theta)
+    assert surrogate.mean_curvature == 1.0 and surrogate.objective is objective
+    assert_allclose(surrogate.errors, objective.errors(theta))
+    noise = np.array([beta])
+    product = Curvature(False, None, 0.0).gauss_newton(objective, theta, noise).product
+    precision = product.factorised(np.full(3, alpha), noise)
+    free = irls.free_shares(objective, theta, precision, noise, np.array([3.0]))
+    left_out = irls.leave_one_out_residuals(objective, theta, free, surrogate.mean_curvature)
     expected = [y[k] - J[k] @ fitted(np.delete(every, k)) for k in every]
     assert_allclose(left_out, expected, rtol=1e-8)
 
@@ -293,14 +351,14 @@ def test_a_gamma_loss_counts_by_the_dispersion_of_pearson():
     rng = np.random.RandomState(0)
     X, mean = rng.standard_normal((200, 1)), np.full((200, 1), 3.0)
     y, loss = mean * rng.gamma(4.0, 0.25, (200, 1)), LOSSES["gamma"]
-    network = kernel_network(Architecture((1, 1)), ("exp",), "float64", loss)
+    network = Network(Architecture((1, 1)), ("exp",))
     objective = Objective(network, Samples.of(X, y), 0.0, loss=loss)
     theta = np.array([0.2, np.log(3.0)])
     f = objective.predict(theta)
-    like = pseudo_values.least_squares_like(objective, theta)
-    dispersion = 2.0 * like.errors[0] * like.stiffness / 200
+    of_least_squares, errors, mean_curvature = irls.surrogate(objective, theta)
+    dispersion = 2.0 * errors[0] * mean_curvature / 200
     assert dispersion == pytest.approx(np.mean((y - f) ** 2 / f**2))
-    assert_allclose(like.objective.training.weight, (f[:, 0] ** -2.0) / like.stiffness)
+    assert_allclose(of_least_squares.training.curvature, f**-2.0 / mean_curvature)
 
 
 @pytest.mark.parametrize("loss", ["student_t", "huber", "absolute_error"])

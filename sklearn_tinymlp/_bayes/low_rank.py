@@ -245,7 +245,11 @@ class LowRankPrecision:
         lapack.invert_lower(root.T)
         root *= _upper_triangle(len(root))
         of_residuals = 1.0 - np.einsum("ij,ij->i", root, root)
-        by_output = np.bincount(self.rows.outputs, of_residuals, len(self.beta))
+        n_outputs = len(self.beta)
+        if len(np.unique(self.rows.outputs)) < n_outputs:  # combinations of all outputs
+            by_output = np.full(n_outputs, of_residuals.sum() / n_outputs)
+        else:
+            by_output = np.bincount(self.rows.outputs, of_residuals, n_outputs)
         if np.array_equal(groups, one_penalty(self.rows.architecture)):
             rest = self._determined_of_output_intercepts(root)
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output

@@ -96,7 +96,9 @@ def scout(plan: Plan, data: Data, random_state, interruption: Interruption) -> R
     of_all = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
     inputs = np.arange(data.X.shape[1])
     most, loss = most_inputs(*data.y.shape), plan.settings.loss
-    activations = ACTIVATION, plan.settings.activations[-1]
+    # Squared errors are a matter of the inputs alone; a deviance needs predictions above zero.
+    output = "identity" if loss.least_squares else plan.settings.activations[-1]
+    activations = ACTIVATION, output
     with interruption.hears_ctrl_c(), single_threaded_blas():
         if most < len(inputs):
             try:
@@ -275,12 +277,13 @@ def embedded(
     return architecture.pack(coefs, intercepts, np.float64)
 
 
-def can_carry(architecture: Architecture, activations) -> bool:
+def can_carry(architecture: Architecture, settings) -> bool:
     """Whether a scout can be embedded in a network."""
     first, *further = architecture.units[1:-1] or (0,)
     of_pilots = [ACTIVATION] * (1 + len(further))
     wide = first >= UNITS and all(n_units >= architecture.units[-1] for n_units in further)
-    return wide and list(activations[:-1]) == of_pilots
+    same_output = not settings.loss.least_squares or settings.activations[-1] == "identity"
+    return wide and same_output and list(settings.activations[:-1]) == of_pilots
 
 
 def report_for(
@@ -320,7 +323,7 @@ def revised(plan: Plan, data: Data, report: Report | None, random_state) -> Plan
     settings = plan.settings
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
     known_start = None
-    if can_carry(architecture, settings.activations):
+    if can_carry(architecture, settings):
         some = np.linspace(0, len(data.y) - 1, min(len(data.y), MOST_ROWS)).astype(int)
         seen = on_inputs(data.on_rows(some), inputs)  # not a copy of all rows
         theta = embedded(report, inputs, architecture, settings, seen, _copy(random_state))

@@ -272,8 +272,10 @@ def _climb(
 
 def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
     """Return the fall of S in an iteration, in units of tol, below which it has ended."""
-    # In nats, beta times half the variance of a row.
-    of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * objective.variance()
+    # In nats, beta times half the variance of a row; a few rows far off do not make it large.
+    by_squares = objective.loss.least_squares
+    variance = objective.variance() if by_squares else irls.spread(objective) ** 2
+    of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * variance
     n_observations = objective.training.weight_sum * objective.n_outputs
     return n_observations * max(NATS_A_ROW, of_variance)
 
