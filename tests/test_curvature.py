@@ -578,8 +578,9 @@ def test_a_step_too_long_is_shortened_to_the_minimum_along_it():
 
 
 def test_without_a_hessian_a_quadratic_is_that_of_scipy():
-    function, H, minimum, _ = quadratic()
+    function, H, minimum, calls = quadratic()
     found = descend(function, np.zeros(len(H)), None, n_steps=500)
+    assert len(calls) < 100
     theirs = optimize.minimize(function, np.zeros(len(H)), jac=True, method="L-BFGS-B", tol=1e-12)
     assert_allclose(theirs.x, minimum, atol=1e-3)
     # Steps end where one lowers the value by less than a billionth of it.
@@ -862,3 +863,14 @@ def test_a_network_is_kept_for_the_same_arguments():
     given = architecture, ("tanh", "identity")
     assert network_module.network_of(*given) is network_module.network_of(*given)
     assert network_module.network_of(*given) == Network(*given)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_variance_is_that_of_the_targets_and_one_where_it_says_nothing(weighted):
+    objective, _ = make_objective((2, 2), ("identity",), weighted=weighted)
+    training = objective.training
+    weight = np.ones(37) if training.weight is None else training.weight
+    of_outputs = [np.cov(y, aweights=weight, ddof=0) for y in training.y.T]
+    assert objective.variance() == pytest.approx(np.mean(of_outputs), rel=1e-12)
+    for y in (np.zeros((37, 2)), training.y / np.sqrt(of_outputs)):
+        assert replace(objective, training=replace(training, y=y)).variance() == 1.0

@@ -186,7 +186,7 @@ WAYS = {
         (curvatures, "MOST_ROWS"): 300,
         (held_curvature, "MOST_ROWS"): 300,
         (held_curvature, "LEAST_ROWS"): 150,
-        (scouts, "MOST_WORK"): np.inf,  # else none would look at both inputs
+        (scouts, "_can_be_scouted"): lambda *_: False,  # scouts are meant to be quick
     },
 }
 # By residuals or not, and how many rows, of 700 with one output or two.

@@ -230,7 +230,7 @@ def test_the_evidence_finds_the_penalty_of_several_outputs(name):
     # A robust loss takes the outliers for a part of the noise: its band is wide, not narrow.
     assert (held > 0.9).all() and (held < 0.999).all()
     assert net.noise_std_.shape == (2,) and net.noise_std_[1] > 1.3 * net.noise_std_[0]
-    low, high = net.predict_interval(X_new, coverage=0.9)
+    low, high = net.predict_interval(X_new, coverage=0.9).swapaxes(0, 1)
     assert ((low < mean) & (mean < high)).all()
     assert (np.mean((low < clean) & (clean < high), axis=0) > 0.85).all()
     assert net.sample_y(X_new[:3], 2).shape == (3, 2, 2)

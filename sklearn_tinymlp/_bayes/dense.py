@@ -35,6 +35,7 @@ class DenseJacobianProduct:
         found = self.factorised(alpha, beta)
         rounding = np.finfo(float).eps * float((beta[0] * _diagonal(self.jtj) + alpha).max())
         while found is None:
+            lapack.require_finite(rounding)
             found = self.factorised(alpha, beta, rounding)
             rounding *= 10.0
         return found

@@ -192,6 +192,7 @@ class LowRankJacobianProduct:
         """Factorise A; with noise added where M is too ill conditioned for its rounding."""
         found, share = self.factorised(alpha, beta), 1.0
         while found is None:
+            lapack.require_finite(np.log(share))
             share *= 0.1
             found = self.factorised(alpha, share * beta)
         return found

@@ -130,6 +130,7 @@ class OutputsJacobianProduct:
         found = self.factorised(alpha, beta)
         rounding = np.finfo(float).eps * len(alpha) * self.mean_diagonal(alpha, beta)
         while found is None:
+            lapack.require_finite(rounding)
             found = self.factorised(alpha, beta, rounding)
             rounding *= 10.0
         return found

@@ -57,6 +57,18 @@ def cholesky(matrix: np.ndarray) -> bool:
     return info.value == 0
 
 
+def require_finite(added: float) -> None:
+    """Raise a ValueError where a matrix cannot be made positive definite: it is no number.
+
+    `added` is what was added to its diagonal, or a logarithm of what was left of it.
+    """
+    if not np.isfinite(added):
+        raise ValueError(
+            "Solver produced non-finite parameter weights. The input data may contain large values "
+            "and need to be preprocessed."
+        )
+
+
 def cholesky_solve(factor: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """Replace b, a vector or columns in Fortran order, by A^-1 b."""
     n, info = _int(len(factor)), ctypes.c_int(0)
