@@ -34,8 +34,8 @@ from sklearn_tinymlp._diagnosis.ending import last_iterations
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
 from sklearn_tinymlp._diagnosis.units import dead_units
-from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._solvers.table import LBFGS
 
 PAGE = Path(__file__).parents[1] / "docs" / "why_doesnt_my_network_converge.md"

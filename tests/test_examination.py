@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose
 from sklearn_tinymlp._diagnosis.examination import Examination, stable_rate_of
 from sklearn_tinymlp._diagnosis.matrix_free import conjugate_gradients, largest_eigenvalue
 from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
-from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._solvers.table import LBFGS
 
 # --------------------------------------------------------------------- the stability limit

@@ -8,10 +8,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, charge, group_names
-from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._fit import outcome as outcome_module
 from sklearn_tinymlp._fit import scouts
 from sklearn_tinymlp._fit.random_features import random_features
+from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._solvers import by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 
