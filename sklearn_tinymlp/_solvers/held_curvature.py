@@ -41,8 +41,8 @@ ENOUGH_STEPS = 15
 PATIENCE = 5
 
 # Done when an iteration lowers S by less than 30 tol nats a row and output: predictions are told
-# apart by hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k was 2 to
-# 10% larger, that of pol 5 to 10% smaller, those of three other sets within 1%.
+# apart by hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k
+# was 2 to 10% larger, that of pol 5 to 10% smaller, those of three other sets within 1%.
 NATS_A_ROW = 30.0
 
 # ... or by less than this times tol of the variance of y, from where on predictions hardly change:
