@@ -165,6 +165,7 @@ class Run:
         damping=1e-5,
         warm_up=0,
         rise=-np.inf,
+        rest=lm.REST,
         tol=0.0,
         loss_tol=-np.inf,
     ):
@@ -178,7 +179,7 @@ class Run:
             hyper=hyper,
             damping=lm.Damping(damping),
         )
-        self.curve = lm.EvidenceCurve(rise)
+        self.curve = lm.EvidenceCurve(rise, rest)
         self.monitor = Monitor(10**6, Record(), loss_tol=loss_tol)
         self.options = tol, warm_up, estimate
         self.reason = None
@@ -354,9 +355,8 @@ def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
 
 @pytest.mark.parametrize("rise", [0.1, 1.0])
 @pytest.mark.parametrize("rest", [1, 3])
-def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(rest, rise, monkeypatch):
-    monkeypatch.setattr(lm, "REST", rest)
-    run = Run(*make_problem(), estimate=True, rise=rise)
+def test_it_ends_once_the_best_evidence_has_risen_by_no_more_than_asked(rest, rise):
+    run = Run(*make_problem(), estimate=True, rise=rise, rest=rest)
     found = run.iterate(200)["log_evidence"]
     assert run.reason is StopReason.EVIDENCE
     best = np.maximum.accumulate(found)

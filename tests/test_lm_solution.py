@@ -256,7 +256,7 @@ def ended(errors=(1.0, 1.0), rise=1e9, n_peaks=3, n_samples=37.0, tol=1e-4):
     training = replace(objective.training, weight_sum=n_samples)
     objective = replace(objective, training=training)
     model = SimpleNamespace(errors=np.array(errors) * objective.spread())
-    curve = lm.EvidenceCurve(0.0, peaks=[7.0] * n_peaks)
+    curve = lm.EvidenceCurve(0.0, rest=2, peaks=[7.0] * n_peaks)
     if n_peaks >= 3:
         curve.peaks[-3] -= rise
     search = SimpleNamespace(objective=objective, model=model)
@@ -270,8 +270,7 @@ def test_at_max_iter_residuals_of_next_to_nothing_are_good_enough():
 
 @pytest.mark.parametrize("n_peaks", [3, 5])
 @pytest.mark.parametrize(("n_samples", "nats"), [(37.0, 1.0), (300.0, 3.0)])
-def test_at_max_iter_a_rise_of_few_nats_is_good_enough(n_samples, nats, n_peaks, monkeypatch):
-    monkeypatch.setattr(lm, "REST", 2)
+def test_at_max_iter_a_rise_of_few_nats_is_good_enough(n_samples, nats, n_peaks):
     # 1e4 tol nats, or 100 tol nats a sample where these are more.
     for rise, reason in ((1.0, StopReason.AT_REST), (1.01, StopReason.MAX_ITER)):
         assert ended(rise=rise * nats, n_peaks=n_peaks, n_samples=n_samples) is reason
@@ -342,7 +341,7 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
             objective.network.architecture, n_samples
         )
         assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
-        assert options == {"tol": 0.1, "estimate": True, "variance": variance}
+        assert options == {"tol": 0.1, "estimate": True, "variance": variance, "rest": lm.REST}
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
     assert fake.calls[0][0] is monitor
     if second is not None:

@@ -28,7 +28,7 @@ class DenseJacobianProduct:
 
     def mean_diagonal(self, alpha, beta) -> float:
         """Compute the mean diagonal entry of A, the unit of the damping."""
-        return float(beta[0] * _diagonal(self.jtj).mean() + alpha.mean())
+        return float(beta[0] * _diagonal(self.jtj).sum() + alpha.sum()) / len(alpha)
 
     def certainly_factorised(self, alpha, beta) -> "DensePrecision":
         """Factorise A, with as much added to its diagonal as rounding may have taken from it."""

@@ -38,6 +38,10 @@ UNITS, ACTIVATION = 5, "tanh"
 # Starts from random features beside that from the end of the fit with one penalty.
 N_SCOUTS, MOST_ITERATIONS = 4, 200
 
+# A pilot's evidence has converged when it has not risen for so many iterations: with half of a
+# network's number nine sets had the same errors, in nine tenths of the time.
+REST = 10
+
 # Iterations of a lap, and how many scouts go on after it.
 LAPS = (30, 3), (40, 2), (130, 1)
 
@@ -217,7 +221,7 @@ def _search(
     monitor = Monitor(iterations, Record(), interrupted=interruption)
     options = {"groups": groups, "tol": 1e-4, "hyper": hyper}
     if objective.loss.least_squares:
-        return search_by_evidence(objective, theta, monitor, **options)
+        return search_by_evidence(objective, theta, monitor, rest=REST, **options)
     curvature = Curvature.cheapest(architecture, objective.training.n_samples)
     # Of its own, so that the starts that follow do not depend on the number of rows.
     options |= {"curvature": curvature, "random_state": np.random.RandomState(0)}

@@ -103,7 +103,8 @@ class Damping:
 class EvidenceCurve:
     """The best evidence so far after each iteration, and where it was."""
 
-    rise: float  # nats in REST iterations below which it has converged
+    rise: float  # nats in `rest` iterations below which it has converged
+    rest: int = REST
     best: Found | None = None
     peaks: list[float] = field(default_factory=list)
 
@@ -115,8 +116,9 @@ class EvidenceCurve:
 
     @property
     def recent_rise(self) -> float:
-        """Nats in the last REST iterations; infinite before there were as many."""
-        return self.peaks[-1] - self.peaks[-REST - 1] if len(self.peaks) > REST else np.inf
+        """Nats in the last `rest` iterations; infinite before there were as many."""
+        peaks, rest = self.peaks, self.rest
+        return peaks[-1] - peaks[-rest - 1] if len(peaks) > rest else np.inf
 
     @property
     def is_flat(self) -> bool:
@@ -135,6 +137,7 @@ def solve(
     tol: float,
     estimate: bool,
     warm_up: int = 0,
+    rest: int = REST,
     variance: float = 1.0,
 ) -> Solution:
     """Minimise S(theta), and maximise the evidence on the way if asked to.
@@ -158,6 +161,8 @@ def solve(
         Whether the evidence re-estimates alpha and beta.
     warm_up : int, default=0
         Iterations at the first alpha and beta before they are re-estimated.
+    rest : int, default=REST
+        Iterations in which the evidence of a converged fit has hardly risen.
     variance : float, default=1.0
         Of the targets; what is known of beta beforehand is known for a variance of 1.
 
@@ -166,7 +171,7 @@ def solve(
     Solution
         With `estimate` the state is the `State` of the best evidence.
     """
-    curve = EvidenceCurve(NATS * tol)
+    curve = EvidenceCurve(NATS * tol, rest)
     search = Search(
         objective=objective,
         curvature=curvature,
@@ -383,6 +388,7 @@ def search_by_evidence(
     tol: float,
     curvature: Curvature | None = None,
     warm_up: int = 0,
+    rest: int = REST,
     hyper: Hyperparameters | None = None,
 ) -> Solution:
     """Go from one start to a maximum of the evidence, with the usual first alpha and beta."""
@@ -402,6 +408,7 @@ def search_by_evidence(
         tol=tol,
         estimate=True,
         warm_up=warm_up,
+        rest=rest,
         variance=variance,
     )
 
