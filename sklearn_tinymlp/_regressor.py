@@ -6,22 +6,23 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
 from sklearn.utils.metaestimators import available_if
 
 from ._base import SaysWhy, unchanged_on_error
-from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
-from ._fit.data import Data, columns_of
-from ._fit.earlier import Earlier
-from ._fit.importances import SeenRows
-from ._fit.membership import ALONE, Membership
-from ._fit.outcome import Outcome
-from ._fit.plan import Plan
-from ._fit.scouts import report_for, revised
-from ._fit.settings import CONSTRAINTS, Settings, validate
-from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
-from ._fit.train import train
-from ._fit.varying_noise import UNITS_OF_VARIANCE, fitted_noise
-from ._fit.warn import check_before_training, warn
+from ._data.data import Data, columns_of
+from ._diagnosis.convergence_warning import check_before_training, warn
+from ._diagnosis.rate_advice import rate_advice
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
+from ._training.callbacks import CallbackSupportMixin, FitTasks, managed
+from ._training.ensemble_context import SINGLE_FIT, EnsembleContext
+from ._training.fit_result import FitResult
+from ._training.heteroscedastic_noise import UNITS_OF_VARIANCE, fitted_noise
+from ._training.importances import SeenRows
+from ._training.input_selection import relevance_report, revised
+from ._training.plan import Plan
+from ._training.settings import CONSTRAINTS, Settings, validate
+from ._training.starts import NO_START, UserStart, draw, random_state_of, refuse_contradictions
+from ._training.train import train
+from ._training.warm_start import WarmStart
 
 
 class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -481,7 +482,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         """
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
-            given = GivenStart(coefs_init, intercepts_init)
+            given = UserStart(coefs_init, intercepts_init)
             return self._fit_all(X, y, sample_weight, validation=validation, given=given)
 
     def _check_solver(self):
@@ -528,17 +529,17 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
-    def _scouted(self, X, y, sample_weight, interruption, *, share) -> Membership:
-        """Send scouts, and with `share` scale the data, once for several fits to these rows."""
+    def _ensemble_context(self, X, y, sample_weight, interruption, *, share) -> EnsembleContext:
+        """Train pilots, and with `share` scale the data, once for several fits to these rows."""
         settings = Settings.read(self.get_params(deep=False))
         nothing = (None, None, None)
-        learner = self._as_it_is()
+        learner = self._snapshot()
         data = Data.of(learner, settings.loss, X, y, sample_weight, validation=nothing, reset=True)
         plan = Plan.of(settings, data, None)
         data = data.with_counts() if plan.weights_are_relative else data
         random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
-        report = report_for(plan, scaled, random_state, Interruption(interruption))
-        return Membership.of(plan, scaled, report, interruption, share)
+        report = relevance_report(plan, scaled, random_state, Interruption(interruption))
+        return EnsembleContext.of(plan, scaled, report, interruption, share)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit the network, and before it the noise where it varies; see `_fit` for the options."""
@@ -547,7 +548,7 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
         rounds = fitted_noise(partial(clone, self), of_variance, X, y, sample_weight, **options)
         if rounds.interrupted is not None:
-            return self._take_over(rounds.interrupted, X)
+            return self._adopt(rounds.interrupted, X)
         return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
 
     def _fit(
@@ -559,13 +560,13 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         validation=(None, None, None),
         given=NO_START,
         incremental=False,
-        member_of=ALONE,
+        context=SINGLE_FIT,
         noise=None,
     ):
         """Go the way of a fit: a few values, each made once and handed down."""
-        learner = self._as_it_is()  # learns the columns of X; this estimator changes last
+        learner = self._snapshot()  # learns the columns of X; this estimator changes last
         settings = Settings.read(self.get_params(deep=False), incremental)
-        earlier = Earlier.of(self) if settings.continues else None
+        earlier = WarmStart.of(self) if settings.continues else None
         refuse_contradictions(given, settings.n_init, earlier)
         data = Data.of(
             learner, settings.loss, X, y, sample_weight, validation=validation, reset=not earlier
@@ -575,12 +576,12 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
             data = data.with_counts()
         random_state = random_state_of(self.random_state)
         columns = columns_of(learner) | {"_input_range": data.input_range(earlier)}
-        scaled = member_of.scale(plan, data)
-        interruption, before = Interruption(member_of.interruption), member_of.before(plan, scaled)
+        scaled = context.scale(plan, data)
+        interruption, before = Interruption(context.interruption), context.before(plan, scaled)
         if not given.names:
-            report = member_of.report_for(plan, scaled, random_state, interruption)
+            report = context.relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
-        scaled = member_of.on_inputs(scaled, plan.inputs)
+        scaled = context.on_inputs(scaled, plan.inputs)
         if noise is not None:
             scaled = scaled.with_noise(noise.of_rows(data.X))
         starts = draw(plan, given, random_state)
@@ -588,11 +589,19 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
-        outcome = Outcome.of(
-            plan, scaled, starts, trained, columns, seen=seen, before=before, noise=noise
+        result = FitResult.of(
+            plan,
+            scaled,
+            starts,
+            trained,
+            columns,
+            seen=seen,
+            before=before,
+            noise=noise,
+            advice=rate_advice,
         )
-        warn(outcome, data, scaled, said)
-        outcome.write_to(self)
+        warn(result, data, scaled, said)
+        result.write_to(self)
         if tasks is not None:
             tasks.end()
         return self

@@ -10,8 +10,8 @@ import pytest
 from fuzz import FUZZERS, INVARIANTS, main, rounding_of_a_loss, run_case, run_many
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit.plan import Plan
-from sklearn_tinymlp._fit.train import rank
+from sklearn_tinymlp._training.plan import Plan
+from sklearn_tinymlp._training.train import rank
 
 CASES = 40  # some seconds
 
@@ -89,7 +89,7 @@ class LastStart(TinyMLPRegressor):
         def worst_first(*parts):
             return tuple(-value for value in rank(*parts))
 
-        with patch("sklearn_tinymlp._fit.outcome.rank", worst_first):
+        with patch("sklearn_tinymlp._training.fit_result.rank", worst_first):
             return super()._fit(*arguments, **named)
 
 

@@ -3,9 +3,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.neural_network import MLPRegressor
 
-from sklearn_tinymlp._fit.initial_weights import INITIALIZERS, initial_parameters
 from sklearn_tinymlp._machine.memory import aligned, aligned_copy
 from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.initialization import INITIALIZERS, initial_parameters
 
 
 @pytest.fixture

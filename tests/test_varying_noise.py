@@ -10,7 +10,7 @@ from scipy import sparse
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _regressor
-from sklearn_tinymlp._fit.varying_noise import VaryingNoise
+from sklearn_tinymlp._training.heteroscedastic_noise import VaryingNoise
 
 WIDTHS = {
     "step": lambda x: np.where(x > 0.5, 0.6, 0.1),
