@@ -19,6 +19,7 @@ FLOORS = (
     {"_ensemble"},
     {"_selection"},
     {"_regressor"},
+    {"_network_estimator"},
     {"_fitted_network"},
     {"_base"},
     {"_export", "_displays"},
@@ -130,7 +131,13 @@ def test_no_module_imports_itself_by_way_of_others():
 
 # scikit-learn's base classes belong to the estimators; `_training.callbacks` speaks its protocol,
 # and the members of an ensemble are clones of its template.
-KNOW_ESTIMATORS = {"_regressor", "_ensemble", "_selection.ensemble_fit", "_training.callbacks"}
+KNOW_ESTIMATORS = {
+    "_regressor",
+    "_network_estimator",
+    "_ensemble",
+    "_selection.ensemble_fit",
+    "_training.callbacks",
+}
 ESTIMATORS = ("sklearn.base", "sklearn.callback")
 
 

@@ -53,7 +53,7 @@ class AnotherWarning(TinyMLPRegressor):
     """Forgets to warn."""
 
     def _fit(self, *arguments, **named):
-        with patch("sklearn_tinymlp._regressor.warn", lambda *_: None):
+        with patch("sklearn_tinymlp._network_estimator.warn", lambda *_: None):
             return super()._fit(*arguments, **named)
 
 

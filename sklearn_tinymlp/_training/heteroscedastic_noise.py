@@ -107,7 +107,7 @@ def fitted_noise(
     X, y, sample_weight : array-like
         As for `fit`.
     **options : dict
-        Further arguments of its `_training`.
+        Further arguments of its `_fit`.
     """
     network = mean_network()
     X, y = validate_training_data(network, X, y, True)

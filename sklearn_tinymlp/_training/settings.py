@@ -58,18 +58,18 @@ CONSTRAINTS = {
     "max_fun": [AT_LEAST_ONE],
 }
 
-# Types and values of all parameters of estimators whose parameters were right.
+# Class, and types and values of all parameters, of estimators whose parameters are valid.
 VALID_PARAMETERS: set[tuple] = set()
 MOST_VALID_PARAMETERS = 1000
 
 
-def validate(params: dict[str, Any], check) -> None:
-    """Call `check` on parameters, unless the same ones were found right before.
+def validate(kind: type, params: dict[str, Any], check) -> None:
+    """Call `check` on the parameters of a class, unless the same ones have passed it before.
 
     A check takes a quarter of the time that a small fit takes beside its training.
     """
     try:
-        key = tuple((type(value), value) for value in params.values())
+        key = kind, *((type(value), value) for value in params.values())
         known = key in VALID_PARAMETERS
     except TypeError:  # a list, say, cannot be looked up
         check()
