@@ -7,7 +7,7 @@ that is drawn from its variables: by default `net` (before) and `mended` (after)
 has no output, it is a preamble (imports and data) that runs before each of the others, and outputs
 then show only the first finding of a diagnosis.
 
-Of other pages the blocks are run in order, as one program (`run_in_order`). What they print is said
+On other pages the blocks are run in order, as one program (`run_in_order`). What they print is said
 by a block of text right after, or by a comment behind a `print`; a comment that is a value, such as
 `# (True, 'validation')`, says that of the expression before it.
 """
