@@ -16,6 +16,10 @@ from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS, ROW
 from sklearn_tinymlp._diagnosis import diagnose
 from sklearn_tinymlp._diagnosis.cause import check_causes
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import network_of
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers.table import SOLVERS
 
 matplotlib = pytest.importorskip("matplotlib", reason="one example draws")
@@ -122,3 +126,47 @@ def test_a_solver_that_ends_at_max_iter_warns(examples):
 def test_the_cause_is_refused_until_it_is_tested_and_explained(examples):
     with pytest.raises(ValueError, match="'idle_units' needs a test that provokes it"):
         check_causes([examples["IDLE_UNITS"]], provoked=(), healthy=(), page="")
+
+
+def test_the_gradient_of_the_reparametrised_objective_is_that_of_its_loss(examples):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((30, 2)), rng.standard_normal((30, 1))
+    network = network_of(Architecture((2, 4, 1)), ("tanh", "identity"))
+    monotone = examples["Monotone"](Objective(network, Samples.of(X, y), 0.1), inputs=[0])
+    free = monotone.free(rng.standard_normal(17))
+    _, gradient = monotone.loss_gradient(free)
+    step = 1e-6
+    differences = [
+        (monotone.loss_gradient(free + h)[0] - monotone.loss_gradient(free - h)[0]) / (2 * step)
+        for h in step * np.eye(17)
+    ]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-9)
+    assert (monotone.weights(free)[monotone.positive] > 0).all()
+    coefs, _ = network.architecture.unpack(monotone.positive)
+    np.testing.assert_array_equal(coefs[0], [[True] * 4, [False] * 4])
+
+
+LONG = {"max_iter": 10**8, "tol": 0, "n_iter_no_change": 10**8}
+TIMED = {
+    "sgd": {"solver": "sgd", **LONG},
+    "adam": {"solver": "adam", **LONG},
+    "lbfgs": {"solver": "lbfgs", "max_iter": 10**8, "tol": 0, "max_fun": 10**9},
+    "lm, fixed alpha": {"solver": "lm", "alpha": 1e-3, "max_iter": 10**8, "tol": 0},
+    "evidence": {"n_init": 10**4},
+    "varying noise": {"noise": "varying", "n_init": 10**4},
+    "another loss": {"loss": "huber", "n_init": 10**4},
+}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_a_limit_on_time_ends_every_solver(examples, name):
+    rng = np.random.default_rng(1)
+    X = rng.uniform(-2, 2, (300, 2))
+    y = np.sin(2 * X[:, 0]) + 0.1 * rng.standard_normal(300)
+    net = examples["TimedRegressor"](random_state=0, **TIMED[name])
+    net.max_seconds = 0.5  # no bound on the time is asserted: without the limit it takes for ever
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        net.fit(X, y)
+    assert net.stop_reason_ == "interrupted"
+    assert np.isfinite(net.predict(X)).all()
