@@ -209,21 +209,16 @@ def markdown(results):
     ]
     header = ["memory beyond the data", "MB", "in sizes of X"]
     rising = table(header, cells)
-    cells = [
-        [
-            f"{row['solver']}, {row['n']:,} x 20, {row['dtype']}",
-            "-".join(map(str, row["hidden"])),
-            f"{row['seconds']:.2f}",
-            f"{row['gflops']:.1f}",
-            f"{100 * row['gflops'] / row['peak']:.0f}%",
-        ]
-        for row in results["gflops"]
-    ]
-    header = [
-        "solver and data",
-        "hidden",
-        "s an epoch or iteration",
-        "GFLOP/s",
-        "of GEMM's",
-    ]
+    cells = []
+    for row in results["gflops"]:
+        units = "-".join(map(str, row["hidden"]))
+        cells.append(
+            [
+                f"{row['solver']}, {row['n']:,} x 20, {units}, {row['dtype']}",
+                f"{row['seconds']:.2f}",
+                f"{row['gflops']:.1f}",
+                f"{100 * row['gflops'] / row['peak']:.0f}%",
+            ]
+        )
+    header = ["solver, data and units", "s an epoch or iteration", "GFLOP/s", "of GEMM's"]
     return "\n\n".join([growing, rising, table(header, cells)])

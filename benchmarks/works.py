@@ -467,7 +467,7 @@ WORKS = [
     *(
         Work(
             f"H {name}",
-            f"whole fit of the ensemble, {name}, three quarters of its rows",
+            f"the ensemble, {name}, three quarters of its rows",
             partial(whole_fits, data),
             most_ms=4000.0,  # 2 s on two cores
             n_rounds=3,
