@@ -130,6 +130,13 @@ def markdown(rows):
     return table(["work", "ours, ms", "scikit-learn", "others", "outcome"], cells)
 
 
+def measured(row):
+    """Write the ratio, the time, or both, as the goal has them."""
+    ratio = f"{digits(row.ratio)}x" if "x" in row.goal else ""
+    time = f"{digits(row.our_ms)} ms" if "ms" in row.goal else ""
+    return ", ".join(filter(None, (ratio, time)))
+
+
 def goals(rows):
     """Write the table of the goals that are not met, and name the works that meet theirs."""
     named = []
@@ -137,9 +144,9 @@ def goals(rows):
         again = any(row.work == other.work for _, other in named)
         if row.goal:
             named.append((f"{row.work} against {row.peer}" if again else row.work, row))
-    cells = [[name, digits(row.ratio), row.goal] for name, row in named if not row.met]
-    met = "; ".join(f"{name} {digits(row.ratio)} ({row.goal})" for name, row in named if row.met)
-    return f"{table(['work', 'ratio', 'goal'], cells)}\n\nMet: {met or 'none'}."
+    cells = [[name, measured(row), row.goal] for name, row in named if not row.met]
+    met = "; ".join(f"{name} {measured(row)} ({row.goal})" for name, row in named if row.met)
+    return f"{table(['work', 'measured', 'goal'], cells)}\n\nMet: {met or 'none'}."
 
 
 def summary(rows):
