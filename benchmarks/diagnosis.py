@@ -21,7 +21,7 @@ from sklearn.metrics import r2_score
 
 from sklearn_tinymlp import TinyMLPRegressor
 
-from .reports import Outcome, follow, make_data, reports
+from .reports import FitResult, follow, make_data, reports
 
 PAGE = Path(__file__).parents[1] / "docs" / "why_doesnt_my_network_converge.md"
 
@@ -96,7 +96,7 @@ def count_alarms(fits: list[Healthy]) -> dict:
     }
 
 
-def with_other_seeds() -> list[Outcome]:
+def with_other_seeds() -> list[FitResult]:
     """Follow the reports with other data and other start weights, which nobody has looked at.
 
     A few then end in an error of weights that are not finite, and say which rate would do.
@@ -111,7 +111,7 @@ def with_other_seeds() -> list[Outcome]:
     return outcomes
 
 
-def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]) -> str:
+def table_of(outcomes: list[FitResult], others: list[FitResult], fits: list[Healthy]) -> str:
     """Write the figures as a table."""
     due = [outcome for outcome in outcomes if outcome.report.first]
     healthy = [outcome for outcome in outcomes if not outcome.report.first]
@@ -121,41 +121,31 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
     rows = [
         ("reports with a cause", len(due)),
         (
-            "the cause named first, with all that is due and nothing that must not be said",
+            "cause first, all findings due, none excluded",
             sum(outcome.right for outcome in due),
         ),
-        ("another one named, or what must not be said", len(wrong)),
-        ("nothing said", sum(outcome.silent for outcome in due)),
-        ("reports of networks that are well", len(healthy)),
-        ("of these something said", sum(not outcome.right for outcome in healthy)),
-        ("goal reached by following the first remedy at most three times", reached),
+        ("other or excluded findings", len(wrong)),
+        ("no finding", sum(outcome.silent for outcome in due)),
+        ("reports of healthy networks", len(healthy)),
+        ("of these with a finding", sum(not outcome.right for outcome in healthy)),
+        ("goal reached by at most three first remedies", reached),
         (
-            "not reached, and what remains is named",
+            "not reached, the rest named",
             sum(outcome.mended and outcome.r2 < outcome.report.goal for outcome in outcomes),
         ),
         (
-            "advice that repeated or undid an earlier one",
+            "remedies that repeat or undo an earlier one",
             sum(outcome.revisited for outcome in outcomes),
         ),
-        ("the same reports with other seeds, two each", len(others)),
-        ("of these named otherwise than listed", sum(not outcome.right for outcome in others)),
-        ("of these goal not reached and nothing named", sum(not o.mended for o in others)),
+        ("the reports with two other seeds", len(others)),
+        ("of these named differently", sum(not outcome.right for outcome in others)),
+        ("of these goal not reached, nothing named", sum(not o.mended for o in others)),
         ("healthy fits", len(fits)),
-        *((f"of these with a finding of severity {name}", alarms[name]) for name in alarms),
+        ("of these with an error", alarms["error"]),
+        ("of these with a warning", alarms["warning"]),
+        ("of these with an info", alarms["info"]),
     ]
-    return "\n".join(
-        ["| | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows)]
-    )
-
-
-def table_of_reports() -> str:
-    """List the reports with what is said of each."""
-    lines = ["| report | said first | and |", "| --- | --- | --- |"]
-    for report in sorted(reports(), key=lambda report: (report.first == "", report.first)):
-        first = f"`{report.first}`" if report.first else "nothing"
-        also = ", ".join(f"`{code}`" for code in report.also)
-        lines.append(f"| {report.title} | {first} | {also} |")
-    return "\n".join(lines)
+    return "\n".join(["||Number|", "|---|---:|", *(f"|{name}|{value}|" for name, value in rows)])
 
 
 def put_into(page: str, name: str, table: str) -> str:
@@ -183,8 +173,7 @@ def main():
     print("of healthy fits:", dict(said))
     if given.write_docs:
         page = PAGE.read_text(encoding="utf-8")
-        page = put_into(page, "measured", table)
-        PAGE.write_text(put_into(page, "reports", table_of_reports()), encoding="utf-8")
+        PAGE.write_text(put_into(page, "measured", table), encoding="utf-8")
 
 
 if __name__ == "__main__":

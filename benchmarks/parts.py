@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sklearn_tinymlp import TinyMLPRegressor, _regressor
+from sklearn_tinymlp import TinyMLPRegressor, _network_estimator
 from sklearn_tinymlp._solvers import lbfgs
 
 from . import report, timing, works
@@ -168,8 +168,8 @@ def callback_contexts():
 
     def without(_):
         with (
-            patch.object(_regressor, "managed", lambda estimator: nullcontext()),
-            patch.object(_regressor.FitTasks, "begin", lambda *_: None),
+            patch.object(_network_estimator, "managed", lambda estimator: nullcontext()),
+            patch.object(_network_estimator.FitTasks, "begin", lambda *_: None),
         ):
             return TinyMLPRegressor(**params).fit(X, y)
 

@@ -1,11 +1,13 @@
 """Run the programs of a page of this folder: fill in what they print, draw their pictures.
 
-Usage: python docs/run_page.py docs/why_doesnt_my_network_converge.md
+Usage: python docs/run_page.py docs/convergence/*.md docs/why_doesnt_my_network_converge.md
 
-Each block of Python is a program of its own. A block of text right after it is what it prints, and
-a picture after that is drawn from its variables: by default `net` (before) and `mended` (after).
+Each block of Python is a program. A block of text right after it is its output, and a figure after
+that is drawn from its variables: by default `net` (before) and `mended` (after). If the first block
+has no output, it is a preamble (imports and data) that runs before each of the others, and outputs
+then show only the first finding of a diagnosis.
 
-Of other pages the blocks are run in order, as one program (`run_in_order`). What they print is said
+On other pages the blocks are run in order, as one program (`run_in_order`). What they print is said
 by a block of text right after, or by a comment behind a `print`; a comment that is a value, such as
 `# (True, 'validation')`, says that of the expression before it.
 """
@@ -27,6 +29,13 @@ PROGRAM = re.compile(
     re.DOTALL,
 )
 
+DIAGNOSIS = re.compile(
+    r"\A[^\n]+\n(?:[^\n]+\n)??"  # the summary, of one or two lines
+    r"(?P<first>1\. (?:error|warning|info): .*?\n   Try [^\n]*\n)"
+    r"(?:\d+\. .*?\n   Try [^\n]*\n)*(?:And \d+ more: [^\n]*\n)?",
+    re.DOTALL,
+)
+
 
 class Program(NamedTuple):
     """A block of Python with what follows it."""
@@ -41,13 +50,25 @@ def programs(page: str) -> list[Program]:
     return [Program(**match.groupdict()) for match in PROGRAM.finditer(page)]
 
 
-def run(code: str) -> tuple[str, dict]:
-    """Run a program; give what it printed and its variables."""
+def preamble(page: str) -> str:
+    """Return the first block of a page if it has no output, else an empty string."""
+    blocks = programs(page)
+    return blocks[0].code if blocks and blocks[0].output is None else ""
+
+
+def first_finding(printed: str) -> str:
+    """Remove the summary of a diagnosis and all findings but the first."""
+    return DIAGNOSIS.sub(lambda match: match["first"], printed)
+
+
+def run(code: str, before: str = "") -> tuple[str, dict]:
+    """Run a program after a preamble; return what to show of its output, and its variables."""
     printed, variables = io.StringIO(), {"__name__": "program"}
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec(compile(code, "program", "exec"), variables)
-    return printed.getvalue(), variables
+        exec(compile(before + code, "program", "exec"), variables)
+    output = printed.getvalue()
+    return first_finding(output) if before else output, variables
 
 
 class Said(NamedTuple):
@@ -160,21 +181,29 @@ def draw(path: Path, variables) -> None:
     plt.close(figure)
 
 
-def main():
-    """Write outputs into the page and pictures beside it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("page", type=Path)
-    path = parser.parse_args().page
+def renew(path: Path) -> None:
+    """Write outputs into a page and draw its figures."""
     page = path.read_text(encoding="utf-8")
+    before = preamble(page)
     for program in programs(page):
-        printed, variables = run(program.code)
+        if program.output is None and program.picture is None:
+            continue
+        printed, variables = run(program.code, before)
         if program.output is not None:
-            before = f"{program.code}```\n\n```text\n{program.output}```"
-            assert before in page, program.code
-            page = page.replace(before, f"{program.code}```\n\n```text\n{printed}```")
+            block = f"{program.code}```\n\n```text\n{program.output}```"
+            assert block in page, program.code
+            page = page.replace(block, f"{program.code}```\n\n```text\n{printed}```")
         if program.picture:
             draw(path.parent / program.picture, variables)
     path.write_text(page, encoding="utf-8")
+
+
+def main():
+    """Renew the pages given."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pages", type=Path, nargs="+")
+    for path in parser.parse_args().pages:
+        renew(path)
 
 
 if __name__ == "__main__":

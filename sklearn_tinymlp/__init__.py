@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from . import activations
 from ._activations.users_own import Activation
-from ._fit.stop_when import StopWhen
 from ._regressor import TinyMLPRegressor
+from ._training.stop_when import StopWhen
 
 if TYPE_CHECKING:
     from ._diagnosis.finding import Diagnosis, Finding
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._displays.importance import ImportanceDisplay
     from ._displays.loss_curve import LossCurveDisplay
     from ._displays.network import NetworkDisplay
-    from ._displays.prediction_band import PredictionBandDisplay
+    from ._displays.prediction_interval import PredictionBandDisplay
     from ._displays.training_state import TrainingStateDisplay
     from ._ensemble import TinyMLPEnsembleRegressor
     from ._export.c import to_c
@@ -54,7 +54,7 @@ _LATER = {
     "ImportanceDisplay": "_displays.importance",
     "LossCurveDisplay": "_displays.loss_curve",
     "NetworkDisplay": "_displays.network",
-    "PredictionBandDisplay": "_displays.prediction_band",
+    "PredictionBandDisplay": "_displays.prediction_interval",
     "TinyMLPEnsembleRegressor": "_ensemble",
     "TrainingStateDisplay": "_displays.training_state",
     "diagnose": "_diagnosis.of_any_estimator",

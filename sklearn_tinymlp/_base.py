@@ -57,7 +57,7 @@ class BaseTinyMLP:
             When `coverage` is not between 0 and 1, or the network was not fitted by the evidence.
         """
         check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
-        net = self._as_it_is()
+        net = self._snapshot()
         mean, std = net.predict(X, return_std=True)
         half = np.asarray(net._half_width(coverage)) * std
         return np.stack([mean - half, mean + half], axis=1)
@@ -83,16 +83,16 @@ class BaseTinyMLP:
             block._html_repr = lambda: text
         return block
 
-    def _take_over(self, network, X):
+    def _adopt(self, network, X):
         """Take what another network has learned, as if it had been given X as it is here."""
-        learner = self._as_it_is()
+        learner = self._snapshot()
         _check_feature_names(learner, X, reset=True)
         own = {*self.get_params(deep=False), "feature_names_in_", "_skl_callbacks"}
         learned = {name: value for name, value in vars(network).items() if name not in own}
         self.__dict__ = vars(learner) | learned
         return self
 
-    def _as_it_is(self):
+    def _snapshot(self):
         """Copy the attributes in one step: another thread's `fit` may be about to change them."""
         copy = object.__new__(type(self))
         copy.__dict__ = vars(self).copy()

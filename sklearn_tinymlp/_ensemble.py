@@ -15,22 +15,22 @@ from sklearn.utils.validation import (
 )
 
 from ._base import BaseTinyMLP, unchanged_on_error
+from ._data.validation import validate_inputs, validate_training_data
 from ._diagnosis.finding import Diagnosis, renamed
 from ._displays import html
 from ._displays.diagram import diagram_of
 from ._export import persistence
-from ._fit.callbacks import CallbackSupportMixin, managed
-from ._fit.posterior import has_band, why_none
-from ._fit.validation import validate_inputs, validate_training_data
 from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
-from ._race import band
-from ._race.ensemble_fit import EnsembleFit, table_of
-from ._race.folds import splits_of
-from ._race.member import checked_members, mean_and_variance
-from ._race.tasks import Task
-from ._race.workers import Workers
 from ._regressor import TinyMLPRegressor
+from ._selection.ensemble_fit import EnsembleFit, table_of
+from ._selection.folds import splits_of
+from ._selection.member import checked_members, mean_and_variance
+from ._selection.mixture import mixture
+from ._selection.tasks import Task
+from ._selection.workers import Workers
+from ._training.callbacks import CallbackSupportMixin, managed
+from ._training.posterior import has_interval, why_none
 
 
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -225,7 +225,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         task = Task.of_fit(self, *given, n_subtasks=2).begin()
         interruption = Interruption()
         with (
-            interruption.hears_ctrl_c(),
+            interruption.catches_sigint(),
             warnings.catch_warnings(),
             Workers(self.n_jobs, interruption) as workers,
         ):
@@ -367,14 +367,14 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         net, X = self._checked(X)
         if not return_std:
             return sum(weight * member.predict(X) for weight, member in net._members())
-        if not has_band(LOSSES[net.estimators_[0]._loss]):
+        if not has_interval(LOSSES[net.estimators_[0]._loss]):
             why = why_none(net.estimators_[0])
             raise ValueError(f"A standard deviation needs the evidence: {why}")
         means, variances = zip(
             *(mean_and_variance(member, X, net.noise_std_) for member in net.estimators_),
             strict=True,
         )
-        mean, variance = band.mixture(net.weights_, np.array(means), np.array(variances))
+        mean, variance = mixture(net.weights_, np.array(means), np.array(variances))
         both_single = X.dtype == net.estimators_[0].coefs_[0].dtype == np.float32
         mean = mean.astype(np.float32) if both_single else mean
         std = net.band_scale_ * np.sqrt(variance)
@@ -519,12 +519,12 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         parts = [member._averages(X, size) for member in net.estimators_]
         means = np.array([mean for mean, _ in parts])
         variances = [0.0 * mean if std is None else std**2 for mean, std in parts]
-        mean, variance = band.mixture(net.weights_, means, np.array(variances))
+        mean, variance = mixture(net.weights_, means, np.array(variances))
         return mean, net.band_scale_ * np.sqrt(variance)
 
     def _checked(self, X):
         """Give the ensemble as it is at this moment, and X validated for it."""
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         return net, validate_inputs(net, X)
 

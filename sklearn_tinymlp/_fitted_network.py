@@ -10,17 +10,17 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
-from ._bayes.posterior import RowNoise
-from ._fit.data import check
-from ._fit.importances import importances_of
-from ._fit.network import architecture_of
-from ._fit.posterior import why_none
-from ._fit.validation import validate_inputs
-from ._fit.varying_noise import VaryingNoise
+from ._bayes.laplace import RowNoise
+from ._data.data import check
+from ._data.validation import validate_inputs
 from ._losses.table import LOSSES
 from ._network.architecture import Architecture
 from ._network.derivatives import gradient_by_inputs
 from ._network.network import network_of
+from ._training.fitted_weights import architecture_of
+from ._training.heteroscedastic_noise import VaryingNoise
+from ._training.importances import importances_of
+from ._training.posterior import why_none
 
 if TYPE_CHECKING:
     from ._diagnosis.finding import Diagnosis
@@ -55,7 +55,7 @@ class FittedNetwork(BaseTinyMLP):
         ValueError
             With `return_std`, when the network was not fitted by the evidence.
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         X, dtype = net._inputs(X)
         y = net._outputs(X, dtype, net._architecture())
@@ -90,7 +90,7 @@ class FittedNetwork(BaseTinyMLP):
         ValueError
             When the network was not fitted by the evidence.
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         y = net.predict(X).astype(np.float64)
         X = validate_inputs(net, X).astype(np.float64, copy=False)
         network, inputs = net._posterior_inputs(X)
@@ -125,7 +125,7 @@ class FittedNetwork(BaseTinyMLP):
         >>> bool(abs(net.predict_gradient([[1.0]])[0, 0] - np.cos(1.0)) < 0.01)
         True
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         X, dtype = net._inputs(X)
         coefs = [coef.astype(dtype, copy=False) for coef in net.coefs_]
@@ -154,7 +154,7 @@ class FittedNetwork(BaseTinyMLP):
         ValueError
             When there is no such hidden layer.
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         check_scalar(layer, "layer", Integral)
         n_hidden = len(net.coefs_) - 1
@@ -172,7 +172,7 @@ class FittedNetwork(BaseTinyMLP):
     @property
     def feature_importances_(self):
         """How much each input matters, see the class."""
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         return importances_of(vars(net))
 
@@ -235,7 +235,7 @@ class FittedNetwork(BaseTinyMLP):
            by up to 3 times its range. The network has seen nothing there. [extrapolation]
            Try training on such rows too, or leaving these out
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         check_is_fitted(net)
         if y is None:
             return net._outside(X)
@@ -252,8 +252,8 @@ class FittedNetwork(BaseTinyMLP):
         signature = inspect.signature(type(net).__init__).parameters.values()
         defaults = {parameter.name: parameter.default for parameter in signature}
         scaled = data.scaled(net._scaling)
+        from ._diagnosis.description import describe
         from ._diagnosis.diagnose import diagnose
-        from ._fit.description import describe
 
         return diagnose(describe(vars(net), params, theta, scaled, defaults))
 
@@ -266,7 +266,8 @@ class FittedNetwork(BaseTinyMLP):
             )
         X = validate_inputs(self, X)
         names = vars(self).get("feature_names_in_")
-        from ._diagnosis.extrapolation import InputRange, outside
+        from ._data.input_range import InputRange
+        from ._diagnosis.extrapolation import outside
 
         return outside(X, InputRange(*known), names)
 
@@ -275,7 +276,7 @@ class FittedNetwork(BaseTinyMLP):
 
         The standard deviations are those of these means, without noise; None without a posterior.
         """
-        net = self._as_it_is()
+        net = self._snapshot()
         predictions = net.predict(X).astype(np.float64)
         means = predictions.reshape(len(predictions) // size, size, -1).mean(axis=1)
         if net._posterior is None:

@@ -1,30 +1,15 @@
-"""`TinyMLPRegressor`: parameters, validation, the choice of a solver, prediction."""
+"""`TinyMLPRegressor`: its parameters and what they mean."""
 
-from functools import cache, partial
+from functools import partial
 
-from sklearn.base import BaseEstimator, RegressorMixin, _fit_context, clone
-from sklearn.utils.metaestimators import available_if
+from sklearn.base import RegressorMixin, clone
 
-from ._base import SaysWhy, unchanged_on_error
-from ._fit.callbacks import CallbackSupportMixin, FitTasks, managed
-from ._fit.data import Data, columns_of
-from ._fit.earlier import Earlier
-from ._fit.importances import SeenRows
-from ._fit.membership import ALONE, Membership
-from ._fit.outcome import Outcome
-from ._fit.plan import Plan
-from ._fit.scouts import report_for, revised
-from ._fit.settings import CONSTRAINTS, Settings, validate
-from ._fit.starts import NO_START, GivenStart, draw, random_state_of, refuse_contradictions
-from ._fit.train import train
-from ._fit.varying_noise import UNITS_OF_VARIANCE, fitted_noise
-from ._fit.warn import check_before_training, warn
-from ._fitted_network import FittedNetwork
-from ._machine.interruption import Interruption
-from ._solvers.table import SOLVERS
+from ._network_estimator import NetworkEstimator
+from ._training.heteroscedastic_noise import UNITS_OF_VARIANCE, fitted_noise
+from ._training.settings import CONSTRAINTS
 
 
-class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     """Small multi-layer perceptron regressor.
 
     A drop-in for :class:`sklearn.neural_network.MLPRegressor` that follows it step by step
@@ -409,190 +394,12 @@ class TinyMLPRegressor(FittedNetwork, CallbackSupportMixin, RegressorMixin, Base
         self.max_fun = max_fun
         self.quantile = quantile
 
-    @classmethod
-    @cache
-    def _get_param_names(cls):
-        """Read the signature once a class; scikit-learn reads it in each `fit`, for 0.1 ms."""
-        return super()._get_param_names()
-
-    def _validate_params(self):
-        """Check types and ranges of the parameters, unless the same ones were right before."""
-        validate(self.get_params(deep=False), super()._validate_params)
-
-    # ------------------------------------------------------------------ what the user calls
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self,
-        X,
-        y,
-        sample_weight=None,
-        *,
-        X_val=None,
-        y_val=None,
-        sample_weight_val=None,
-        coefs_init=None,
-        intercepts_init=None,
-    ):
-        """Train the network on X and y.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. float32 stays float32; a sparse matrix is worked on as CSR, never densified.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample. Whole numbers say how often a row counts. Of others only the
-            ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``: they take the
-            number of rows with a weight for the number of observations. The other solvers take
-            weights as they are, as MLPRegressor.
-
-        X_val, y_val, sample_weight_val : array-likes, default=None
-            A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
-            takes the place of the held-out fraction.
-
-        coefs_init : list of array-like of shape (units before, units after), default=None
-            Start weights of each layer, instead of drawn ones.
-
-        intercepts_init : list of array-like of shape (units after,), default=None
-            Start intercepts of each layer, instead of drawn ones.
-
-        Returns
-        -------
-        self : TinyMLPRegressor
-
-        Raises
-        ------
-        ValueError
-            When data or parameters are not of the kind asked for or contradict each other, when the
-            derivative of an `Activation` is not that of its value, and when training ended in
-            weights that are not finite. The estimator then stays as it was before the call.
-
-        Warns
-        -----
-        ConvergenceWarning
-            Before training, when no weights can reach the targets: they lie outside the range of
-            the output activation, or need an intercept that ``bias=False`` forbids. After
-            training, when it did not converge: with the reason, the loss reached, and what
-            `diagnose` finds first.
-        """
-        with unchanged_on_error(self), managed(self):
-            validation = (X_val, y_val, sample_weight_val)
-            given = GivenStart(coefs_init, intercepts_init)
-            return self._fit_all(X, y, sample_weight, validation=validation, given=given)
-
-    def _check_solver(self):
-        if not getattr(SOLVERS.get(self.solver), "stochastic", False):
-            raise AttributeError(
-                "partial_fit is only available for stochastic optimizers. "
-                f"solver={self.solver!r} is not stochastic. Set solver='adam' or solver='sgd'."
-            )
-        return True
-
-    @SaysWhy
-    @available_if(lambda est: est._check_solver())
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Do one epoch over the given data, with the solvers 'sgd' and 'adam'.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs.
-
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample.
-
-        Returns
-        -------
-        self : TinyMLPRegressor
-
-        Raises
-        ------
-        ValueError
-            As `fit` does, and with ``early_stopping=True``.
-        """
-        self._validate_params()  # scikit-learn's decorator leaves it out once fitted
-        if self.early_stopping:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if self.n_init > 1:
-            raise ValueError(
-                f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
-            )
-        with unchanged_on_error(self), managed(self):
-            return self._fit_all(X, y, sample_weight, incremental=True)
-
-    def _scouted(self, X, y, sample_weight, interruption, *, share) -> Membership:
-        """Send scouts, and with `share` scale the data, once for several fits to these rows."""
-        settings = Settings.read(self.get_params(deep=False))
-        nothing = (None, None, None)
-        learner = self._as_it_is()
-        data = Data.of(learner, settings.loss, X, y, sample_weight, validation=nothing, reset=True)
-        plan = Plan.of(settings, data, None)
-        data = data.with_counts() if plan.weights_are_relative else data
-        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
-        report = report_for(plan, scaled, random_state, Interruption(interruption))
-        return Membership.of(plan, scaled, report, interruption, share)
-
     def _fit_all(self, X, y, sample_weight, **options):
-        """Fit the network, and before it the noise where it varies; see `_fit` for the options."""
+        """Fit the noise first where it varies with X, then the network."""
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
         rounds = fitted_noise(partial(clone, self), of_variance, X, y, sample_weight, **options)
         if rounds.interrupted is not None:
-            return self._take_over(rounds.interrupted, X)
+            return self._adopt(rounds.interrupted, X)
         return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
-
-    def _fit(
-        self,
-        X,
-        y,
-        sample_weight,
-        *,
-        validation=(None, None, None),
-        given=NO_START,
-        incremental=False,
-        member_of=ALONE,
-        noise=None,
-    ):
-        """Go the way of a fit: a few values, each made once and handed down."""
-        learner = self._as_it_is()  # learns the columns of X; this estimator changes last
-        settings = Settings.read(self.get_params(deep=False), incremental)
-        earlier = Earlier.of(self) if settings.continues else None
-        refuse_contradictions(given, settings.n_init, earlier)
-        data = Data.of(
-            learner, settings.loss, X, y, sample_weight, validation=validation, reset=not earlier
-        )
-        plan = Plan.of(settings, data, earlier)
-        if plan.weights_are_relative:
-            data = data.with_counts()
-        random_state = random_state_of(self.random_state)
-        columns = columns_of(learner) | {"_input_range": data.input_range(earlier)}
-        scaled = member_of.scale(plan, data)
-        interruption, before = Interruption(member_of.interruption), member_of.before(plan, scaled)
-        if not given.names:
-            report = member_of.report_for(plan, scaled, random_state, interruption)
-            plan = revised(plan, scaled, report, random_state)
-        scaled = member_of.on_inputs(scaled, plan.inputs)
-        if noise is not None:
-            scaled = scaled.with_noise(noise.of_rows(data.X))
-        starts = draw(plan, given, random_state)
-        said = check_before_training(plan, data, scaled, starts)
-        tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
-        trained = train(plan, scaled, starts, tasks, interruption)
-        seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
-        outcome = Outcome.of(
-            plan, scaled, starts, trained, columns, seen=seen, before=before, noise=noise
-        )
-        warn(outcome, data, scaled, said)
-        outcome.write_to(self)
-        if tasks is not None:
-            tasks.end()
-        return self

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit.data import Data
-from sklearn_tinymlp._fit.description import describe
+from sklearn_tinymlp._data.data import Data
+from sklearn_tinymlp._diagnosis.description import describe
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

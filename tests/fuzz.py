@@ -32,8 +32,8 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.neural_network._base import LOSS_FUNCTIONS
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
-from sklearn_tinymlp._fit import restarts
-from sklearn_tinymlp._fit.initial_weights import INITIALIZERS
+from sklearn_tinymlp._network.initialization import INITIALIZERS
+from sklearn_tinymlp._training import restarts
 
 if __name__ == "__main__":  # pytest does the same for its modules
     sys.path.insert(0, str(Path(__file__).parent))

@@ -39,7 +39,7 @@ TESTS = {
     "_bayes/evidence.py": ("evidence_formulas", "levenberg_marquardt"),
     "_bayes/irls.py": ("curvature", "other_losses"),
     "_solvers/levenberg_marquardt.py": ("lm_solution", "levenberg_marquardt"),
-    "_solvers/preconditioned.py": ("curvature",),
+    "_solvers/preconditioned_lbfgs.py": ("curvature",),
     "_solvers/held_curvature.py": ("many_rows", "other_losses"),
     "_solvers/stochastic.py": ("stochastic", "kernels"),
 }

@@ -17,14 +17,17 @@ FOLDER = Path(sklearn_tinymlp.__file__).parent
 FLOORS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_ensemble"},
-    {"_race"},
+    {"_selection"},
     {"_regressor"},
+    {"_network_estimator"},
     {"_fitted_network"},
     {"_base"},
     {"_export", "_displays"},
-    {"_fit"},
     {"_diagnosis"},
+    {"_training"},
+    {"_relevance"},
     {"_solvers"},
+    {"_data"},
     {"_bayes"},
     {"_objective"},
     {"_engine"},
@@ -76,21 +79,30 @@ def imports(source, module="x", modules=SOURCES):
 
 
 def test_imports_of_every_form_are_found():
-    modules = {"__init__", "_engine", "_engine.kernels", "_engine.compiled", "_fit", "_fit.plan"}
+    modules = {
+        "__init__",
+        "_engine",
+        "_engine.kernels",
+        "_engine.compiled",
+        "_fit",
+        "_training.plan",
+    }
     source = (
         "import numpy as np\n"
         "import sklearn_tinymlp\n"
         "from sklearn.base import clone\n"
         "from . import kernels\n"
-        "from .._fit.plan import Plan\n"
+        "from .._training.plan import Plan\n"
         "def f():\n"
         "    from sklearn_tinymlp._engine.compiled import slices\n"
     )
     own, other = imports(source, "_engine.products", modules)
-    assert own == {"__init__", "_engine.kernels", "_engine.compiled", "_fit.plan"}
+    assert own == {"__init__", "_engine.kernels", "_engine.compiled", "_training.plan"}
     assert other == {"numpy", "sklearn.base.clone"}
-    assert imports("from .plan import Plan", "_fit", modules)[0] == {"_fit.plan"}
-    assert imports("from ._fit.plan import Plan", "_regressor", modules)[0] == {"_fit.plan"}
+    assert imports("from .plan import Plan", "_training", modules)[0] == {"_training.plan"}
+    assert imports("from ._training.plan import Plan", "_regressor", modules)[0] == {
+        "_training.plan"
+    }
 
 
 def test_every_room_has_a_floor_and_every_floor_its_rooms():
@@ -117,9 +129,15 @@ def test_no_module_imports_itself_by_way_of_others():
     assert set(order) == set(SOURCES)
 
 
-# scikit-learn's base classes belong to the estimators; `_fit.callbacks` speaks its protocol, and
-# the members of an ensemble are clones of its template.
-KNOW_ESTIMATORS = {"_regressor", "_ensemble", "_race.ensemble_fit", "_fit.callbacks"}
+# scikit-learn's base classes belong to the estimators; `_training.callbacks` speaks its protocol,
+# and the members of an ensemble are clones of its template.
+KNOW_ESTIMATORS = {
+    "_regressor",
+    "_network_estimator",
+    "_ensemble",
+    "_selection.ensemble_fit",
+    "_training.callbacks",
+}
 ESTIMATORS = ("sklearn.base", "sklearn.callback")
 
 
@@ -191,8 +209,8 @@ WITHOUT_NUMBA = (
     "_activations.lookup",
     "_activations.table",
     "_activations.users_own",
-    "_bayes.posterior",
-    "_fit.train",
+    "_bayes.laplace",
+    "_training.train",
     "_losses.table",
     "_machine.lapack",
     "_network.derivatives",

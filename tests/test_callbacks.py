@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import Activation, StopWhen, TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels
-from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Monitor, StopReason
 
 try:
     from sklearn.callback import ProgressBar, ScoringMonitor
@@ -124,7 +124,7 @@ def test_epochs_come_back_one_by_one_with_callbacks_only(
 
 
 def test_monitor_without_a_watcher_reports_many_at_once():
-    monitor = Monitor(10, Record())
+    monitor = Monitor(10, History())
     assert not monitor.one_by_one
     monitor.begin(np.zeros(1))
     assert monitor.update(theta=np.zeros(1), loss=np.ones(4)) is None
@@ -140,7 +140,7 @@ def test_a_callbacks_wish_goes_before_max_iter_and_after_a_reached_loss():
             return True
 
     for loss_tol, reason in ((-np.inf, StopReason.CALLBACK), (1.0, StopReason.LOSS_TOL)):
-        monitor = Monitor(1, Record(), loss_tol=loss_tol, watcher=Watcher())
+        monitor = Monitor(1, History(), loss_tol=loss_tol, watcher=Watcher())
         assert monitor.update(theta=np.zeros(1), loss=1.0) is reason
     assert not StopReason.CALLBACK.converged
 
@@ -299,7 +299,9 @@ def test_failed_line_search_is_an_ended_task_without_an_estimator():
 
 @needs_callbacks
 def test_a_line_search_that_finds_nothing_ends_its_task(monkeypatch):
-    monkeypatch.setattr("sklearn_tinymlp._fit.warn.check_derivative", lambda *_: None)
+    monkeypatch.setattr(
+        "sklearn_tinymlp._diagnosis.convergence_warning.check_derivative", lambda *_: None
+    )
     uphill = Activation(lambda z: z, lambda z: -np.ones_like(z))
     recorder = Recorder()
     est = regressor("lbfgs", output_activation=uphill).set_callbacks(recorder)

@@ -32,7 +32,7 @@ from sklearn_tinymlp._network.derivatives import gradient_by_inputs
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective import objective as objective_module
 from sklearn_tinymlp._objective.samples import Samples
-from sklearn_tinymlp._solvers.preconditioned import descend
+from sklearn_tinymlp._solvers.preconditioned_lbfgs import descend
 
 # Central differences are good to some 1e-11, what is solved for with A to its condition times that.
 CLOSE = {"rtol": 1e-7, "atol": 1e-8}

@@ -16,7 +16,8 @@ import sklearn_tinymlp
 from sklearn_tinymlp import activations
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("docs/why_doesnt_my_network_converge.md",)
+INDEX = ROOT / "docs" / "why_doesnt_my_network_converge.md"
+PAGES = (INDEX, *sorted((ROOT / "docs" / "convergence").glob("*.md")))
 NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
@@ -29,25 +30,26 @@ def load(path):
 
 run_page = load(ROOT / "docs" / "run_page.py")
 PROGRAMS = [
-    pytest.param(program, id=f"{Path(page).stem}-{number}")
-    for page in PAGES
-    for number, program in enumerate(run_page.programs((ROOT / page).read_text(encoding="utf-8")))
+    pytest.param(program, run_page.preamble(page), id=f"{path.stem}-{number}")
+    for path in PAGES
+    for page in [path.read_text(encoding="utf-8")]
+    for number, program in enumerate(run_page.programs(page))
 ]
 
 
 def findings(output):
-    """Codes, in their order, without what is merely worth knowing."""
+    """Return the codes in their order."""
     text = " ".join(output.split())
     return re.findall(
-        r"\d\. (?:error|warning): [^\[]*(?:\[-?[\d.]+, [^\]]*\][^\[]*)?\[(\w+)\]", text
+        r"\d\. (?:error|warning|info): [^\[]*(?:\[-?[\d.]+, [^\]]*\][^\[]*)?\[(\w+)\]", text
     )
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-def test_program_prints_what_the_page_says(program):
-    printed, variables = run_page.run(program.code)
+@pytest.mark.parametrize(("program", "preamble"), PROGRAMS)
+def test_program_prints_what_the_page_says(program, preamble):
     if program.output is None:
         return
+    printed, variables = run_page.run(program.code, preamble)
     assert findings(printed) == findings(program.output)
     last, said = printed.splitlines()[-1], program.output.splitlines()[-1]
     assert NUMBER.sub("", last) == NUMBER.sub("", said)
@@ -59,13 +61,13 @@ def test_program_prints_what_the_page_says(program):
     )
     if "diagnosis" in variables:
         first = variables["diagnosis"][0]
-        assert first.code == findings(program.output)[0] if findings(program.output) else True
+        assert first.code == findings(program.output)[0]
         assert f"Try {first.remedy}" in program.output
 
 
 # Run elsewhere: each block of the first is a program, the other is run by `test_extending`. What
 # needs a cluster is guarded by `__name__`, and abridged from scripts that `test_scaling_out` runs.
-ELSEWHERE = {"why_doesnt_my_network_converge", "extending"}
+ELSEWHERE = {INDEX.stem, "extending"}
 IN_ORDER = [
     path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -108,20 +110,33 @@ def test_a_page_that_says_something_else_is_noticed():
     ]
 
 
+def anchors(path):
+    """Return the places of a page that links can lead to."""
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
 def test_pages_have_a_picture_for_each_finding_and_none_is_large():
-    page = (ROOT / PAGES[0]).read_text(encoding="utf-8")
-    pictures = re.findall(r"\]\((images/[^)]*)\)", page)
+    text = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    pictures = re.findall(r"\]\(\.\./(images/[^)]*)\)", text)
     assert len(pictures) == len(set(pictures)) == 17
     for picture in pictures:
         assert (ROOT / "docs" / picture).stat().st_size < 60_000
-    for anchor in re.findall(r"\]\(#([^)]*)\)", page):
-        titles = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
-        assert anchor in [re.sub(r"[^a-z0-9 -]", "", t.lower()).replace(" ", "-") for t in titles]
+
+
+def test_the_index_leads_to_each_finding_and_keeps_its_anchor():
+    index = INDEX.read_text(encoding="utf-8")
+    rows = re.findall(r"^\|\[[^\]]*\]\(([^)#]*)#([^)]*)\)<a id=\"([^\"]*)\"></a>\|", index, re.M)
+    for page, anchor, kept in rows:
+        assert anchor == kept and anchor in anchors(INDEX.parent / page)
+    codes = [code for program in PROGRAMS for code in findings(program.values[0].output or "")]
+    assert set(codes) == set(re.findall(r"^\|\[`(\w+)`\]", index, re.M))
+    assert len(rows) == len(set(codes)) + 2  # two faults of programs that are no findings
 
 
 def test_a_picture_is_drawn(tmp_path):
-    (program,) = [p.values[0] for p in PROGRAMS if "no_bias" in str(p.values[0].picture)]
-    _, variables = run_page.run(program.code)
+    ((program, preamble),) = [p.values for p in PROGRAMS if "no_bias" in str(p.values[0].picture)]
+    _, variables = run_page.run(program.code, preamble)
     run_page.draw(tmp_path / "no_bias.png", variables)
     assert (tmp_path / "no_bias.png").stat().st_size > 1000
 

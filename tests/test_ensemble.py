@@ -22,12 +22,14 @@ from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensembl
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._race import band, race, refits
-from sklearn_tinymlp._race.candidates import SHAPES, Candidate
-from sklearn_tinymlp._race.folds import splits_of
-from sklearn_tinymlp._race.member import Trained
-from sklearn_tinymlp._race.stacking import stacked, stacked_by
-from sklearn_tinymlp._race.tasks import Task
+from sklearn_tinymlp._selection import interval as band
+from sklearn_tinymlp._selection import refits
+from sklearn_tinymlp._selection import successive_halving as race
+from sklearn_tinymlp._selection.candidates import SHAPES, Candidate
+from sklearn_tinymlp._selection.folds import splits_of
+from sklearn_tinymlp._selection.member import Trained
+from sklearn_tinymlp._selection.stacking import stacked, stacked_by
+from sklearn_tinymlp._selection.tasks import Task
 
 # Both of `BOTH` come through all folds.
 BOTH = {"hidden_layer_sizes": [(5,), (6,)], "cv": 3, "n_refits": 1, "random_state": 0}
@@ -447,7 +449,7 @@ def test_ctrl_c_while_scouts_are_out_leaves_the_default_ensemble_as_it_was(
     data, monkeypatch, n_jobs
 ):
     X, y, *_ = data
-    monkeypatch.setattr(TinyMLPRegressor, "_scouted", raise_keyboard_interrupt)
+    monkeypatch.setattr(TinyMLPRegressor, "_ensemble_context", raise_keyboard_interrupt)
     net = TinyMLPEnsembleRegressor(n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y)
@@ -503,9 +505,9 @@ def test_threads_share_the_data(data, monkeypatch):
     X, y, *_ = data
     seen, fit = [], TinyMLPRegressor._fit
 
-    def look(self, X, y, weight, *, member_of):
-        seen.append((X, member_of.shared.data.X))
-        return fit(self, X, y, weight, member_of=member_of)
+    def look(self, X, y, weight, *, context):
+        seen.append((X, context.shared.data.X))
+        return fit(self, X, y, weight, context=context)
 
     monkeypatch.setattr(TinyMLPRegressor, "_fit", look)
     TinyMLPEnsembleRegressor(n_jobs=2, **BOTH).fit(X, y)

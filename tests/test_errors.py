@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import InvalidParameterError
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit import settings
+from sklearn_tinymlp._training import settings
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -26,13 +26,13 @@ from threadpoolctl import threadpool_info
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations import users_own
-from sklearn_tinymlp._bayes.posterior import Posterior
+from sklearn_tinymlp._bayes.laplace import Posterior
 from sklearn_tinymlp._engine import kernels, limited_memory
-from sklearn_tinymlp._fit import callbacks, posterior, train
-from sklearn_tinymlp._fit.outcome import Outcome
 from sklearn_tinymlp._machine.memory import Scratch
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._solvers import stochastic
+from sklearn_tinymlp._training import callbacks, posterior, train
+from sklearn_tinymlp._training.fit_result import FitResult
 
 # The fits are short on purpose: what they warn of is not the subject.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -63,7 +63,7 @@ ENGINES = {
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    monkeypatch.setattr("sklearn_tinymlp._fit.restarts._openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr("sklearn_tinymlp._training.restarts._openmp_effective_n_threads", lambda: 2)
 
 
 def make_net(solver, **params):
@@ -614,7 +614,7 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
     old_std = net.predict(X, return_std=True)[1] if std else None
     n_old = n_new = 0
     if fails:
-        monkeypatch.setattr(Outcome, "write_to", failing(None, 1, RuntimeError("broken")))
+        monkeypatch.setattr(FitResult, "write_to", failing(None, 1, RuntimeError("broken")))
 
     def predict(number):
         nonlocal n_old, n_new
@@ -647,7 +647,7 @@ def test_predicting_while_another_thread_fits_gives_the_old_or_the_new(
 
 
 def become(net, other):
-    """Do in one step what the end of a fit does, see `Outcome.write_to`."""
+    """Do in one step what the end of a fit does, see `FitResult.write_to`."""
     net.__dict__ = vars(net) | vars(other)
 
 

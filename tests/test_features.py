@@ -301,7 +301,9 @@ def test_lbfgs_stops_by_its_own_tolerance_on_a_flat_loss():
 
 def test_lbfgs_says_that_its_line_search_failed(monkeypatch):
     # The derivative has the wrong sign: no step along the gradient lowers the loss.
-    monkeypatch.setattr("sklearn_tinymlp._fit.warn.check_derivative", lambda *_: None)
+    monkeypatch.setattr(
+        "sklearn_tinymlp._diagnosis.convergence_warning.check_derivative", lambda *_: None
+    )
     uphill = Activation(lambda z: z, lambda z: -np.ones_like(z))
     with pytest.warns(ConvergenceWarning, match="lbfgs failed to converge"):
         net = make_net("lbfgs", output_activation=uphill).fit(X, y)
@@ -545,7 +547,7 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     inputs = rng.standard_normal((300, 3))
     targets = np.sin(inputs[:, 0]) + 0.1 * rng.standard_normal(300)
     monkeypatch.setattr(lm, "solve", interrupted_at_once_the_third_time)
-    monkeypatch.setattr("sklearn_tinymlp._fit.restarts._openmp_effective_n_threads", lambda: 1)
+    monkeypatch.setattr("sklearn_tinymlp._training.restarts._openmp_effective_n_threads", lambda: 1)
     with pytest.warns(UserWarning, match="interrupted"):
         net = TinyMLPRegressor(solver="lm", alpha="one", n_init=4, random_state=0)
         net.fit(inputs, targets)

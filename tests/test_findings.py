@@ -9,7 +9,6 @@ from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._diagnosis import trial
-from sklearn_tinymlp._diagnosis.divergence import has_diverged
 from sklearn_tinymlp._diagnosis.ending import would_end
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.finding import make_finding
@@ -17,6 +16,7 @@ from sklearn_tinymlp._diagnosis.pattern import pattern_in
 from sklearn_tinymlp._diagnosis.remedies import larger, starts_to_try
 from sklearn_tinymlp._diagnosis.units import saturated_units
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._training.divergence import has_diverged
 
 
 def codes(found):

@@ -10,8 +10,8 @@ import pytest
 from fuzz import FUZZERS, INVARIANTS, main, rounding_of_a_loss, run_case, run_many
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit.plan import Plan
-from sklearn_tinymlp._fit.train import rank
+from sklearn_tinymlp._training.plan import Plan
+from sklearn_tinymlp._training.train import rank
 
 CASES = 40  # some seconds
 
@@ -53,7 +53,7 @@ class AnotherWarning(TinyMLPRegressor):
     """Forgets to warn."""
 
     def _fit(self, *arguments, **named):
-        with patch("sklearn_tinymlp._regressor.warn", lambda *_: None):
+        with patch("sklearn_tinymlp._network_estimator.warn", lambda *_: None):
             return super()._fit(*arguments, **named)
 
 
@@ -89,7 +89,7 @@ class LastStart(TinyMLPRegressor):
         def worst_first(*parts):
             return tuple(-value for value in rank(*parts))
 
-        with patch("sklearn_tinymlp._fit.outcome.rank", worst_first):
+        with patch("sklearn_tinymlp._training.fit_result.rank", worst_first):
             return super()._fit(*arguments, **named)
 
 

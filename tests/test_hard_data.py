@@ -7,13 +7,13 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, charge, group_names
-from sklearn_tinymlp._fit import outcome as outcome_module
-from sklearn_tinymlp._fit import scouts
-from sklearn_tinymlp._fit.random_features import random_features
+from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, group_names, occam_factor
 from sklearn_tinymlp._network.architecture import Architecture
-from sklearn_tinymlp._solvers import by_evidence
+from sklearn_tinymlp._relevance import pilots as scouts
+from sklearn_tinymlp._relevance.random_features import random_features
+from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
+from sklearn_tinymlp._training import fit_result as outcome_module
 
 
 def waves(rng):
@@ -107,9 +107,11 @@ def test_the_charge_is_the_integral_over_ln_alpha():
     # The evidence around its maximum as a function of t = ln alpha, prior density 1 / PRIOR_RANGE.
     gamma, t = 5.0, np.linspace(-20, 20, 100_001)
     density = np.exp(-0.5 * t**2 * gamma / 2) / PRIOR_RANGE
-    np.testing.assert_allclose(charge([gamma]), -np.log(np.sum(density) * (t[1] - t[0])), rtol=1e-6)
-    assert charge([0.0, 1e-9]) == 0.0
-    np.testing.assert_allclose(charge([5.0, 2.0]), charge([5.0]) + charge([2.0]))
+    np.testing.assert_allclose(
+        occam_factor([gamma]), -np.log(np.sum(density) * (t[1] - t[0])), rtol=1e-6
+    )
+    assert occam_factor([0.0, 1e-9]) == 0.0
+    np.testing.assert_allclose(occam_factor([5.0, 2.0]), occam_factor([5.0]) + occam_factor([2.0]))
 
 
 def start_and_error(X, y, weight=None):

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
-from sklearn_tinymlp._fit import importances
+from sklearn_tinymlp._training import importances
 
 # Networks are trained for some 30 iterations at most: importances are those of any weights.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

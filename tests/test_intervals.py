@@ -10,7 +10,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
-from sklearn_tinymlp._bayes.tails import LEAST_ROWS, LEVEL, MOST_SCORES, NORMAL_QUANTILE, Tails
+from sklearn_tinymlp._bayes.conformal import (
+    LEAST_ROWS,
+    LEVEL,
+    MOST_SCORES,
+    NORMAL_QUANTILE,
+    ConformalScores,
+)
 
 
 def curve(seed, n, noise):
@@ -33,7 +39,7 @@ def fit(X, y, **params):
 def test_the_score_of_a_rank_is_that_of_split_conformal_prediction(n, coverage):
     z = np.random.default_rng(n).permutation(np.arange(1.0, n + 1.0))[:, None]
     rank = int(np.ceil(coverage * (n + 1) - 1e-9))
-    found = Tails.of(z)._quantile(coverage)[0]
+    found = ConformalScores.of(z)._quantile(coverage)[0]
     if rank <= n:
         assert found == rank
     else:
@@ -44,18 +50,21 @@ def test_the_score_of_a_rank_is_that_of_split_conformal_prediction(n, coverage):
 def test_weights_say_how_often_a_row_is_there(n):
     rng = np.random.default_rng(n)
     z = np.abs(rng.standard_normal((n, 2)))
-    assert_array_equal(Tails.of(z).scores, Tails.of(z, np.ones(n)).scores)
+    assert_array_equal(ConformalScores.of(z).scores, ConformalScores.of(z, np.ones(n)).scores)
     counts = rng.integers(0, 3, n)
-    assert_array_equal(Tails.of(z, counts).scores, Tails.of(np.repeat(z, counts, axis=0)).scores)
-    assert Tails.of(z).few == (n < LEAST_ROWS)
+    assert_array_equal(
+        ConformalScores.of(z, counts).scores,
+        ConformalScores.of(np.repeat(z, counts, axis=0)).scores,
+    )
+    assert ConformalScores.of(z).few == (n < LEAST_ROWS)
     if n < LEAST_ROWS:
-        assert_array_equal(Tails.of(z).scale(), 1.0)
-        assert_allclose(Tails.of(z).half_width(0.5), stats.norm.ppf(0.75))
+        assert_array_equal(ConformalScores.of(z).scale(), 1.0)
+        assert_allclose(ConformalScores.of(z).half_width(0.5), stats.norm.ppf(0.75))
 
 
 def test_of_many_rows_quantiles_are_kept():
     z = np.abs(stats.t(3).rvs((20_000, 1), random_state=0))
-    tails = Tails.of(z)
+    tails = ConformalScores.of(z)
     assert len(tails.scores) == MOST_SCORES
     for coverage in (0.5, 0.9, 0.99):
         assert_allclose(tails._quantile(coverage), np.quantile(z, coverage), rtol=0.02)
@@ -66,7 +75,7 @@ def test_of_many_rows_quantiles_are_kept():
 
 
 def test_rows_without_error_have_a_normal_interval():
-    assert_allclose(Tails.of(np.zeros((50, 1))).half_width(0.9), stats.norm.ppf(0.95))
+    assert_allclose(ConformalScores.of(np.zeros((50, 1))).half_width(0.9), stats.norm.ppf(0.95))
 
 
 @pytest.mark.parametrize("coverage", [0.5, 0.8, 0.95, 0.99])

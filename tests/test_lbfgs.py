@@ -20,7 +20,7 @@ from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers.lbfgs import FTOL, Search, solve
-from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Monitor, StopReason
 
 CENTRE = np.array([1.0, -2.0, 3.0])
 START = np.array([-1.2, 1.0, -1.0])
@@ -56,7 +56,7 @@ rosenbrock = of_function(scipy.optimize.rosen, scipy.optimize.rosen_der)
 
 
 def monitor(**options):
-    return Monitor(**{"max_iter": 500, "record": Record()} | options)
+    return Monitor(**{"max_iter": 500, "record": History()} | options)
 
 
 def test_minimum_of_a_quadratic_is_found():

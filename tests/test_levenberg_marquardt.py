@@ -14,7 +14,7 @@ from sklearn_tinymlp._machine.threads import single_threaded_blas
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
-from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Monitor, StopReason
 
 KINDS = {"by parameters": BY_PARAMETERS, "by residuals": BY_RESIDUALS}
 each_kind = pytest.mark.parametrize("curvature", KINDS.values(), ids=KINDS)
@@ -34,7 +34,7 @@ def test_first_step_solves_the_damped_normal_equations():
     solution = lm.solve(
         objective,
         theta,
-        Monitor(1, Record()),
+        Monitor(1, History()),
         curvature=BY_PARAMETERS,
         groups=groups,
         hyper=hyper,
@@ -83,7 +83,7 @@ def test_several_outputs_with_a_penalty_are_those_of_least_squares(curvature):
         (2, 4, 3), ("tanh", "identity"), weighted=True, n_samples=20, alpha=0.01
     )
     solution = lm.solve_penalised(
-        objective, theta, Monitor(1000, Record()), tol=0.0, curvature=curvature
+        objective, theta, Monitor(1000, History()), tol=0.0, curvature=curvature
     )
     samples, n_coefs = objective.training, objective.network.architecture.n_coefs
 
@@ -180,7 +180,7 @@ class Run:
             damping=lm.Damping(damping),
         )
         self.curve = lm.EvidenceCurve(rise, rest)
-        self.monitor = Monitor(10**6, Record(), loss_tol=loss_tol)
+        self.monitor = Monitor(10**6, History(), loss_tol=loss_tol)
         self.options = tol, warm_up, estimate
         self.reason = None
 

@@ -13,9 +13,10 @@ from watching import Watch
 from sklearn_tinymlp._bayes.curvature import Curvature
 from sklearn_tinymlp._bayes.evidence import MOST_BETA
 from sklearn_tinymlp._objective.samples import Samples
-from sklearn_tinymlp._solvers import by_evidence, held_curvature
+from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
+from sklearn_tinymlp._solvers import held_curvature
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
-from sklearn_tinymlp._solvers.monitor import Monitor, Record, Solution, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Monitor, Solution, StopReason
 
 COLUMNS = ["loss", "gradient_norm", "damping", "alpha", "log_evidence", "n_effective_parameters"]
 
@@ -24,7 +25,7 @@ def solve(problem, monitor=None, **changes):
     objective, theta, groups, hyper = problem
     given = {"groups": groups, "hyper": hyper, "tol": 0.0, "estimate": True}
     given |= {"curvature": BY_PARAMETERS} | changes
-    return lm.solve(objective, theta, monitor or Monitor(8, Record()), **given)
+    return lm.solve(objective, theta, monitor or Monitor(8, History()), **given)
 
 
 @pytest.mark.parametrize("n_samples", [37, 5])
@@ -69,14 +70,14 @@ def test_the_tolerance_of_a_fixed_penalty_is_a_relative_fall():
     problem = make_problem()
     run = Run(*problem, damping=lm.FIRST_DAMPING, estimate=False, tol=1.0)
     losses = run.iterate(50)["loss"]
-    solution = solve(problem, Monitor(50, Record()), tol=1.0, estimate=False)
+    solution = solve(problem, Monitor(50, History()), tol=1.0, estimate=False)
     assert (solution.reason, solution.warning) == (StopReason.TOL, None)
     assert solution.n_iter == len(losses) < 50
     np.testing.assert_array_equal(solution.theta, run.theta)
 
 
 def test_the_tolerance_of_the_evidence_is_a_rise_in_nats():
-    solution = solve(make_problem(), Monitor(300, Record()), tol=1e-5)
+    solution = solve(make_problem(), Monitor(300, History()), tol=1e-5)
     assert (solution.reason, solution.warning) == (StopReason.EVIDENCE, None)
     best = np.fmax.accumulate(solution.record.columns["log_evidence"])
     rises = best[lm.REST :] - best[: -lm.REST]
@@ -90,10 +91,10 @@ def test_bounds_of_the_noise_are_those_of_the_variance():
     # The targets are what the network gives: the evidence asks for less and less noise.
     exact = replace(objective, training=Samples.of(objective.training.X, outputs))
     problem = exact, 1.001 * theta, groups, hyper
-    solution = solve(problem, Monitor(15, Record()))  # too few for the evidence to have rested
-    assert (solution.reason, solution.warning) == (StopReason.EXACT, None)
+    solution = solve(problem, Monitor(15, History()))  # too few for the evidence to have rested
+    assert (solution.reason, solution.warning) == (StopReason.ZERO_RESIDUAL, None)
     for given, variance in (({}, 1.0), ({"variance": 100.0}, 100.0)):
-        solution = solve(problem, Monitor(60, Record()), **given)
+        solution = solve(problem, Monitor(60, History()), **given)
         assert solution.state.hyper.beta == MOST_BETA / variance
 
 
@@ -104,7 +105,7 @@ def test_the_cheaper_curvature_is_taken(n_samples, monkeypatch):
     assert cheapest.n_rows is None
     fake = Fake(FIRST)
     monkeypatch.setattr(lm, "solve", fake)
-    lm.search_by_evidence(objective, theta, Monitor(1, Record()), groups=groups, tol=0.0)
+    lm.search_by_evidence(objective, theta, Monitor(1, History()), groups=groups, tol=0.0)
     assert fake.calls[0][1]["curvature"] == cheapest
 
 
@@ -121,10 +122,10 @@ def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monk
         alpha_by_evidence=by_evidence_,
         groups=groups,
         random_state=np.random.RandomState(0),
-        known_start=None,
-        another_start=None,
+        restart=None,
+        draw_restart=None,
     )
-    assert lm.run(objective, theta, Monitor(1, Record()), options) is FIRST
+    assert lm.run(objective, theta, Monitor(1, History()), options) is FIRST
     # A fixed penalty is that of Levenberg-Marquardt whatever it costs.
     is_held = by_evidence_ and most_work == 0.0
     assert (len(held.calls), len(of_each_step.calls)) == ((1, 0) if is_held else (0, 1))
@@ -135,7 +136,7 @@ def test_the_target_is_met_by_what_is_returned():
     losses = solve(problem, estimate=False).record.columns["loss"]
     target = losses[4]
     for estimate in (False, True):
-        monitor = Monitor(50, Record(), loss_tol=target)
+        monitor = Monitor(50, History(), loss_tol=target)
         solution = solve(problem, monitor, estimate=estimate)
         assert solution.reason is StopReason.LOSS_TOL
         assert solution.loss <= target < solution.record.columns["loss"][-2]
@@ -153,7 +154,7 @@ def test_where_the_target_is_met_without_an_evidence_those_weights_are_given(rea
         return monitor.update(theta=search.theta, loss=search.loss)
 
     monkeypatch.setattr(lm, "_iterate", iterate)
-    solution = solve(problem, Monitor(1, Record(), loss_tol=0.2 if reached else 0.0))
+    solution = solve(problem, Monitor(1, History(), loss_tol=0.2 if reached else 0.0))
     assert solution.reason is (StopReason.LOSS_TOL if reached else StopReason.MAX_ITER)
     assert (solution.theta == (5.0 if reached else 3.0)).all()
     assert solution.loss == (0.1 if reached else 9.0)
@@ -170,13 +171,13 @@ def test_early_stopping_returns_the_best_unless_the_target_is_met(estimate):
 
     problem = make_problem()
     stopping = {"validate": validate, "early_stopping": True, "n_iter_no_change": 2}
-    solution = solve(problem, Monitor(50, Record(), **stopping), estimate=estimate)
+    solution = solve(problem, Monitor(50, History(), **stopping), estimate=estimate)
     assert solution.reason is StopReason.VALIDATION
     assert (solution.n_iter, solution.score) == (6, 0.0)
     np.testing.assert_array_equal(solution.theta, seen[2])
     target = solution.record.columns["loss"][4]
     seen.clear()
-    monitor = Monitor(50, Record(), loss_tol=target, **stopping)
+    monitor = Monitor(50, History(), loss_tol=target, **stopping)
     solution = solve(problem, monitor, estimate=estimate)
     assert solution.reason is StopReason.LOSS_TOL
     np.testing.assert_array_equal(solution.theta, seen[-1])
@@ -190,7 +191,7 @@ def test_a_watcher_sees_each_iteration_and_what_a_fit_that_ended_there_gives(
     monkeypatch.setattr(lm, "CAREFUL_DAMPING", 1e-5)  # so bold that the evidence falls at times
     problem, watch = make_problem(n_samples=12), Watch()
     options = {"estimate": estimate, "warm_up": warm_up}
-    solution = solve(problem, Monitor(60, Record(), watcher=watch), **options)
+    solution = solve(problem, Monitor(60, History(), watcher=watch), **options)
     assert [n_iter for _, n_iter in watch.begun] == list(range(60))
     np.testing.assert_array_equal(watch.begun[0][0], problem[1])
     looked_at = [1, 2, 3, 4, 60]
@@ -199,12 +200,12 @@ def test_a_watcher_sees_each_iteration_and_what_a_fit_that_ended_there_gives(
         falling = np.flatnonzero(found < np.fmax.accumulate(found))
         looked_at.append(falling[0] + 1)
     for n_iter in looked_at:
-        ended = solve(problem, Monitor(n_iter, Record()), **options)
+        ended = solve(problem, Monitor(n_iter, History()), **options)
         np.testing.assert_array_equal(watch.ended[n_iter - 1], ended.theta)
 
 
 def test_a_watcher_may_end_it():
-    solution = solve(make_problem(), Monitor(40, Record(), watcher=Watch(stop_after=3)))
+    solution = solve(make_problem(), Monitor(40, History(), watcher=Watch(stop_after=3)))
     assert (solution.reason, solution.n_iter) == (StopReason.CALLBACK, 3)
 
 
@@ -223,14 +224,14 @@ class InterruptedAt:
 def test_ctrl_c_is_heard_within_an_iteration_and_keeps_the_best_so_far(curvature):
     problem, n_iterations = make_problem(), set()
     for n_asked in range(14):
-        monitor = Monitor(8, Record(), interrupted=InterruptedAt(n_asked))
+        monitor = Monitor(8, History(), interrupted=InterruptedAt(n_asked))
         solution = solve(problem, monitor, curvature=curvature)
         assert (solution.reason, solution.warning) == (StopReason.INTERRUPTED, None)
         n_iterations.add(solution.n_iter)
         if solution.n_iter == 0:
             assert solution.state is None
             continue
-        expected = solve(problem, Monitor(solution.n_iter, Record()), curvature=curvature)
+        expected = solve(problem, Monitor(solution.n_iter, History()), curvature=curvature)
         assert solution.log_evidence == expected.log_evidence
         assert solution.loss == expected.loss
         np.testing.assert_array_equal(solution.theta, expected.theta)
@@ -240,10 +241,12 @@ def test_ctrl_c_is_heard_within_an_iteration_and_keeps_the_best_so_far(curvature
 @pytest.mark.parametrize("estimate", [False, True])
 def test_after_ctrl_c_the_loss_is_that_of_the_weights_that_are_given(estimate):
     problem = objective, *_ = make_problem()
-    solution = solve(problem, Monitor(8, Record(), interrupted=InterruptedAt(0)), estimate=estimate)
+    solution = solve(
+        problem, Monitor(8, History(), interrupted=InterruptedAt(0)), estimate=estimate
+    )
     np.testing.assert_array_equal(solution.theta, problem[1])
     for n_asked in range(2, 14):  # before there is none
-        monitor = Monitor(8, Record(), interrupted=InterruptedAt(n_asked))
+        monitor = Monitor(8, History(), interrupted=InterruptedAt(n_asked))
         solution = solve(problem, monitor, estimate=estimate)
         assert solution.reason is StopReason.INTERRUPTED
         loss = lm.mean_loss(objective, solution.theta, objective.errors(solution.theta))
@@ -264,7 +267,7 @@ def ended(errors=(1.0, 1.0), rise=1e9, n_peaks=3, n_samples=37.0, tol=1e-4):
 
 
 def test_at_max_iter_residuals_of_next_to_nothing_are_good_enough():
-    assert ended((1e-8, 1e-8)) is StopReason.EXACT
+    assert ended((1e-8, 1e-8)) is StopReason.ZERO_RESIDUAL
     assert ended((1.1e-8, 1e-8)) is StopReason.MAX_ITER
 
 
@@ -272,7 +275,7 @@ def test_at_max_iter_residuals_of_next_to_nothing_are_good_enough():
 @pytest.mark.parametrize(("n_samples", "nats"), [(37.0, 1.0), (300.0, 3.0)])
 def test_at_max_iter_a_rise_of_few_nats_is_good_enough(n_samples, nats, n_peaks):
     # 1e4 tol nats, or 100 tol nats a sample where these are more.
-    for rise, reason in ((1.0, StopReason.AT_REST), (1.01, StopReason.MAX_ITER)):
+    for rise, reason in ((1.0, StopReason.PLATEAU), (1.01, StopReason.MAX_ITER)):
         assert ended(rise=rise * nats, n_peaks=n_peaks, n_samples=n_samples) is reason
     assert ended(rise=0.0, n_peaks=2) is StopReason.MAX_ITER
 
@@ -291,7 +294,7 @@ class Fake:
 def ending(log_evidence, reason=StopReason.EVIDENCE, gamma=(1.0, 1.0), score=-np.inf):
     state = None if gamma is None else by_evidence.State(None, np.array(gamma), None, 1.0)
     return Solution(
-        None, 0.0, 1, reason, Record(), score=score, log_evidence=log_evidence, state=state
+        None, 0.0, 1, reason, History(), score=score, log_evidence=log_evidence, state=state
     )
 
 
@@ -320,7 +323,7 @@ BEGINNINGS = {
 def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
     n_samples, first, second, kept = BEGINNINGS[name]
     objective, theta, groups, _ = make_problem(n_samples=n_samples, n_outputs=2)
-    fake, monitor = Fake(first, second), Monitor(9, Record(), loss_tol=0.5)
+    fake, monitor = Fake(first, second), Monitor(9, History(), loss_tol=0.5)
     monkeypatch.setattr(lm, "solve", fake)
     search = partial(lm.search_by_evidence, groups=groups, tol=0.1)
     solution = by_evidence.solve_by_evidence(objective, theta, monitor, search=search)
@@ -350,7 +353,7 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
 
 def test_the_fixed_penalty_is_that_of_the_coefs(monkeypatch):
     objective, theta, *_ = make_problem(n_outputs=2)
-    fake, monitor = Fake(FIRST), Monitor(9, Record())
+    fake, monitor = Fake(FIRST), Monitor(9, History())
     monkeypatch.setattr(lm, "solve", fake)
     lm.solve_penalised(objective, theta, monitor, tol=0.1, curvature=BY_RESIDUALS)
     ((watched, options),) = fake.calls

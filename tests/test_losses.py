@@ -18,9 +18,9 @@ by_name = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
 
 # With other constants than those of the table: a scale found from data, a kink that is smoothed.
 ADAPTED = [
-    loss.adapted(*np.random.default_rng(3).standard_normal((2, 100, 1)), None, 1.0)
+    loss.with_scale(*np.random.default_rng(3).standard_normal((2, 100, 1)), None, 1.0)
     for loss in [*LOSSES.values(), LOSSES["quantile"].configured({"quantile": 0.1})]
-    if loss.adapted is not None
+    if loss.with_scale is not None
 ]
 with_constants = pytest.mark.parametrize(
     "loss",
@@ -46,9 +46,9 @@ def test_slope_and_curvature_are_the_derivatives_of_the_value(loss):
     assert_allclose(loss.slope(y, f), slope, rtol=1e-6, atol=1e-8)
     # The curvature is the expected one: that at y = f, where the slope is zero on average.
     assert (loss.curvature(y, f) > 0).all()
-    if not loss.kinked or loss.parameters[-1] > 0.0:
+    if not loss.nonsmooth or loss.parameters[-1] > 0.0:
         bend = (loss.slope(f, f + step) - loss.slope(f, f - step)) / (2 * step)
-        bends = loss.curvature(f, f) if loss.adapted else loss.curvature(y, f)
+        bends = loss.curvature(f, f) if loss.with_scale else loss.curvature(y, f)
         assert_allclose(bends, bend, rtol=1e-6)
 
 
@@ -75,7 +75,7 @@ def test_expected_curvature_is_the_mean_one(loss):
 @pytest.mark.parametrize("loss", ADAPTED, ids=lambda loss: loss.name)
 def test_constants_grow_with_the_units_of_y(loss):
     y, f = targets_and_predictions(loss)
-    one, ten = (loss.adapted(unit * y, unit * f, None, 1.0) for unit in (1.0, 10.0))
+    one, ten = (loss.with_scale(unit * y, unit * f, None, 1.0) for unit in (1.0, 10.0))
     assert ten.parameters[-1] == pytest.approx(10.0 * one.parameters[-1], rel=1e-6)
     grown = 10.0**loss.degree * one.value(y, f)
     assert_allclose(ten.value(10.0 * y, 10.0 * f), grown, rtol=1e-6)
@@ -87,10 +87,10 @@ def test_scales_are_those_of_the_equations():
     rng = np.random.default_rng(5)
     r, weight = rng.standard_t(3, (500, 1)), rng.integers(0, 4, 500).astype(float)
     zero = np.zeros_like(r)
-    (threshold,) = LOSSES["huber"].adapted(r, zero, weight, 1.0).parameters
+    (threshold,) = LOSSES["huber"].with_scale(r, zero, weight, 1.0).parameters
     squares = np.minimum(np.abs(r) / (threshold / 1.35), 1.35) ** 2
     assert np.average(squares[:, 0], weights=weight) == pytest.approx(1.0, rel=1e-8)
-    nu, scale = LOSSES["student_t"].adapted(r, zero, weight, 1.0).parameters
+    nu, scale = LOSSES["student_t"].with_scale(r, zero, weight, 1.0).parameters
     density = minimize_scalar(
         lambda log_scale: (
             -np.average(stats.t.logpdf(r[:, 0], nu, scale=np.exp(log_scale)), weights=weight)
@@ -137,7 +137,7 @@ def test_no_other_constant_has_a_smaller_loss(loss, weighted):
         found = minimize_scalar(mean, bounds=(1e-3, 5) if loss.positive else (-5, 5)).x
         least = mean(found)
         assert mean(best[k]) <= least + 1e-12 * abs(least)
-        if not loss.kinked:  # else all between two targets may be the best
+        if not loss.nonsmooth:  # else all between two targets may be the best
             assert best[k] == pytest.approx(found, abs=1e-4)
 
 

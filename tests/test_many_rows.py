@@ -15,15 +15,15 @@ from sklearn_tinymlp._bayes.curvature import Curvature, Diagonal
 from sklearn_tinymlp._bayes.evidence import Hyperparameters, evidence
 from sklearn_tinymlp._bayes.extrapolation import Extrapolation
 from sklearn_tinymlp._bayes.groups import GROUPINGS
-from sklearn_tinymlp._fit import scouts
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
+from sklearn_tinymlp._relevance import pilots as scouts
 from sklearn_tinymlp._solvers import held_curvature
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.levenberg_marquardt import search_by_evidence
-from sklearn_tinymlp._solvers.monitor import Monitor, Record
+from sklearn_tinymlp._solvers.monitor import History, Monitor
 
 ACTIVATIONS = "tanh", "identity"
 
@@ -124,7 +124,7 @@ def test_the_fall_is_that_of_s(n_outputs, weighted):
             groups,
             precision,
             n_steps=n_steps,
-            monitor=Monitor(9, Record()),
+            monitor=Monitor(9, History()),
         )
         assert_allclose(fall, s(theta) - s(end), rtol=1e-6)
         return end
@@ -142,11 +142,11 @@ def test_the_fall_is_that_of_s(n_outputs, weighted):
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_held_curvatures_lead_to_the_maximum_of_levenberg_marquardt(n_outputs, kind):
     objective, theta, groups = make_problem(400, n_outputs, seed=n_outputs % 2)
-    exact = search_by_evidence(objective, theta, Monitor(200, Record()), groups=groups, tol=1e-5)
+    exact = search_by_evidence(objective, theta, Monitor(200, History()), groups=groups, tol=1e-5)
     solution = held_curvature.search(
         objective,
         exact.theta + 0.05 * theta,
-        Monitor(200, Record()),
+        Monitor(200, History()),
         curvature=ALL_ROWS[kind],
         groups=groups,
         tol=1e-5,

@@ -27,7 +27,7 @@ from sklearn_tinymlp._objective.samples import Samples
 # For fits that are cut short, or whose peer in the same test is.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 ROBUST = ["student_t", "huber", "absolute_error"]
-WITH_SCALE = [name for name, loss in LOSSES.items() if loss.adapted is not None]
+WITH_SCALE = [name for name, loss in LOSSES.items() if loss.with_scale is not None]
 
 
 def line(seed=0, n=300):
@@ -341,7 +341,7 @@ def test_left_out_residuals_are_those_of_fits_without_the_row():
     noise = np.array([beta])
     product = Curvature(False, None, 0.0).gauss_newton(objective, theta, noise).product
     precision = product.factorised(np.full(3, alpha), noise)
-    free = irls.free_shares(objective, theta, precision, noise, np.array([3.0]))
+    free = irls.one_minus_leverages(objective, theta, precision, noise, np.array([3.0]))
     left_out = irls.leave_one_out_residuals(objective, theta, free, surrogate.mean_curvature)
     expected = [y[k] - J[k] @ fitted(np.delete(every, k)) for k in every]
     assert_allclose(left_out, expected, rtol=1e-8)

@@ -1,11 +1,15 @@
+from numbers import Integral
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.neural_network import MLPRegressor
+from sklearn.utils._param_validation import Interval, InvalidParameterError
 
-from sklearn_tinymlp._fit.initial_weights import INITIALIZERS, initial_parameters
+from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._machine.memory import aligned, aligned_copy
 from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.initialization import INITIALIZERS, initial_parameters
 
 
 @pytest.fixture
@@ -186,3 +190,16 @@ def test_aligned_vectors_begin_with_a_cache_line(size, dtype):
         assert size == 0 or vector.ctypes.data % 64 == 0
     copy = aligned_copy(np.arange(size, dtype=dtype))
     np.testing.assert_array_equal(copy, np.arange(size))
+
+
+def test_a_subclass_may_be_stricter_than_its_parent():
+    class Strict(TinyMLPRegressor):
+        _parameter_constraints = {
+            **TinyMLPRegressor._parameter_constraints,
+            "max_iter": [Interval(Integral, 1, 100, closed="both")],
+        }
+
+    X = np.linspace(0, 1, 20)[:, None]
+    TinyMLPRegressor(max_iter=150, solver="lbfgs").fit(X, X[:, 0])
+    with pytest.raises(InvalidParameterError, match="max_iter"):
+        Strict(max_iter=150, solver="lbfgs").fit(X, X[:, 0])

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, activations
-from sklearn_tinymlp._bayes.tails import Tails
+from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._export import persistence
 
 RNG = np.random.RandomState(0)
@@ -69,7 +69,7 @@ def _assert_equal(a, b):
         assert type(a) is type(b) and len(a) == len(b)
         for one, other in zip(a, b, strict=True):
             _assert_equal(one, other)
-    elif isinstance(a, Tails):
+    elif isinstance(a, ConformalScores):
         _assert_equal(vars(a), vars(b))
     elif isinstance(a, np.random.RandomState):
         _assert_equal(a.get_state(legacy=False), b.get_state(legacy=False))

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_tinymlp import LossCurveDisplay, TinyMLPRegressor
-from sklearn_tinymlp._fit.long_fits import LongFit
+from sklearn_tinymlp._training.long_fits import LongFit
 
 matplotlib.use("Agg")
 
@@ -137,7 +137,7 @@ def test_a_subclass_may_have_slots():
     net = WithSlots(solver="adam", hidden_layer_sizes=(3,), max_iter=3, random_state=0)
     net.note = "mine"
     net.fit(X, y)
-    assert net.note == net._as_it_is().note == "mine"
+    assert net.note == net._snapshot().note == "mine"
     assert len(net.predict(X)) == 40 and net.diagnose(X, y).summary
     net.partial_fit(X, y)
     assert net.n_iter_ == 1

@@ -21,8 +21,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS
-from sklearn_tinymlp._fit import scaling
-from sklearn_tinymlp._fit.initial_weights import INITIALIZERS
+from sklearn_tinymlp._data import scaling
+from sklearn_tinymlp._network.initialization import INITIALIZERS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 

@@ -7,10 +7,10 @@ from numpy.testing import assert_array_equal
 from problems import PROBLEMS, SOLVERS
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit import restarts
-from sklearn_tinymlp._fit.restarts import train_all
 from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._solvers.monitor import Record, Solution, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Solution, StopReason
+from sklearn_tinymlp._training import restarts
+from sklearn_tinymlp._training.restarts import train_all
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -18,7 +18,7 @@ X, y = PROBLEMS["sine"].X, PROBLEMS["sine"].y
 
 
 def solution(number, reason=StopReason.TOL):
-    return Solution(np.zeros(1), float(number), 1, reason, Record())
+    return Solution(np.zeros(1), float(number), 1, reason, History())
 
 
 @pytest.fixture(params=[1, 2, 5])

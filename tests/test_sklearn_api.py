@@ -32,7 +32,7 @@ ESTIMATORS = [TinyMLPRegressor(), *(TinyMLPRegressor(solver=solver) for solver i
 OTHER_LOSSES = [
     TinyMLPRegressor(loss.name, (2,), max_iter=30)
     for loss in LOSSES.values()
-    if loss.adapted is not None
+    if loss.with_scale is not None
 ]
 each_solver = pytest.mark.parametrize("solver", ["auto", *SOLVERS])
 each_stochastic_solver = pytest.mark.parametrize("solver", ["sgd", "adam"])

@@ -13,7 +13,7 @@ from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import stochastic
-from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, History, Monitor, StopReason
 from sklearn_tinymlp._solvers.stochastic import Twister, next_budget, solve
 
 N_SAMPLES = 12
@@ -50,7 +50,7 @@ def train(objective, theta=None, solver="sgd", changes=None, watch=None, **argum
     """Solve; give solution, monitor and state."""
     theta = np.zeros(3) if theta is None else theta
     chosen = options(**changes or {})
-    watcher = Monitor(**{"max_iter": 5, "record": Record()} | (watch or {}))
+    watcher = Monitor(**{"max_iter": 5, "record": History()} | (watch or {}))
     given = {
         "state": StochasticState.fresh(solver, chosen, theta),
         "random_state": np.random.RandomState(0),

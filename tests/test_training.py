@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sklearn_tinymlp._solvers.monitor import Monitor, Record, StopReason
+from sklearn_tinymlp._solvers.monitor import History, Monitor, StopReason
 
 
 def monitor(**options):
-    return Monitor(**{"max_iter": 100, "record": Record()} | options)
+    return Monitor(**{"max_iter": 100, "record": History()} | options)
 
 
 class Scores:
@@ -64,27 +64,27 @@ def test_only_a_finished_fit_counts_as_converged(code, converged):
 
 
 def test_record_takes_one_row_at_a_time():
-    record = Record()
+    record = History()
     record.append(loss=2.0, rate=0.1)
     record.append(loss=1.0, rate=0.2)
     assert record.columns == {"loss": [2.0, 1.0], "rate": [0.1, 0.2]}
 
 
 def test_record_takes_several_rows_at_once():
-    record = Record()
+    record = History()
     record.append(loss=3.0)
     record.append(loss=np.array([2.0, 1.0]))
     assert record.columns == {"loss": [3.0, 2.0, 1.0]}
 
 
 def test_record_keeps_python_floats():
-    record = Record()
+    record = History()
     record.append(loss=np.float32(0.5))
     assert type(record.columns["loss"][0]) is float
 
 
 def test_record_is_extended_by_a_later_one():
-    first, later = Record(), Record()
+    first, later = History(), History()
     first.append(loss=3.0)
     later.append(loss=np.array([2.0, 1.0]))
     both = first.joined(later)
@@ -94,7 +94,7 @@ def test_record_is_extended_by_a_later_one():
 
 
 def test_record_gives_arrays_of_one_length():
-    record = Record()
+    record = History()
     record.append(loss=2.0, rate=0.1)
     record.append(loss=1.0, rate=0.2)
     arrays = record.arrays()
@@ -103,7 +103,7 @@ def test_record_gives_arrays_of_one_length():
 
 
 def test_empty_record_has_no_columns():
-    assert Record().arrays() == {}
+    assert History().arrays() == {}
 
 
 # ------------------------------------------------------------------------------- Monitor

@@ -9,7 +9,7 @@ from sklearn import config_context
 from sklearn.utils.validation import validate_data
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._fit import validation
+from sklearn_tinymlp._data import validation
 
 X = np.random.default_rng(0).standard_normal((12, 3))
 y = X.sum(axis=1)

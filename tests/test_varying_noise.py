@@ -9,8 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
-from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _regressor
-from sklearn_tinymlp._fit.varying_noise import VaryingNoise
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _network_estimator
+from sklearn_tinymlp._training.heteroscedastic_noise import VaryingNoise
 
 WIDTHS = {
     "step": lambda x: np.where(x > 0.5, 0.6, 0.1),
@@ -142,7 +142,7 @@ def test_it_needs_the_evidence_of_squared_errors(params):
 @pytest.mark.parametrize("fit_number", [1, 3])
 def test_ctrl_c_within_the_rounds_leaves_a_network(fit_number, monkeypatch):
     X, y, *_ = curve("step", 100)
-    counted, train = [], _regressor.train
+    counted, train = [], _network_estimator.train
 
     def interrupted(*arguments):
         counted.append(None)
@@ -150,7 +150,7 @@ def test_ctrl_c_within_the_rounds_leaves_a_network(fit_number, monkeypatch):
             arguments[-1].set()
         return train(*arguments)
 
-    monkeypatch.setattr(_regressor, "train", interrupted)
+    monkeypatch.setattr(_network_estimator, "train", interrupted)
     frame, draw = pd.DataFrame(X, columns=["a", "b"]), np.random.RandomState(0)
     with pytest.warns(UserWarning, match="interrupted"):
         net = network().set_params(random_state=draw).fit(frame, y)

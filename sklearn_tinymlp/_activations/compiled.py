@@ -9,14 +9,7 @@ from types import CellType, FunctionType, ModuleType
 import numpy as np
 from numba import config
 
-from .._machine.compilation import (
-    c_function,
-    call_from_python,
-    callback,
-    carray,
-    jitted,
-    once,
-)
+from .._machine.compilation import c_function, call_from_python, callback, carray, jitted, once
 from . import built_in
 from .table import BUILT_IN
 from .users_own import Activation, _caught, by_numpy

@@ -35,7 +35,7 @@ def one_penalty(architecture: Architecture) -> np.ndarray:
     return groups
 
 
-def penalty_a_layer(architecture: Architecture) -> np.ndarray:
+def penalty_per_layer(architecture: Architecture) -> np.ndarray:
     """Put the coefs of each layer in a group, all hidden intercepts, and the output's."""
     groups = np.zeros(architecture.n_parameters, dtype=np.intp)
     coefs, intercepts = architecture.unpack(groups)
@@ -47,15 +47,15 @@ def penalty_a_layer(architecture: Architecture) -> np.ndarray:
     return groups
 
 
-def penalty_an_input(architecture: Architecture) -> np.ndarray:
+def penalty_per_input(architecture: Architecture) -> np.ndarray:
     """Put the first coefs of each input in a group, then as with one a layer."""
     n_inputs = architecture.units[0]
-    groups = penalty_a_layer(architecture) + n_inputs - 1
+    groups = penalty_per_layer(architecture) + n_inputs - 1
     architecture.unpack(groups)[0][0][:] = np.arange(n_inputs)[:, np.newaxis]
     return groups
 
 
-GROUPINGS = {"one": one_penalty, "layer": penalty_a_layer, "input": penalty_an_input}
+GROUPINGS = {"one": one_penalty, "layer": penalty_per_layer, "input": penalty_per_input}
 
 
 def group_names(architecture: Architecture, grouping: str, input_names) -> list[str]:
@@ -70,7 +70,7 @@ def group_names(architecture: Architecture, grouping: str, input_names) -> list[
     return [*layers, *hidden, "output intercepts"]
 
 
-def charge(gamma) -> float:
+def occam_factor(gamma) -> float:
     """Give the nats that the alphas of groups with these effective parameters cost."""
     gamma = np.maximum(gamma, 1e-12)
     return float(np.maximum(0.0, np.log(PRIOR_RANGE) - 0.5 * np.log(4.0 * np.pi / gamma)).sum())

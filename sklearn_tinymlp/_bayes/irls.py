@@ -94,13 +94,13 @@ def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvat
     return float(change - 0.5 * n * np.log(mean_curvature))
 
 
-def free_shares(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
+def one_minus_leverages(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
     """Compute 1 - h of each row, (n_samples, n_outputs); None for losses without a scale.
 
     h = beta j A^-1 j^T is the leverage of a row. Of many rows the leverages are small, and their
     mean is taken.
     """
-    if objective.loss.adapted is None:
+    if objective.loss.with_scale is None:
         return None
     samples, n_outputs = objective.training, objective.n_outputs
     n_determined = float(gamma.sum())
@@ -137,7 +137,7 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
     or where the output activation bends it.
     """
     bias = objective.network.architecture.bias
-    if residuals is None or not (objective.loss.kinked and bias):
+    if residuals is None or not (objective.loss.nonsmooth and bias):
         return theta
     shift = objective.loss.best_constant(residuals, objective.training.weight)
     moved = theta.copy()
@@ -147,16 +147,16 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
     return moved if np.allclose(change, shift, rtol=0.0, atol=1e-9 * scale) else theta
 
 
-def adapted(objective: Objective, theta, residuals) -> Objective:
+def with_scale(objective: Objective, theta, residuals) -> Objective:
     """Return the objective whose loss has its scale from residuals; those at theta where None."""
-    if objective.loss.adapted is None:
+    if objective.loss.with_scale is None:
         return objective
     y = objective.training.y
     if residuals is None:
         residuals = y - objective.predict(theta)
     least = LEAST_NOISE * spread(objective)
     residuals = np.copysign(np.maximum(np.abs(residuals), least), residuals)
-    return objective.adapted(y - residuals)
+    return objective.with_scale(y - residuals)
 
 
 def most_beta(objective: Objective, mean_curvature: float) -> float:
@@ -197,7 +197,7 @@ def noise_std(objective: Objective, theta, gamma) -> np.ndarray | None:
     beta tells it, and where residuals are not those of a noise about the middle.
     """
     loss, samples = objective.loss, objective.training
-    if loss.least_squares or not loss.location:
+    if loss.least_squares or not loss.location_family:
         return None
     sizes = np.abs(samples.y - objective.predict(theta))
     within = quantiles(sizes, WITHIN_ONE, samples.weight)

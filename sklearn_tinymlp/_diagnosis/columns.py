@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from .extrapolation import InputRange
+from .._data.input_range import InputRange
 from .finding import INFO, Finding
 
 # Columns of a dense matrix that are compared, and rows that tell them apart.

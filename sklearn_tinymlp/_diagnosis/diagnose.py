@@ -13,13 +13,7 @@ from .parameters import idle_parameters
 from .penalty import penalty_too_large
 from .rates import learning_rate_too_large, learning_rate_too_small
 from .residual_tails import long_tails
-from .rows import (
-    copied_rows,
-    few_target_values,
-    ordered_rows,
-    outlying_rows,
-    strange_weight_sum,
-)
+from .rows import copied_rows, few_target_values, ordered_rows, outlying_rows, strange_weight_sum
 from .scales import unscaled_features, unscaled_target
 from .shortfall import missed_pattern, no_better_than_mean, uneven_outputs
 from .trained_network import TrainedNetwork

@@ -25,10 +25,11 @@ from functools import cached_property
 
 import numpy as np
 
+from .._data.input_range import square_norms
 from .._network.derivatives import layer_values
 from .._solvers.table import SGD
-from .divergence import has_diverged
-from .matrix_free import conjugate_gradients, largest_eigenvalue, square_norms
+from .._training.divergence import has_diverged
+from .matrix_free import conjugate_gradients, largest_eigenvalue
 from .pattern import MOST_ROWS, Pattern, pattern_in
 from .trained_network import TrainedNetwork
 from .trial import LEAST_ROWS, Further, drawn, further
@@ -147,7 +148,7 @@ class Examination:
         return loss_tol is not None and not self.network.reached <= loss_tol
 
     @property
-    def troubled(self) -> bool:
+    def failed(self) -> bool:
         """Whether training did not end where it should."""
         unfinished = self.network.stop_reason in ("max_iter", "max_fun", "line_search")
         return unfinished or self.missed_loss_tol or self.explained < 0.3
@@ -279,7 +280,7 @@ class Examination:
         return further(self)
 
     @property
-    def worth_going_on(self) -> bool:
+    def would_improve(self) -> bool:
         """Whether more training lowers the loss, and that of rows left out too, where these tell.
 
         Of a network that learns the noise by heart the loss of rows trained on falls and that of
@@ -343,7 +344,7 @@ class Examination:
         """
         if self.diverged and self.explained < 0.9:
             return False  # and where it went from there means nothing
-        return self._seems_unfinished and (self.missed_loss_tol or self.worth_going_on)
+        return self._seems_unfinished and (self.missed_loss_tol or self.would_improve)
 
     @property
     def _seems_unfinished(self) -> bool:
@@ -359,7 +360,12 @@ class Examination:
             return False  # not far from fitted
         if reason == "tol" and self.explained < 0.9 and self.fall_before_tol[1] > 0.05:
             return True
-        if reason == "tol" and self.explained < 0.1 and self.network.stochastic and self.hasty:
+        if (
+            reason == "tol"
+            and self.explained < 0.1
+            and self.network.stochastic
+            and self.stopped_early
+        ):
             return True
         left_out = self.further.left_out  # NaN where it is not known
         if left_out > 0.3 and left_out * (1.0 - self.explained) > 0.1:  # of the variance of y
@@ -373,7 +379,7 @@ class Examination:
         return self.gain > enough
 
     @property
-    def hasty(self) -> bool:
+    def stopped_early(self) -> bool:
         """Whether training ended before it can have got far."""
         return self.network.n_iter < 10.0 * self.network.params["n_iter_no_change"]
 

@@ -1,10 +1,9 @@
 """How far new inputs lie outside those trained on, by feature."""
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy import sparse
 
+from .._data.input_range import InputRange
 from .finding import INFO, WARNING, Diagnosis, Finding
 
 # Ranges beyond the training data from which on it is a warning: a random split of the data leaves
@@ -13,26 +12,6 @@ FAR = 0.1
 
 # Features named in a sentence.
 MOST_NAMED = 3
-
-
-class InputRange(NamedTuple):
-    """Least and greatest value of each feature in training, arrays of shape (n_features,)."""
-
-    least: np.ndarray
-    greatest: np.ndarray
-
-    @classmethod
-    def of(cls, X) -> "InputRange":
-        """Measure inputs, dense or sparse."""
-        if sparse.issparse(X):
-            return cls(X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel())
-        return cls(X.min(axis=0), X.max(axis=0))
-
-    def joined(self, other: "InputRange") -> "InputRange":
-        """Give the range of both."""
-        return InputRange(
-            np.minimum(self.least, other.least), np.maximum(self.greatest, other.greatest)
-        )
 
 
 def outside(X, known: InputRange, names=None) -> Diagnosis:

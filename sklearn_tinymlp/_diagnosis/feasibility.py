@@ -9,8 +9,8 @@ from scipy import sparse
 from scipy.special import fdtrc
 
 from .._activations.lookup import name_of, value_and_slope, value_range
+from .._data.input_range import square_norms
 from .examination import LEAST_POSITIVE
-from .matrix_free import square_norms
 
 # Least share of the loss of the best constant whose being out of reach is worth a word: less may
 # be noise.
@@ -20,7 +20,7 @@ WORTH_A_WORD = 0.01
 CHANCE = 1e-4
 
 
-class Obstacle(NamedTuple):
+class Infeasibility(NamedTuple):
     """Why no weights reach the target."""
 
     floor: float  # least loss that any weights can reach
@@ -33,7 +33,7 @@ class Obstacle(NamedTuple):
 # ------------------------------------------------------------------- the range of the output
 
 
-def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> Obstacle | None:
+def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> Infeasibility | None:
     """Compare targets of shape (n_samples, n_outputs) with the output activation's range."""
     least, greatest = value_range(activation)
     if math.isinf(least) and math.isinf(greatest):
@@ -52,7 +52,7 @@ def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> O
     share = floor / spread if spread > 0 else math.inf
     if share < WORTH_A_WORD and (loss_tol is None or floor <= loss_tol):
         return None
-    return Obstacle(floor, measure_of(loss), share, int(outside.any(axis=1).sum()))
+    return Infeasibility(floor, measure_of(loss), share, int(outside.any(axis=1).sum()))
 
 
 def measure_of(loss) -> str:
@@ -63,7 +63,7 @@ def measure_of(loss) -> str:
 # ------------------------------------------------------------------------------ the intercept
 
 
-def needs_intercept(X, y, sample_weight, activations, loss) -> Obstacle | None:
+def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | None:
     """Find data that a network without intercepts cannot fit, whatever its weights.
 
     At x = 0 such a network gives one fixed value if all its hidden activations are zero at zero.
@@ -82,7 +82,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Obstacle | None:
     weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(float)
     fixed = value_at_zero(activations[-1])
     rays = list(rows_on_rays(X, norms, at_zero_only=not homogeneous))
-    errors = RayErrors.over(rays, norms, y, weight, fixed)
+    errors = OriginRayTest.over(rays, norms, y, weight, fixed)
     mean = np.average(y, axis=0, weights=weight)
     spread = (weight[:, None] * (y - mean) ** 2).sum()
     # What is less than rounding of the targets is no error.
@@ -97,7 +97,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Obstacle | None:
         floor = float((weight[rows, None] * losses).sum() / weight.sum() * loss.factor(y.shape[1]))
         measure = measure_of(loss)
     share = errors.through_origin / max(spread, 1e-300)
-    return Obstacle(floor, measure, share, errors.n_rows, None if homogeneous else fixed)
+    return Infeasibility(floor, measure, share, errors.n_rows, None if homogeneous else fixed)
 
 
 def rows_on_rays(X, norms, at_zero_only):
@@ -113,7 +113,7 @@ def rows_on_rays(X, norms, at_zero_only):
             yield ray, order[end - count : end]
 
 
-class RayErrors(NamedTuple):
+class OriginRayTest(NamedTuple):
     """Sums of squared errors over all rays, without and with an intercept."""
 
     through_origin: float  # of the best line y = b c; at x = 0 of the fixed value

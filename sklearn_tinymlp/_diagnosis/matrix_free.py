@@ -1,9 +1,8 @@
-"""Largest eigenvalue and solution of a system by products with a matrix; squares of its rows."""
+"""Largest eigenvalue and solution of a system by products with a matrix."""
 
 import math
 
 import numpy as np
-from scipy import sparse
 
 # Lanczos steps: the largest eigenvalue is then exact for as many parameters, and within a percent
 # for all networks tried. Their basis takes LANCZOS_ENTRIES numbers at most, or eight vectors.
@@ -67,10 +66,3 @@ def conjugate_gradients(multiply, right, n_steps) -> np.ndarray:
         earlier, square = square, residual @ residual
         direction = residual + square / earlier * direction
     return solution
-
-
-def square_norms(rows) -> np.ndarray:
-    """Sum the squares of each row of a dense or sparse matrix."""
-    if sparse.issparse(rows):
-        return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
-    return np.einsum("ij,ij->i", rows, rows)

@@ -39,7 +39,7 @@ def unscaled_features(exam):
     yield make_finding(
         network,
         "unscaled_features",
-        WARNING if exam.troubled else INFO,
+        WARNING if exam.failed else INFO,
         f"The features are not standardised: {what}.",
         standardize=True,
     )
@@ -58,7 +58,7 @@ def unscaled_target(exam):
     yield make_finding(
         network,
         "unscaled_target",
-        WARNING if exam.troubled else INFO,
+        WARNING if exam.failed else INFO,
         f"The target is not standardised: it has a mean of {exam.y[:, k].mean():.4g} and a "
         f"standard deviation of {std[k]:.4g}.",
         standardize=True,

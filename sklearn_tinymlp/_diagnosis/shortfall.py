@@ -50,7 +50,7 @@ def outputs_missed(exam) -> np.ndarray:
 
 def falls_short(exam) -> bool:
     """Whether training did not end where it should, or left a pattern in the residuals."""
-    if exam.troubled or outputs_missed(exam).any():
+    if exam.failed or outputs_missed(exam).any():
         return True
     return bool(np.isnan(exam.pattern.shares).any() and exam.explained < 0.95)
 

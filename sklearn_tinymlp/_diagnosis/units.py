@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 
 from .._activations.lookup import name_of, value_and_slope, value_range
+from .._data.input_range import square_norms
 from .finding import ERROR, INFO, WARNING, make_finding
-from .matrix_free import square_norms
 from .remedies import starts_to_try
 from .shortfall import falls_short
 
@@ -93,7 +93,7 @@ def saturated_units(exam):
             make_finding(
                 network,
                 "saturated_units",
-                WARNING if exam.troubled else INFO,
+                WARNING if exam.failed else INFO,
                 f"{flat.sum()} of {len(flat)} units of hidden layer {layer + 1} are saturated: on "
                 f"nine rows in ten the slope of {name_of(activation)!r} is below a hundredth of "
                 f"its maximum (median {median:.1e} of it), so they hardly learn.",

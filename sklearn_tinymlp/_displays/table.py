@@ -7,7 +7,7 @@ from .effect import EffectDisplay
 from .importance import ImportanceDisplay
 from .loss_curve import LossCurveDisplay
 from .network import NetworkDisplay
-from .prediction_band import PredictionBandDisplay
+from .prediction_interval import PredictionBandDisplay
 from .training_state import TrainingStateDisplay
 
 DISPLAYS = (

@@ -80,7 +80,7 @@ def kernel_network(network: Network, dtype, loss: Loss | None = None) -> kernels
     architecture, activations = network.architecture, network.activations
     units = architecture.units
     starts = np.cumsum([0, *units])
-    combine, add_products, pass_back = [], [0] * len(activations), 0
+    combine, add_products, backpropagate = [], [0] * len(activations), 0
     loss_kernel, loss_parameters, loss_factor = 0, (), 1.0
     for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
         blas = n_in * n_out >= products.blas_size()
@@ -88,7 +88,7 @@ def kernel_network(network: Network, dtype, loss: Loss | None = None) -> kernels
         if loss is not None:
             add_products[layer] = products.compiled_add_products(dtype, blas).address
     if loss is not None:
-        pass_back = products.compiled_pass_back(dtype).address
+        backpropagate = products.compiled_pass_back(dtype).address
         loss_kernel = compiled_loss(kernel_of(loss, activations[-1]), dtype).address
         loss_parameters, loss_factor = loss.parameters, loss.factor(units[-1])
     layers = np.column_stack(
@@ -112,7 +112,7 @@ def kernel_network(network: Network, dtype, loss: Loss | None = None) -> kernels
         loss_parameters=np.array(loss_parameters, dtype=np.float64),
         loss_factor=loss_factor,
         gemm=linear_algebra.gemm(dtype),
-        pass_back=unsigned(pass_back),
+        backpropagate=unsigned(backpropagate),
     )
 
 

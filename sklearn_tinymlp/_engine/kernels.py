@@ -29,14 +29,7 @@ import numpy as np
 from .._machine.compilation import call, inlined, kernel, literal, part, unsigned
 from . import limited_memory as memory
 from .products import FEW_OUTPUTS
-from .stochastic_state import (
-    INVSCALING,
-    LOSS,
-    RATE,
-    RUNNING,
-    STALLED,
-    TARGET_REACHED,
-)
+from .stochastic_state import INVSCALING, LOSS, RATE, RUNNING, STALLED, TARGET_REACHED
 from .sums import sum_of
 
 # Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
@@ -57,7 +50,7 @@ class Network(NamedTuple):
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
-    pass_back: int  # address of the function of `products`
+    backpropagate: int  # address of the function of `products`
 
 
 # Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
@@ -249,7 +242,7 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
         passed_back = layer > 0 and n_out <= FEW_OUTPUTS
         if passed_back:
             call(
-                net.pass_back,
+                net.backpropagate,
                 (theta, values, slopes, deltas, deltas, gradient, gradient),
                 (coef, before, before, after, before, coef, net.layers[layer - 1, INTERCEPTS]),
                 (n_in, n_out, n_rows, unsigned(net.bias)),

@@ -11,7 +11,7 @@ from .._machine.compilation import c_function, carray, once, unsigned
 from .._machine.threads import blas_cores
 from .linear_algebra import matrix_product
 
-# A layer of at most this many outputs is passed back through by `pass_back`.
+# A layer of at most this many outputs is passed back through by `backpropagate`.
 FEW_OUTPUTS = 4
 
 # A layer of this many coefs or more is multiplied by BLAS. `python -m benchmarks.blas_threshold`
@@ -114,7 +114,7 @@ def add_products(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
             left -= one
 
 
-def pass_back(
+def backpropagate(
     coefs, values, slopes, after, deltas, gradient, bias_gradient, n_in, n_out, n_rows, bias
 ):
     """Take the deltas `after` a layer of few outputs back to those before it, in one pass.
@@ -216,5 +216,5 @@ def compiled_add_products(dtype: str, blas: bool):
 
 @once
 def compiled_pass_back(dtype: str):
-    """Compile `pass_back`."""
-    return c_function(pass_back, 7, 4, dtype)
+    """Compile `backpropagate`."""
+    return c_function(backpropagate, 7, 4, dtype)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._fit.validation import validate_inputs
+from .._data.validation import validate_inputs
 from .c_fixed import FixedSource
 from .c_float import C_FUNCTIONS, FloatSource
 from .c_words import C_KEYWORDS, CPP_KEYWORDS, c_double, comment, enumerators, rounded_up

@@ -9,18 +9,18 @@ from dataclasses import fields
 
 import numpy as np
 
+from .._bayes.conformal import ConformalScores
 from .._bayes.dense import DensePrecision
 from .._bayes.extrapolation import Extrapolation
+from .._bayes.laplace import Posterior
 from .._bayes.low_rank import LowRankPrecision, Rows
-from .._bayes.posterior import Posterior
 from .._bayes.several_outputs import OutputsPrecision, Places
-from .._bayes.tails import Tails
+from .._data.scaling import Scaling
 from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
-from .._fit.importances import importances_of
-from .._fit.scaling import Scaling
-from .._fit.varying_noise import VaryingNoise
 from .._network.architecture import Architecture
-from .._solvers.monitor import Record
+from .._solvers.monitor import History
+from .._training.heteroscedastic_noise import VaryingNoise
+from .._training.importances import importances_of
 
 # Count changes of the layouts below; a reader refuses a file of a later layout than it knows.
 # An ensemble's members bring the layout of networks.
@@ -74,7 +74,7 @@ def restored(state: dict) -> dict:
         return state
     out = _without_layout(state, LAYOUT, "TinyMLPRegressor")
     columns = {name: values.tolist() for name, values in state["_record"].items()}
-    out["_record"] = Record(columns)
+    out["_record"] = History(columns)
     for name, column in COLUMNS.items():
         if name not in out and column in columns:
             out[name] = columns[column]
@@ -115,7 +115,7 @@ def restored_ensemble(state: dict) -> dict:
     """
     out = _without_layout(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
     if "_tails" in state:
-        out["_tails"] = Tails(**state["_tails"])
+        out["_tails"] = ConformalScores(**state["_tails"])
     if isinstance(state.get("noise_std_"), dict):
         out["noise_std_"] = VaryingNoise(**state["noise_std_"])
     return out
@@ -139,7 +139,7 @@ PRECISIONS = {"dense": DensePrecision, "outputs": OutputsPrecision, "low_rank": 
 PARTS_OF_PRECISION = {"rows": Rows, "places": Places, "architecture": Architecture}
 
 # Parts of a posterior that are records themselves, and may be missing.
-RECORDS = {"extrapolation": Extrapolation, "tails": Tails}
+RECORDS = {"extrapolation": Extrapolation, "tails": ConformalScores}
 
 
 def _plain_posterior(posterior: Posterior) -> dict:

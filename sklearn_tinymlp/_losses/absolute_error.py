@@ -2,4 +2,4 @@
 
 from .pinball import pinball
 
-ABSOLUTE_ERROR = pinball("absolute_error", 1.0, 1.0, location=True)
+ABSOLUTE_ERROR = pinball("absolute_error", 1.0, 1.0, location_family=True)

@@ -44,6 +44,6 @@ GAMMA = Loss(
     deviance=True,
     simpler_kernels={"exp": "gamma_of_exp"},
     degree=0,
-    own_score=True,
+    uses_d2=True,
     expected_curvature=lambda y, f, sample_weight: curvature(y, f),
 )

@@ -67,7 +67,7 @@ def huber(threshold=EPSILON) -> Loss:
     def best_constant(y, sample_weight):
         return by_reweighting(y, loss, sample_weight, quantiles(y, 0.5, sample_weight))
 
-    def adapted(y, f, sample_weight, narrowing):
+    def with_scale(y, f, sample_weight, narrowing):
         return huber(EPSILON * scale_of(y - f, sample_weight, least_scale(y)))
 
     loss = Loss(
@@ -80,10 +80,10 @@ def huber(threshold=EPSILON) -> Loss:
         best_constant=best_constant,
         check_y=check_y,
         parameters=(threshold,),
-        own_score=True,
-        location=True,
+        uses_d2=True,
+        location_family=True,
         expected_curvature=partial(expected_curvature, threshold=threshold),
-        adapted=adapted,
+        with_scale=with_scale,
         with_parameters=huber,
     )
     return loss

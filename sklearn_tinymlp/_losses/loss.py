@@ -67,7 +67,7 @@ class Loss:
         R² as MLPRegressor does; and whether the first output is the best constant.
 
     kinked : bool, default=False
-        Whether the slope jumps. `adapted` then smooths it, for solvers that need a smooth loss.
+        Whether the slope jumps. `with_scale` then smooths it, for solvers that need a smooth loss.
 
     location : bool, default=False
         Whether predictions are the middle of y, so that residuals tell the width of the noise.
@@ -83,10 +83,10 @@ class Loss:
         ``expected_curvature(y, f, sample_weight)`` gives the second derivative that is to be
         expected of a row, with which the evidence counts parameters. None where it cannot.
 
-    adapted : callable, default=None
-        ``adapted(y, f, sample_weight, narrowing)`` gives this loss with the scales in `parameters`
-        found from the residuals; widths of smoothing are then multiplied by `narrowing`, from 1 to
-        0. None where there is nothing to find.
+    with_scale : callable, default=None
+        ``with_scale(y, f, sample_weight, narrowing)`` returns this loss with the scales in
+        `parameters` found from the residuals; widths of smoothing are multiplied by `narrowing`,
+        from 1 to 0. None where there is nothing to find.
 
     with_parameters : callable, default=None
         ``with_parameters(*parameters)`` gives this loss with other constants.
@@ -115,13 +115,13 @@ class Loss:
     simpler_kernels: Mapping[str, Callable | str] = field(default_factory=dict)
     parameters: tuple[float, ...] = ()
     degree: int = 2
-    own_score: bool = False
-    kinked: bool = False
-    location: bool = False
+    uses_d2: bool = False
+    nonsmooth: bool = False
+    location_family: bool = False
     deviance: bool = False
     least_dispersion: float = 0.0
     expected_curvature: Callable | None = None
-    adapted: Callable | None = None
+    with_scale: Callable | None = None
     with_parameters: Callable | None = None
     configured: Callable | None = None
 

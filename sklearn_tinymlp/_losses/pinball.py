@@ -40,7 +40,7 @@ def slope(y, f, *, up, down, width):
 def curvature(y, f, *, up, down, width):
     """Return a / max(|r|, width): that of the parabola above the loss that touches it at r.
 
-    Without a width it is the one that `adapted` gives.
+    Without a width it is the one that `with_scale` gives.
     """
     size = np.abs(y - f)
     if width == 0.0:
@@ -57,13 +57,13 @@ def bandwidth(y, f, sample_weight, *, up, down) -> float:
 
 
 @lru_cache(maxsize=64)
-def pinball(name, up, down, width=0.0, configured=None, location=False) -> Loss:
+def pinball(name, up, down, width=0.0, configured=None, location_family=False) -> Loss:
     """Return the loss `name` with these slopes and this width of smoothing."""
     constants = {"up": up, "down": down, "width": width}
 
-    def adapted(y, f, sample_weight, narrowing):
+    def with_scale(y, f, sample_weight, narrowing):
         widest = bandwidth(y, f, sample_weight, up=up, down=down)
-        return pinball(name, up, down, narrowing * widest, configured, location)
+        return pinball(name, up, down, narrowing * widest, configured, location_family)
 
     def expected_curvature(y, f, sample_weight):
         # 2 a times the density of residuals at zero.
@@ -85,12 +85,12 @@ def pinball(name, up, down, width=0.0, configured=None, location=False) -> Loss:
         check_y=check_y,
         parameters=(up, down, width),
         degree=1,
-        own_score=True,
-        kinked=True,
-        location=location,
+        uses_d2=True,
+        nonsmooth=True,
+        location_family=location_family,
         expected_curvature=expected_curvature,
-        adapted=adapted,
-        with_parameters=lambda *constants: pinball(name, *constants, configured, location),
+        with_scale=with_scale,
+        with_parameters=lambda *constants: pinball(name, *constants, configured, location_family),
         configured=configured,
     )
 

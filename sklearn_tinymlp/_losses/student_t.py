@@ -76,7 +76,7 @@ def student_t(nu=NU, scale=1.0) -> Loss:
     def best_constant(y, sample_weight):
         return by_reweighting(y, loss, sample_weight, quantiles(y, 0.5, sample_weight))
 
-    def adapted(y, f, sample_weight, narrowing):
+    def with_scale(y, f, sample_weight, narrowing):
         return student_t(nu, scale_of(y - f, sample_weight, nu, least_scale(y)))
 
     loss = Loss(
@@ -89,10 +89,10 @@ def student_t(nu=NU, scale=1.0) -> Loss:
         best_constant=best_constant,
         check_y=check_y,
         parameters=(nu, scale),
-        own_score=True,
-        location=True,
+        uses_d2=True,
+        location_family=True,
         expected_curvature=partial(expected_curvature, **constants),
-        adapted=adapted,
+        with_scale=with_scale,
         with_parameters=student_t,
     )
     return loss

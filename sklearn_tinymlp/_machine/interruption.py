@@ -30,13 +30,13 @@ class Interruption:
         """Whether that was asked."""
         return self.asked or (self.of_all is not None and self.of_all.is_set())
 
-    def heed(self) -> None:
+    def raise_if_set(self) -> None:
         """Raise KeyboardInterrupt if that was asked."""
         if self.is_set():
             raise KeyboardInterrupt
 
     @contextmanager
-    def hears_ctrl_c(self):
+    def catches_sigint(self):
         """Let the first Ctrl-C set the flag; a second one raises KeyboardInterrupt, as any before.
 
         KeyboardInterrupt may come between any two statements, also in an activation of the user's

@@ -61,7 +61,9 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))  # of y, see `_fit.scaling`
+    output_scale: np.ndarray = field(
+        default_factory=lambda: np.ones(1)
+    )  # of y, see `_data.scaling`
     loss: Loss = SQUARED_ERROR
 
     # ------------------------------------------------------------------ on blocks of rows
@@ -211,25 +213,25 @@ class Objective:
         """Return the objective with the same loss of other constants."""
         return self if loss is self.loss else replace(self, loss=loss)
 
-    def adapted(self, predictions, narrowing=1.0) -> "Objective":
+    def with_scale(self, predictions, narrowing=1.0) -> "Objective":
         """Return the objective whose loss has its scales from the residuals of predictions."""
-        if self.loss.adapted is None:
+        if self.loss.with_scale is None:
             return self
         y = self.training.y.astype(np.float64, copy=False)
         f = np.broadcast_to(predictions, y.shape)
         if not np.isfinite(f).all():  # of a fit that has diverged
             return self
-        return self.with_loss(self.loss.adapted(y, f, self.training.weight, narrowing))
+        return self.with_loss(self.loss.with_scale(y, f, self.training.weight, narrowing))
 
     def at_constant(self) -> "Objective":
         """Adapt the loss to the residuals of the best constant, before there is a network."""
-        if self.loss.adapted is None:
+        if self.loss.with_scale is None:
             return self
         y = self.training.y.astype(np.float64, copy=False)
         middle = self.loss.best_constant(y, self.training.weight)
         # Whose own scale may be far from that of y: so twice.
-        objective = self.adapted(middle)
-        return objective.adapted(objective.loss.best_constant(y, self.training.weight))
+        objective = self.with_scale(middle)
+        return objective.with_scale(objective.loss.best_constant(y, self.training.weight))
 
     # ------------------------------------------------------------------ sums over the data
 
@@ -264,7 +266,7 @@ class Objective:
         if not np.isfinite(predictions).all():
             return np.nan, np.nan
         loss = self.loss.mean(samples.y, predictions, samples.weight)
-        score = self.loss.score if self.loss.own_score else _r2
+        score = self.loss.score if self.loss.uses_d2 else _r2
         return float(loss), score(samples.y, predictions, samples.weight)
 
     @property

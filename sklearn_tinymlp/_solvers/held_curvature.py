@@ -21,9 +21,9 @@ from .._bayes.curvature import LEAST_ROWS, MOST_ROWS, ROWS_A_PARAMETER, Curvatur
 from .._bayes.evidence import Evidence, Hyperparameters, evidence
 from .._losses.loss import Loss
 from .._objective.objective import Objective
-from .by_evidence import ENDED_BY_OTHERS, State, first_hyperparameters
+from .evidence_restarts import ENDED_BY_OTHERS, State, first_hyperparameters
 from .monitor import Monitor, Solution, StopReason
-from .preconditioned import Descent, descend
+from .preconditioned_lbfgs import Descent, descend
 
 # Each stage works on so many times the rows of the one before.
 GROWTH = 4
@@ -70,7 +70,7 @@ class Point(NamedTuple):
     theta: np.ndarray
     estimate: Estimate
     loss: Loss
-    free: np.ndarray | None = None  # of a loss with a scale, see `irls.free_shares`
+    free: np.ndarray | None = None  # of a loss with a scale, see `irls.one_minus_leverages`
 
 
 def search(
@@ -215,11 +215,11 @@ def _climb(
     best, reason, done = None, None, False
     # A working response is that of a minimum: before it, its evidence may be anything. Only where a
     # scale follows the weights may the last be worse than an earlier one.
-    last_is_best = not objective.loss.least_squares and objective.loss.adapted is None
+    last_is_best = not objective.loss.least_squares and objective.loss.with_scale is None
     free, mean_curvature, without_gain = None, 1.0, 0
     while True:
         residuals = irls.leave_one_out_residuals(objective, theta, free, mean_curvature)
-        objective = irls.adapted(objective, theta, residuals)
+        objective = irls.with_scale(objective, theta, residuals)
         try:
             now = estimate(
                 objective,
@@ -234,11 +234,11 @@ def _climb(
         except KeyboardInterrupt:
             return best, StopReason.INTERRUPTED
         mean_curvature = now.mean_curvature
-        free = irls.free_shares(objective, theta, now.precision, now.next.beta, now.gamma)
+        free = irls.one_minus_leverages(objective, theta, now.precision, now.next.beta, now.gamma)
         without_gain += 1
         if best is None or last_is_best or not now.log_evidence < best.estimate.log_evidence:
             best, without_gain = Point(theta, now, objective.loss, free), 0
-        if objective.loss.adapted is not None:
+        if objective.loss.with_scale is not None:
             if without_gain > PATIENCE or _has_no_noise(objective, now):
                 return best, StopReason.EVIDENCE
         if reason is not None or done:

@@ -13,8 +13,8 @@ from .._engine.compiled import NATURAL_ORDER, CompiledObjective, in_blocks, work
 from .._engine.limited_memory import limited_memory_arrays
 from .._machine.memory import aligned_copy
 from .._objective.objective import Objective
+from .alternating_scale import alternating
 from .monitor import Monitor, Solution, StopReason, next_budget
-from .rounds import in_rounds
 from .solver import Options
 
 # The fit ends when an iteration lowers the loss by less than this, relative to the loss or to 1:
@@ -179,8 +179,8 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     """Call `solve` with what concerns it."""
 
     def one_round(objective, theta, before):
-        ftol = KINKED_FTOL if objective.loss.kinked else FTOL
+        ftol = KINKED_FTOL if objective.loss.nonsmooth else FTOL
         limits = {"tol": options.tol, "max_fun": options.max_fun, "ftol": ftol}
         return solve(objective, theta, monitor, **limits)
 
-    return in_rounds(one_round, objective, theta, monitor)
+    return alternating(one_round, objective, theta, monitor)

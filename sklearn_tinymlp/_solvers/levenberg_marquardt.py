@@ -23,9 +23,9 @@ from .._bayes.evidence import Hyperparameters, evidence
 from .._machine.memory import Scratch
 from .._objective.objective import Evaluation, Objective
 from . import held_curvature
-from .by_evidence import (
-    EXACT,
+from .evidence_restarts import (
     NATS_A_SAMPLE,
+    ZERO_RESIDUAL,
     State,
     first_hyperparameters,
     solve_by_evidence,
@@ -348,11 +348,11 @@ def _solution(search: Search, curve, monitor: Monitor, reason: StopReason, tol) 
 
 def _reason_at_max_iter(search: Search, curve, tol) -> StopReason:
     """Look whether a fit that has come to max_iter is good enough all the same."""
-    if (search.model.errors <= EXACT * search.objective.spread()).all():
-        return StopReason.EXACT
+    if (search.model.errors <= ZERO_RESIDUAL * search.objective.spread()).all():
+        return StopReason.ZERO_RESIDUAL
     n_samples = search.objective.training.weight_sum
     if curve.recent_rise <= tol * max(NATS, NATS_A_SAMPLE * n_samples):
-        return StopReason.AT_REST
+        return StopReason.PLATEAU
     return StopReason.MAX_ITER
 
 
@@ -433,8 +433,8 @@ def run(objective, theta, monitor, options: Options) -> Solution:
         theta,
         monitor,
         search=search,
-        known_start=options.known_start,
-        another_start=options.another_start,
+        restart=options.restart,
+        draw_restart=options.draw_restart,
     )
 
 

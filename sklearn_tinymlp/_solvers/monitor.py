@@ -26,13 +26,13 @@ class StopReason(Enum):
     TOL = "tol", "The training loss no longer improved by tol."
     VALIDATION = "validation", "The validation score no longer improved by tol."
     EVIDENCE = "evidence", "The evidence no longer changes."
-    EXACT = "exact", "The residuals are less than a ten-thousandth of the target's spread."
+    ZERO_RESIDUAL = "exact", "The residuals are less than a ten-thousandth of the target's spread."
     GRADIENT = "gradient", "The gradient is as good as zero."
     LINE_SEARCH = (
         "line_search",
         "The line search found no lower loss along its direction.",
     )
-    AT_REST = "at_rest", "At max_iter iterations the evidence had all but ceased to rise."
+    PLATEAU = "at_rest", "At max_iter iterations the evidence had all but ceased to rise."
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
     CALLBACK = "callback", "A callback asked to stop."
@@ -50,14 +50,14 @@ class StopReason(Enum):
             StopReason.TOL,
             StopReason.VALIDATION,
             StopReason.EVIDENCE,
-            StopReason.AT_REST,
-            StopReason.EXACT,
+            StopReason.PLATEAU,
+            StopReason.ZERO_RESIDUAL,
             StopReason.GRADIENT,
         )
 
 
 @dataclass
-class Record:
+class History:
     """One row an iteration: a list a column, in the order in which columns first appeared."""
 
     columns: dict[str, list[float]] = field(default_factory=dict)
@@ -80,9 +80,9 @@ class Record:
         for name, column in self.columns.items():
             column.extend(added.get(name, [np.nan] * n_added))
 
-    def joined(self, later: "Record") -> "Record":
+    def joined(self, later: "History") -> "History":
         """Give a record of these rows and those of a later one."""
-        record = Record({name: list(column) for name, column in self.columns.items()})
+        record = History({name: list(column) for name, column in self.columns.items()})
         record.append(**later.columns)
         return record
 
@@ -98,7 +98,7 @@ class Solution(NamedTuple):
     loss: float
     n_iter: int
     reason: StopReason | None  # None after the single epoch of a partial_fit
-    record: Record
+    record: History
     warning: str | None = None  # text of the ConvergenceWarning that is due
     score: float = -np.inf  # best validation score, with early stopping
     log_evidence: float = -np.inf  # on the data trained on
@@ -148,7 +148,7 @@ class Monitor:
     """
 
     max_iter: int
-    record: Record
+    record: History
     loss_tol: float = -np.inf
     verbose: bool = False
     validate: Callable[[np.ndarray], tuple[float, float]] | None = None

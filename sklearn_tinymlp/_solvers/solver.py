@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._engine.stochastic_state import StochasticOptions
-from .by_evidence import FurtherStart
+from .evidence_restarts import Restart
 
 
 class Options(NamedTuple):
@@ -25,8 +25,8 @@ class Options(NamedTuple):
     shuffle: bool
     random_state: np.random.RandomState
     earlier: object = None  # the `state` of the Solution to go on from
-    known_start: FurtherStart | None = None  # by the evidence, as is the next
-    another_start: Callable[[], FurtherStart] | None = None  # called where one is needed
+    restart: Restart | None = None  # by the evidence, as is the next
+    draw_restart: Callable[[], Restart] | None = None  # called where one is needed
     single_epoch: bool = False  # one epoch, whatever the stopping rule says: `partial_fit`
 
 

@@ -9,8 +9,8 @@ from .._engine.compiled import rows_per_call, work_arrays
 from .._engine.stochastic_state import ADAPTIVE, LOSS, RATE, STALLED, StochasticState
 from .._machine.memory import aligned_copy
 from .._objective.objective import Objective
+from .alternating_scale import alternating
 from .monitor import Monitor, Solution, StopReason, next_budget
-from .rounds import in_rounds
 from .solver import Options
 
 # Rows of the table that a call writes its epochs to; a call that fills it is followed by another.
@@ -217,9 +217,9 @@ def runner(solver):
                 single_epoch=options.single_epoch,
             )
 
-        if options.single_epoch and not objective.loss.kinked:
-            objective = objective.adapted(objective.predict(theta))
+        if options.single_epoch and not objective.loss.nonsmooth:
+            objective = objective.with_scale(objective.predict(theta))
             return one_round(objective, theta, None)._replace(constants=objective.loss.parameters)
-        return in_rounds(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
+        return alternating(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
 
     return run

@@ -1,0 +1,1 @@
+"""The data of a fit: validation, scaling, range of the inputs."""

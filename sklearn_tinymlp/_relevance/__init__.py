@@ -1,0 +1,1 @@
+"""Pilot networks for relevance determination, and screening."""

@@ -1,0 +1,114 @@
+"""A start from random features: hidden layers drawn at several scales, the output layer solved.
+
+Start weights of size 1 make units that bend once over the data: a curve with many waves looks
+like noise to them, and the evidence then settles for noise. Hidden units drawn at random with
+their kinks among the data and weights of a larger scale follow it at once. For each scale the
+output layer is a ridge regression, whose error on new rows is estimated by generalised
+cross-validation,
+
+    n sum r^2 / (n - trace(h))^2,    h = H (H^T H + ridge)^-1 H^T
+
+(Golub, Heath & Wahba, Technometrics 21, 1979, eq. 1.4); the scale and the ridge of the least of
+them are taken. What they explain is also a reference: a network that explains much less has not
+learned what there is to learn. Neither depends on the order of the rows, and a row of weight 2 is
+that row twice.
+"""
+
+import numpy as np
+
+from .._activations.lookup import value_and_slope
+from .._network.architecture import Architecture
+from .._solvers.evidence_restarts import Restart
+
+# From units that are straight over the data to units that bend dozens of times.
+SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+RIDGES = np.logspace(-6, 2, 9)
+
+# Rows that are looked at: so many tell the scale.
+MOST_ROWS = 1000
+
+# Fewer rows leave too little for an error on new ones.
+LEAST_ROWS = 20
+
+
+def random_features(
+    architecture: Architecture, activations, X, y, sample_weight, random_state
+) -> Restart:
+    """Draw and solve.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    activations : sequence
+        One a layer, the output's last; the output's is taken for the identity.
+    X : ndarray of shape (n_samples, n_features)
+        Standardised.
+    y : ndarray of shape (n_samples, n_outputs)
+        Standardised.
+    sample_weight : ndarray of shape (n_samples,) or None
+    random_state : RandomState
+    """
+    if len(y) > MOST_ROWS:
+        rows = random_state.permutation(len(y))[:MOST_ROWS]
+        X, y = X[rows], y[rows]
+        sample_weight = None if sample_weight is None else sample_weight[rows]
+    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
+    X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+    best, best_error = None, np.inf
+    for scale in SCALES:
+        coefs, intercepts, hidden = _hidden_layers(
+            architecture, activations, X, scale, random_state
+        )
+        with np.errstate(over="ignore", invalid="ignore"):  # of weights of 1e300, say
+            error, output = _ridge(hidden, y, weight, architecture.bias)
+        if best is None or error < best_error:
+            best_error, best = error, ([*coefs, output[:-1]], [*intercepts, output[-1]])
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = np.average(y**2, axis=0, weights=weight).mean()
+    known = weight.sum() >= LEAST_ROWS and spread > 0 and np.isfinite([spread, best_error]).all()
+    explained = 1.0 - best_error / spread if known else np.nan
+    return Restart(architecture.pack(*best, np.float64), float(explained))
+
+
+def _hidden_layers(architecture, activations, X, scale, random_state):
+    coefs, intercepts, values = [], [], X
+    for (n_in, n_out), activation in zip(
+        architecture.coef_shapes[:-1], activations[:-1], strict=True
+    ):
+        coef = random_state.standard_normal((n_in, n_out)) * scale / np.sqrt(n_in)
+        # A kink among the rows, which are standardised.
+        at = random_state.standard_normal((n_out, n_in))
+        intercept = -np.einsum("ji,ij->j", at, coef) if architecture.bias else np.zeros(n_out)
+        values, _ = value_and_slope(activation, values @ coef + intercept)
+        coefs.append(coef)
+        intercepts.append(intercept)
+        scale = 1.0  # the layers that follow see values of size 1
+    return coefs, intercepts, values
+
+
+def _ridge(hidden, y, weight, bias) -> tuple[float, np.ndarray]:
+    """Give the least mean squared error expected of new rows, and the output layer of it.
+
+    The intercepts are the last row; an error that is no number, of values without bounds, is
+    infinite.
+    """
+    n_samples, root = weight.sum(), np.sqrt(weight)[:, None]
+    H = np.column_stack([hidden, np.full(len(hidden), float(bias))])
+    best_error, best = np.inf, np.zeros((H.shape[1], y.shape[1]))
+    if not np.isfinite(H).all():
+        return best_error, best
+    left, singular, right = np.linalg.svd(H * root, full_matrices=False)
+    target = y * root
+    projected = left.T @ target
+    beyond = np.sum(target**2) - np.sum(projected**2)  # what no output layer explains
+    for ridge in RIDGES:
+        kept = singular**2 / (singular**2 + ridge)
+        squares = max(beyond, 0.0) + np.sum(((1.0 - kept)[:, None] * projected) ** 2)
+        freedom = n_samples - kept.sum()
+        if freedom <= 0.0:
+            continue
+        error = float(n_samples * squares / (freedom**2 * y.shape[1]))
+        if error < best_error:
+            weights = singular / (singular**2 + ridge)
+            best_error, best = error, right.T @ (weights[:, None] * projected)
+    return best_error, best
