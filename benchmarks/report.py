@@ -110,32 +110,43 @@ def table(header, rows):
 
 
 def markdown(rows):
-    """Write the table of works."""
-    header = ["work", "peer", "peer ms", "ours ms", "ratio", "same work?"]
-    cells, last = [], None
-    for row in rows:
-        label = f"**{row.work}** {row.title}" if row.work != last else ""
-        last = row.work
-        ratio = digits(row.ratio) if np.isfinite(row.ratio) else ""
-        cells.append([label, row.peer, digits(row.peer_ms), digits(row.our_ms), ratio, row.remarks])
-    return table(header, cells)
+    """Write the table of works, a line each: our time, and the ratios to it of the peers' times."""
+    cells = []
+    for work in dict.fromkeys(row.work for row in rows):
+        peers = [row for row in rows if row.work == work]
+        ratios = {row.peer: digits(row.ratio) for row in peers}
+        scikit_learn = ratios.pop("scikit-learn", "")
+        # Remarks of further peers are alike, unless the errors differ.
+        remarks = [row.remarks for row in peers[1:] if re.search("test|not the same", row.remarks)]
+        cells.append(
+            [
+                f"**{work}** {peers[0].title}",
+                digits(peers[0].our_ms),
+                scikit_learn,
+                ", ".join(f"{peer} {ratio}" for peer, ratio in ratios.items()),
+                "; ".join([peers[0].remarks, *remarks]),
+            ]
+        )
+    return table(["work", "ours, ms", "scikit-learn", "others", "outcome"], cells)
+
+
+def measured(row):
+    """Write the ratio, the time, or both, as the goal has them."""
+    ratio = f"{digits(row.ratio)}x" if "x" in row.goal else ""
+    time = f"{digits(row.our_ms)} ms" if "ms" in row.goal else ""
+    return ", ".join(filter(None, (ratio, time)))
 
 
 def goals(rows):
-    """Write the table of the works that have a goal."""
-    cells = [
-        [
-            f"**{row.work}**",
-            row.peer,
-            digits(row.our_ms),
-            digits(row.ratio) if np.isfinite(row.ratio) else "",
-            row.goal,
-            "yes" if row.met else "**no**",
-        ]
-        for row in rows
-        if row.goal
-    ]
-    return table(["work", "peer", "ours ms", "ratio", "goal", "met?"], cells)
+    """Write the table of the goals that are not met, and name the works that meet theirs."""
+    named = []
+    for row in rows:
+        again = any(row.work == other.work for _, other in named)
+        if row.goal:
+            named.append((f"{row.work} against {row.peer}" if again else row.work, row))
+    cells = [[name, measured(row), row.goal] for name, row in named if not row.met]
+    met = "; ".join(f"{name} {measured(row)} ({row.goal})" for name, row in named if row.met)
+    return f"{table(['work', 'measured', 'goal'], cells)}\n\nMet: {met or 'none'}."
 
 
 def summary(rows):
@@ -155,12 +166,11 @@ def summary(rows):
 
 def losses(rows):
     """List the peers that are faster; the C floor and the bare arithmetic are none."""
-    lines = [
-        f"- {row.work} ({row.title}): {row.peer} takes {digits(row.peer_ms)} ms, ours "
-        f"{digits(row.our_ms)} ms."
-        for row in rows
-        if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G")
-    ]
+    faster = {}
+    for row in rows:
+        if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G"):
+            faster.setdefault(row.peer, []).append(f"{row.work} ({digits(row.ratio)})")
+    lines = [f"- {peer}: {', '.join(works)}." for peer, works in faster.items()]
     return "\n".join(lines or ["Against the peers of this run, nowhere."])
 
 

@@ -188,49 +188,37 @@ def markdown(results):
         "depth": "hidden layers",
         "starts": "starts",
     }
+    solvers = list(dict.fromkeys(row["solver"] for row in results["growth"]))
+    cells = []
+    for axis, sizes in {row["axis"]: row["sizes"] for row in results["growth"]}.items():
+        of_axis = {row["solver"]: row for row in results["growth"] if row["axis"] == axis}
+        figures = {
+            solver: f"{digits(row['ms'][-1])} ({row['exponent']:.2f})"
+            for solver, row in of_axis.items()
+        }
+        label = f"{names[axis]}, {' to '.join(f'{size:,}' for size in (sizes[0], sizes[-1]))}"
+        cells.append([label, *(figures.get(solver, "") for solver in solvers)])
+    growing = table(["what grows", *solvers], cells)
     cells = [
         [
-            f"{names[row['axis']]} {', '.join(f'{size:,}' for size in row['sizes'])}",
-            row["solver"],
-            ", ".join(digits(ms) for ms in row["ms"]),
-            f"{row['exponent']:.2f}",
-        ]
-        for row in results["growth"]
-    ]
-    growing = table(["what grows", "solver", f"ms for {N_ITER} iterations", "exponent"], cells)
-    cells = [
-        [
-            f"{row['n']:,}",
-            row["estimator"],
-            row["solver"],
+            f"{row['estimator']}, {row['solver']}",
             f"{row['rise_mb']:.0f}",
             f"{row['rise_mb'] / row['data_mb']:.2f}",
         ]
         for row in results["memory"]
     ]
-    header = ["rows of 20 inputs", "estimator", "solver", "peak rises by, MB", "in sizes of X"]
+    header = ["memory beyond the data", "MB", "in sizes of X"]
     rising = table(header, cells)
-    cells = [
-        [
-            f"{row['solver']}, {row['n']:,} x 20, {row['dtype']}",
-            "-".join(map(str, row["hidden"])),
-            f"{row['seconds']:.2f}",
-            f"{row['gflops']:.1f}",
-            f"{row['peak']:.0f}",
-            f"{100 * row['gflops'] / row['peak']:.0f}%",
-            f"{row['gbytes']:.2f}",
-            f"{row['memory']:.1f}",
-        ]
-        for row in results["gflops"]
-    ]
-    header = [
-        "solver and data",
-        "hidden",
-        "an epoch or iteration, s",
-        "GFLOP/s",
-        "peak (GEMM), GFLOP/s",
-        "share",
-        "GB/s read",
-        "peak (a sum), GB/s",
-    ]
+    cells = []
+    for row in results["gflops"]:
+        units = "-".join(map(str, row["hidden"]))
+        cells.append(
+            [
+                f"{row['solver']}, {row['n']:,} x 20, {units}, {row['dtype']}",
+                f"{row['seconds']:.2f}",
+                f"{row['gflops']:.1f}",
+                f"{100 * row['gflops'] / row['peak']:.0f}%",
+            ]
+        )
+    header = ["solver, data and units", "s an epoch or iteration", "GFLOP/s", "of GEMM's"]
     return "\n\n".join([growing, rising, table(header, cells)])

@@ -83,7 +83,7 @@ PAGES = [
     ("The estimators", lambda name: name.endswith("Regressor")),
     ("Diagnosis", lambda name: name in ("diagnose", "Diagnosis", "Finding")),
     ("Activations", lambda name: name == "Activation"),
-    ("Pictures", lambda name: name.endswith("Display")),
+    ("Displays", lambda name: name.endswith("Display")),
     ("Callbacks", lambda name: name == "StopWhen"),
     ("Export", lambda name: name.startswith("to_")),
     ("ONNX", lambda name: False),  # a module that is imported by those who need it
