@@ -115,24 +115,19 @@ class Network:
             if self.architecture.bias:
                 intercepts[layer] += delta.sum(axis=1, keepdims=True)
 
-    def jacobian_of_layer(self, jacobian, layer: int, values, delta) -> None:
-        """Write the derivatives by one layer's weights to rows of a (n_parameters, n_rows) array.
+    def fill_jacobian(self, jacobian, layers: Layers, values, slopes, at_outputs) -> None:
+        """Write the derivatives by all weights to an array of shape (n_parameters, n_rows).
 
-        Parameters
-        ----------
-        jacobian : ndarray of shape (n_parameters, n_rows)
-        layer : int
-        values : ndarray of shape (units before, n_rows)
-        delta : ndarray of shape (units after, n_rows)
+        The arguments are those of `deltas`; `values` are those before each layer.
         """
-        architecture = self.architecture
-        n_in, n_out = architecture.coef_shapes[layer]
-        start, n_rows = architecture.coef_starts[layer], values.shape[1]
-        block = jacobian[start : start + n_in * n_out].reshape(n_in, n_out, n_rows)
-        np.multiply(values[:, None, :], delta, out=block)
-        if architecture.bias:
-            start = architecture.intercept_starts[layer]
-            jacobian[start : start + n_out] = delta
+        architecture, deltas = self.architecture, self.deltas(layers, slopes, at_outputs)
+        for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
+            start, delta = architecture.coef_starts[layer], deltas[layer]
+            block = jacobian[start : start + n_in * n_out].reshape(n_in, n_out, -1)
+            np.multiply(values[layer][:, None, :], delta, out=block)
+            if architecture.bias:
+                start = architecture.intercept_starts[layer]
+                jacobian[start : start + n_out] = delta
 
     def summed_jacobian(self, block, output: int) -> np.ndarray:
         """Differentiate one output by the weights, summed over the rows of a `LinearBlock`."""

@@ -1,4 +1,4 @@
-"""The solvers that `TinyMLPRegressor` knows by name; compiled ones are imported when called."""
+"""The solvers of `TinyMLPRegressor` by name; compiled ones are imported when called."""
 
 from .levenberg_marquardt import LM
 from .solver import Solver
@@ -21,7 +21,7 @@ def _stochastic(name):
 
 TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
 
-# Without a validation set of the user's own lbfgs does not stop early: as MLPRegressor's.
+# As MLPRegressor's, lbfgs stops early only with a validation set given by the user.
 LBFGS = Solver("lbfgs", _lbfgs, holds_out=False)
 SGD = Solver("sgd", _stochastic("sgd"), has_schedule=True, **TRAITS)
 ADAM = Solver("adam", _stochastic("adam"), **TRAITS)
