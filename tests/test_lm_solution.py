@@ -344,7 +344,7 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
             objective.network.architecture, n_samples
         )
         assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
-        assert options == {"tol": 0.1, "estimate": True, "variance": variance, "rest": lm.REST}
+        assert options == {"tol": 0.1, "estimate": True, "variance": variance}
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
     assert fake.calls[0][0] is monitor
     if second is not None:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.memory import FRESH, Scratch
+from .._machine.memory import FRESH
 from .._network.architecture import Architecture
-from .._objective.objective import Evaluation, Objective
+from .._objective.objective import Objective
 from .dense import dense_product
 from .low_rank import low_rank_product, sampled_product
 from .precision import JacobianProduct
@@ -74,13 +74,7 @@ class Curvature:
         return cls(True, size, work_of(Architecture((*architecture.units[:-1], 1)), size)[1])
 
     def gauss_newton(
-        self,
-        objective: Objective,
-        theta,
-        beta,
-        evaluated: Evaluation | None = None,
-        between=None,
-        scratch: Scratch = FRESH,
+        self, objective: Objective, theta, beta, evaluated=None, between=None, scratch=FRESH
     ) -> GaussNewton:
         """Linearise all rows at theta; with `scratch` the previous model is overwritten."""
         if evaluated is None:

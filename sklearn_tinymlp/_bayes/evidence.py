@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.memory import FRESH, Scratch
-from .precision import Precision
+from .._machine.memory import FRESH
 
 # Bounds where the evidence has no finite maximum: a group whose weights vanish (alpha to infinity),
 # data without noise (beta to infinity). On targets of variance 1 beta = 1e8 is a noise of 1e-4
@@ -54,14 +53,7 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    theta: np.ndarray,
-    errors: np.ndarray,
-    precision: Precision | None,
-    hyper: Hyperparameters,
-    groups: np.ndarray,
-    n_samples: float,
-    variance: float = 1.0,
-    scratch: Scratch = FRESH,
+    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 

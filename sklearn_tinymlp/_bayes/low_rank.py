@@ -295,15 +295,14 @@ def sampled_product(objective: Objective, theta, n_draws, times, beta, random_st
     section 5).
     """
     network, n_outputs = objective.network, objective.n_outputs
-    relative, parts = np.sqrt(beta / beta[0])[:, None], []
+    relative, parts, factors = np.sqrt(beta / beta[0])[:, None], [], None
+    n_draws = n_draws if n_outputs > 1 else 1
     for block in objective.linearise(theta, None, between):
-        if n_outputs == 1:
-            parts.append(Rows.of(network, block))
-            continue
         for _ in range(n_draws):
-            signs = random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
-            parts.append(Rows.of(network, block, relative * signs))
-    return LowRankJacobianProduct(Rows.joined(parts), times / (n_draws if n_outputs > 1 else 1))
+            if n_outputs > 1:
+                factors = relative * random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
+            parts.append(Rows.of(network, block, factors))
+    return LowRankJacobianProduct(Rows.joined(parts), times / n_draws)
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,6 @@
 """When to restart a fit, and which result to keep."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -72,13 +71,7 @@ def first_hyperparameters(groups, n_outputs, variance) -> Hyperparameters:
 
 
 def solve_by_evidence(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    search: Callable,
-    restart: Restart | None = None,
-    draw_restart: Callable[[], Restart] | None = None,
+    objective: Objective, theta, monitor: Monitor, *, search, restart=None, draw_restart=None
 ) -> Solution:
     """Maximise the evidence from one start, and from further ones where that may help.
 
@@ -114,10 +107,8 @@ def solve_by_evidence(
         solution = search_again(solution, start.theta)
     if solution.state is None:
         return solution
-    explained = explained_by(objective, solution)
-    return solution._replace(
-        state=solution.state._replace(explained=explained, reference=reference)
-    )
+    shares = {"explained": explained_by(objective, solution), "reference": reference}
+    return solution._replace(state=solution.state._replace(**shares))
 
 
 def _is_beaten(objective: Objective, solution: Solution, start: Restart) -> bool:

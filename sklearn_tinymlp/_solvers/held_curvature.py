@@ -24,7 +24,7 @@ from .._bayes.precision import Precision
 from .._losses.loss import Loss
 from .._objective.objective import Objective
 from .evidence_restarts import ENDED_BY_OTHERS, State, first_hyperparameters
-from .monitor import Monitor, Solution, StopReason
+from .monitor import Solution, StopReason
 from .preconditioned_lbfgs import Descent, descend
 
 # Factor of the number of rows from one stage to the next.
@@ -76,16 +76,7 @@ class Point(NamedTuple):
 
 
 def search(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    curvature: Curvature,
-    groups: np.ndarray,
-    tol: float,
-    random_state: np.random.RandomState,
-    warm_up: int = 0,
-    hyper: Hyperparameters | None = None,
+    objective, theta, monitor, *, curvature, groups, tol, random_state, warm_up=0, hyper=None
 ) -> Solution:
     """Maximise the evidence from one start.
 
@@ -131,15 +122,7 @@ def stage_sizes(n_rows: int, curvature: Curvature, n_parameters: int) -> list[in
 
 
 def estimate(
-    objective: Objective,
-    theta: np.ndarray,
-    hyper: Hyperparameters,
-    *,
-    curvature: Curvature,
-    groups: np.ndarray,
-    random_state: np.random.RandomState,
-    residuals=None,
-    between=None,
+    objective, theta, hyper, *, curvature, groups, random_state, residuals=None, between=None
 ) -> Estimate:
     """Re-estimate alpha and beta at theta; `residuals` are those of `irls.surrogate`."""
     n_samples, variance = objective.training.weight_sum, objective.variance()
@@ -167,7 +150,7 @@ def estimate(
 
 
 def _climb(
-    objective, theta, hyper, monitor: Monitor, groups, tol, steps, estimate_at
+    objective, theta, hyper, monitor, groups, tol, steps, estimate_at
 ) -> tuple[Point, StopReason]:
     """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
     best, reason, done = None, None, False
@@ -225,15 +208,7 @@ def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
 
 
 def steps_down(
-    objective: Objective,
-    theta: np.ndarray,
-    hyper: Hyperparameters,
-    groups: np.ndarray,
-    precision: Precision | None,
-    *,
-    n_steps: int,
-    monitor: Monitor,
-    mean_curvature: float = 1.0,
+    objective, theta, hyper, groups, precision, *, n_steps, monitor, mean_curvature=1.0
 ) -> Descent:
     """Minimise S at fixed alpha and beta by some steps of L-BFGS.
 

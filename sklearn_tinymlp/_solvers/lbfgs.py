@@ -33,15 +33,7 @@ _REASONS = {
 }
 
 
-def solve(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    tol: float,
-    max_fun: int,
-    ftol: float = FTOL,
-) -> Solution:
+def solve(objective: Objective, theta, monitor: Monitor, *, tol, max_fun, ftol=FTOL) -> Solution:
     """Minimise by L-BFGS until the largest entry of the gradient is at most `tol`.
 
     `theta` is float64 and not changed; `max_fun` bounds the number of evaluations of the loss.
@@ -75,22 +67,11 @@ class Search(NamedTuple):
 
     def go_on(self, losses, target, budget) -> int:
         """Call the loop; return the number of its iterations."""
-        objective = self.objective
-        return kernels.run_lbfgs(
-            self.theta,
-            self.arrays,
-            losses,
-            objective.network,
-            self.rows,
-            objective.y,
-            objective.weight,
-            NATURAL_ORDER,
-            self.work,
-            objective.network.loss_factor / objective.weight_sum,
-            objective.alpha / objective.weight_sum,
-            target,
-            int(budget),
-        )
+        objective, network = self.objective, self.objective.network
+        data = self.rows, objective.y, objective.weight, NATURAL_ORDER
+        factors = network.loss_factor / objective.weight_sum, objective.alpha / objective.weight_sum
+        updated = self.theta, self.arrays, losses
+        return kernels.run_lbfgs(*updated, network, *data, self.work, *factors, target, int(budget))
 
     def latest(self) -> tuple[np.ndarray, float]:
         """Return the parameters after the last iteration, and their loss."""

@@ -295,9 +295,7 @@ def _reason_at_max_iter(search: Search, curve, tol) -> StopReason:
     return StopReason.MAX_ITER
 
 
-def solve_penalised(
-    objective: Objective, theta: np.ndarray, monitor: Monitor, *, tol: float, curvature: Curvature
-) -> Solution:
+def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution:
     """Minimise the loss with the fixed penalty of the objective, that of MLPRegressor.
 
     Times n_samples n_outputs it is 1/2 sum r^2 + 1/2 n_outputs alpha sum(coefs^2).
@@ -305,56 +303,27 @@ def solve_penalised(
     n_outputs, n_coefs = objective.n_outputs, objective.network.architecture.n_coefs
     hyper = Hyperparameters(np.array([n_outputs * objective.alpha, 0.0]), np.ones(n_outputs))
     groups = (np.arange(theta.size) >= n_coefs).astype(np.intp)
-    return solve(
-        objective,
-        theta,
-        monitor,
-        curvature=curvature,
-        groups=groups,
-        hyper=hyper,
-        tol=tol,
-        estimate=False,
-    )
+    return solve(objective, theta, monitor, groups=groups, hyper=hyper, estimate=False, **options)
 
 
 def search_by_evidence(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    groups: np.ndarray,
-    tol: float,
-    curvature: Curvature | None = None,
-    warm_up: int = 0,
-    rest: int = REST,
-    hyper: Hyperparameters | None = None,
+    objective: Objective, theta, monitor, *, groups, curvature=None, hyper=None, **options
 ) -> Solution:
-    """Maximise the evidence from one start."""
+    """Maximise the evidence from one start, with the usual first alpha and beta unless given."""
     variance = objective.variance()
     if hyper is None:
         hyper = first_hyperparameters(groups, objective.n_outputs, variance)
-    if curvature is None:
-        n_rows = objective.training.n_samples
-        curvature = Curvature.cheapest(objective.network.architecture, n_rows)
-    return solve(
-        objective,
-        theta,
-        monitor,
-        curvature=curvature,
-        groups=groups,
-        hyper=hyper,
-        tol=tol,
-        estimate=True,
-        warm_up=warm_up,
-        rest=rest,
-        variance=variance,
-    )
+    given = {"groups": groups, "hyper": hyper, "curvature": curvature or _cheapest(objective)}
+    return solve(objective, theta, monitor, estimate=True, variance=variance, **given, **options)
+
+
+def _cheapest(objective: Objective) -> Curvature:
+    return Curvature.cheapest(objective.network.architecture, objective.training.n_samples)
 
 
 def run(objective, theta, monitor, options: Options) -> Solution:
     """Train with the penalty of the greatest evidence, or with that of the objective."""
-    n_rows = objective.training.n_samples
-    curvature = Curvature.cheapest(objective.network.architecture, n_rows)
+    curvature = _cheapest(objective)
     if not options.alpha_by_evidence:
         return solve_penalised(objective, theta, monitor, tol=options.tol, curvature=curvature)
     search = search_by_evidence

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,62 +98,31 @@ class Solution(NamedTuple):
     constants: tuple | None = None  # of a loss with a scale, as estimated
 
 
-class Watcher(Protocol):
-    """An observer of each epoch or iteration."""
-
-    def begin(self, theta: np.ndarray, n_iter: int) -> None:
-        """Observe the begin of an iteration at `theta`, after `n_iter` others."""
-
-    def end(self, theta: np.ndarray) -> bool:
-        """Observe the weights that training would return if it ended now; True ends it."""
-
-
 @dataclass
 class Monitor:
     """Record the iterations of a solver, inform its watcher, and decide when it stops.
 
-    Parameters
-    ----------
-    max_iter : int
-        Maximum number of iterations.
-    record : History
-        Gets a row per iteration.
-    loss_tol : float, default=-inf
-        Training ends as soon as the loss is at most this.
-    verbose : bool, default=False
-        Print a line per iteration, worded as MLPRegressor's.
-    validate : callable, default=None
-        ``validate(theta)`` returns loss and score on the validation set.
-    early_stopping : bool, default=False
-        Stop when the validation score has not improved by `tol` for more than `n_iter_no_change`
-        iterations in a row; the solution is that of the best score.
-    tol, n_iter_no_change : float
-        See `early_stopping`.
-    interrupted : Interruption, default=None
-        Training ends when it is set, by Ctrl-C or by another thread.
-    watcher : Watcher, default=None
-        Observes each iteration, and may stop training.
-    look : callable, default=None
-        ``look(n_iter, max_iter)`` is called after each `update`, unless verbose.
-    best_theta, best_score, no_improvement
-        State of early stopping; a warm start continues from that of the previous fit.
+    With `early_stopping` it stops when the validation score has not improved by `tol` for more than
+    `n_iter_no_change` iterations in a row; the solution is that of the best score.
     """
 
     max_iter: int
     record: History
-    loss_tol: float = -np.inf
-    verbose: bool = False
-    validate: Callable[[np.ndarray], tuple[float, float]] | None = None
+    loss_tol: float = -np.inf  # training ends as soon as the loss is at most this
+    verbose: bool = False  # print a line per iteration, worded as MLPRegressor's
+    validate: Callable | None = None  # validate(theta) returns loss and score on the validation set
     early_stopping: bool = False
     tol: float = 0.0
     n_iter_no_change: float = np.inf
-    interrupted: Interruption | None = None
-    watcher: Watcher | None = None
-    look: Callable[[int, int], None] | None = None
+    interrupted: Interruption | None = None  # training ends when it is set
+    # `watcher.begin(theta, n_iter)` is called before each iteration, `watcher.end(theta)` after it
+    # with the weights that training would return if it ended now; True ends it.
+    watcher: Any = None
+    look: Callable[[int, int], None] | None = None  # look(n_iter, max_iter), unless verbose
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
-    no_improvement: int = 0
+    no_improvement: int = 0  # iterations in a row
 
     @property
     def one_by_one(self) -> bool:
@@ -168,17 +137,9 @@ class Monitor:
     def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
         """Record an iteration; return the reason to stop, or None to continue.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-            The parameters after the iteration.
-        loss : float or array
-            The training loss; an array for several iterations at once, unless `one_by_one`.
-            `theta` is then that of the last one.
-        kept : ndarray of shape (n_parameters,), default=None
-            The parameters that the solver would return if it ended now; None for `theta`.
-        **row : float or array
-            Further columns of the record.
+        `loss` is the training loss at theta; unless `one_by_one` an array for several iterations at
+        once, the last at theta. `kept` are the weights that the solver would return if it ended
+        now, None for theta, and `row` further columns of the record.
         """
         if self.validate is not None:
             row["validation_loss"], row["validation_score"] = self.validate(theta)

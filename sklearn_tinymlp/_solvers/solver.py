@@ -31,41 +31,20 @@ class Options(NamedTuple):
 class Solver:
     """A solver and its traits, which the rest of the package reads instead of its name.
 
-    Parameters
-    ----------
-    name : str
-        Value of the parameter `solver`.
-    solve : callable
-        ``solve(objective, theta, monitor, options)`` returns a `Solution`. It calls
-        ``monitor.update(...)`` after each iteration, and ends when that returns a reason.
-    stochastic : bool, default=False
-        Whether it has epochs, batches and a learning rate, and supports `partial_fit`.
-    float32 : bool, default=False
-        Whether it computes in float32 for float32 data; others compute in float64.
-    least_squares : bool, default=False
-        Whether it works on residuals: it takes other losses by their surrogate only, no negative
-        weights, estimates alpha by the evidence, and returns the loss in the units of y.
-    holds_out : bool, default=True
-        Whether `early_stopping` holds out a share of the data.
-    has_schedule : bool, default=False
-        Whether the learning rate may follow a schedule.
-    takes_kinks : bool, default=False
-        Whether it trains a nonsmooth loss without smoothing.
-
-    Raises
-    ------
-    TypeError
-        If `solve` is not callable.
+    ``solve(objective, theta, monitor, options)`` returns a `Solution`. It calls
+    ``monitor.update(...)`` after each iteration, and ends when that returns a reason.
     """
 
-    name: str
+    name: str  # value of the parameter `solver`
     solve: Callable
-    stochastic: bool = False
-    float32: bool = False
+    stochastic: bool = False  # has epochs, batches and a learning rate; supports `partial_fit`
+    float32: bool = False  # computes in float32 for float32 data; others compute in float64
+    # Works on residuals: takes other losses by their surrogate and no negative weights, estimates
+    # alpha by the evidence, and returns the loss in the units of y.
     least_squares: bool = False
-    holds_out: bool = True
-    has_schedule: bool = False
-    takes_kinks: bool = False
+    holds_out: bool = True  # `early_stopping` holds out a share of the data
+    has_schedule: bool = False  # the learning rate may follow a schedule
+    takes_kinks: bool = False  # trains a nonsmooth loss without smoothing
 
     def __post_init__(self):
         """Validate `solve`."""

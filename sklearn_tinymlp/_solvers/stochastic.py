@@ -8,9 +8,8 @@ from .._engine import kernels
 from .._engine.compiled import rows_per_call, work_arrays
 from .._engine.stochastic_state import ADAPTIVE, LOSS, RATE, STALLED, StochasticState
 from .._machine.memory import aligned_copy
-from .._objective.objective import Objective
 from .alternating_scale import alternating
-from .monitor import Monitor, Solution, StopReason, next_budget
+from .monitor import Solution, StopReason, next_budget
 from .solver import Options
 
 # Maximum epochs of a call, whose losses are allocated before.
@@ -42,15 +41,7 @@ class Twister:
 
 
 def solve(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    state: StochasticState,
-    random_state: np.random.RandomState,
-    batch_size: int,
-    shuffle: bool,
-    single_epoch: bool = False,
+    objective, theta, monitor, *, state, random_state, batch_size, shuffle, single_epoch=False
 ) -> Solution:
     """Train by sgd or adam until the loss or the validation score stalls, or `max_iter` epochs.
 
@@ -60,9 +51,8 @@ def solve(
     theta = aligned_copy(theta)
     twister = Twister(random_state) if shuffle else None
     try:
-        reason = _train_until_it_ends(
-            objective, theta, monitor, state, twister, batch_size=batch_size, single=single_epoch
-        )
+        options = {"batch_size": batch_size, "single": single_epoch}
+        reason = _train_until_it_ends(objective, theta, monitor, state, twister, **options)
         if single_epoch and reason is not StopReason.INTERRUPTED:
             reason = None
     except KeyboardInterrupt:
@@ -95,6 +85,10 @@ def _train_until_it_ends(
     if monitor.early_stopping:  # by the validation score in the place of the loss
         options = options._replace(n_iter_no_change=np.inf)
     epoch_by_epoch = monitor.one_by_one or shuffle_in_python
+    words = twister.words if twister is not None and twister.lent else None
+    updated = theta, state.moment, state.second_moment, progress
+    data = compiled.rows, compiled.y, compiled.weight, order
+    batches = words, None if by_single_rows else batch_size, True if by_single_rows else None
     work = work_arrays(compiled.network, theta.size, theta.dtype)
     max_iter = 1 if single else monitor.max_iter
     reason, budget = None, rows_per_call(theta.size)
@@ -107,22 +101,7 @@ def _train_until_it_ends(
         progress["epoch"] = 0
         begun = time.perf_counter()
         kernels.run_epochs(
-            theta,
-            state.moment,
-            state.second_moment,
-            progress,
-            curves,
-            compiled.network,
-            options,
-            compiled.rows,
-            compiled.y,
-            compiled.weight,
-            order,
-            twister.words if twister is not None and twister.lent else None,
-            None if by_single_rows else batch_size,
-            True if by_single_rows else None,
-            work,
-            budget,
+            *updated, curves, compiled.network, options, *data, *batches, work, budget
         )
         budget = next_budget(budget, time.perf_counter() - begun)
         done = curves[: progress["epoch"][0]]
@@ -145,11 +124,9 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
         f"{what} did not improve more than tol={options.tol:f} for "
         f"{options.n_iter_no_change:g} consecutive epochs."
     )
-    if options.schedule != ADAPTIVE:
-        monitor.say(f"{message} Stopping.")
-        return reason
-    if progress["learning_rate"] <= LEAST_RATE:
-        monitor.say(f"{message} Learning rate too small. Stopping.")
+    if options.schedule != ADAPTIVE or progress["learning_rate"] <= LEAST_RATE:
+        too_small = " Learning rate too small." if options.schedule == ADAPTIVE else ""
+        monitor.say(f"{message}{too_small} Stopping.")
         return reason
     progress["learning_rate"] /= 5.0
     progress["no_improvement"] = monitor.no_improvement = 0
@@ -174,16 +151,9 @@ def runner(solver):
             if previous is not None:  # the losses so far had another scale
                 state.progress["no_improvement"] = monitor.no_improvement = 0
                 state.progress["best_loss"] = np.inf
-            return solve(
-                objective,
-                theta,
-                monitor,
-                state=state,
-                random_state=options.random_state,
-                batch_size=options.batch_size,
-                shuffle=options.shuffle,
-                single_epoch=options.single_epoch,
-            )
+            names = "random_state", "batch_size", "shuffle", "single_epoch"
+            given = {name: getattr(options, name) for name in names}
+            return solve(objective, theta, monitor, state=state, **given)
 
         if options.single_epoch and not objective.loss.nonsmooth:
             objective = objective.with_scale(objective.predict(theta))
