@@ -114,7 +114,7 @@ def test_the_cheaper_curvature_is_taken(n_samples, monkeypatch):
 def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monkeypatch):
     objective, theta, groups, _ = make_problem(n_samples=60)
     of_each_step, held = Fake(FIRST), Fake(FIRST)
-    monkeypatch.setattr(lm, "MOST_WORK", most_work)
+    monkeypatch.setattr(lm, "MOST_WORK_PER_STEP", most_work)
     monkeypatch.setattr(lm, "solve", of_each_step)
     monkeypatch.setattr(held_curvature, "search", held)
     options = SimpleNamespace(

@@ -171,21 +171,21 @@ def test_samples_grow_to_all_rows():
 
 
 WAYS = {
-    "all rows": {(lm, "MOST_WORK"): 0},
+    "all rows": {(lm, "MOST_WORK_PER_STEP"): 0},
     "sampled rows": {
-        (lm, "MOST_WORK"): 0,
+        (lm, "MOST_WORK_PER_STEP"): 0,
         (curvatures, "MOST_WORK"): 300_000,
-        (curvatures, "ROWS_A_PARAMETER"): 1,
-        (curvatures, "LEAST_ROWS"): 150,
-        (held_curvature, "ROWS_A_PARAMETER"): 1,
-        (held_curvature, "LEAST_ROWS"): 150,
+        (curvatures, "ROWS_PER_PARAMETER"): 1,
+        (curvatures, "LEAST_SAMPLE_ROWS"): 150,
+        (held_curvature, "ROWS_PER_PARAMETER"): 1,
+        (held_curvature, "LEAST_SAMPLE_ROWS"): 150,
     },
     "rows of a Jacobian": {
-        (lm, "MOST_WORK"): 0,
+        (lm, "MOST_WORK_PER_STEP"): 0,
         (curvatures, "MOST_WORK"): 0,
-        (curvatures, "MOST_ROWS"): 300,
-        (held_curvature, "MOST_ROWS"): 300,
-        (held_curvature, "LEAST_ROWS"): 150,
+        (curvatures, "MOST_JACOBIAN_ROWS"): 300,
+        (held_curvature, "MOST_JACOBIAN_ROWS"): 300,
+        (held_curvature, "LEAST_SAMPLE_ROWS"): 150,
         (input_selection, "_can_be_selected"): lambda *_: False,  # pilots are meant to be quick
     },
 }

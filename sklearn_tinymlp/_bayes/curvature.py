@@ -25,11 +25,11 @@ MOST_WORK = 2e10
 
 # Rows of a sample per parameter, and at least. The eigenvalues of a matrix from m rows are off by
 # factors of about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
-ROWS_A_PARAMETER, LEAST_ROWS = 10, 2000
+ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 
 # Maximum rows of a Jacobian with many parameters and many residuals: their kernel matrix takes a
 # quarter of a second.
-MOST_ROWS = 1000
+MOST_JACOBIAN_ROWS = 1000
 
 
 class Diagonal(NamedTuple):
@@ -65,12 +65,12 @@ class Curvature:
         work = min(by_parameters, by_residuals)
         if work <= MOST_WORK:
             return cls(by_residuals < by_parameters, None, work)
-        size = max(LEAST_ROWS, ROWS_A_PARAMETER * architecture.n_parameters)
+        size = max(LEAST_SAMPLE_ROWS, ROWS_PER_PARAMETER * architecture.n_parameters)
         if size < n_rows:
             work = work_of(architecture, size)[0]
             if work <= MOST_WORK:
                 return cls(False, size, work)
-        size = min(n_rows, MOST_ROWS)
+        size = min(n_rows, MOST_JACOBIAN_ROWS)
         return cls(True, size, work_of(Architecture((*architecture.units[:-1], 1)), size)[1])
 
     def gauss_newton(

@@ -32,8 +32,8 @@ from .conformal import ConformalScores, normal_half_width
 from .extrapolation import Extrapolation
 from .precision import Precision
 
-# Minimum of 1 - h: a row that alone determines a parameter has h = 1 and no residual.
-LEAST_FREEDOM = 1e-10
+# A row that alone determines a parameter has h = 1 and no residual.
+LEAST_ONE_MINUS_LEVERAGE = 1e-10
 
 
 class RowNoise(NamedTuple):
@@ -81,7 +81,7 @@ class Posterior:
             rows, leverage = block.rows, beta * self.precision.variances(network, block).T
             if noise is not None:
                 leverage *= noise.precision[rows, None]
-            freedom = np.maximum(1.0 - leverage, LEAST_FREEDOM)
+            freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
             between()
             z[rows] = np.abs(y[rows] - block.residuals.T) * root[rows] / np.sqrt(freedom)
         return z

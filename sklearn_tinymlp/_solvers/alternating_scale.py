@@ -14,7 +14,7 @@ from .monitor import Monitor, Solution, StopReason
 SETTLED, MOST_ROUNDS = 1e-6, 30
 
 # Maximum iterations of a round before the last one: this share of max_iter, but at least 20.
-SHARE_OF_A_ROUND, LEAST_OF_A_ROUND = 0.1, 20
+ROUND_SHARE, LEAST_ITERATIONS = 0.1, 20
 
 # Factor of the smoothing from round to round.
 NARROWER = 0.1
@@ -48,7 +48,7 @@ def alternating(
     limit, solution, narrowing = monitor.max_iter, None, 1.0
     objective = objective.at_constant()
     first = max(objective.loss.parameters)
-    share = max(LEAST_OF_A_ROUND, int(SHARE_OF_A_ROUND * limit))
+    share = max(LEAST_ITERATIONS, int(ROUND_SHARE * limit))
     try:
         for _ in range(MOST_ROUNDS):
             monitor.max_iter = min(limit, monitor.n_iter + share)

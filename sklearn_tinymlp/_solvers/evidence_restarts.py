@@ -16,7 +16,7 @@ FIRST_ALPHA, FIRST_BETA = 0.01, 100.0
 
 # At max_iter the evidence is on a plateau if it last rose by at most 100 tol nats per sample:
 # predictions differ by hundredths of a nat at best.
-NATS_A_SAMPLE = 100.0
+NATS_PER_SAMPLE = 100.0
 
 # Data without noise have no finite best beta, and the evidence never converges. At max_iter squared
 # residuals of this share of the squared targets count as zero.

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._bayes import irls
-from .._bayes.curvature import LEAST_ROWS, MOST_ROWS, ROWS_A_PARAMETER, Curvature
+from .._bayes.curvature import LEAST_SAMPLE_ROWS, MOST_JACOBIAN_ROWS, ROWS_PER_PARAMETER, Curvature
 from .._bayes.evidence import Hyperparameters, evidence
 from .._bayes.precision import Precision
 from .._losses.loss import Loss
@@ -45,7 +45,7 @@ PATIENCE = 5
 # A stage ends when an iteration lowers S by less than 30 tol nats per row and output: predictions
 # differ by hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k
 # was 2 to 10% larger, that of pol 5 to 10% smaller, those of three other sets within 1%.
-NATS_A_ROW = 30.0
+NATS_PER_ROW = 30.0
 
 # ... or by less than this times tol of the variance of y, below which predictions hardly change:
 # data without noise have no greatest evidence (R² 0.99999 of two products of sines).
@@ -113,8 +113,8 @@ def search(
 
 def stage_sizes(n_rows: int, curvature: Curvature, n_parameters: int) -> list[int]:
     """Return the number of rows of each stage, all rows in the last one."""
-    size = MOST_ROWS if curvature.by_residuals else ROWS_A_PARAMETER * n_parameters
-    sizes, size = [], max(LEAST_ROWS, size)
+    size = MOST_JACOBIAN_ROWS if curvature.by_residuals else ROWS_PER_PARAMETER * n_parameters
+    sizes, size = [], max(LEAST_SAMPLE_ROWS, size)
     while 2 * size < n_rows:
         sizes.append(size)
         size *= GROWTH
@@ -204,7 +204,7 @@ def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
     variance = objective.variance() if by_squares else irls.spread(objective) ** 2
     of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * variance
     n_observations = objective.training.weight_sum * objective.n_outputs
-    return n_observations * max(NATS_A_ROW, of_variance)
+    return n_observations * max(NATS_PER_ROW, of_variance)
 
 
 def steps_down(

@@ -24,7 +24,7 @@ from .._machine.memory import Scratch
 from .._objective.objective import Evaluation, Objective
 from . import held_curvature
 from .evidence_restarts import (
-    NATS_A_SAMPLE,
+    NATS_PER_SAMPLE,
     ZERO_RESIDUAL,
     State,
     first_hyperparameters,
@@ -50,7 +50,7 @@ FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 CAREFUL_DAMPING = 1.0
 
 # Maximum multiply-adds of a curvature for a single step, 10 ms on one core; see `held_curvature`.
-MOST_WORK = 250_000_000
+MOST_WORK_PER_STEP = 250_000_000
 
 
 class Step(NamedTuple):
@@ -113,36 +113,22 @@ class EvidenceCurve:
 
 
 def solve(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    curvature: Curvature,
-    groups: np.ndarray,
-    hyper: Hyperparameters,
-    tol: float,
-    estimate: bool,
-    warm_up: int = 0,
-    rest: int = REST,
-    variance: float = 1.0,
+    objective: Objective, theta, monitor, *, tol, estimate, warm_up=0, rest=REST, **given
 ) -> Solution:
     """Minimise S(theta); with `estimate` re-estimate alpha and beta, to maximise the evidence.
 
     With `estimate` it ends by the rule of `NATS`, and the state is the `State` of the greatest
-    evidence; else it ends when S falls by at most 1e-4 tol of itself in a step. `hyper` are the
-    first alpha and beta, re-estimated after `warm_up` iterations, `variance` is that of the
-    targets, for the bounds of beta.
+    evidence; else it ends when S falls by at most 1e-4 tol of itself in a step. alpha and beta are
+    re-estimated after `warm_up` iterations. `given` are `curvature`, `groups`, the first `hyper`
+    and the `variance` of the targets, see `Search`.
     """
     curve = EvidenceCurve(NATS * tol, rest)
     search = Search(
         objective,
-        curvature,
-        groups,
-        variance,
-        monitor.raise_if_interrupted,
-        np.array(theta, dtype=np.float64),
-        hyper,
-        Damping(CAREFUL_DAMPING if estimate else FIRST_DAMPING),
+        between=monitor.raise_if_interrupted,
+        theta=np.array(theta, dtype=np.float64),
+        damping=Damping(CAREFUL_DAMPING if estimate else FIRST_DAMPING),
+        **given,
     )
     with np.errstate(all="ignore"):
         try:
@@ -161,12 +147,12 @@ class Search:
 
     objective: Objective
     curvature: Curvature
-    groups: np.ndarray
-    variance: float
-    between: Callable
+    groups: np.ndarray  # (n_parameters,) the group of each parameter
+    between: Callable  # called before each block of rows
     theta: np.ndarray
     hyper: Hyperparameters
     damping: Damping
+    variance: float = 1.0  # of the targets, for the bounds of beta
     model: GaussNewton | None = None  # at theta
     loss: float = np.inf
     scratch: Scratch = field(default_factory=Scratch)
@@ -290,7 +276,7 @@ def _reason_at_max_iter(search: Search, curve, tol) -> StopReason:
     if (search.model.errors <= ZERO_RESIDUAL * search.objective.spread()).all():
         return StopReason.ZERO_RESIDUAL
     n_samples = search.objective.training.weight_sum
-    if curve.recent_rise <= tol * max(NATS, NATS_A_SAMPLE * n_samples):
+    if curve.recent_rise <= tol * max(NATS, NATS_PER_SAMPLE * n_samples):
         return StopReason.PLATEAU
     return StopReason.MAX_ITER
 
@@ -327,7 +313,7 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     if not options.alpha_by_evidence:
         return solve_penalised(objective, theta, monitor, tol=options.tol, curvature=curvature)
     search = search_by_evidence
-    if curvature.work > MOST_WORK or not objective.loss.least_squares:
+    if curvature.work > MOST_WORK_PER_STEP or not objective.loss.least_squares:
         search = partial(held_curvature.search, random_state=options.random_state)
     search = partial(search, groups=options.groups, tol=options.tol, curvature=curvature)
     further = {"restart": options.restart, "draw_restart": options.draw_restart}

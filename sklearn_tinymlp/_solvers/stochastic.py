@@ -134,30 +134,25 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
 
 
-def runner(solver):
-    """Return the function `solve` of 'sgd' or of 'adam'."""
+def run(solver, objective, theta, monitor, options: Options) -> Solution:
+    """Train by 'sgd' or 'adam' from a new state, or continue from an earlier one."""
+    earlier, rates = options.earlier, options.stochastic
+    if earlier is None:
+        state = StochasticState.fresh(solver, rates, theta)
+    elif options.single_epoch:
+        state = earlier.resumed(rates)
+    else:
+        state = earlier.restarted(solver, rates, theta)
+    names = "random_state", "batch_size", "shuffle", "single_epoch"
+    given = {name: getattr(options, name) for name in names}
 
-    def run(objective, theta, monitor, options: Options) -> Solution:
-        """Train from a new state, or continue from an earlier one."""
-        earlier, rates = options.earlier, options.stochastic
-        if earlier is None:
-            state = StochasticState.fresh(solver, rates, theta)
-        elif options.single_epoch:
-            state = earlier.resumed(rates)
-        else:
-            state = earlier.restarted(solver, rates, theta)
+    def one_round(objective, theta, previous):
+        if previous is not None:  # the losses so far had another scale
+            state.progress["no_improvement"] = monitor.no_improvement = 0
+            state.progress["best_loss"] = np.inf
+        return solve(objective, theta, monitor, state=state, **given)
 
-        def one_round(objective, theta, previous):
-            if previous is not None:  # the losses so far had another scale
-                state.progress["no_improvement"] = monitor.no_improvement = 0
-                state.progress["best_loss"] = np.inf
-            names = "random_state", "batch_size", "shuffle", "single_epoch"
-            given = {name: getattr(options, name) for name in names}
-            return solve(objective, theta, monitor, state=state, **given)
-
-        if options.single_epoch and not objective.loss.nonsmooth:
-            objective = objective.with_scale(objective.predict(theta))
-            return one_round(objective, theta, None)._replace(constants=objective.loss.parameters)
-        return alternating(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
-
-    return run
+    if options.single_epoch and not objective.loss.nonsmooth:
+        objective = objective.with_scale(objective.predict(theta))
+        return one_round(objective, theta, None)._replace(constants=objective.loss.parameters)
+    return alternating(one_round, objective, theta, monitor, keep_kinks=True, settled=SETTLED)
