@@ -14,14 +14,6 @@ from .monitor import History, Monitor, Solution, StopReason
 # three pairs (1 and 1, 0.1 and 10, 0.01 and 100) it left the fewest starts in a poor minimum.
 FIRST_ALPHA, FIRST_BETA = 0.01, 100.0
 
-# At max_iter the evidence is on a plateau if it last rose by at most 100 tol nats per sample:
-# predictions differ by hundredths of a nat at best.
-NATS_PER_SAMPLE = 100.0
-
-# Data without noise have no finite best beta, and the evidence never converges. At max_iter squared
-# residuals of this share of the squared targets count as zero.
-ZERO_RESIDUAL = 1e-8
-
 # Iterations of a second search at the first alpha and beta, and the number of samples up to which
 # it is always made: there it costs little, and the first search often ends in a fit of noise only.
 WARM_UP, FEW_SAMPLES = 20, 50

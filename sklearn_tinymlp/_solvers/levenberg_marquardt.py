@@ -23,13 +23,7 @@ from .._bayes.evidence import Hyperparameters, evidence
 from .._machine.memory import Scratch
 from .._objective.objective import Evaluation, Objective
 from . import held_curvature
-from .evidence_restarts import (
-    NATS_PER_SAMPLE,
-    ZERO_RESIDUAL,
-    State,
-    first_hyperparameters,
-    solve_by_evidence,
-)
+from .evidence_restarts import State, first_hyperparameters, solve_by_evidence
 from .monitor import Monitor, Solution, StopReason
 from .solver import Options, Solver
 
@@ -39,6 +33,14 @@ from .solver import Options, Solver
 # its maximum. REST = 10 made the test errors of two UCI sets 3 to 11% larger; 30 made none 3%
 # smaller and took a quarter longer.
 REST, NATS = 20, 1e4
+
+# At max_iter the evidence is on a plateau if it last rose by at most 100 tol nats per sample:
+# predictions differ by hundredths of a nat at best.
+NATS_PER_SAMPLE = 100.0
+
+# Data without noise have no finite best beta, and the evidence never converges. At max_iter squared
+# residuals of this share of the squared targets count as zero.
+ZERO_RESIDUAL = 1e-8
 
 # mu in units of the mean diagonal of A, which is independent of the scale of beta. 1e-2 is close to
 # Gauss-Newton; from 1e12 on a step is lost in rounding; below 1e-12 it adds nothing to a positive
@@ -90,55 +92,30 @@ class Damping:
         self.growth *= 2.0
 
 
-@dataclass
-class EvidenceCurve:
-    """The best evidence so far after each iteration, and its parameters."""
-
-    rise: float  # converged when it rose by at most this, in nats, in `rest` iterations
-    rest: int = REST
-    best: Found | None = None
-    peaks: list[float] = field(default_factory=list)
-
-    def add(self, found: Found, *, is_last: bool) -> None:
-        """Add an iteration; the last one, at which `loss_tol` is met, counts as the best."""
-        if self.best is None or found.log_evidence > self.best.log_evidence or is_last:
-            self.best = found
-        self.peaks.append(self.best.log_evidence)
-
-    @property
-    def recent_rise(self) -> float:
-        """Rise in the last `rest` iterations, in nats; infinite before there were as many."""
-        peaks, rest = self.peaks, self.rest
-        return peaks[-1] - peaks[-rest - 1] if len(peaks) > rest else np.inf
-
-
-def solve(
-    objective: Objective, theta, monitor, *, tol, estimate, warm_up=0, rest=REST, **given
-) -> Solution:
+def solve(objective: Objective, theta, monitor, *, estimate, **options) -> Solution:
     """Minimise S(theta); with `estimate` re-estimate alpha and beta, to maximise the evidence.
 
     With `estimate` it ends by the rule of `NATS`, and the state is the `State` of the greatest
-    evidence; else it ends when S falls by at most 1e-4 tol of itself in a step. alpha and beta are
-    re-estimated after `warm_up` iterations. `given` are `curvature`, `groups`, the first `hyper`
-    and the `variance` of the targets, see `Search`.
+    evidence; else it ends when S falls by at most 1e-4 tol of itself in a step. `options` are
+    fields of `Search`.
     """
-    curve = EvidenceCurve(NATS * tol, rest)
     search = Search(
         objective,
         between=monitor.raise_if_interrupted,
         theta=np.array(theta, dtype=np.float64),
         damping=Damping(CAREFUL_DAMPING if estimate else FIRST_DAMPING),
-        **given,
+        estimate=estimate,
+        **options,
     )
     with np.errstate(all="ignore"):
         try:
             reason = None
             while reason is None:
                 monitor.begin(search.theta)
-                reason = _iterate(search, monitor, curve, tol, warm_up, estimate)
+                reason = _iterate(search, monitor)
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
-        return _solution(search, curve, monitor, reason, tol)
+        return _solution(search, monitor, reason)
 
 
 @dataclass
@@ -152,10 +129,16 @@ class Search:
     theta: np.ndarray
     hyper: Hyperparameters
     damping: Damping
+    tol: float = 0.0
+    estimate: bool = True  # whether alpha and beta are re-estimated, after `warm_up` iterations
+    warm_up: int = 0
+    rest: int = REST
     variance: float = 1.0  # of the targets, for the bounds of beta
     model: GaussNewton | None = None  # at theta
     loss: float = np.inf
     scratch: Scratch = field(default_factory=Scratch)
+    best: Found | None = None  # the greatest evidence so far
+    peaks: list[float] = field(default_factory=list)  # the greatest evidence after each iteration
 
     def linearise(self, evaluated: Evaluation | None = None) -> None:
         """Compute the second-order model at theta."""
@@ -172,6 +155,12 @@ class Search:
     def gradient(self) -> np.ndarray:
         """Compute the gradient of S at theta."""
         return self.hyper.beta @ self.model.gradients + self.hyper.alpha[self.groups] * self.theta
+
+    @property
+    def recent_rise(self) -> float:
+        """Rise of the evidence in `rest` iterations, in nats; infinite before as many."""
+        peaks, rest = self.peaks, self.rest
+        return peaks[-1] - peaks[-rest - 1] if len(peaks) > rest else np.inf
 
     def step(self, gradient) -> Step | None:
         """Return a step that lowers S, with as much damping as needed; None where none does."""
@@ -194,7 +183,7 @@ class Search:
         return None
 
 
-def _iterate(search: Search, monitor: Monitor, curve, tol, warm_up, estimate) -> StopReason | None:
+def _iterate(search: Search, monitor: Monitor) -> StopReason | None:
     """Take a step and re-estimate alpha and beta; return the reason to stop, or None."""
     if search.model is None:
         search.linearise()
@@ -208,19 +197,19 @@ def _iterate(search: Search, monitor: Monitor, curve, tol, warm_up, estimate) ->
         search.linearise(step.evaluated)
     row = {"gradient_norm": float(np.abs(gradient).max()), "damping": search.damping.value}
     ended = None
-    if not estimate:
-        if step is None or step.fall <= 1e-4 * tol * abs(value):
+    if not search.estimate:
+        if step is None or step.fall <= 1e-4 * search.tol * abs(value):
             ended = StopReason.TOL
     else:
         row |= {"alpha": float(alpha), "log_evidence": np.nan, "n_effective_parameters": np.nan}
-        if monitor.n_iter + 1 >= warm_up or step is None:
-            ended = _re_estimate(search, curve, row, step is None, monitor.loss_tol)
-    kept = search.theta if curve.best is None else curve.best.theta
+        if monitor.n_iter + 1 >= search.warm_up or step is None:
+            ended = _re_estimate(search, row, step is None, monitor.loss_tol)
+    kept = search.theta if search.best is None else search.best.theta
     reason = monitor.update(theta=search.theta, kept=kept, loss=search.loss, **row)
     return ended if reason in (None, StopReason.MAX_ITER) and ended is not None else reason
 
 
-def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason | None:
+def _re_estimate(search: Search, row, is_stuck, loss_tol) -> StopReason | None:
     """Evaluate the evidence at theta and re-estimate alpha and beta."""
     hyper, model, groups, scratch = search.hyper, search.model, search.groups, search.scratch
     precision = model.product.factorised(hyper.alpha[groups], hyper.beta, scratch=scratch)
@@ -230,10 +219,13 @@ def _re_estimate(search: Search, curve, row, is_stuck, loss_tol) -> StopReason |
         return StopReason.TOL if is_stuck else None
     row["log_evidence"] = found.log_evidence
     row["n_effective_parameters"] = float(found.gamma.sum())
-    here = Found(search.theta, hyper, found.gamma, found.log_evidence, search.loss)
-    curve.add(here, is_last=search.loss <= loss_tol)
+    # The last iteration, at which `loss_tol` is met, counts as the best.
+    is_last, best = search.loss <= loss_tol, search.best
+    if best is None or found.log_evidence > best.log_evidence or is_last:
+        search.best = Found(search.theta, hyper, found.gamma, found.log_evidence, search.loss)
+    search.peaks.append(search.best.log_evidence)
     search.hyper = found.next
-    return StopReason.EVIDENCE if curve.recent_rise <= curve.rise else None
+    return StopReason.EVIDENCE if search.recent_rise <= NATS * search.tol else None
 
 
 def mean_loss(objective: Objective, theta, errors) -> float:
@@ -248,14 +240,14 @@ def mean_loss(objective: Objective, theta, errors) -> float:
     return total / objective.training.weight_sum
 
 
-def _solution(search: Search, curve, monitor: Monitor, reason: StopReason, tol) -> Solution:
+def _solution(search: Search, monitor: Monitor, reason: StopReason) -> Solution:
     """Return the weights of the greatest evidence where there is one, else the last ones."""
-    theta, loss, state, best = search.theta, search.loss, None, curve.best
+    theta, loss, state, best = search.theta, search.loss, None, search.best
     # Where A is singular at the weights that meet `loss_tol`, the best are others.
     missed = reason is StopReason.LOSS_TOL and best is not None and best.loss > monitor.loss_tol
     if best is not None and not missed:
         if reason is StopReason.MAX_ITER:
-            reason = _reason_at_max_iter(search, curve, tol)
+            reason = _reason_at_max_iter(search)
         n_samples = search.objective.training.weight_sum
         theta, loss = best.theta, best.loss
         state = State(best.hyper, best.gamma, search.groups, n_samples)
@@ -271,12 +263,12 @@ def _solution(search: Search, curve, monitor: Monitor, reason: StopReason, tol) 
     )
 
 
-def _reason_at_max_iter(search: Search, curve, tol) -> StopReason:
+def _reason_at_max_iter(search: Search) -> StopReason:
     """Return why a fit that has reached max_iter counts as converged, or MAX_ITER."""
     if (search.model.errors <= ZERO_RESIDUAL * search.objective.spread()).all():
         return StopReason.ZERO_RESIDUAL
     n_samples = search.objective.training.weight_sum
-    if curve.recent_rise <= tol * max(NATS, NATS_PER_SAMPLE * n_samples):
+    if search.recent_rise <= search.tol * max(NATS, NATS_PER_SAMPLE * n_samples):
         return StopReason.PLATEAU
     return StopReason.MAX_ITER
 
