@@ -89,22 +89,21 @@ def search(
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)
     estimate_at = partial(estimate, curvature=curvature, groups=groups, random_state=random_state)
+    minimise = partial(steps_down, groups=groups, monitor=monitor)
     reason, best = None, None
     for size in stage_sizes(n_rows, curvature, theta.size):
         stage = objective if size == n_rows else objective.on_rows(np.sort(order[:size]))
         steps = ENOUGH_STEPS
         if best is None:
-            steps, given = FIRST_STEPS, (stage, theta, hyper)
-            mean_curvature = irls.surrogate(stage, theta).mean_curvature
-            more = {"monitor": monitor, "mean_curvature": mean_curvature}
+            steps, n_steps = FIRST_STEPS, max(FIRST_STEPS, warm_up)
+            at = {"n_steps": n_steps, "mean_curvature": irls.surrogate(stage, theta).mean_curvature}
             try:
-                theta = steps_down(
-                    *given, groups, None, n_steps=max(FIRST_STEPS, warm_up), **more
-                ).theta
+                theta, _ = minimise(stage, theta, hyper, precision=None, **at)
             except KeyboardInterrupt:
-                best, reason = Point(theta, estimate_at(*given), stage.loss), StopReason.INTERRUPTED
+                best = Point(theta, estimate_at(stage, theta, hyper), stage.loss)
+                reason = StopReason.INTERRUPTED
                 break
-        best, reason = _climb(stage, theta, hyper, monitor, groups, tol, steps, estimate_at)
+        best, reason = _climb(stage, theta, hyper, monitor, tol, steps, estimate_at, minimise)
         theta, hyper = best.theta, best.estimate.next
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
             break
@@ -150,7 +149,7 @@ def estimate(
 
 
 def _climb(
-    objective, theta, hyper, monitor, groups, tol, steps, estimate_at
+    objective, theta, hyper, monitor, tol, steps, estimate_at, minimise
 ) -> tuple[Point, StopReason]:
     """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
     best, reason, done = None, None, False
@@ -180,10 +179,8 @@ def _climb(
                 return best, reason or StopReason.EVIDENCE
             hyper = now.next
             monitor.begin(theta)
-            more = {"monitor": monitor, "mean_curvature": mean_curvature}
-            theta, fall = steps_down(
-                objective, theta, hyper, groups, now.precision, n_steps=int(steps), **more
-            )
+            at = {"n_steps": int(steps), "mean_curvature": mean_curvature}
+            theta, fall = minimise(objective, theta, hyper, precision=now.precision, **at)
             done = fall <= tol * _least_fall(objective, hyper) and steps >= ENOUGH_STEPS
             steps = min(MOST_STEPS, STEPS_GROWTH * steps)
             reason = monitor.update(

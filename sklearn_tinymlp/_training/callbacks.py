@@ -86,7 +86,7 @@ class FitTasks:
 
 
 class Steps:
-    """The epochs or iterations of one start: the watcher of its `Monitor`.
+    """The epochs or iterations of one start: the `Watcher` of its `Monitor`.
 
     An estimator that predicts is made for those callbacks only that ask for it.
     """
