@@ -132,7 +132,9 @@ class Posterior:
 
     def half_width(self, coverage) -> np.ndarray | float:
         """Compute half an interval's width in standard deviations, for each output."""
-        return (normal_half_width if self.tails is None else self.tails.half_width)(coverage)
+        if self.tails is None:
+            return normal_half_width(coverage)
+        return self.tails.half_width(coverage)
 
     def draw(self, network, X, n_draws, random_state, noise=None) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""

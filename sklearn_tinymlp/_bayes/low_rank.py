@@ -76,10 +76,6 @@ class Rows:
         outputs = np.concatenate([part.outputs for part in parts])
         return cls(parts[0].architecture, values, deltas, outputs)
 
-    def scaled(self, factors) -> "Rows":
-        """Multiply each row by a factor."""
-        return replace(self, deltas=[d * factors for d in self.deltas])
-
     def kernel(self, prior: Layers, others: "Rows | None" = None, scratch=FRESH) -> np.ndarray:
         """Compute J D^-1 J'^T of these rows with others, or with themselves."""
         others = others or self
@@ -170,7 +166,7 @@ class LowRankJacobianProduct(JacobianProduct):
         lower = kernel.T  # symmetric: the same matrix in Fortran order
         if not lapack.cholesky(lower):
             return None
-        scaled = self.rows.scaled(scales)
+        scaled = replace(self.rows, deltas=[d * scales for d in self.rows.deltas])
         residuals = None if self.residuals is None else scales * self.residuals
         return LowRankPrecision(alpha, damping, beta, scaled, lower, residuals)
 
@@ -228,7 +224,10 @@ class LowRankPrecision(Precision):
         else:
             by_output = np.bincount(self.rows.outputs, of_residuals, n_outputs)
         if np.array_equal(groups, one_penalty(self.rows.architecture)):
-            rest = self._determined_of_output_intercepts(root)
+            rest = 0.0
+            if self.rows.architecture.bias:
+                whitened = (self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])) @ root
+                rest = float(np.vdot(whitened, whitened))
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
         # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
         inverse = scratch.array("inverse", root.shape)
@@ -239,13 +238,6 @@ class LowRankPrecision(Precision):
         by_parameter = self.rows.form_by_parameter(inverse, self._prior, scratch)
         gamma = np.bincount(groups, by_parameter, n_groups)
         return gamma, by_output if len(by_output) > 1 else gamma.sum(keepdims=True)
-
-    def _determined_of_output_intercepts(self, root) -> float:
-        if not self.rows.architecture.bias:
-            return 0.0
-        columns = self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])
-        whitened = columns @ root
-        return float(np.vdot(whitened, whitened))
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
         rows = Rows.of(network, block)
