@@ -341,7 +341,7 @@ class FittedNetwork(BaseTinyMLP):
         network, inputs = self._posterior_inputs(X)
         y = y.astype(np.float64) if self._scaling is None else self._scaling.transform_y(y)
         noise = self._noise_at(X, weight)
-        z = self._posterior.left_out(network, inputs, y, raise_caught, noise)
+        z = self._posterior.loo_scores(network, inputs, y, raise_caught, noise)
         return (z * (self._posterior.noise_std if noise is None else noise.std)) ** 2
 
     def _half_width(self, coverage):

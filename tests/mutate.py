@@ -33,6 +33,7 @@ TESTS = {
     "_objective/objective.py": ("curvature", "levenberg_marquardt"),
     "_machine/lapack.py": ("curvature",),
     "_bayes/curvature.py": ("curvature", "many_rows"),
+    "_bayes/precision.py": ("curvature", "evidence_formulas"),
     "_bayes/dense.py": ("curvature", "evidence_formulas"),
     "_bayes/several_outputs.py": ("curvature", "evidence_formulas"),
     "_bayes/low_rank.py": ("curvature", "evidence_formulas"),

@@ -100,7 +100,6 @@ def test_value_gradient_and_mean_diagonal_are_those_of_S(case, curvature):
         case.objective,
         curvature,
         case.groups,
-        1.0,
         lambda: None,
         case.theta,
         case.hyper,
@@ -127,7 +126,6 @@ def test_step_solves_the_damped_equations_and_foretells_the_fall(case, curvature
         case.objective,
         curvature,
         case.groups,
-        1.0,
         lambda: None,
         case.theta,
         case.hyper,
@@ -324,12 +322,16 @@ def test_of_several_outputs_rounding_is_made_up_for_too(units):
     assert_allclose(precision.solve(A @ vector) @ A, A @ vector, rtol=1e-3, atol=1e-3)
 
 
-def test_by_residuals_noise_is_added_until_there_is_a_factor():
+def test_by_residuals_damping_is_added_until_there_is_a_factor():
     case = make_case(5, (2, 3, 1))
-    product, alpha = case.model(BY_RESIDUALS).product, case.alpha.copy()
-    alpha[:] = -1.0  # M = 1 - beta J J^T has a factor only where beta is small
-    assert product.factorised(alpha, np.ones(1)) is None
-    share = 1.0 / np.linalg.eigvalsh(case.explicit.jacobian[0] @ case.explicit.jacobian[0].T)[-1]
-    beta = product.certainly_factorised(alpha, np.ones(1)).beta
-    assert 0.1 * share <= beta[0] < share
-    assert np.log10(beta[0]) == pytest.approx(round(np.log10(beta[0])))
+    product, alpha, beta = case.model(BY_RESIDUALS).product, case.alpha.copy(), np.ones(1)
+    alpha[:] = -1.0  # (alpha + mu)^-1 J J^T + 1 has a factor only where mu is above 1
+    assert product.factorised(alpha, beta) is None
+    precision = product.certainly_factorised(alpha, beta)
+    assert 1.0 < precision.damping <= 10.0
+    rounding = np.finfo(float).eps * np.trace(case.explicit.A(alpha, beta))
+    steps = np.log10(precision.damping / rounding)
+    assert steps == pytest.approx(round(steps))
+    A = case.explicit.A(alpha + precision.damping, beta)
+    vector = np.arange(1.0, 1.0 + alpha.size)
+    assert_allclose(precision.solve(vector), np.linalg.solve(A, vector), rtol=1e-7)

@@ -173,15 +173,16 @@ class Run:
             objective=objective,
             curvature=curvature,
             groups=groups,
-            variance=1.0,
             between=lambda: None,
             theta=theta.copy(),
             hyper=hyper,
             damping=lm.Damping(damping),
+            tol=rise / lm.NATS if estimate else tol,
+            estimate=estimate,
+            warm_up=warm_up,
+            rest=rest,
         )
-        self.curve = lm.EvidenceCurve(rise, rest)
         self.monitor = Monitor(10**6, History(), loss_tol=loss_tol)
-        self.options = tol, warm_up, estimate
         self.reason = None
 
     def iterate(self, n_iterations):
@@ -189,7 +190,7 @@ class Run:
         before = self.monitor.n_iter
         with np.errstate(all="ignore"):
             while self.reason is None and self.monitor.n_iter < before + n_iterations:
-                self.reason = lm._iterate(self.search, self.monitor, self.curve, *self.options)
+                self.reason = lm._iterate(self.search, self.monitor)
         return {name: column[before:] for name, column in self.monitor.record.arrays().items()}
 
     @property
@@ -199,7 +200,7 @@ class Run:
     @property
     def best(self):
         """Weights, alpha, beta and gamma of the greatest evidence."""
-        found = self.curve.best
+        found = self.search.best
         return np.concatenate([found.theta, *found.hyper, found.gamma])
 
 
@@ -293,8 +294,8 @@ def test_iterations_are_those_of_the_published_algorithm(
     np.testing.assert_allclose(np.concatenate(run.search.hyper), np.concatenate(hyper), rtol=1e-6)
     assert run.reason is None
     if estimate:
-        assert run.curve.best.log_evidence == pytest.approx(best[0], rel=1e-6)
-        assert run.curve.best.loss == pytest.approx(best[1], rel=1e-6)
+        assert run.search.best.log_evidence == pytest.approx(best[0], rel=1e-6)
+        assert run.search.best.loss == pytest.approx(best[1], rel=1e-6)
         np.testing.assert_allclose(run.best, best[2], rtol=1e-6)
 
 
@@ -324,7 +325,7 @@ def test_where_A_is_not_positive_definite_damping_grows_and_the_evidence_waits()
     assert np.isnan(columns["log_evidence"]).all()
     np.testing.assert_allclose(run.theta, theta, rtol=1e-6)
     assert run.search.hyper is problem[-1]
-    assert (run.reason, run.curve.best) == (None, None)
+    assert (run.reason, run.search.best) == (None, None)
 
 
 def test_it_ends_where_no_step_lowers_the_objective_and_there_is_no_evidence():
@@ -342,13 +343,13 @@ def test_an_evidence_that_falls_again_leaves_the_best_as_it_was():
     columns = run.iterate(60)
     best = int(np.argmax(columns["log_evidence"]))
     assert 0 < best < 59
-    assert run.curve.best.log_evidence == columns["log_evidence"][best]
-    assert run.curve.best.loss == columns["loss"][best]
+    assert run.search.best.log_evidence == columns["log_evidence"][best]
+    assert run.search.best.loss == columns["loss"][best]
     again = Run(*problem, estimate=True)
     again.iterate(best)
     hyper = again.search.hyper
     again.iterate(1)
-    gamma = again.curve.best.gamma
+    gamma = again.search.best.gamma
     assert gamma.sum() == columns["n_effective_parameters"][best]
     np.testing.assert_array_equal(run.best, np.concatenate([again.theta, *hyper, gamma]))
 
@@ -393,8 +394,8 @@ def test_it_ends_at_the_first_loss_that_is_low_enough(estimate):
         assert run.reason is StopReason.LOSS_TOL
         assert len(found) == 1 + np.flatnonzero(losses <= loss_tol)[0]
         if estimate:  # what met the target is kept, were its evidence the best or not
-            assert run.curve.best.loss == found[-1]
-            np.testing.assert_array_equal(run.curve.best.theta, run.theta)
+            assert run.search.best.loss == found[-1]
+            np.testing.assert_array_equal(run.search.best.theta, run.theta)
 
 
 def make_linear_problem(n_samples=37):

@@ -114,7 +114,7 @@ def test_the_cheaper_curvature_is_taken(n_samples, monkeypatch):
 def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monkeypatch):
     objective, theta, groups, _ = make_problem(n_samples=60)
     of_each_step, held = Fake(FIRST), Fake(FIRST)
-    monkeypatch.setattr(lm, "MOST_WORK", most_work)
+    monkeypatch.setattr(lm, "MOST_WORK_PER_STEP", most_work)
     monkeypatch.setattr(lm, "solve", of_each_step)
     monkeypatch.setattr(held_curvature, "search", held)
     options = SimpleNamespace(
@@ -146,9 +146,10 @@ def test_the_target_is_met_by_what_is_returned():
 def test_where_the_target_is_met_without_an_evidence_those_weights_are_given(reached, monkeypatch):
     problem = objective, theta, _, hyper = make_problem()
 
-    def iterate(search, monitor, curve, *options):
+    def iterate(search, monitor):
         # An evidence is known of an earlier iteration; of the last, with its lower loss, none.
-        curve.add(lm.Found(0 * theta + 3.0, hyper, np.ones(2), 1.0, 9.0), is_last=False)
+        search.best = lm.Found(0 * theta + 3.0, hyper, np.ones(2), 1.0, 9.0)
+        search.peaks.append(1.0)
         search.theta, search.loss = 0 * theta + 5.0, 0.1
         search.model = SimpleNamespace(errors=np.ones(1))
         return monitor.update(theta=search.theta, loss=search.loss)
@@ -259,11 +260,15 @@ def ended(errors=(1.0, 1.0), rise=1e9, n_peaks=3, n_samples=37.0, tol=1e-4):
     training = replace(objective.training, weight_sum=n_samples)
     objective = replace(objective, training=training)
     model = SimpleNamespace(errors=np.array(errors) * objective.spread())
-    curve = lm.EvidenceCurve(0.0, rest=2, peaks=[7.0] * n_peaks)
+    peaks, unused = (
+        [7.0] * n_peaks,
+        dict.fromkeys(("curvature", "groups", "between", "theta", "hyper", "damping")),
+    )
     if n_peaks >= 3:
-        curve.peaks[-3] -= rise
-    search = SimpleNamespace(objective=objective, model=model)
-    return lm._reason_at_max_iter(search, curve, tol)
+        peaks[-3] -= rise
+    return lm._reason_at_max_iter(
+        lm.Search(objective, **unused, model=model, tol=tol, rest=2, peaks=peaks)
+    )
 
 
 def test_at_max_iter_residuals_of_next_to_nothing_are_good_enough():
@@ -344,7 +349,7 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
             objective.network.architecture, n_samples
         )
         assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
-        assert options == {"tol": 0.1, "estimate": True, "variance": variance, "rest": lm.REST}
+        assert options == {"tol": 0.1, "estimate": True, "variance": variance}
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
     assert fake.calls[0][0] is monitor
     if second is not None:

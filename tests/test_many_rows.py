@@ -19,11 +19,11 @@ from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
-from sklearn_tinymlp._relevance import pilots as scouts
 from sklearn_tinymlp._solvers import held_curvature
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.levenberg_marquardt import search_by_evidence
 from sklearn_tinymlp._solvers.monitor import History, Monitor
+from sklearn_tinymlp._training import input_selection
 
 ACTIVATIONS = "tanh", "identity"
 
@@ -171,22 +171,22 @@ def test_samples_grow_to_all_rows():
 
 
 WAYS = {
-    "all rows": {(lm, "MOST_WORK"): 0},
+    "all rows": {(lm, "MOST_WORK_PER_STEP"): 0},
     "sampled rows": {
-        (lm, "MOST_WORK"): 0,
+        (lm, "MOST_WORK_PER_STEP"): 0,
         (curvatures, "MOST_WORK"): 300_000,
-        (curvatures, "ROWS_A_PARAMETER"): 1,
-        (curvatures, "LEAST_ROWS"): 150,
-        (held_curvature, "ROWS_A_PARAMETER"): 1,
-        (held_curvature, "LEAST_ROWS"): 150,
+        (curvatures, "ROWS_PER_PARAMETER"): 1,
+        (curvatures, "LEAST_SAMPLE_ROWS"): 150,
+        (held_curvature, "ROWS_PER_PARAMETER"): 1,
+        (held_curvature, "LEAST_SAMPLE_ROWS"): 150,
     },
     "rows of a Jacobian": {
-        (lm, "MOST_WORK"): 0,
+        (lm, "MOST_WORK_PER_STEP"): 0,
         (curvatures, "MOST_WORK"): 0,
-        (curvatures, "MOST_ROWS"): 300,
-        (held_curvature, "MOST_ROWS"): 300,
-        (held_curvature, "LEAST_ROWS"): 150,
-        (scouts, "_can_be_scouted"): lambda *_: False,  # scouts are meant to be quick
+        (curvatures, "MOST_JACOBIAN_ROWS"): 300,
+        (held_curvature, "MOST_JACOBIAN_ROWS"): 300,
+        (held_curvature, "LEAST_SAMPLE_ROWS"): 150,
+        (input_selection, "_can_be_selected"): lambda *_: False,  # pilots are meant to be quick
     },
 }
 # By residuals or not, and how many rows, of 700 with one output or two.

@@ -111,7 +111,7 @@ def test_a_fit_cut_by_max_iter_does_not_say_that_the_evidence_had_ended_it():
     cut = make_net(solver="lm", alpha="auto", max_iter=whole.n_iter_ - 2).fit(X, y)
     assert (cut.stop_reason_, cut.converged_) == ("at_rest", True)
     assert not cut.diagnose(X, y)
-    assert "all but ceased to rise" in cut._repr_html_()
+    assert "max_iter was reached with the evidence on a plateau" in cut._repr_html_()
 
 
 def test_a_search_that_is_not_fitted_shows_no_network_of_its_template():

@@ -1,82 +1,39 @@
-"""The curvature of an objective as a value: which kind it is, chosen by cost alone.
+"""The kind of curvature of an objective, chosen by its cost.
 
-A = sum_k beta_k J_k^T J_k + diag(alpha) is held by J^T J of one output (`dense`), by blocks of
-several outputs (`several_outputs`), or by the rows of J (`low_rank`); each from all rows of the
-data, or from a sample of them. All kinds have the same methods. A `JacobianProduct` is factorised
-at some alpha and beta to a `Precision`, which solves, draws, gives variances and counts effective
-parameters.
+A = sum_k beta_k J_k^T J_k + diag(alpha) is represented by J^T J of one output (`dense`), by blocks
+of several outputs (`several_outputs`), or by the rows of J (`low_rank`), from all rows of the data
+or from a sample of them. All kinds have the methods of `precision`: a `JacobianProduct` is
+factorised at some alpha and beta to a `Precision`.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.memory import FRESH, Scratch
+from .._machine.memory import FRESH
 from .._network.architecture import Architecture
-from .._objective.objective import Evaluation, LinearBlock, Objective
+from .._objective.objective import Objective
 from .dense import dense_product
 from .low_rank import low_rank_product, sampled_product
+from .precision import JacobianProduct
 from .several_outputs import outputs_product
 
-# Multiply-adds of one curvature that all rows may take: half a second on one core. Beyond it the
-# curvature is that of a sample of rows.
+# Maximum multiply-adds of a curvature from all rows, half a second on one core; beyond, it is that
+# of a sample of rows.
 MOST_WORK = 2e10
 
-# Rows of a sample for each parameter. The eigenvalues of a matrix from m rows are off by factors of
-# about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
-ROWS_A_PARAMETER, LEAST_ROWS = 10, 2000
+# Rows of a sample per parameter, and at least. The eigenvalues of a matrix from m rows are off by
+# factors of about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
+ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 
-# Rows of a Jacobian that are kept where neither its parameters nor its residuals are few: their
-# matrix of 32 MB takes a quarter of a second.
-MOST_ROWS = 1000
-
-
-class Precision(Protocol):
-    """A at some alpha and beta, factorised."""
-
-    def solve(self, vector: np.ndarray) -> np.ndarray:
-        """Compute A^-1 v."""
-
-    def newton_step(self, gradient: np.ndarray, theta: np.ndarray) -> np.ndarray:
-        """Compute -A^-1 g for the gradient g at theta."""
-
-    def log_determinant(self) -> float:
-        """Compute log det A."""
-
-    def determined(
-        self, groups: np.ndarray, n_groups: int, scratch: Scratch = FRESH
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compute the effective parameters of each group and of each output."""
-
-    def variances(self, network, block: LinearBlock) -> np.ndarray:
-        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
-
-    def of_posterior(self) -> "Precision":
-        """Return it without what only training needs."""
-
-    def draw(self, random_state, n_draws: int) -> np.ndarray:
-        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws)."""
-
-
-class JacobianProduct(Protocol):
-    """What the data tell of A, at any alpha and beta."""
-
-    def factorised(self, alpha, beta, damping=0.0, scratch: Scratch = FRESH) -> Precision | None:
-        """Factorise A + damping I; None where it is not positive definite to rounding.
-
-        With `scratch` the precision before is overwritten.
-        """
-
-    def certainly_factorised(self, alpha, beta) -> Precision:
-        """Factorise A, with as much added to it as rounding asks for."""
-
-    def mean_diagonal(self, alpha, beta) -> float:
-        """Compute the mean diagonal entry of A."""
+# Maximum rows of a Jacobian with many parameters and many residuals: their kernel matrix takes a
+# quarter of a second.
+MOST_JACOBIAN_ROWS = 1000
 
 
 class Diagonal(NamedTuple):
-    """A diagonal A, which preconditions steps before there is a better one."""
+    """A diagonal A, the preconditioner before a better one is known."""
 
     entries: np.ndarray  # (n_parameters,)
 
@@ -95,21 +52,11 @@ class GaussNewton(NamedTuple):
 
 @dataclass(frozen=True)
 class Curvature:
-    """How the curvature is held, and from how many rows.
+    """How the curvature is represented, and from how many rows."""
 
-    Parameters
-    ----------
-    by_residuals : bool
-        Whether by the rows of J, or else by matrices of the parameters.
-    n_rows : int or None
-        Rows of the data that a sample has; None for all.
-    work : float
-        Multiply-adds that it takes.
-    """
-
-    by_residuals: bool
-    n_rows: int | None
-    work: float
+    by_residuals: bool  # by the rows of J, else by matrices of the parameters
+    n_rows: int | None  # size of the sample of rows; None for all
+    work: float  # multiply-adds
 
     @classmethod
     def cheapest(cls, architecture: Architecture, n_rows: int) -> "Curvature":
@@ -118,24 +65,18 @@ class Curvature:
         work = min(by_parameters, by_residuals)
         if work <= MOST_WORK:
             return cls(by_residuals < by_parameters, None, work)
-        size = max(LEAST_ROWS, ROWS_A_PARAMETER * architecture.n_parameters)
+        size = max(LEAST_SAMPLE_ROWS, ROWS_PER_PARAMETER * architecture.n_parameters)
         if size < n_rows:
             work = work_of(architecture, size)[0]
             if work <= MOST_WORK:
                 return cls(False, size, work)
-        size = min(n_rows, MOST_ROWS)
+        size = min(n_rows, MOST_JACOBIAN_ROWS)
         return cls(True, size, work_of(Architecture((*architecture.units[:-1], 1)), size)[1])
 
     def gauss_newton(
-        self,
-        objective: Objective,
-        theta,
-        beta,
-        evaluated: Evaluation | None = None,
-        between=None,
-        scratch: Scratch = FRESH,
+        self, objective: Objective, theta, beta, evaluated=None, between=None, scratch=FRESH
     ) -> GaussNewton:
-        """Linearise all rows at theta; with `scratch` the model before is overwritten."""
+        """Linearise all rows at theta; with `scratch` the previous model is overwritten."""
         if evaluated is None:
             evaluated = objective.evaluate(theta, between)
         errors, passed = evaluated
@@ -150,7 +91,7 @@ class Curvature:
     def product(
         self, objective: Objective, theta, beta, random_state, between=None
     ) -> JacobianProduct:
-        """Compute the curvature at theta alone, from a sample where it is to be one."""
+        """Compute the curvature at theta, from a sample of `n_rows` rows where these are fewer."""
         n_rows = objective.training.n_samples
         if self.n_rows is None or (not self.by_residuals and self.n_rows >= n_rows):
             return self.gauss_newton(objective, theta, beta, between=between).product
@@ -167,13 +108,13 @@ class Curvature:
 
 
 def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
-    """Estimate what an iteration costs by parameters and by residuals, in multiply-adds of BLAS.
+    """Estimate the multiply-adds of an iteration by parameters and by residuals.
 
-    By parameters a product of the Jacobian with itself, two Cholesky factors and an inverse; with
-    several outputs a product, and the variances of its rows, for each output. By residuals two
+    By parameters: a product of the Jacobian with itself, two Cholesky factors and an inverse; with
+    several outputs a product, and the variances of its rows, for each output. By residuals: two
     kernel matrices, whose passes over m^2 numbers count for 120 multiply-adds, factors, an inverse
-    and its square. The factors are those of times measured at 20 to 2,000 rows and 300 to 4,400
-    parameters (one core of an AMD EPYC, 2026-11-30), within a third.
+    and its square. The constants fit times measured at 20 to 2,000 rows and 300 to 4,400
+    parameters (one core of an AMD EPYC, 2026-11-30) within a third.
     """
     units = architecture.units
     n_parameters, n_outputs = float(architecture.n_parameters), units[-1]
@@ -188,7 +129,7 @@ def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
 
 
 def sample_of(objective: Objective, size: int, random_state) -> tuple[Objective, float]:
-    """Draw rows; return the objective on them, and how often each stands for a row of all."""
+    """Draw rows; return the objective on them, and the number of rows that each represents."""
     n_rows = objective.training.n_samples
     if size >= n_rows:
         return objective, 1.0

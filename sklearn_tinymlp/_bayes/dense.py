@@ -1,7 +1,7 @@
 """The curvature of one output as a matrix of the parameters.
 
-A = beta J^T J + diag(alpha), held by J^T J and, for given alpha and beta, by its Cholesky factor.
-Matrices are in Fortran order, and zero above the diagonal.
+A = beta J^T J + diag(alpha) is represented by J^T J and, for given alpha and beta, by its Cholesky
+factor. Matrices are in Fortran order, and zero above the diagonal.
 """
 
 from dataclasses import dataclass
@@ -11,38 +11,27 @@ import numpy as np
 from .._machine import lapack
 from .._machine.memory import FRESH
 from .._objective.objective import LinearBlock, Objective
+from .precision import JacobianProduct, Precision
 
 
 @dataclass(frozen=True)
-class DenseJacobianProduct:
+class DenseJacobianProduct(JacobianProduct):
     """J^T J over all rows, of shape (n_parameters, n_parameters)."""
 
     jtj: np.ndarray
 
     def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "DensePrecision | None":
-        """Factorise A + damping I; None where it is not positive definite to rounding."""
         matrix = scratch.array("factor", self.jtj.shape).T
         np.multiply(self.jtj, beta[0], out=matrix)
         _diagonal(matrix)[:] += alpha + damping
         return DensePrecision(alpha, beta, matrix) if lapack.cholesky(matrix) else None
 
     def mean_diagonal(self, alpha, beta) -> float:
-        """Compute the mean diagonal entry of A, the unit of the damping."""
         return float(beta[0] * _diagonal(self.jtj).sum() + alpha.sum()) / len(alpha)
-
-    def certainly_factorised(self, alpha, beta) -> "DensePrecision":
-        """Factorise A, with as much added to its diagonal as rounding may have taken from it."""
-        found = self.factorised(alpha, beta)
-        rounding = np.finfo(float).eps * float((beta[0] * _diagonal(self.jtj) + alpha).max())
-        while found is None:
-            lapack.require_finite(rounding)
-            found = self.factorised(alpha, beta, rounding)
-            rounding *= 10.0
-        return found
 
 
 @dataclass(frozen=True)
-class DensePrecision:
+class DensePrecision(Precision):
     """A = L L^T, the precision of the weights' normal distribution."""
 
     alpha: np.ndarray  # (n_parameters,)
@@ -50,22 +39,12 @@ class DensePrecision:
     lower: np.ndarray  # L
 
     def solve(self, vector) -> np.ndarray:
-        """Compute A^-1 v."""
         return lapack.cholesky_solve(self.lower, vector.copy())
 
-    def newton_step(self, gradient, theta) -> np.ndarray:
-        """Compute -A^-1 g for the gradient g at theta."""
-        return lapack.cholesky_solve(self.lower, -gradient)
-
     def log_determinant(self) -> float:
-        """Compute log det A."""
         return 2.0 * float(np.log(_diagonal(self.lower)).sum())
 
     def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
-        """Compute how many parameters the data determine, of each group and of each output.
-
-        gamma_g = n_g - alpha_g tr_g(A^-1), and with one output the sum of these.
-        """
         root = scratch.array("root", self.lower.shape).T
         root[:] = self.lower
         lapack.invert_lower(root)  # A^-1 = L^-T L^-1
@@ -75,18 +54,11 @@ class DensePrecision:
         return gamma, gamma.sum(keepdims=True)
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
-        """Compute j A^-1 j^T of each output and row, shape (1, n_rows)."""
-        jacobian = jacobian_of(network, block)
-        columns = np.asfortranarray(jacobian)
+        columns = np.asfortranarray(jacobian_of(network, block))
         lapack.solve_triangular(self.lower, columns)
         return np.einsum("pr,pr->r", columns, columns)[None]
 
-    def of_posterior(self) -> "DensePrecision":
-        """Return it without what only training needs."""
-        return self
-
     def draw(self, random_state, n_draws) -> np.ndarray:
-        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws)."""
         normal = random_state.standard_normal((len(self.alpha), n_draws))
         return lapack.solve_triangular(self.lower, np.asfortranarray(normal), transposed=True)
 
@@ -95,9 +67,7 @@ def jacobian_of(network, block: LinearBlock, scratch=FRESH) -> np.ndarray:
     """Differentiate the one output by the weights, shape (n_parameters, n_rows)."""
     shape = network.architecture.n_parameters, block.at_outputs.shape[1]
     jacobian = scratch.array("jacobian", shape)
-    deltas = network.deltas(block.layers, block.slopes, block.at_outputs)
-    for layer, (values, delta) in enumerate(zip(block.values, deltas, strict=False)):
-        network.jacobian_of_layer(jacobian, layer, values, delta)
+    network.fill_jacobian(jacobian, block.layers, block.values, block.slopes, block.at_outputs)
     return jacobian
 
 

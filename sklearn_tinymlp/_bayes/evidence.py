@@ -1,4 +1,4 @@
-"""MacKay's evidence: how strong the penalty and how large the noise is, from the data alone.
+"""MacKay's evidence: the strength of the penalty and the size of the noise, from the data alone.
 
 The objective of a Bayesian network (MacKay 1992, eq. 2.3; several outputs k, groups g of weights)
 
@@ -8,11 +8,11 @@ The objective of a Bayesian network (MacKay 1992, eq. 2.3; several outputs k, gr
 has at its minimum the Gauss-Newton Hessian A = sum_k beta_k J_k^T J_k + diag(alpha). Maximising
 the evidence p(y | alpha, beta), the integral over theta by Laplace's method, gives
 
-    gamma_g = n_g - alpha_g tr_g(A^-1)                 weights that the data determine
+    gamma_g = n_g - alpha_g tr_g(A^-1)                 effective parameters
     alpha_g = gamma_g / (2 W_g)                        MacKay 1992, eq. 2.22
     beta_k  = (N_k - gamma_k) / (2 E_k)                with gamma_k = beta_k tr(J_k^T J_k A^-1)
 
-A is any of the kinds of `_bayes.curvature`; nothing here knows networks.
+A is any of the kinds of `_bayes.curvature`.
 
 References: D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural
 Computation 4 (1992) 448-472; F. Foresee and M. Hagan, "Gauss-Newton approximation to Bayesian
@@ -24,62 +24,42 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.memory import FRESH, Scratch
+from .._machine.memory import FRESH
 
-# Bounds that keep the arithmetic sound where the evidence has no finite maximum: a group whose
-# weights vanish (alpha to infinity), data without noise (beta to infinity). On targets of variance
-# 1 beta = 1e8 is a noise of 1e-4 standard deviations; beyond it A is so ill conditioned that
-# rounding shows in the sixth digit of the predictions.
+# Bounds where the evidence has no finite maximum: a group whose weights vanish (alpha to infinity),
+# data without noise (beta to infinity). On targets of variance 1 beta = 1e8 is a noise of 1e-4
+# standard deviations; beyond it A is so ill conditioned that rounding shows in the sixth digit of
+# the predictions.
 LEAST_ALPHA, MOST_ALPHA = 1e-8, 1e10
 LEAST_BETA, MOST_BETA = 1e-6, 1e8
 
-# Degrees of freedom that are left for the noise at least, where the weights take all.
+# Minimum degrees of freedom of the noise.
 LEAST_FREEDOM = 1e-3
 
 
 class Hyperparameters(NamedTuple):
-    """The precision of each group of weights and of each output's noise."""
+    """Precisions of each group of weights and of the noise of each output."""
 
     alpha: np.ndarray  # (n_groups,)
     beta: np.ndarray  # (n_outputs,)
 
 
 class Evidence(NamedTuple):
-    """The evidence at a minimum, and where its maximum over alpha and beta lies from there."""
+    """The evidence at a minimum, and the re-estimated alpha and beta."""
 
     log_evidence: float  # NaN where A is not positive definite to rounding
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
-    next: Hyperparameters  # re-estimated
+    next: Hyperparameters
 
 
 def evidence(
-    theta: np.ndarray,
-    errors: np.ndarray,
-    precision,
-    hyper: Hyperparameters,
-    groups: np.ndarray,
-    n_samples: float,
-    variance: float = 1.0,
-    scratch: Scratch = FRESH,
+    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
-    Parameters
-    ----------
-    theta : ndarray of shape (n_parameters,)
-    errors : ndarray of shape (n_outputs,)
-        E of each output.
-    precision : Precision or None
-        A, factorised at `hyper`; None where that failed.
-    hyper : Hyperparameters
-    groups : ndarray of shape (n_parameters,) of int
-        The group of each parameter.
-    n_samples : float
-        Number, or total weight, of the samples.
-    variance : float, default=1.0
-        Of the targets, for the bounds of beta.
-    scratch : Scratch, default=FRESH
-        Memory to work in.
+    `errors` are the E_k, `groups` the group of each parameter, `n_samples` the total weight of the
+    samples and `variance` that of the targets, for the bounds of beta. `precision` is A factorised
+    at `hyper`, or None where that failed.
     """
     alpha, beta = hyper
     n_groups = len(alpha)
@@ -91,21 +71,17 @@ def evidence(
     prior = 0.5 * counts @ np.log(alpha) - alpha @ squares
     likelihood = 0.5 * n_samples * np.log(beta / (2.0 * math.pi)).sum() - beta @ errors
     log_evidence = float(prior + likelihood - 0.5 * precision.log_determinant())
-    return Evidence(
-        log_evidence,
-        gamma,
-        re_estimated(gamma, of_outputs, squares, errors, n_samples, variance),
-    )
+    following = re_estimated(gamma, of_outputs, squares, errors, n_samples, variance)
+    return Evidence(log_evidence, gamma, following)
 
 
 def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
     """Compute alpha and beta from the effective parameters, W of each group and E of each output.
 
-    Divisions by zero are the caller's to silence (`numpy.errstate`). A group without weights keeps
-    alpha = 1 where the data determine none of it.
+    The caller silences divisions by zero.
     """
-    without_weights = np.where(gamma > 0.0, np.inf, 1.0)
-    alpha = np.where(squares > 0.0, gamma / (2.0 * squares), without_weights)
+    at_zero_weights = np.where(gamma > 0.0, np.inf, 1.0)
+    alpha = np.where(squares > 0.0, gamma / (2.0 * squares), at_zero_weights)
     beta = np.maximum(n_samples - of_outputs, LEAST_FREEDOM) / (2.0 * errors)
     return Hyperparameters(
         np.minimum(np.maximum(alpha, LEAST_ALPHA), MOST_ALPHA),

@@ -1,20 +1,19 @@
-"""Any loss as weighted least squares, so that the evidence can judge it.
+"""The IRLS surrogate of a loss: weighted least squares, which has an evidence.
 
-Let a row's loss have the slope s by its prediction f, and let c be the curvature that is to be
-expected. To first order the weights of the least mean loss are those of weighted least squares on
-the working response
+Let a row's loss have the slope s by its prediction f and the expected curvature c. To first order
+the weights of the least mean loss are those of weighted least squares on the working response
 
     y* = f - s / c        with the weights c
 
 (for robust losses Huber, "Robust statistics", 1981, section 7.6; for deviances Fisher scoring,
 McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is that of
-the working response: its residuals s / c tell beta, as those of a normal noise do, and
+the working response: beta is estimated from its residuals s / c, as with normal noise, and
 A = beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
 
-The loss itself then counts beta / h times in S. That is the strength at which the curvature of S is
-the variance of its gradient, as it is of the logarithm of a likelihood (Lyddon, Holmes and Walker,
-"General Bayesian updating and the loss-likelihood bootstrap", Biometrika 106, 2019), and for a
-Poisson or Gamma deviance 1 over Pearson's estimate of the dispersion.
+The loss itself is multiplied by beta / h in S. Then the curvature of S is the variance of its
+gradient, as of a log likelihood (Lyddon, Holmes and Walker, "General Bayesian updating and the
+loss-likelihood bootstrap", Biometrika 106, 2019); for a Poisson or Gamma deviance beta / h is 1
+over Pearson's estimate of the dispersion.
 """
 
 from dataclasses import replace
@@ -25,35 +24,32 @@ import numpy as np
 from .._losses.loss import quantiles
 from .._objective.objective import Objective
 
-# Share of a normal distribution within one standard deviation.
-WITHIN_ONE = 0.6826895
+# Probability of |z| < 1 and median of |z| for a standard normal z.
+WITHIN_ONE, NORMAL_MEDIAN = 0.6826895, 0.6744898
 
-# Median size of a standard normal number.
-NORMAL_MEDIAN = 0.6744898
-
-# Share of an observation that is left for the noise at least.
+# Minimum of 1 - leverage.
 LEAST_FREE = 1e-8
 
-# Noise of a thousandth of the spread of y is taken for granted. Where weights are more than rows
-# all residuals can be zero, and with them each scale; what then tells the weights is rounding.
+# Minimum noise as a share of the spread of y. With more weights than rows all residuals, and with
+# them each scale, can be zero; the weights then depend on rounding.
 LEAST_NOISE = 1e-3
 
-# Rows for each parameter up to which each row's leverage is computed.
+# Maximum rows per parameter for which each leverage is computed.
 LEVERAGE_ROWS = 20
 
 
 class Surrogate(NamedTuple):
     """Weighted least squares with the slopes and curvatures of a loss."""
 
-    objective: Objective  # whose rows and outputs have the curvature, relative to its mean
+    objective: Objective  # with the curvatures, relative to their mean, as further weights
     errors: np.ndarray  # (n_outputs,) half the weighted sum of squared working residuals
     mean_curvature: float  # h
 
 
 def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
-    """Return what the evidence reads at theta; of squared errors the objective itself.
+    """Return the surrogate at theta; for squared errors the objective itself.
 
-    `residuals` are the leave-one-out ones, of which the curvature is taken where they are known.
+    The curvature is that of the leave-one-out `residuals` where given.
     """
     if objective.loss.least_squares:
         return Surrogate(objective, objective.errors(theta), 1.0)
@@ -73,16 +69,14 @@ def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
 
 
 def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvature) -> float:
-    """Compute what the log likelihood of a deviance is beyond that of its working residuals.
+    """Compute the log likelihood of a deviance less that of its working residuals, else 0.
 
-    The normal density of working residuals, sum_r 1/2 log(beta / 2 pi) - beta E, has another scale
-    at each theta, so that networks could not be compared by it. In its place stands the extended
-    quasi-likelihood with the dispersion h / beta (Nelder and Pregibon, "An extended
-    quasi-likelihood function", Biometrika 74, 1987, eq. 5; without what depends on y alone),
+    The normal density of working residuals, sum_r 1/2 log(beta / 2 pi) - beta E, has a different
+    scale at each theta, so that networks cannot be compared by it. The extended quasi-likelihood
+    with the dispersion h / beta replaces it (Nelder and Pregibon, "An extended quasi-likelihood
+    function", Biometrika 74, 1987, eq. 5; without terms of y alone),
 
         sum_r 1/2 log(beta / (2 pi h)) - beta / h times the loss.
-
-    0 for other losses.
     """
     loss, samples = objective.loss, objective.training
     if not loss.deviance:
@@ -95,16 +89,15 @@ def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvat
 
 
 def one_minus_leverages(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
-    """Compute 1 - h of each row, (n_samples, n_outputs); None for losses without a scale.
+    """Compute 1 - leverage of each row, (n_samples, n_outputs); None for losses without a scale.
 
-    h = beta j A^-1 j^T is the leverage of a row. Of many rows the leverages are small, and their
-    mean is taken.
+    The leverage is beta j A^-1 j^T, with many rows approximated by its mean.
     """
     if objective.loss.with_scale is None:
         return None
     samples, n_outputs = objective.training, objective.n_outputs
-    n_determined = float(gamma.sum())
-    free = np.full(samples.y.shape, 1.0 - n_determined / (n_outputs * samples.weight_sum))
+    mean_leverage = float(gamma.sum()) / (n_outputs * samples.weight_sum)
+    free = np.full(samples.y.shape, 1.0 - mean_leverage)
     if samples.n_samples <= LEVERAGE_ROWS * theta.size:
         plain = replace(samples, weight=None, curvature=None)
         for block in replace(objective, training=plain).linearise(theta):
@@ -113,14 +106,14 @@ def one_minus_leverages(objective: Objective, theta, precision, beta, gamma) -> 
 
 
 def leave_one_out_residuals(objective: Objective, theta, free, mean_curvature) -> np.ndarray | None:
-    """Compute the residual that each row would have without it; None where `free` is None.
+    """Compute the leave-one-out residual of each row; None where `free` is None.
 
-    A row moves its own prediction by h / (1 - h) times its working residual: of squared errors this
-    is r / (1 - h) (Cook and Weisberg, "Residuals and influence in regression", 1982, section 2.2;
-    for other losses Beirami et al., "On optimal generalizability in parametric learning", 2017).
-    What follows the few weights that it determines has hardly any residual, and rows gather at a
-    kink: a scale taken from residuals as they are went to zero, step by step. Corrected by their
-    mean leverage it did too, for the other rows then look like outliers.
+    With the leverage h a row moves its own prediction by h / (1 - h) times its working residual:
+    for squared errors the result is r / (1 - h) (Cook and Weisberg, "Residuals and influence in
+    regression", 1982, section 2.2; for other losses Beirami et al., "On optimal generalizability in
+    parametric learning", 2017). A scale estimated from training residuals went to zero, step by
+    step, for rows of high leverage have next to none; also when corrected by the mean leverage, for
+    the other rows then look like outliers.
     """
     if free is None:
         return None
@@ -130,11 +123,11 @@ def leave_one_out_residuals(objective: Objective, theta, free, mean_curvature) -
 
 
 def recentred(objective: Objective, theta, residuals) -> np.ndarray:
-    """Move the output's intercept to the least loss of the leave-one-out residuals.
+    """Move the output intercepts of a nonsmooth loss to the least loss of leave-one-out residuals.
 
-    A network that has learned a part of the noise lies closer to the rows trained on than to
-    others, and a quantile then holds too few of these. theta itself where there is no intercept,
-    or where the output activation bends it.
+    A network that has overfitted is closer to training rows than to others, so that a quantile
+    covers too few of these. Return theta where there is no intercept, or where the output
+    activation is nonlinear there.
     """
     bias = objective.network.architecture.bias
     if residuals is None or not (objective.loss.nonsmooth and bias):
@@ -148,7 +141,7 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
 
 
 def with_scale(objective: Objective, theta, residuals) -> Objective:
-    """Return the objective whose loss has its scale from residuals; those at theta where None."""
+    """Return the objective with the scale of its loss estimated from residuals, or at theta."""
     if objective.loss.with_scale is None:
         return objective
     y = objective.training.y
@@ -160,9 +153,9 @@ def with_scale(objective: Objective, theta, residuals) -> Objective:
 
 
 def most_beta(objective: Objective, mean_curvature: float) -> float:
-    """Return the greatest beta: none but that of the evidence itself for squared errors.
+    """Return the maximum of beta, from `LEAST_NOISE` and the least dispersion h / beta of the loss.
 
-    Of a loss whose dispersion h / beta has a lower bound it is what that allows.
+    For squared errors it is infinite.
     """
     loss = objective.loss
     if loss.least_squares:
@@ -172,9 +165,9 @@ def most_beta(objective: Objective, mean_curvature: float) -> float:
 
 
 def spread(objective: Objective) -> float:
-    """Compute the spread of y that a few rows far off do not change: the median distance from it.
+    """Compute a robust standard deviation of y, from its median absolute deviation.
 
-    The standard deviation where half of the rows are alike.
+    Where half of the rows are equal it is the plain one.
     """
     y, weight = objective.training.y.astype(np.float64), objective.training.weight
     middle = quantiles(y, 0.5, weight)
@@ -185,22 +178,22 @@ def spread(objective: Objective) -> float:
 
 
 def predictions(objective: Objective, theta) -> np.ndarray:
-    """Predict; above zero where the loss needs it."""
+    """Predict, above zero where the loss requires it."""
     f = objective.predict(theta)
     return np.maximum(f, np.finfo(float).tiny) if objective.loss.positive else f
 
 
 def noise_std(objective: Objective, theta, gamma) -> np.ndarray | None:
-    """Compute the noise's standard deviation of each output where residuals have long tails.
+    """Compute the standard deviation of long-tailed noise, (n_outputs,).
 
-    It is that of a normal noise with as many residuals within it. None for squared errors, whose
-    beta tells it, and where residuals are not those of a noise about the middle.
+    It is that of normal noise with the same 68% quantile of absolute residuals. None for squared
+    errors, where beta determines it, and for losses that are no location family.
     """
     loss, samples = objective.loss, objective.training
     if loss.least_squares or not loss.location_family:
         return None
     sizes = np.abs(samples.y - objective.predict(theta))
     within = quantiles(sizes, WITHIN_ONE, samples.weight)
-    n, n_determined = samples.weight_sum, float(gamma.sum()) / objective.n_outputs
+    n, n_effective = samples.weight_sum, float(gamma.sum()) / objective.n_outputs
     least = np.finfo(float).tiny
-    return np.maximum(within * np.sqrt(n / max(n - n_determined, 1.0)), least)
+    return np.maximum(within * np.sqrt(n / max(n - n_effective, 1.0)), least)

@@ -5,18 +5,18 @@ and the network is linear in them: f(x; theta + e) = f(x; theta) + j(x) e. Hence
 
     var y(x) = 1 / beta + j A^-1 j^T = noise_std^2 + |L^-1 j^T|^2.
 
-That is too little where the network bends to single rows, or the noise has long tails. Leaving
-out row i shows it, in the same linear picture without another fit: with the leverage
+Beyond the data the variance of `extrapolation` is added.
+
+These are too small where the network fits single rows, or the noise has long tails. To calibrate
+them, leave-one-out residuals follow from the same linearisation: with the leverage
 h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance
 1 / (beta (1 - h_i)) (Cook & Weisberg, "Residuals and influence in regression", 1982, section 2.2),
-so that the standardised residual left out is
+so that the standardised leave-one-out residual is
 
     z_i = r_i sqrt(beta / (1 - h_i)).
 
-Beyond the data something is added for how the function may bend there, see `extrapolation`.
-
-Where more than one in twenty of |z| are beyond 1.96, all standard deviations are widened to hold
-them: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
+Where more than 5% of |z| exceed 1.96, all standard deviations are multiplied by the factor at which
+95% do not: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
 """
 
 from collections.abc import Iterator
@@ -29,22 +29,22 @@ from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .._objective.samples import Samples
 from .conformal import ConformalScores, normal_half_width
-from .curvature import Precision
 from .extrapolation import Extrapolation
+from .precision import Precision
 
-# A row that alone determines a parameter has h = 1 and no residual; rounding must not divide by 0.
-LEAST_FREEDOM = 1e-10
+# A row that alone determines a parameter has h = 1 and no residual.
+LEAST_ONE_MINUS_LEVERAGE = 1e-10
 
 
 class RowNoise(NamedTuple):
     """The noise of each row, where it varies."""
 
     std: np.ndarray  # (n_samples, n_outputs) in the units of y
-    precision: np.ndarray  # (n_samples,) what a row counts in training, 1 on average
+    precision: np.ndarray  # (n_samples,) weight of a row in training, 1 on average
 
     @classmethod
     def of(cls, std, weight) -> "RowNoise":
-        """Let a row count as the inverse of its variance: of the mean of those of its outputs."""
+        """Weigh each row by the inverse of its relative variance, averaged over outputs."""
         variance = std**2 / np.average(std**2, axis=0, weights=weight)
         precision = 1.0 / variance.mean(axis=1)
         return cls(std, precision / np.average(precision, weights=weight))
@@ -58,22 +58,22 @@ class Posterior:
     precision: Precision
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
-    widening: np.ndarray | float = 1.0  # (n_outputs,) of the standard deviations
+    widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the std
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
-    tails: ConformalScores | None = None  # None where no row was left out
+    tails: ConformalScores | None = None  # None where not calibrated
 
     def calibrated(self, network, X, y, sample_weight, between, noise=None) -> "Posterior":
-        """Widen the standard deviations to what leaving out each row of the training data shows.
+        """Calibrate the standard deviations by leave-one-out residuals of the training data.
 
-        `y` is standardised as theta is. A weight counts how often the row is there. `between` is
-        called with each block of rows.
+        `y` is in the units of theta, `sample_weight` the multiplicity of each row. `between` is
+        called in each block of rows.
         """
-        tails = ConformalScores.of(self.left_out(network, X, y, between, noise), sample_weight)
+        tails = ConformalScores.of(self.loo_scores(network, X, y, between, noise), sample_weight)
         return replace(self, widening=np.maximum(1.0, tails.scale()), tails=tails)
 
-    def left_out(self, network, X, y, between, noise=None) -> np.ndarray:
-        """Give |z| of each row left out of the training data, (n_samples, n_outputs)."""
+    def loo_scores(self, network, X, y, between, noise=None) -> np.ndarray:
+        """Compute the leave-one-out |z| of each row trained on, (n_samples, n_outputs)."""
         z = np.empty(y.shape)
         beta = (self.y_scale / self.noise_std) ** 2
         root = np.broadcast_to(self.y_scale / self._noise_std(noise), y.shape)
@@ -81,34 +81,26 @@ class Posterior:
             rows, leverage = block.rows, beta * self.precision.variances(network, block).T
             if noise is not None:
                 leverage *= noise.precision[rows, None]
-            freedom = np.maximum(1.0 - leverage, LEAST_FREEDOM)
+            freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
             between()
             z[rows] = np.abs(y[rows] - block.residuals.T) * root[rows] / np.sqrt(freedom)
         return z
 
     def distances(self, network, X, y, noise=None) -> np.ndarray:
-        """Give |z| of rows not trained on, (n_samples, n_outputs).
-
-        `y` is standardised as theta is.
-        """
-        zeros = np.zeros(y.shape)
-        objective = Objective(network, Samples.of(X, zeros), 0.0)
-        z = np.abs(y - objective.predict(self.theta)) * self.y_scale
-        return z / self.std(network, X, noise)
+        """Compute |z| of held-out rows, (n_samples, n_outputs); `y` in the units of theta."""
+        f = network.predict(*network.architecture.unpack(self.theta), X)
+        return np.abs(y - f) * self.y_scale / self.std(network, X, noise)
 
     def at_least_as_wide(self, widening) -> "Posterior":
-        """Widen where the widening is less."""
+        """Return the posterior with a calibration factor of at least `widening`."""
         return replace(self, widening=np.maximum(self.widening, widening))
 
     def _noise_std(self, noise: RowNoise | None) -> np.ndarray:
-        """Give the noise of each row and output, (n_samples, n_outputs), or of each output."""
+        """Return the noise of each row and output, (n_samples, n_outputs), or of each output."""
         return self.noise_std if noise is None else noise.std
 
     def std(self, network, X, noise=None) -> np.ndarray:
-        """Compute the standard deviation of y at X, shape (n_samples, n_outputs).
-
-        `noise` is that of the rows, where they differ.
-        """
+        """Compute the standard deviation of y at X, shape (n_samples, n_outputs)."""
         std = np.empty((X.shape[0], len(self.noise_std)))
         relative = np.broadcast_to(self._noise_std(noise) / self.y_scale, std.shape)
         for block in self._linearised(network, X):
@@ -120,10 +112,10 @@ class Posterior:
         return std * self.widening
 
     def std_of_means(self, network, X, size) -> np.ndarray:
-        """Compute the standard deviation of means of the function over `size` rows each.
+        """Compute the standard deviation of means of f over `size` rows each, without noise.
 
-        The mean of f(x_i) is linear in the weights, with the mean of the rows' j_i. Noise is not
-        part of it. Shape (n_samples / size, n_outputs).
+        The mean of f(x_i) is linear in the weights, with the mean of the j_i. Shape
+        (n_samples / size, n_outputs).
         """
         std = np.empty((X.shape[0] // size, len(self.noise_std)))
         for group in range(len(std)):
@@ -139,7 +131,7 @@ class Posterior:
         return std * self.widening
 
     def half_width(self, coverage) -> np.ndarray | float:
-        """Give half an interval's width in standard deviations, for each output."""
+        """Compute half an interval's width in standard deviations, for each output."""
         if self.tails is None:
             return normal_half_width(coverage)
         return self.tails.half_width(coverage)
@@ -150,8 +142,7 @@ class Posterior:
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
         draws *= self._noise_std(noise)[..., None]
         if self.extrapolation is not None:
-            bends = self.extrapolation.draw(X, n_draws, random_state)
-            draws += self.y_scale[:, None] * bends
+            draws += self.y_scale[:, None] * self.extrapolation.draw(X, n_draws, random_state)
         for block in self._linearised(network, X):
             for d in range(n_draws):
                 moved = network.directional_derivative(block, weights[:, d])
@@ -159,6 +150,6 @@ class Posterior:
         return draws * np.reshape(self.widening, (-1, 1))
 
     def _linearised(self, network: Network, X) -> Iterator[LinearBlock]:
-        """Linearise the network at theta, block by block of rows; residuals are predictions."""
+        """Linearise the network at theta by blocks of rows, with its predictions as residuals."""
         zeros = np.zeros((X.shape[0], len(self.noise_std)))
         return Objective(network, Samples.of(X, zeros), 0.0).linearise(self.theta)

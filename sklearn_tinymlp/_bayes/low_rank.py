@@ -1,21 +1,21 @@
 """The curvature by residuals: for more parameters than residuals, or a sample of these.
 
 With m residuals r, the rows of J scaled by the roots of their weights and noise precisions, and
-D = diag(alpha) + mu, the matrix inversion lemma gives all that is asked of A = J^T J + D from
+D = diag(alpha) + mu, the matrix inversion lemma expresses A = J^T J + D by
 
     M = 1 + J D^-1 J^T,    A^-1 = D^-1 - D^-1 J^T M^-1 J D^-1,    det A = det D det M
 
 J itself is never formed. Its row is, for each layer l, the product a_l d_l^T of the values before
-the layer and the deltas behind it (`_network.network`), so that
+the layer and the deltas after it (`_network.network`), so that
 
     J D^-1 J^T = sum_l (a_l^T D_l^-1 a_l) * (d_l^T d_l)
 
-elementwise, where all weights from one unit share their D (as the groups of `_bayes.groups` do):
-the cost is m^2 times the number of units, and not of weights. This is the neural tangent kernel
+elementwise, where all weights from one unit share their D, as in the groups of `_bayes.groups`:
+the cost is m^2 times the number of units, instead of weights. This is the neural tangent kernel
 (Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's variance.
 
-With gamma_g = sum over the group of j_p^T M^-1 j_p / D_p none of these takes the difference of
-large numbers but `solve`; a step from the residuals of all rows does not use it:
+With gamma_g = sum over the group of j_p^T M^-1 j_p / D_p only `solve` subtracts large numbers; a
+step from the residuals of all rows avoids it:
 
     step = -t - D^-1 J^T M^-1 (r - J t),    t = D^-1 diag(alpha) theta
 """
@@ -31,6 +31,7 @@ from .._network.architecture import Architecture, Layers
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .groups import one_penalty
+from .precision import JacobianProduct, Precision
 
 
 @dataclass(frozen=True)
@@ -43,43 +44,37 @@ class Rows:
     outputs: np.ndarray  # (n_rows,) the output that each belongs to
 
     @classmethod
-    def of(cls, network: Network, block: LinearBlock, outputs=None) -> "Rows":
+    def of(cls, network: Network, block: LinearBlock, factors=None) -> "Rows":
         """Return a row for each output and each row of the data, output by output.
 
-        `outputs` are combinations of outputs, of shape (n_outputs, n_rows): a row for each of them
-        instead, which then belongs to the first output.
+        With `factors` of shape (n_outputs, n_rows) a row for each such combination of outputs,
+        assigned to the first output.
         """
         n_outputs, n_rows = block.at_outputs.shape
-        if outputs is not None:
-            at = block.at_outputs * outputs
-            deltas = network.deltas(block.layers, block.slopes, at)
-            return cls(network.architecture, block.values[:-1], deltas, np.zeros(n_rows, np.intp))
-        if n_outputs == 1:
-            deltas = network.deltas(block.layers, block.slopes, block.at_outputs)
-            return cls(network.architecture, block.values[:-1], deltas, np.zeros(n_rows, np.intp))
-        at = np.zeros((n_outputs, n_outputs, n_rows))  # the second axis that of the Jacobians
-        at[range(n_outputs), range(n_outputs)] = block.at_outputs
-        slopes = [np.tile(slope, n_outputs) for slope in block.slopes]
-        deltas = network.deltas(block.layers, slopes, at.reshape(n_outputs, -1))
-        values = [np.tile(value, n_outputs) for value in block.values[:-1]]
-        return cls(network.architecture, values, deltas, np.repeat(np.arange(n_outputs), n_rows))
+        values, slopes, at = block.values[:-1], block.slopes, block.at_outputs
+        outputs = np.zeros(n_rows, np.intp)
+        if factors is not None:
+            at = at * factors
+        elif n_outputs > 1:
+            of_each = np.zeros((n_outputs, n_outputs, n_rows))  # the second axis: the Jacobians
+            of_each[range(n_outputs), range(n_outputs)] = at
+            at = of_each.reshape(n_outputs, -1)
+            slopes = [np.tile(slope, n_outputs) for slope in slopes]
+            values = [np.tile(value, n_outputs) for value in values]
+            outputs = np.repeat(np.arange(n_outputs), n_rows)
+        return cls(network.architecture, values, network.deltas(block.layers, slopes, at), outputs)
 
     @classmethod
     def joined(cls, parts: list["Rows"]) -> "Rows":
-        """Put several blocks side by side."""
+        """Concatenate several blocks."""
         if len(parts) == 1:
             return parts[0]
-        sides = [
-            [np.concatenate(layer, axis=1) for layer in zip(*of_parts, strict=True)]
-            for of_parts in ([p.values for p in parts], [p.deltas for p in parts])
-        ]
-        return cls(parts[0].architecture, *sides, np.concatenate([part.outputs for part in parts]))
-
-    def scaled(self, factors) -> "Rows":
-        """Multiply each row by a factor."""
-        return Rows(
-            self.architecture, self.values, [d * factors for d in self.deltas], self.outputs
+        values, deltas = (
+            [np.concatenate(layer, axis=1) for layer in zip(*blocks, strict=True)]
+            for blocks in ([part.values for part in parts], [part.deltas for part in parts])
         )
+        outputs = np.concatenate([part.outputs for part in parts])
+        return cls(parts[0].architecture, values, deltas, outputs)
 
     def kernel(self, prior: Layers, others: "Rows | None" = None, scratch=FRESH) -> np.ndarray:
         """Compute J D^-1 J'^T of these rows with others, or with themselves."""
@@ -88,10 +83,12 @@ class Rows:
         total = scratch.array("kernel", shape)
         for layer, (b, e) in enumerate(zip(others.values, others.deltas, strict=True)):
             inner = total if layer == 0 else scratch.array("inner", shape)
-            a, d = self._with_bias(layer, prior)
+            a, d = self.values[layer] / prior.coefs[layer][:, :1], self.deltas[layer]
             if self.architecture.bias:
+                ones = np.full((1, a.shape[1]), 1.0 / prior.intercepts[layer][0, 0])
+                a = np.concatenate([a, ones])
                 b = np.concatenate([b, np.ones_like(b[:1])])
-            if len(d) == 1:  # a product of two numbers a row, which may go into the values
+            if len(d) == 1:  # one delta per row, which is multiplied into the values
                 np.matmul((a * d).T, b * e, out=inner)
             else:
                 np.matmul(a.T, b, out=inner)
@@ -99,14 +96,6 @@ class Rows:
             if layer > 0:
                 total += inner
         return total
-
-    def _with_bias(self, layer, prior: Layers) -> tuple[np.ndarray, np.ndarray]:
-        """Return values over their D, with that of the intercept as the last, and deltas."""
-        a = self.values[layer] / prior.coefs[layer][:, :1]
-        if self.architecture.bias:
-            ones = np.full((1, a.shape[1]), 1.0 / prior.intercepts[layer][0, 0])
-            a = np.concatenate([a, ones])
-        return a, self.deltas[layer]
 
     def squares(self, prior: Layers) -> np.ndarray:
         """Compute j D^-1 j^T of each row."""
@@ -139,9 +128,9 @@ class Rows:
         return result
 
     def form_by_parameter(self, matrix, prior: Layers, scratch=FRESH) -> np.ndarray:
-        """Compute j_p^T Q j_p / D_p summed over the weights from each unit, as in theta.
+        """Compute j_p^T Q j_p / D_p, summed over the weights from each unit, in the shape of theta.
 
-        The sum stands at the first of these weights, the others have 0.
+        The first of these weights has the sum, the others 0.
         """
         result = np.zeros(self.architecture.n_parameters)
         layers = self.architecture.layers(result)
@@ -157,18 +146,17 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class LowRankJacobianProduct:
+class LowRankJacobianProduct(JacobianProduct):
     """J by its rows, those of all residuals or of a sample of them."""
 
     rows: Rows
-    times: float = 1.0  # how many residuals each row stands for
+    times: float = 1.0  # number of residuals that each row represents
     residuals: np.ndarray | None = None  # (n_rows,) where the rows are those of all residuals
 
     def _scales(self, beta) -> np.ndarray:
         return np.sqrt(self.times * beta[self.rows.outputs])
 
     def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "LowRankPrecision | None":
-        """Factorise A + damping I; None where M is not positive definite to rounding."""
         scales = self._scales(beta)
         prior = self.rows.architecture.layers(alpha + damping)
         kernel = self.rows.kernel(prior, scratch=scratch)
@@ -178,28 +166,18 @@ class LowRankJacobianProduct:
         lower = kernel.T  # symmetric: the same matrix in Fortran order
         if not lapack.cholesky(lower):
             return None
-        scaled = self.rows.scaled(scales)
+        scaled = replace(self.rows, deltas=[d * scales for d in self.rows.deltas])
         residuals = None if self.residuals is None else scales * self.residuals
         return LowRankPrecision(alpha, damping, beta, scaled, lower, residuals)
 
     def mean_diagonal(self, alpha, beta) -> float:
-        """Compute the mean diagonal entry of A, the unit of the damping."""
         ones = self.rows.architecture.layers(np.ones(len(alpha)))
         squares = self._scales(beta) ** 2 @ self.rows.squares(ones)
         return float(squares / len(alpha) + alpha.mean())
 
-    def certainly_factorised(self, alpha, beta) -> "LowRankPrecision":
-        """Factorise A; with noise added where M is too ill conditioned for its rounding."""
-        found, share = self.factorised(alpha, beta), 1.0
-        while found is None:
-            lapack.require_finite(np.log(share))
-            share *= 0.1
-            found = self.factorised(alpha, share * beta)
-        return found
-
 
 @dataclass(frozen=True)
-class LowRankPrecision:
+class LowRankPrecision(Precision):
     """A = J^T J + D by the Cholesky factor of M."""
 
     alpha: np.ndarray  # (n_parameters,)
@@ -218,13 +196,11 @@ class LowRankPrecision:
         return self.rows.architecture.layers(self._diagonal)
 
     def solve(self, vector) -> np.ndarray:
-        """Compute A^-1 v."""
         first = vector / self._diagonal
         inner = lapack.cholesky_solve(self.lower, self.rows.times(first))
         return first - self.rows.transposed_times(inner) / self._diagonal
 
     def newton_step(self, gradient, theta) -> np.ndarray:
-        """Compute -A^-1 g for the gradient g at theta, from the residuals where there are all."""
         if self.residuals is None:
             return -self.solve(gradient)
         shrunk = self.alpha / self._diagonal * theta
@@ -232,15 +208,11 @@ class LowRankPrecision:
         return -shrunk - self.rows.transposed_times(inner) / self._diagonal
 
     def log_determinant(self) -> float:
-        """Compute log det A."""
         of_rows = np.log(np.diagonal(self.lower)).sum()
         return float(np.log(self._diagonal).sum() + 2.0 * of_rows)
 
     def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
-        """Compute how many parameters the data determine, of each group and of each output.
-
-        1 - [M^-1]_rr of residual r, summed over the residuals of an output.
-        """
+        # Residual r determines 1 - [M^-1]_rr parameters.
         root = scratch.array("root", self.lower.shape)
         root[:] = self.lower.T  # in C order the transpose, upper triangular
         lapack.invert_lower(root.T)
@@ -252,7 +224,10 @@ class LowRankPrecision:
         else:
             by_output = np.bincount(self.rows.outputs, of_residuals, n_outputs)
         if np.array_equal(groups, one_penalty(self.rows.architecture)):
-            rest = self._determined_of_output_intercepts(root)
+            rest = 0.0
+            if self.rows.architecture.bias:
+                whitened = (self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])) @ root
+                rest = float(np.vdot(whitened, whitened))
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
         # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
         inverse = scratch.array("inverse", root.shape)
@@ -264,15 +239,7 @@ class LowRankPrecision:
         gamma = np.bincount(groups, by_parameter, n_groups)
         return gamma, by_output if len(by_output) > 1 else gamma.sum(keepdims=True)
 
-    def _determined_of_output_intercepts(self, root) -> float:
-        if not self.rows.architecture.bias:
-            return 0.0
-        columns = self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])
-        whitened = columns @ root
-        return float(np.vdot(whitened, whitened))
-
     def variances(self, network, block: LinearBlock) -> np.ndarray:
-        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
         rows = Rows.of(network, block)
         prior = network.layers(self._diagonal)
         across = np.asfortranarray(self.rows.kernel(prior, rows))
@@ -281,21 +248,17 @@ class LowRankPrecision:
         return np.maximum(rows.squares(prior) - explained, 0.0).reshape(block.at_outputs.shape)
 
     def of_posterior(self) -> "LowRankPrecision":
-        """Return it without what only training needs."""
         return replace(self, residuals=None)
 
     def draw(self, random_state, n_draws) -> np.ndarray:
-        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws).
-
-        A draw w from the prior N(0, D^-1) is corrected by what rows of noise e tell of it,
-        w - D^-1 J^T M^-1 (J w + e) (Matheron's rule).
-        """
+        # Matheron's rule: w - D^-1 J^T M^-1 (J w + e) for w from the prior N(0, D^-1) and normal
+        # noise e of the rows.
         draws = random_state.standard_normal((len(self.alpha), n_draws))
         draws /= np.sqrt(self._diagonal)[:, None]
         noise = random_state.standard_normal((len(self.lower), n_draws))
         for draw, of_rows in zip(draws.T, noise.T, strict=True):
-            told = self.rows.times(np.ascontiguousarray(draw)) + of_rows
-            inner = lapack.cholesky_solve(self.lower, told)
+            outputs = self.rows.times(np.ascontiguousarray(draw)) + of_rows
+            inner = lapack.cholesky_solve(self.lower, outputs)
             draw -= self.rows.transposed_times(inner) / self._diagonal
         return draws
 
@@ -316,37 +279,22 @@ def low_rank_product(objective: Objective, theta, passed=None, between=None, scr
 
 
 def sampled_product(objective: Objective, theta, n_draws, times, beta, random_state, between=None):
-    """Return J by rows that stand for those of more data, or of more outputs.
+    """Return J by rows that each represent `times` rows of the data.
 
-    With several outputs a row is a combination of them with random signs, whose square is on
-    average that of all: what a draw of targets from the network's own noise gives (Martens, "New
-    insights and perspectives on the natural gradient method", JMLR 21, 2020, section 5).
-
-    Parameters
-    ----------
-    objective : Objective
-        On a sample of the rows.
-    theta : ndarray of shape (n_parameters,)
-    n_draws : int
-        Combinations of outputs drawn for each row.
-    times : float
-        How many rows of all data a row of the sample stands for.
-    beta : ndarray of shape (n_outputs,)
-    random_state : RandomState
-        Draws the signs.
-    between : callable, default=None
-        Called before each block of rows.
+    With several outputs `n_draws` combinations of them with random signs are drawn for each row,
+    whose square is on average that of all: as by a draw of targets from the network's own noise
+    (Martens, "New insights and perspectives on the natural gradient method", JMLR 21, 2020,
+    section 5).
     """
     network, n_outputs = objective.network, objective.n_outputs
-    relative, parts = np.sqrt(beta / beta[0])[:, None], []
+    relative, parts, factors = np.sqrt(beta / beta[0])[:, None], [], None
+    n_draws = n_draws if n_outputs > 1 else 1
     for block in objective.linearise(theta, None, between):
-        if n_outputs == 1:
-            parts.append(Rows.of(network, block))
-            continue
         for _ in range(n_draws):
-            signs = random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
-            parts.append(Rows.of(network, block, relative * signs))
-    return LowRankJacobianProduct(Rows.joined(parts), times / (n_draws if n_outputs > 1 else 1))
+            if n_outputs > 1:
+                factors = relative * random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
+            parts.append(Rows.of(network, block, factors))
+    return LowRankJacobianProduct(Rows.joined(parts), times / n_draws)
 
 
 @lru_cache(maxsize=4)

@@ -1,21 +1,21 @@
-"""The curvature of several outputs: a matrix of the hidden weights, and a small one an output.
+"""The curvature of several outputs: a matrix of the hidden weights, and a small one per output.
 
-An output's own weights, o_k of them, meet those of other outputs only through the hidden layers,
-h. So A = sum_k beta_k J_k^T J_k + diag(alpha) has the blocks
+The output weights o_k of output k interact with those of other outputs only through the hidden
+weights h. So A = sum_k beta_k J_k^T J_k + diag(alpha) has the blocks
 
     A_hh = sum_k beta_k H_k H_k^T + diag(alpha_h)
     A_hk = beta_k H_k F_k^T,    A_kk = beta_k F_k F_k^T + diag(alpha_o),    A_kl = 0
 
-where H_k has the derivatives of output k by the hidden weights, a column a row of the data, and F_k
-those by its own weights: the last hidden layer's values, and 1. With T_k = A_kk^-1 A_kh and the
-Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van Loan, "Matrix computations", 2013, section
-3.2.11)
+where H_k contains the derivatives of output k by the hidden weights, a column for each row of the
+data, and F_k those by its own weights: the last hidden layer's values, and 1. With
+T_k = A_kk^-1 A_kh and the Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van Loan, "Matrix
+computations", 2013, section 3.2.11)
 
     log det A = sum_k log det A_kk + log det S
     j A^-1 j^T = (j_h - T_k^T j_k)^T S^-1 (j_h - T_k^T j_k) + j_k^T A_kk^-1 j_k
 
-for a row j of J_k: the cost is that of one output's hidden weights for each output, and not of the
-square of all.
+for a row j of J_k. The cost per output is that of the hidden weights, instead of that of the square
+of all parameters.
 """
 
 from collections.abc import Callable
@@ -30,25 +30,25 @@ from .._machine.memory import FRESH
 from .._network.architecture import Architecture
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
+from .precision import JacobianProduct, Precision
 
-# Residuals whose leverages are computed to share the effective parameters among outputs. A tenth
-# more or less of an output's few, out of its many rows, does not show in its noise.
+# Maximum residuals whose leverages are computed to divide the effective parameters among outputs.
+# An error of a tenth there hardly changes the noise of an output with many rows.
 MOST_LEVERAGES = 3000
 
 TINY = np.finfo(float).tiny
 
 
 class Places(NamedTuple):
-    """Where the hidden weights, and those of each output, stand in theta."""
+    """Indices in theta of the hidden weights, and of each output's own."""
 
     hidden: np.ndarray  # (n_hidden,)
     outputs: np.ndarray  # (n_outputs, n_own)
 
 
 def places_of(architecture: Architecture) -> Places:
-    """Return the places in theta of the hidden weights and of each output's own."""
-    everything = np.arange(architecture.n_parameters)
-    coefs, intercepts = architecture.unpack(everything)
+    """Return the indices in theta of the hidden weights and of each output's own."""
+    coefs, intercepts = architecture.unpack(np.arange(architecture.n_parameters))
     hidden = [*coefs[:-1], *(intercepts[:-1] if architecture.bias else [])]
     own = [coefs[-1], *([intercepts[-1][None]] if architecture.bias else [])]
     none = np.empty(0, np.intp)
@@ -56,14 +56,13 @@ def places_of(architecture: Architecture) -> Places:
 
 
 def hidden_part(network: Network) -> Network:
-    """Return the network up to the last hidden layer, whose theta has the hidden weights alone."""
-    architecture = network.architecture
-    units = architecture.units[:-1]
-    return Network(Architecture(units, architecture.bias), network.activations[:-1])
+    """Return the network up to the last hidden layer, whose parameters are the hidden weights."""
+    units, bias = network.architecture.units, network.architecture.bias
+    return Network(Architecture(units[:-1], bias), network.activations[:-1])
 
 
 def jacobian_of_output(network, hidden, block: LinearBlock, k) -> tuple[np.ndarray, np.ndarray]:
-    """Differentiate output k by the hidden weights, H, and by its own, F: a column a row."""
+    """Differentiate output k by the hidden weights, H, and by its own, F: a column per row."""
     slope = block.at_outputs[k]
     own = block.values[-2] * slope
     if network.architecture.bias:
@@ -71,16 +70,13 @@ def jacobian_of_output(network, hidden, block: LinearBlock, k) -> tuple[np.ndarr
     by_hidden = np.empty((hidden.architecture.n_parameters, len(slope)))
     if block.slopes:
         last = block.slopes[-1] * (block.layers.coefs[-1][:, k : k + 1] * slope)
-        deltas = hidden.deltas(
-            block.layers._replace(coefs=block.layers.coefs[:-1]), block.slopes[:-1], last
-        )
-        for layer, (values, delta) in enumerate(zip(block.values, deltas, strict=False)):
-            hidden.jacobian_of_layer(by_hidden, layer, values, delta)
+        layers = block.layers._replace(coefs=block.layers.coefs[:-1])
+        hidden.fill_jacobian(by_hidden, layers, block.values, block.slopes[:-1], last)
     return by_hidden, own
 
 
 @dataclass(frozen=True)
-class OutputsJacobianProduct:
+class OutputsJacobianProduct(JacobianProduct):
     """The products of the Jacobians of all outputs, at the noise precisions `beta`."""
 
     network: Network
@@ -92,15 +88,11 @@ class OutputsJacobianProduct:
 
     @cached_property
     def places(self) -> Places:
-        """Where the weights stand in theta."""
         return places_of(self.network.architecture)
 
     def factorised(self, alpha, beta, damping=0.0, scratch=FRESH) -> "OutputsPrecision | None":
-        """Factorise A + damping I; None where it is not positive definite to rounding.
-
-        Where beta is not the one that the products were summed with, that one is scaled by the
-        ratio of the means: H_k H_k^T of each output alone is not kept.
-        """
+        # H_k H_k^T of each output is not kept: for another beta the sum is scaled by the ratio of
+        # the means.
         places, n_own = self.places, self.own.shape[1]
         ratio = beta.mean() / self.beta.mean()
         weights = (ratio * self.beta)[:, None, None]
@@ -121,23 +113,12 @@ class OutputsJacobianProduct:
         return OutputsPrecision(places, alpha, beta, schur, factors, transfer, self)
 
     def mean_diagonal(self, alpha, beta) -> float:
-        """Compute the mean diagonal entry of A, the unit of the damping."""
         of_data = np.trace(self.of_hidden) + self.beta @ np.einsum("kii->k", self.own)
         return float(of_data * (beta.mean() / self.beta.mean()) / len(alpha) + alpha.mean())
 
-    def certainly_factorised(self, alpha, beta) -> "OutputsPrecision":
-        """Factorise A, with as much added to its diagonal as rounding may have taken from it."""
-        found = self.factorised(alpha, beta)
-        rounding = np.finfo(float).eps * len(alpha) * self.mean_diagonal(alpha, beta)
-        while found is None:
-            lapack.require_finite(rounding)
-            found = self.factorised(alpha, beta, rounding)
-            rounding *= 10.0
-        return found
-
 
 @dataclass(frozen=True)
-class OutputsPrecision:
+class OutputsPrecision(Precision):
     """A by the Cholesky factors of its blocks."""
 
     places: Places
@@ -149,7 +130,6 @@ class OutputsPrecision:
     product: OutputsJacobianProduct | None = None  # None in a posterior
 
     def solve(self, vector) -> np.ndarray:
-        """Compute A^-1 v."""
         places, solution = self.places, np.empty_like(vector)
         of_outputs = vector[places.outputs]
         of_hidden = vector[places.hidden] - np.einsum("koh,ko->h", self.transfer, of_outputs)
@@ -161,22 +141,13 @@ class OutputsPrecision:
         solution[places.outputs] = own - self.transfer @ of_hidden
         return solution
 
-    def newton_step(self, gradient, theta) -> np.ndarray:
-        """Compute -A^-1 g for the gradient g at theta."""
-        return self.solve(-gradient)
-
     def log_determinant(self) -> float:
-        """Compute log det A."""
         diagonals = np.diagonal(self.factors, axis1=1, axis2=2)
         of_hidden = np.log(np.diagonal(self.schur)).sum()
         return 2.0 * float(np.log(diagonals).sum() + of_hidden)
 
     def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
-        """Compute how many parameters the data determine, of each group and of each output.
-
-        gamma_g = n_g - alpha_g tr_g(A^-1), and of output k sum_r beta_k j_r A^-1 j_r over its rows,
-        of which some tell the share of each output in all.
-        """
+        # The share of each output in the sum of gamma is that in the leverages of some rows.
         places, inverse_diagonal = self.places, np.empty(len(self.alpha))
         inverse = np.linalg.inv(self.factors)
         own = np.einsum("kji,kji->ki", inverse, inverse)
@@ -199,7 +170,6 @@ class OutputsPrecision:
         return gamma, of_outputs * (gamma.sum() / max(of_outputs.sum(), TINY))
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
-        """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
         hidden, found = hidden_part(network), np.empty(block.at_outputs.shape)
         for k in range(len(found)):
             by_hidden, own = jacobian_of_output(network, hidden, block, k)
@@ -212,15 +182,11 @@ class OutputsPrecision:
         return found
 
     def of_posterior(self) -> "OutputsPrecision":
-        """Return it without what only training needs."""
         return replace(self, product=None)
 
     def draw(self, random_state, n_draws) -> np.ndarray:
-        """Draw weights from N(0, A^-1), shape (n_parameters, n_draws).
-
-        The hidden ones have the covariance S^-1; given these, those of output k have the mean
-        -T_k h and the covariance A_kk^-1.
-        """
+        # The hidden weights h have the covariance S^-1; given h, those of output k have the mean
+        # -T_k h and the covariance A_kk^-1.
         n_outputs, n_own, n_hidden = self.transfer.shape
         hidden = random_state.standard_normal((n_hidden, n_draws))
         if hidden.size:

@@ -4,33 +4,21 @@ With the values of layer l before its activation z_l = v_(l-1) W_l + b_l, and v_
 
     d v_L / d x = W_1 diag(f_1'(z_1)) W_2 ... W_L diag(f_L'(z_L)),
 
-which is multiplied from the right, so that with few outputs no large matrix is met on the way.
+multiplied from the right, so that with few outputs no intermediate matrix is large.
 """
 
 import numpy as np
 
 from .._activations.lookup import value_and_slope
 
-# Numbers that are worked on at once: 16 MB.
+# Maximum numbers of a block of rows: 16 MB.
 NUMBERS = 2_000_000
 
 
 def layer_values(coefs, intercepts, activations, X) -> tuple[list, list]:
-    """Give X and the values of each layer, and the slopes of each layer's activation.
+    """Compute the values of each layer, X first, and the slopes of each layer's activation.
 
-    Parameters
-    ----------
-    coefs, intercepts : lists of ndarray
-    activations : sequence
-        One a layer, the output's last.
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-
-    Returns
-    -------
-    values : list of ndarray
-        X, then one of shape (n_samples, n_units) a layer.
-    slopes : list of ndarray
-        One of shape (n_samples, n_units) a layer.
+    All have the shape (n_samples, n_units); `activations` are those of each layer, the output last.
     """
     values, slopes = [X], []
     for coef, intercept, activation in zip(coefs, intercepts, activations, strict=True):

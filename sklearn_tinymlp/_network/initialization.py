@@ -1,4 +1,4 @@
-"""How start weights are drawn, by MLPRegressor's rule and by others."""
+"""Initialisation of the weights, by MLPRegressor's rule and others."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def nguyen_widrow(fan_in, fan_out, activation, random_state):
 
 
 def uniform(fan_in, fan_out, activation, random_state):
-    """Coefs and intercepts from [0, 1), as `numpy.random.rand`."""
+    """Draw coefs and intercepts from [0, 1), as `numpy.random.rand`."""
     return random_state.uniform(size=(fan_in, fan_out)), random_state.uniform(size=fan_out)
 
 
@@ -48,22 +48,11 @@ INITIALIZERS = {
 
 
 def initial_parameters(architecture, init, activations, random_state):
-    """Draw coefs and intercepts layer by layer, a layer's coefs first: MLPRegressor's draws.
+    """Draw coefs and intercepts layer by layer, a layer's coefs first, as MLPRegressor.
 
-    Parameters
-    ----------
-    architecture : Architecture
-    init : str
-        A key of `INITIALIZERS`.
-    activations : sequence of str
-        One name a hidden layer, at least one. The output layer is drawn by the last of them, as in
-        MLPRegressor, save with "nguyen_widrow", which is meant for hidden layers: there the
-        output layer is drawn by "glorot_uniform".
-    random_state : RandomState
-
-    Returns
-    -------
-    coefs, intercepts : lists of float64 arrays
+    `init` is a key of `INITIALIZERS`, `activations` has at least one name per hidden layer. The
+    output layer is drawn with the last of them, as in MLPRegressor; with "nguyen_widrow", which is
+    meant for hidden layers, by "glorot_uniform".
     """
     shapes = architecture.coef_shapes
     last = len(shapes) - 1

@@ -4,13 +4,13 @@ Rows of the data are the last axis: layer l has values a_l of shape (units, rows
 
     z_l = W_l^T a_(l-1) + b_l,    a_l = f_l(z_l)
 
-Backpropagation takes d = dL / dz of the output layer down to the others,
+Backpropagation computes d = dL / dz of each layer from that of the next one,
 
     d_(l-1) = f'_(l-1)(z_(l-1)) * (W_l d_l),
 
-after which dL / dW_l = a_(l-1) d_l^T and dL / db_l is the sum of d_l over rows. For a Jacobian the
-sum over rows is left out: the derivative of one number a row by the weight from unit i to unit j of
-the next layer is a_(l-1)[i] d_l[j].
+after which dL / dW_l = a_(l-1) d_l^T and dL / db_l is the sum of d_l over rows. A Jacobian has no
+sum over rows: the derivative of an output of one row by the weight from unit i to unit j of the
+next layer is a_(l-1)[i] d_l[j].
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ import numpy as np
 from .._activations.arrays import OnArrays, on_arrays
 from .architecture import Architecture, Layers
 
-# Values of all layers that a prediction holds at once: 8 MB, as large as a last-level cache.
+# Maximum values of a layer in a block of predictions: 8 MB, the size of a last-level cache.
 VALUES_AT_ONCE = 1_000_000
 
 
 @lru_cache(maxsize=64)
 def network_of(architecture: Architecture, activations: tuple) -> "Network":
-    """Return the network; the same one for the same arguments, as predictions of one row need."""
+    """Return the network, cached: predictions of one row would mostly wait for it."""
     return Network(architecture, activations)
 
 
 class Forward(NamedTuple):
-    """A forward pass that is kept for its derivatives; the last axis is that of the rows."""
+    """The forward pass of a block of rows, whose last axis is that of the rows."""
 
     sums: list[np.ndarray]  # z of each layer, the first hidden one's first
     values: list[np.ndarray]  # a of each layer, the inputs first
@@ -85,19 +85,14 @@ class Network:
         return [function.slope(z, a) for function, z, a in hidden]
 
     def deltas(self, layers: Layers, slopes, at_outputs) -> list[np.ndarray]:
-        """Propagate back dL / dz of the output layer; return dL / dz of all layers in order.
+        """Backpropagate `at_outputs`, dL / dz of the output layer; return dL / dz of each layer.
 
-        Parameters
-        ----------
-        layers : Layers
-        slopes : list of ndarray
-            Of the hidden layers, see `hidden_slopes`.
-        at_outputs : ndarray of shape (n_outputs, n_rows)
+        `slopes` are the `hidden_slopes`.
         """
         deltas = [at_outputs]
         for coef, slope in zip(layers.coefs[:0:-1], slopes[::-1], strict=True):
             delta = deltas[-1]
-            # A product over one unit is faster as one of each pair of numbers.
+            # For one unit an elementwise product is faster.
             before = coef @ delta if len(delta) > 1 else coef * delta
             before *= slope
             deltas.append(before)
@@ -115,24 +110,19 @@ class Network:
             if self.architecture.bias:
                 intercepts[layer] += delta.sum(axis=1, keepdims=True)
 
-    def jacobian_of_layer(self, jacobian, layer: int, values, delta) -> None:
-        """Write the derivatives by one layer's weights to rows of a (n_parameters, n_rows) array.
+    def fill_jacobian(self, jacobian, layers: Layers, values, slopes, at_outputs) -> None:
+        """Write the derivatives by all weights to an array of shape (n_parameters, n_rows).
 
-        Parameters
-        ----------
-        jacobian : ndarray of shape (n_parameters, n_rows)
-        layer : int
-        values : ndarray of shape (units before, n_rows)
-        delta : ndarray of shape (units after, n_rows)
+        The arguments are those of `deltas`; `values` are those before each layer.
         """
-        architecture = self.architecture
-        n_in, n_out = architecture.coef_shapes[layer]
-        start, n_rows = architecture.coef_starts[layer], values.shape[1]
-        block = jacobian[start : start + n_in * n_out].reshape(n_in, n_out, n_rows)
-        np.multiply(values[:, None, :], delta, out=block)
-        if architecture.bias:
-            start = architecture.intercept_starts[layer]
-            jacobian[start : start + n_out] = delta
+        architecture, deltas = self.architecture, self.deltas(layers, slopes, at_outputs)
+        for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
+            start, delta = architecture.coef_starts[layer], deltas[layer]
+            block = jacobian[start : start + n_in * n_out].reshape(n_in, n_out, -1)
+            np.multiply(values[layer][:, None, :], delta, out=block)
+            if architecture.bias:
+                start = architecture.intercept_starts[layer]
+                jacobian[start : start + n_out] = delta
 
     def summed_jacobian(self, block, output: int) -> np.ndarray:
         """Differentiate one output by the weights, summed over the rows of a `LinearBlock`."""
@@ -158,14 +148,7 @@ class Network:
         return changed
 
     def predict(self, coefs, intercepts, X) -> np.ndarray:
-        """Compute the outputs of rows of X, shape (n_rows, n_outputs), in the dtype of X.
-
-        Parameters
-        ----------
-        coefs, intercepts : lists of ndarray
-            Of as many layers as are to be computed.
-        X : {ndarray, CSR matrix} of shape (n_rows, n_inputs)
-        """
+        """Compute the values of the last given layer for dense or CSR X, in the dtype of X."""
         widest = max(coef.shape[1] for coef in coefs)
         step = max(1, VALUES_AT_ONCE // widest)
         if X.shape[0] <= step:

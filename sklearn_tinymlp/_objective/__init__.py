@@ -1,1 +1,1 @@
-"""What is minimised: a loss on rows, its gradient and its curvature, whichever engine computes."""
+"""The function to minimise: a loss on rows, its gradient and its linearisation."""

@@ -1,8 +1,8 @@
 """The objective of a fit: data, network and penalty; its value, gradient and linearisation.
 
 Two engines compute it. Second-order training works on blocks of rows in NumPy. Many cheap steps
-over many rows, and epochs of sgd and adam, are compiled (`_engine`), which is imported when it is
-asked for. Which of the two a gradient takes depends on the work alone, see `COMPILED_WORK`.
+over many rows, and epochs of sgd and adam, are compiled (`_engine`, imported on demand). The engine
+of a gradient depends on its work alone, see `COMPILED_WORK`.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,16 +20,16 @@ from .._network.architecture import Layers
 from .._network.network import Forward, Network
 from .samples import Block, Samples
 
-# Numbers of a block's Jacobian: 1 MB, which stays in the second-level cache.
+# Numbers in the Jacobian of a block: 1 MB, which stays in the second-level cache.
 JACOBIAN_NUMBERS = 2**17
 
-# Numbers of a layer's values of a block of a gradient: below 128 KB, from where on the C library
-# asks the system for each temporary array, and hands it back.
+# Numbers in a layer's values of a gradient's block: below 128 KB, from where on the C library
+# requests the memory of each temporary array from the system.
 GRADIENT_NUMBERS = 16_000
 
-LEAST_BLOCK = 64  # rows; shorter ones would be all overhead
+LEAST_BLOCK = 64  # rows; in shorter blocks overhead dominates
 
-# Rows times units from which on a gradient is compiled: NumPy then takes twice as long, mostly for
+# Rows times units above which gradients are compiled: NumPy then takes twice as long, mostly for
 # passes over arrays, and a fit some seconds. numba takes 0.3 s to import, and 2 to 4 s to compile
 # once on a machine.
 COMPILED_WORK = 200_000
@@ -43,7 +43,7 @@ class Evaluation(NamedTuple):
 
 
 class LinearBlock(NamedTuple):
-    """The network on a block of rows, and what its derivatives by the weights are made of."""
+    """The network on a block of rows, and the factors of its derivatives by the weights."""
 
     layers: Layers
     values: list[np.ndarray]  # of each layer, the inputs first
@@ -61,9 +61,8 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    output_scale: np.ndarray = field(
-        default_factory=lambda: np.ones(1)
-    )  # of y, see `_data.scaling`
+    # Of y, see `_data.scaling`.
+    output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     loss: Loss = SQUARED_ERROR
 
     # ------------------------------------------------------------------ on blocks of rows
@@ -87,15 +86,10 @@ class Objective:
     def linearise(
         self, theta, passed: Forward | None = None, between: Callable | None = None
     ) -> Iterator[LinearBlock]:
-        """Yield what the Jacobian at theta is made of, block by block of rows.
+        """Yield the factors of the Jacobian at theta, block by block of rows.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        passed : Forward, default=None
-            The forward pass at theta, where `evaluate` has kept one.
-        between : callable, default=None
-            Called before each block.
+        `passed` is the forward pass at theta that `evaluate` returned; `between` is called before
+        each block.
         """
         network = self.network
         layers = network.layers(theta)
@@ -116,7 +110,7 @@ class Objective:
     def _jacobian_blocks(self, between) -> Iterator[Block]:
         n_parameters = self.network.architecture.n_parameters
         n_rows = max(LEAST_BLOCK, JACOBIAN_NUMBERS // n_parameters)
-        # A last block of a few rows costs as much as a whole one.
+        # A last block of a few rows would cost as much as a whole one.
         if self.training.n_samples <= 2 * n_rows:
             n_rows = self.training.n_samples
         return self.training.blocks(n_rows, between)
@@ -126,13 +120,7 @@ class Objective:
     ) -> tuple[float, np.ndarray]:
         """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-        output_weights : ndarray of shape (n_outputs,)
-            w.
-        between : callable, default=None
-            Called before each block of rows.
+        w is `output_weights`; `between` is called before each block of rows.
         """
         if self.is_compiled and self._compiles(output_weights):
             return self.compiled.weighted_gradient(theta, output_weights, between)
@@ -169,15 +157,15 @@ class Objective:
 
     @property
     def is_compiled(self) -> bool:
-        """Whether gradients over these rows are worth the compiler, by the work alone."""
+        """Whether gradients are compiled: the work of these rows exceeds `COMPILED_WORK`."""
         n_units = sum(self.network.architecture.units[1:])
         return self.training.n_samples * n_units > COMPILED_WORK
 
     def _compiles(self, output_weights) -> bool:
-        """Whether the compiled loss can weigh the outputs so, by scaling targets and weights."""
-        alike = np.all(output_weights == output_weights[0])
+        """Whether the compiled loss can apply these weights, by scaling targets and weights."""
+        equal = np.all(output_weights == output_weights[0])
         linear = self.loss.least_squares and self.network.activations[-1] == "identity"
-        return self.training.curvature is None and bool(alike or linear)
+        return self.training.curvature is None and bool(equal or linear)
 
     @cached_property
     def compiled(self):
@@ -190,10 +178,10 @@ class Objective:
         )
 
     def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
-        """Compute loss and gradient at theta; `between` is called before each range of rows.
+        """Compute the loss at theta and its gradient; `between` is called in each range of rows.
 
-        The gradient is that of the loss. MLPRegressor's, with several outputs and the squared
-        error, is n_outputs times larger in its first term (scikit-learn issue 8349).
+        With several outputs and the squared error the first term of MLPRegressor's gradient is
+        n_outputs times larger (scikit-learn issue 8349).
         """
         return self.compiled.loss_gradient(theta, between)
 
@@ -204,43 +192,43 @@ class Objective:
         return replace(self, training=self.training.on_rows(rows))
 
     def with_weight(self, weight) -> "Objective":
-        """Return the objective with other weights of the rows."""
+        """Return the objective with these weights of the rows."""
         samples = self.training
         weighted = replace(samples, weight=weight, weight_sum=float(np.sum(weight)))
         return replace(self, training=weighted)
 
     def with_loss(self, loss: Loss) -> "Objective":
-        """Return the objective with the same loss of other constants."""
+        """Return the objective with this loss."""
         return self if loss is self.loss else replace(self, loss=loss)
 
     def with_scale(self, predictions, narrowing=1.0) -> "Objective":
-        """Return the objective whose loss has its scales from the residuals of predictions."""
+        """Return the objective with the scale of its loss estimated from predictions."""
         if self.loss.with_scale is None:
             return self
         y = self.training.y.astype(np.float64, copy=False)
         f = np.broadcast_to(predictions, y.shape)
-        if not np.isfinite(f).all():  # of a fit that has diverged
+        if not np.isfinite(f).all():  # a diverged fit
             return self
         return self.with_loss(self.loss.with_scale(y, f, self.training.weight, narrowing))
 
     def at_constant(self) -> "Objective":
-        """Adapt the loss to the residuals of the best constant, before there is a network."""
+        """Return the objective with the scale of its loss at the best constant."""
         if self.loss.with_scale is None:
             return self
         y = self.training.y.astype(np.float64, copy=False)
         middle = self.loss.best_constant(y, self.training.weight)
-        # Whose own scale may be far from that of y: so twice.
+        # Twice, for the first scale may be far from that of y.
         objective = self.with_scale(middle)
         return objective.with_scale(objective.loss.best_constant(y, self.training.weight))
 
     # ------------------------------------------------------------------ sums over the data
 
     def errors(self, theta) -> np.ndarray:
-        """Half the weighted sum of squared residuals of each output, shape (n_outputs,)."""
+        """Compute half the weighted sum of squared residuals of each output, (n_outputs,)."""
         return self._half_squares(self.predict(theta) - self.training.y)
 
     def spread(self) -> np.ndarray:
-        """Compute what `errors` would be if every prediction were zero, shape (n_outputs,)."""
+        """Compute `errors` of predictions of zero, shape (n_outputs,)."""
         return self._half_squares(self.training.y)
 
     def _half_squares(self, residuals) -> np.ndarray:
@@ -250,24 +238,25 @@ class Objective:
         return 0.5 * squares.sum(axis=0)
 
     def variance(self) -> float:
-        """Variance of the targets trained on; 1 of standardised and of constant ones."""
+        """Compute the variance of the targets; 1 for standardised and constant ones."""
         y, weight = self.training.y, self.training.weight
         deviations = y - np.average(y, axis=0, weights=weight)
         variance = float(np.average(deviations**2, axis=0, weights=weight).mean())
         return 1.0 if variance == 0.0 or abs(variance - 1.0) < 1e-6 else variance
 
     def validation_scores(self, theta) -> tuple[float, float]:
-        """Loss without penalty, and R² (as `r2_score`) or D², on the validation set.
+        """Compute the loss without penalty, and R² or D², on the validation set.
 
-        Both are NaN when a prediction is not finite, as in scikit-learn's early stopping.
+        Both are NaN if a prediction is not finite, as in scikit-learn's early stopping.
         """
         samples = self.validation
         predictions = self._predict(theta, samples.X)
         if not np.isfinite(predictions).all():
             return np.nan, np.nan
         loss = self.loss.mean(samples.y, predictions, samples.weight)
-        score = self.loss.score if self.loss.uses_d2 else _r2
-        return float(loss), score(samples.y, predictions, samples.weight)
+        if self.loss.uses_d2:
+            return float(loss), self.loss.score(samples.y, predictions, samples.weight)
+        return float(loss), r2_score(samples.y, predictions, sample_weight=samples.weight)
 
     @property
     def is_sparse(self) -> bool:
@@ -278,7 +267,3 @@ class Objective:
 def _residuals(passed: Forward, block: Block) -> np.ndarray:
     residuals = passed.outputs - block.y
     return residuals if block.root is None else residuals * block.root
-
-
-def _r2(y, predictions, sample_weight) -> float:
-    return r2_score(y, predictions, sample_weight=sample_weight)

@@ -1,4 +1,4 @@
-"""`Samples`: rows of inputs, targets and weights, and the blocks in which they are worked on."""
+"""`Samples`: rows of inputs, targets and weights, and their division into blocks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-# Bytes of inputs of which a second, transposed copy is kept: larger ones are transposed a block at
-# a time, as sparse ones are made dense.
+# Maximum bytes of inputs whose transposed copy is kept: larger ones are transposed, as sparse ones
+# are made dense, block by block.
 LARGEST_COPY = 2**24
 
 
@@ -19,7 +19,7 @@ class Block(NamedTuple):
     rows: slice
     x: np.ndarray  # (n_inputs, n_rows)
     y: np.ndarray  # (n_outputs, n_rows)
-    weight: np.ndarray | None  # (n_rows,) or (n_outputs, n_rows); None where each counts 1
+    weight: np.ndarray | None  # (n_rows,) or (n_outputs, n_rows); None for 1
     root: np.ndarray | None  # its square root
 
 
@@ -29,7 +29,7 @@ class Samples:
 
     X: np.ndarray  # dense in C order, or CSR
     y: np.ndarray
-    weight: np.ndarray | None  # (n_samples,); None where every sample counts 1
+    weight: np.ndarray | None  # (n_samples,); None for 1
     weight_sum: float
     curvature: np.ndarray | None = None  # (n_samples, n_outputs) further factors, see `_bayes.irls`
 
@@ -47,7 +47,7 @@ class Samples:
         return len(self.y)
 
     def on_rows(self, rows) -> "Samples":
-        """Return some of the rows."""
+        """Return these rows."""
         some = Samples.of(
             self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows]
         )

@@ -1,1 +1,1 @@
-"""The solvers, and what they share."""
+"""The solvers and their common parts."""

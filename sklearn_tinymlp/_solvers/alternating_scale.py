@@ -1,9 +1,8 @@
-"""Training in rounds, where a loss has a scale that the residuals tell.
+"""Alternating estimation of the weights and of the scale of a loss.
 
-The threshold of Huber's loss and the scale of Student's t belong to the residuals, which are known
-once there is a network. So each round trains at the scale that the round before has left, from its
-weights: for fixed weights the scale is the best one, for a fixed scale the weights are. A loss with
-a kink is smoothed, ten times less in each round, until what is left of it does not show.
+The threshold of Huber's loss and the scale of Student's t are estimated from the residuals. So each
+round trains at the scale of the previous residuals, from the previous weights. A nonsmooth loss is
+smoothed, ten times less in each round, until the smoothing is negligible.
 """
 
 from collections.abc import Callable
@@ -11,16 +10,16 @@ from collections.abc import Callable
 from .._objective.objective import Objective
 from .monitor import Monitor, Solution, StopReason
 
-# Of the first scale: a change that no longer counts. The minimum moves by as much of it.
+# Change of the scale, as a share of the first, at which it has converged, and maximum of rounds.
 SETTLED, MOST_ROUNDS = 1e-6, 30
 
-# A round before the last one may take this share of max_iter, and so many iterations at least.
-SHARE_OF_A_ROUND, LEAST_OF_A_ROUND = 0.1, 20
+# Maximum iterations of a round before the last one: this share of max_iter, but at least 20.
+ROUND_SHARE, LEAST_ITERATIONS = 0.1, 20
 
-# Each round smooths by so much less.
+# Factor of the smoothing from round to round.
 NARROWER = 0.1
 
-# What ends all rounds: asked for from outside, or all iterations done.
+# Reasons that end all rounds.
 ENDS = (
     StopReason.LOSS_TOL,
     StopReason.VALIDATION,
@@ -39,27 +38,17 @@ def alternating(
     keep_kinks: bool = False,
     settled: float = SETTLED,
 ) -> Solution:
-    """Solve in rounds; in a single one where the loss has no scale of its own.
+    """Solve in rounds, or in a single one for a loss without a scale.
 
-    Parameters
-    ----------
-    one_round : callable
-        ``one_round(objective, theta, solution_before)`` gives a Solution.
-    objective : Objective
-    theta : ndarray of shape (n_parameters,)
-    monitor : Monitor
-        Counts the iterations of all rounds.
-    keep_kinks : bool, default=False
-        Whether a loss whose slope jumps is trained as it is.
-    settled : float, default=SETTLED
-        The change of the scale, as a share of the first, that no longer counts.
+    ``one_round(objective, theta, previous_solution)`` returns a Solution. With `keep_kinks` a
+    nonsmooth loss is not smoothed. `monitor` counts the iterations of all rounds.
     """
     if objective.loss.with_scale is None or (keep_kinks and objective.loss.nonsmooth):
         return one_round(objective, theta, None)
     limit, solution, narrowing = monitor.max_iter, None, 1.0
     objective = objective.at_constant()
     first = max(objective.loss.parameters)
-    share = max(LEAST_OF_A_ROUND, int(SHARE_OF_A_ROUND * limit))
+    share = max(LEAST_ITERATIONS, int(ROUND_SHARE * limit))
     try:
         for _ in range(MOST_ROUNDS):
             monitor.max_iter = min(limit, monitor.n_iter + share)
@@ -69,7 +58,8 @@ def alternating(
             following = objective.with_scale(objective.predict(theta), narrowing)
             if solution.reason in ENDS or monitor.n_iter >= limit:
                 return solution._replace(constants=objective.loss.parameters)
-            change = _distance(objective.loss, following.loss)
+            scales = zip(objective.loss.parameters, following.loss.parameters, strict=True)
+            change = max(abs(a - b) for a, b in scales)
             objective = following
             if change <= settled * first and solution.reason is not StopReason.MAX_ITER:
                 break
@@ -78,7 +68,3 @@ def alternating(
         return solution._replace(constants=objective.loss.parameters)
     finally:
         monitor.max_iter = limit
-
-
-def _distance(one, other) -> float:
-    return max(abs(a - b) for a, b in zip(one.parameters, other.parameters, strict=True))

@@ -1,7 +1,4 @@
-"""L-BFGS: the iterations of scipy's L-BFGS-B, in a compiled loop.
-
-The loop (`kernels.run_lbfgs`) is begun here, called for some 20 ms at a time, and watched.
-"""
+"""L-BFGS: the iterations of scipy's L-BFGS-B in a compiled loop, called for 20 ms at a time."""
 
 import time
 from typing import NamedTuple
@@ -18,13 +15,14 @@ from .monitor import Monitor, Solution, StopReason, next_budget
 from .solver import Options
 
 # The fit ends when an iteration lowers the loss by less than this, relative to the loss or to 1:
-# scipy's default, which MLPRegressor leaves as it is.
-FTOL = 1e7 * 2.0**-52
+# scipy's default, as in MLPRegressor. With a nonsmooth loss it ended up to 3e-3 away from the
+# solution of the linear programme, for the loss hardly changes where the weights still do.
+FTOL, NONSMOOTH_FTOL = 1e7 * 2.0**-52, 1e-14
 
-# Losses that a call has room for; when they are full, another call follows.
+# Maximum iterations of a call, whose losses are allocated before.
 ITERATIONS_PER_CALL = 256
 
-# The first call's work in multiply-adds, less than a millisecond of it.
+# Work of the first call in multiply-adds, less than a millisecond.
 FIRST_BUDGET = 2e6
 
 _REASONS = {
@@ -34,39 +32,11 @@ _REASONS = {
     limited_memory.NO_LOWER_LOSS: StopReason.LINE_SEARCH,
 }
 
-# Beside a kink the loss hardly changes where the weights still do: scipy's own ftol of 2e-9 ended
-# up to 3e-3 away from the linear programme's solution.
-KINKED_FTOL = 1e-14
 
-
-def solve(
-    objective: Objective,
-    theta: np.ndarray,
-    monitor: Monitor,
-    *,
-    tol: float,
-    max_fun: int,
-    ftol: float = FTOL,
-) -> Solution:
+def solve(objective: Objective, theta, monitor: Monitor, *, tol, max_fun, ftol=FTOL) -> Solution:
     """Minimise by L-BFGS until the largest entry of the gradient is at most `tol`.
 
-    Parameters
-    ----------
-    objective : Objective
-    theta : ndarray of shape (n_parameters,)
-        The start, float64; not changed.
-    monitor : Monitor
-    tol : float
-        Bound on the largest entry of the gradient.
-    max_fun : int
-        Bound on the number of times the loss is computed.
-    ftol : float, default=FTOL
-        Relative fall of the loss at which it is done; scipy's default unless given.
-
-    Returns
-    -------
-    Solution
-        With early stopping `theta` is that of the best validation score.
+    `theta` is float64 and not changed; `max_fun` bounds the number of evaluations of the loss.
     """
     search = Search.begin(objective.compiled, theta, tol=tol, ftol=ftol, max_fun=max_fun)
     try:
@@ -76,50 +46,35 @@ def solve(
     theta, loss = search.latest()
     if np.isnan(loss) and monitor.n_iter == 0:  # interrupted in the first iteration
         loss = float(objective.loss_gradient(theta)[0])
-    warning = _warning(reason, monitor)
-    theta = monitor.kept(theta, reason)
-    return Solution(
-        theta, loss, monitor.n_iter, reason, monitor.record, warning, monitor.best_score
-    )
+    return monitor.solution(theta, loss, reason, warning=_warning(reason, monitor))
 
 
 class Search(NamedTuple):
-    """What the compiled loop works on in one call after the other."""
+    """Arguments of the compiled loop that stay the same from call to call."""
 
     objective: CompiledObjective
     rows: kernels.Rows
-    theta: np.ndarray  # changed by the loop, as are the next two
+    theta: np.ndarray  # changed by the loop, as the next two
     arrays: kernels.LimitedMemory
     work: kernels.Work
 
     @classmethod
     def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Search":
-        """Allocate what the loop needs."""
+        """Allocate the arrays of the loop."""
         arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
         work = work_arrays(objective.network, theta.size, np.float64)
         return cls(objective, in_blocks(objective.rows), aligned_copy(theta), arrays, work)
 
     def go_on(self, losses, target, budget) -> int:
         """Call the loop; return the number of its iterations."""
-        objective = self.objective
-        return kernels.run_lbfgs(
-            self.theta,
-            self.arrays,
-            losses,
-            objective.network,
-            self.rows,
-            objective.y,
-            objective.weight,
-            NATURAL_ORDER,
-            self.work,
-            objective.network.loss_factor / objective.weight_sum,
-            objective.alpha / objective.weight_sum,
-            target,
-            int(budget),
-        )
+        objective, network = self.objective, self.objective.network
+        data = self.rows, objective.y, objective.weight, NATURAL_ORDER
+        factors = network.loss_factor / objective.weight_sum, objective.alpha / objective.weight_sum
+        updated = self.theta, self.arrays, losses
+        return kernels.run_lbfgs(*updated, network, *data, self.work, *factors, target, int(budget))
 
     def latest(self) -> tuple[np.ndarray, float]:
-        """Give the parameters after the last iteration, and their loss."""
+        """Return the parameters after the last iteration, and their loss."""
         state = self.arrays.state
         if state[limited_memory.PHASE] == limited_memory.TRIAL:
             return self.arrays.x_before.copy(), float(state[limited_memory.LOSS_BEFORE])
@@ -149,7 +104,7 @@ def _iterate_until_it_ends(search: Search, monitor: Monitor) -> StopReason:
     return reason
 
 
-# What scipy's L-BFGS-B says, and its status.
+# Status and message of scipy's L-BFGS-B.
 _MESSAGES = {
     StopReason.MAX_ITER: (1, "STOP: TOTAL NO. OF ITERATIONS REACHED LIMIT"),
     StopReason.MAX_FUN: (1, "STOP: TOTAL NO. OF F,G EVALUATIONS EXCEEDS LIMIT"),
@@ -158,7 +113,7 @@ _MESSAGES = {
 
 
 def _warning(reason: StopReason, monitor: Monitor) -> str | None:
-    """Word a failure as scikit-learn does for all its uses of L-BFGS."""
+    """Return scikit-learn's warning of an L-BFGS that failed to converge."""
     if reason not in _MESSAGES:
         return None
     (status, message), n_iter, max_iter = _MESSAGES[reason], monitor.n_iter, monitor.max_iter
@@ -176,10 +131,10 @@ def _warning(reason: StopReason, monitor: Monitor) -> str | None:
 
 
 def run(objective, theta, monitor, options: Options) -> Solution:
-    """Call `solve` with what concerns it."""
+    """Minimise the loss, alternating with the estimation of its scale."""
 
-    def one_round(objective, theta, before):
-        ftol = KINKED_FTOL if objective.loss.nonsmooth else FTOL
+    def one_round(objective, theta, previous):
+        ftol = NONSMOOTH_FTOL if objective.loss.nonsmooth else FTOL
         limits = {"tol": options.tol, "max_fun": options.max_fun, "ftol": ftol}
         return solve(objective, theta, monitor, **limits)
 

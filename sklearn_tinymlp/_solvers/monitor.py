@@ -1,21 +1,21 @@
-"""What all solvers share: why training stops, what is recorded, and who watches."""
+"""What all solvers share: the reasons for stopping, the history, the monitor, the solution."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .._machine.interruption import Interruption
 
-# A kernel call is meant to take this long: far above its overhead of some 10 microseconds, and
-# short enough that Ctrl-C and progress are seen within 50 ms on a machine that slows down.
+# Target duration of a kernel call: far above its overhead of some 10 microseconds, and short enough
+# for Ctrl-C and progress to take effect within 50 ms on a machine that slows down.
 SECONDS_PER_CALL = 0.02
 
 
 def next_budget(budget, seconds) -> int:
-    """Work for the next kernel call, to take SECONDS_PER_CALL; at most four times as much."""
+    """Return the work of the next kernel call, to take SECONDS_PER_CALL; at most fourfold."""
     return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
@@ -27,12 +27,9 @@ class StopReason(Enum):
     VALIDATION = "validation", "The validation score no longer improved by tol."
     EVIDENCE = "evidence", "The evidence no longer changes."
     ZERO_RESIDUAL = "exact", "The residuals are less than a ten-thousandth of the target's spread."
-    GRADIENT = "gradient", "The gradient is as good as zero."
-    LINE_SEARCH = (
-        "line_search",
-        "The line search found no lower loss along its direction.",
-    )
-    PLATEAU = "at_rest", "At max_iter iterations the evidence had all but ceased to rise."
+    GRADIENT = "gradient", "The gradient is zero within tol."
+    LINE_SEARCH = "line_search", "The line search found no lower loss along its direction."
+    PLATEAU = "at_rest", "max_iter was reached with the evidence on a plateau."
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
     CALLBACK = "callback", "A callback asked to stop."
@@ -44,124 +41,88 @@ class StopReason(Enum):
 
     @property
     def converged(self) -> bool:
-        """Whether the fit ended because there was nothing more to gain, or all asked was gained."""
-        return self in (
-            StopReason.LOSS_TOL,
-            StopReason.TOL,
-            StopReason.VALIDATION,
-            StopReason.EVIDENCE,
-            StopReason.PLATEAU,
-            StopReason.ZERO_RESIDUAL,
-            StopReason.GRADIENT,
+        """Whether the fit met its target or its stopping criterion."""
+        return self not in (
+            StopReason.LINE_SEARCH,
+            StopReason.MAX_ITER,
+            StopReason.MAX_FUN,
+            StopReason.CALLBACK,
+            StopReason.INTERRUPTED,
         )
 
 
 @dataclass
 class History:
-    """One row an iteration: a list a column, in the order in which columns first appeared."""
+    """A row per iteration: a list per column, in the order in which columns first appeared."""
 
     columns: dict[str, list[float]] = field(default_factory=dict)
 
     def append(self, **row) -> None:
-        """Add one iteration, or several where the values are arrays.
-
-        What a row or an earlier row lacks is NaN, so that all columns keep one length.
-        """
+        """Add one iteration, or several where the values are arrays; missing values are NaN."""
         columns = self.columns
         if columns.keys() == row.keys() and all(type(value) is float for value in row.values()):
-            for name, value in row.items():  # by far the most frequent case, five times as fast
+            for name, value in row.items():  # the most frequent case, five times as fast
                 columns[name].append(value)
             return
-        n_before = max((len(column) for column in self.columns.values()), default=0)
+        n_before = max(map(len, columns.values()), default=0)
         added = {name: np.atleast_1d(value).tolist() for name, value in row.items()}
-        n_added = max((len(values) for values in added.values()), default=0)
+        n_added = max(map(len, added.values()), default=0)
         for name in added:
-            self.columns.setdefault(name, [np.nan] * n_before)
-        for name, column in self.columns.items():
+            columns.setdefault(name, [np.nan] * n_before)
+        for name, column in columns.items():
             column.extend(added.get(name, [np.nan] * n_added))
 
     def joined(self, later: "History") -> "History":
-        """Give a record of these rows and those of a later one."""
+        """Return a history of these rows and those of a later one."""
         record = History({name: list(column) for name, column in self.columns.items()})
         record.append(**later.columns)
         return record
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Columns as arrays, all of one length."""
+        """Return the columns as arrays, all of one length."""
         return {name: np.array(values) for name, values in self.columns.items()}
 
 
 class Solution(NamedTuple):
-    """What a solver found."""
+    """What a solver returns."""
 
     theta: np.ndarray
     loss: float
     n_iter: int
     reason: StopReason | None  # None after the single epoch of a partial_fit
     record: History
-    warning: str | None = None  # text of the ConvergenceWarning that is due
+    warning: str | None = None  # text of a ConvergenceWarning
     score: float = -np.inf  # best validation score, with early stopping
     log_evidence: float = -np.inf  # on the data trained on
-    state: Any = None  # of sgd and adam what they need to go on, of lm the posterior
-    constants: tuple | None = None  # of the loss, where the solver has found them
-
-
-class Watcher(Protocol):
-    """Who wants to know of each epoch or iteration, as it begins and as it ends."""
-
-    def begin(self, theta: np.ndarray, n_iter: int) -> None:
-        """Take note that an iteration begins at `theta`, after `n_iter` others."""
-
-    def end(self, theta: np.ndarray) -> bool:
-        """Take note of what training would give if it ended now; True asks to end it."""
+    state: Any = None  # the StochasticState of sgd and adam, the `evidence_restarts.State` of lm
+    constants: tuple | None = None  # of a loss with a scale, as estimated
 
 
 @dataclass
 class Monitor:
-    """Stands between a solver and its watchers; solvers call `update` after each iteration.
+    """Record the iterations of a solver, inform its watcher, and decide when it stops.
 
-    Parameters
-    ----------
-    max_iter : int
-        Iterations allowed.
-    record : Record
-        Grows by a row an iteration.
-    loss_tol : float, default=-inf
-        Target: training is done as soon as the loss is at most this.
-    verbose : bool, default=False
-        Print a line an iteration, worded as MLPRegressor's.
-    validate : callable, default=None
-        `validate(theta)` gives loss and R² on the validation set.
-    early_stopping : bool, default=False
-        Stop when the validation score has not improved by `tol` for more than
-        `n_iter_no_change` iterations in a row; `best_theta` keeps the best.
-    tol, n_iter_no_change : float
-        See `early_stopping`.
-    interrupted : Interruption, default=None
-        Training ends when it is set, by Ctrl-C or by another thread.
-    watcher : Watcher, default=None
-        Is told of each iteration, and may ask to stop.
-    look : callable, default=None
-        ``look(n_iter, max_iter)`` is called after each `update`: it may say that a fit takes long.
-    best_theta, best_score, no_improvement
-        Where early stopping stands; a warm start hands on what the fit before ended with.
+    With `early_stopping` it stops when the validation score has not improved by `tol` for more than
+    `n_iter_no_change` iterations in a row; the solution is that of the best score.
     """
 
     max_iter: int
     record: History
-    loss_tol: float = -np.inf
-    verbose: bool = False
-    validate: Callable[[np.ndarray], tuple[float, float]] | None = None
+    loss_tol: float = -np.inf  # training ends as soon as the loss is at most this
+    verbose: bool = False  # print a line per iteration, worded as MLPRegressor's
+    validate: Callable | None = None  # validate(theta) returns loss and score on the validation set
     early_stopping: bool = False
     tol: float = 0.0
     n_iter_no_change: float = np.inf
-    interrupted: Interruption | None = None
-    watcher: Watcher | None = None
-    look: Callable[[int, int], None] | None = None
+    interrupted: Interruption | None = None  # training ends when it is set
+    # `watcher.begin(theta, n_iter)` is called before each iteration, `watcher.end(theta)` after it
+    # with the weights that training would return if it ended now; True ends it.
+    watcher: Any = None
+    look: Callable[[int, int], None] | None = None  # look(n_iter, max_iter), unless verbose
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
-    no_improvement: int = 0
+    no_improvement: int = 0  # iterations in a row
 
     @property
     def one_by_one(self) -> bool:
@@ -169,24 +130,16 @@ class Monitor:
         return self.verbose or self.validate is not None or self.watcher is not None
 
     def begin(self, theta) -> None:
-        """Take note that an iteration begins or goes on, before `update` tells of its end."""
+        """Announce that an iteration begins or continues, before `update` ends it."""
         if self.watcher is not None:
             self.watcher.begin(theta, self.n_iter)
 
     def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
-        """Take note of an iteration; say whether training is to stop, and why.
+        """Record an iteration; return the reason to stop, or None to continue.
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_parameters,)
-            The parameters after the iteration.
-        loss : float or array
-            The training loss; an array when several iterations are reported at once, which is
-            done unless `one_by_one` only. `theta` is then that of the last one.
-        kept : ndarray of shape (n_parameters,), default=None
-            The parameters that the solver would give if it ended now; `theta` unless given.
-        **row : float or array
-            What else to keep in the record.
+        `loss` is the training loss at theta; unless `one_by_one` an array for several iterations at
+        once, the last at theta. `kept` are the weights that the solver would return if it ended
+        now, None for theta, and `row` further columns of the record.
         """
         if self.validate is not None:
             row["validation_loss"], row["validation_score"] = self.validate(theta)
@@ -210,25 +163,22 @@ class Monitor:
             return StopReason.CALLBACK
         if stalled:
             return StopReason.VALIDATION
-        if self.n_iter >= self.max_iter:
-            return StopReason.MAX_ITER
-        return None
+        return StopReason.MAX_ITER if self.n_iter >= self.max_iter else None
 
-    def kept(self, theta, reason) -> np.ndarray:
-        """Give the parameters that a solver ends with: with early stopping the best, else these.
-
-        Where the target is met early stopping has nothing to choose.
-        """
-        if self.best_theta is None or reason is StopReason.LOSS_TOL:
-            return theta
-        return self.best_theta
+    def solution(self, theta, loss, reason, **more) -> Solution:
+        """Return the solution; with early stopping that of the best score, or of `loss_tol`."""
+        if self.best_theta is not None and reason is not StopReason.LOSS_TOL:
+            theta = self.best_theta
+        return Solution(
+            theta, loss, self.n_iter, reason, self.record, score=self.best_score, **more
+        )
 
     def is_interrupted(self) -> bool:
-        """Whether Ctrl-C or another thread asks to end the training."""
+        """Whether Ctrl-C or another thread has interrupted the training."""
         return self.interrupted is not None and self.interrupted.is_set()
 
     def raise_if_interrupted(self) -> None:
-        """Raise KeyboardInterrupt if it was asked to end the training."""
+        """Raise KeyboardInterrupt if the training was interrupted."""
         if self.is_interrupted():
             raise KeyboardInterrupt
 
@@ -247,6 +197,6 @@ class Monitor:
             print(f"Validation score: {row['validation_score']:f}")
 
     def say(self, message: str) -> None:
-        """Print what happened if verbose."""
+        """Print a message if verbose."""
         if self.verbose:
             print(message)

@@ -1,9 +1,8 @@
-"""L-BFGS whose first Hessian is a given one: many cheap steps with one curvature.
+"""L-BFGS with a given first Hessian: many cheap steps with one curvature.
 
 The two-loop recursion (Nocedal and Wright, "Numerical optimization", 2006, algorithm 7.4) needs the
-inverse Hessian of the first step alone. In the place of a multiple of the identity that is A^-1
-here, or A^-1 of a sample of rows: S(theta) is then as good as round, and some ten steps go as far
-as L-BFGS goes in hundreds.
+inverse of a first Hessian. Instead of a multiple of the identity this is A^-1, or that of a sample
+of rows: S(theta) is then well conditioned, and ten steps replace hundreds.
 """
 
 from collections import deque
@@ -12,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Pairs of steps and changes of the gradient that are kept, as in most implementations.
+# Maximum pairs of steps and changes of the gradient, as in most implementations.
 MEMORY = 10
 
-# A step is taken where the value falls by this share of what the slope promises (Nocedal and
-# Wright, section 3.1), after at most so many reductions.
+# Sufficient fall as a share of that of the slope (Nocedal and Wright, section 3.1), and the maximum
+# number of reductions of a step.
 SUFFICIENT, MOST_REDUCTIONS = 1e-4, 20
 
-# Steps end where one lowers the value by less than this share of it.
+# Steps end when one lowers the value by less than this share of it.
 RELATIVE_FALL = 1e-9
 
 
 class Descent(NamedTuple):
-    """Where the steps ended."""
+    """The end of the steps."""
 
     theta: np.ndarray
     fall: float  # of the value, from the start
@@ -35,14 +34,7 @@ def descend(
 ) -> Descent:
     """Minimise by at most `n_steps` steps.
 
-    Parameters
-    ----------
-    value_and_gradient : callable
-        ``value_and_gradient(theta)`` returns a float and an array.
-    theta : ndarray of shape (n_parameters,)
-    solve : callable or None
-        ``solve(v)`` computes A^-1 v. None for the identity, where the first step has length 1.
-    n_steps : int
+    ``solve(v)`` computes A^-1 v; None for the identity, where the first step has length 1.
     """
     value, gradient = value_and_gradient(theta)
     first, pairs, scale = value, deque(maxlen=MEMORY), 1.0
@@ -55,24 +47,20 @@ def descend(
         found = _search_line(value_and_gradient, theta, step, value, slope, length)
         if found is None:
             break
-        moved, moved_value, moved_gradient = found
-        change = moved_gradient - gradient
-        pair = moved - theta, change
-        fall = value - moved_value
+        s, y, fall = found[0] - theta, found[2] - gradient, value - found[1]
         theta, value, gradient = found
-        if pair[0] @ change > 1e-12 * np.linalg.norm(pair[0]) * np.linalg.norm(change):
-            # Of a given Hessian one change tells the scale; of none each has to.
+        if s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
+            # The scale of a given Hessian is corrected once, that of the identity at each step.
             if solve is None or not pairs:
-                applied = change if solve is None else solve(change)
-                scale = (pair[0] @ change) / (change @ applied)
-            pairs.append(pair)
+                scale = (s @ y) / (y @ (y if solve is None else solve(y)))
+            pairs.append((s, y))
         if fall <= RELATIVE_FALL * abs(value):
             break
     return Descent(theta, float(first - value))
 
 
 def _inverse_hessian_times(vector, pairs, solve, scale) -> np.ndarray:
-    """Apply the two-loop recursion, with the inverse of the first Hessian times `scale`."""
+    """Apply the two-loop recursion with `scale` times the inverse of the first Hessian."""
     q, factors = vector.copy(), []
     for s, y in reversed(pairs):
         factor = (s @ q) / (s @ y)
@@ -85,14 +73,14 @@ def _inverse_hessian_times(vector, pairs, solve, scale) -> np.ndarray:
 
 
 def _search_line(value_and_gradient, theta, step, value, slope, length):
-    """Shorten the step until the value falls enough, each time to the minimum of a parabola."""
+    """Reduce the step to the minimum of a parabola until the value falls sufficiently."""
     for _ in range(MOST_REDUCTIONS):
         moved = theta + length * step
         moved_value, gradient = value_and_gradient(moved)
         rise = moved_value - value
         if rise <= SUFFICIENT * length * slope:
             return moved, moved_value, gradient
-        # Through the value and the slope at 0, and the value at `length`.
+        # The parabola through the value and the slope at 0, and the value at `length`.
         best = -0.5 * slope * length**2 / (rise - slope * length) if np.isfinite(rise) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
     return None

@@ -1,4 +1,6 @@
-"""The solvers that `TinyMLPRegressor` knows by name; compiled ones are imported when called."""
+"""The solvers of `TinyMLPRegressor` by name; compiled ones are imported when called."""
+
+from functools import partial
 
 from .levenberg_marquardt import LM
 from .solver import Solver
@@ -10,20 +12,17 @@ def _lbfgs(objective, theta, monitor, options):
     return lbfgs.run(objective, theta, monitor, options)
 
 
-def _stochastic(name):
-    def run(objective, theta, monitor, options):
-        from . import stochastic
+def _stochastic(name, objective, theta, monitor, options):
+    from . import stochastic
 
-        return stochastic.runner(name)(objective, theta, monitor, options)
-
-    return run
+    return stochastic.run(name, objective, theta, monitor, options)
 
 
 TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
 
-# Without a validation set of the user's own lbfgs does not stop early: as MLPRegressor's.
+# As MLPRegressor's, lbfgs stops early only with a validation set given by the user.
 LBFGS = Solver("lbfgs", _lbfgs, holds_out=False)
-SGD = Solver("sgd", _stochastic("sgd"), has_schedule=True, **TRAITS)
-ADAM = Solver("adam", _stochastic("adam"), **TRAITS)
+SGD = Solver("sgd", partial(_stochastic, "sgd"), has_schedule=True, **TRAITS)
+ADAM = Solver("adam", partial(_stochastic, "adam"), **TRAITS)
 
 SOLVERS = {solver.name: solver for solver in (LM, LBFGS, ADAM, SGD)}
