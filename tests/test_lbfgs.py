@@ -11,7 +11,7 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_tinymlp._engine import limited_memory
-from sklearn_tinymlp._losses.poisson import POISSON
+from sklearn_tinymlp._losses.deviance import POISSON
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._machine.compilation import callback, unsigned
 from sklearn_tinymlp._machine.interruption import Interruption

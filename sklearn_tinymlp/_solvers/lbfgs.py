@@ -10,7 +10,6 @@ import numpy as np
 
 from .._engine import kernels, limited_memory
 from .._engine.compiled import NATURAL_ORDER, CompiledObjective, in_blocks, work_arrays
-from .._engine.limited_memory import limited_memory_arrays
 from .._machine.memory import aligned_copy
 from .._objective.objective import Objective
 from .alternating_scale import alternating
@@ -89,13 +88,13 @@ class Search(NamedTuple):
     objective: CompiledObjective
     rows: kernels.Rows
     theta: np.ndarray  # changed by the loop, as are the next two
-    arrays: kernels.LimitedMemory
+    arrays: limited_memory.LimitedMemory
     work: kernels.Work
 
     @classmethod
     def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Search":
         """Allocate what the loop needs."""
-        arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
+        arrays = limited_memory.LimitedMemory.initial(theta.size, tol, ftol, max_fun)
         work = work_arrays(objective.network, theta.size, np.float64)
         return cls(objective, in_blocks(objective.rows), aligned_copy(theta), arrays, work)
 
@@ -106,6 +105,7 @@ class Search(NamedTuple):
             self.theta,
             self.arrays,
             losses,
+            target,
             objective.network,
             self.rows,
             objective.y,
@@ -114,7 +114,6 @@ class Search(NamedTuple):
             self.work,
             objective.network.loss_factor / objective.weight_sum,
             objective.alpha / objective.weight_sum,
-            target,
             int(budget),
         )
 

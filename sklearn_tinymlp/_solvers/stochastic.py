@@ -189,18 +189,18 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
 
 
-def runner(solver):
-    """Return the function `solve` of 'sgd' or of 'adam'."""
+def runner(n_moments):
+    """Return the function `run` of sgd, with one moment vector, or of Adam, with two."""
 
     def run(objective, theta, monitor, options: Options) -> Solution:
         """Begin with a fresh state, or go on from an earlier one."""
         earlier, rates = options.earlier, options.stochastic
         if earlier is None:
-            state = StochasticState.fresh(solver, rates, theta)
+            state = StochasticState.initial(n_moments, rates, theta)
         elif options.single_epoch:
             state = earlier.resumed(rates)
         else:
-            state = earlier.restarted(solver, rates, theta)
+            state = earlier.restarted(n_moments, rates, theta)
 
         def one_round(objective, theta, before):
             if before is not None:  # what counted as no improvement had another scale

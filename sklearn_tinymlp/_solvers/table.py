@@ -10,11 +10,11 @@ def _lbfgs(objective, theta, monitor, options):
     return lbfgs.run(objective, theta, monitor, options)
 
 
-def _stochastic(name):
+def _stochastic(n_moments):
     def run(objective, theta, monitor, options):
         from . import stochastic
 
-        return stochastic.runner(name)(objective, theta, monitor, options)
+        return stochastic.runner(n_moments)(objective, theta, monitor, options)
 
     return run
 
@@ -23,7 +23,7 @@ TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
 
 # Without a validation set of the user's own lbfgs does not stop early: as MLPRegressor's.
 LBFGS = Solver("lbfgs", _lbfgs, holds_out=False)
-SGD = Solver("sgd", _stochastic("sgd"), has_schedule=True, **TRAITS)
-ADAM = Solver("adam", _stochastic("adam"), **TRAITS)
+SGD = Solver("sgd", _stochastic(n_moments=1), has_schedule=True, **TRAITS)
+ADAM = Solver("adam", _stochastic(n_moments=2), **TRAITS)
 
 SOLVERS = {solver.name: solver for solver in (LM, LBFGS, ADAM, SGD)}
