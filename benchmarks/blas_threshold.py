@@ -22,8 +22,8 @@ SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (50
 
 def layer_seconds(n_in, n_out, n_rows, blas):
     """Time a layer's three products."""
-    affine = linear_algebra.compiled_affine("float64", blas)
-    multiply = linear_algebra.compiled_accumulate_gradient("float64", blas)
+    affine = linear_algebra.compiled(linear_algebra.AFFINE[blas], "float64")
+    multiply = linear_algebra.compiled(linear_algebra.ACCUMULATE[blas], "float64")
     rng = np.random.default_rng(0)
     coefs, gradient = rng.standard_normal((2, n_in * n_out))
     before, after = rng.standard_normal(n_in * n_rows), rng.standard_normal(n_out * n_rows)

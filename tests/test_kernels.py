@@ -211,7 +211,7 @@ SIZES = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
 def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_rows, dtype, blas):
-    affine = linear_algebra.compiled_affine(dtype, blas)
+    affine = linear_algebra.compiled(linear_algebra.AFFINE[blas], dtype)
     rng = np.random.RandomState(0)
     coefs = rng.standard_normal((n_in, n_out)).astype(dtype)
     source = rng.standard_normal((n_in, n_rows)).astype(dtype)
@@ -244,7 +244,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
         expected[2][:] += expected[0].sum(axis=1)
     deltas = np.full_like(values, np.nan)
     arrays = (coefs, values, slopes, after, deltas, gradient, intercepts)
-    function = linear_algebra.compiled_backpropagate(dtype)
+    function = linear_algebra.compiled(linear_algebra.backpropagate, dtype)
     call_from_python(function, arrays, (n_in, n_out, n_rows, bias))
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for actual, wanted in zip((deltas, gradient, intercepts), expected, strict=True):
@@ -255,7 +255,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_p, n_q, n_rows", SIZES)
 def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
-    accumulate = linear_algebra.compiled_accumulate_gradient(dtype, blas)
+    accumulate = linear_algebra.compiled(linear_algebra.ACCUMULATE[blas], dtype)
     rng = np.random.RandomState(0)
     p = rng.standard_normal((n_p, n_rows)).astype(dtype)
     q = rng.standard_normal((n_q, n_rows)).astype(dtype)

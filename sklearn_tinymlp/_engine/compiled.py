@@ -105,8 +105,8 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
     blas = [n_in * n_out >= linear_algebra.blas_size() for n_in, n_out in architecture.coef_shapes]
     functions = [
         [lookup.compiled(name, dtype) for name in activations],
-        [linear_algebra.compiled_affine(dtype, large) for large in blas],
-        [linear_algebra.compiled_accumulate_gradient(dtype, large) for large in blas],
+        [linear_algebra.compiled(linear_algebra.AFFINE[large], dtype) for large in blas],
+        [linear_algebra.compiled(linear_algebra.ACCUMULATE[large], dtype) for large in blas],
     ]
     layers = np.column_stack(
         [
@@ -127,7 +127,9 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
         loss_parameters=np.array(loss.parameters, dtype=np.float64),
         loss_factor=loss.factor(units[-1]),
         gemm=linear_algebra.gemm_address(dtype),
-        backpropagate=unsigned(linear_algebra.compiled_backpropagate(dtype).address),
+        backpropagate=unsigned(
+            linear_algebra.compiled(linear_algebra.backpropagate, dtype).address
+        ),
     )
 
 

@@ -145,14 +145,11 @@ def forward(theta, net, rows, order, start, n_rows, work):
             n_units, z = min(tile, n_out - first), after + first * n_rows
             if not sparse:
                 fill_intercepts(theta, net.bias, intercept + first, values, z, n_units, n_rows)
-                call(
-                    net.layers[layer, AFFINE],
-                    (theta, values, values),
-                    (coef + first, before, z),
-                    (n_in, n_units, n_rows, n_out, one, one, net.gemm),
-                )
-            sizes = (n_units * n_rows,)
-            call(net.layers[layer, ACTIVATION], (values, work.slopes), (z, z), sizes)
+                starts = (coef + first, before, z)
+                sizes = (n_in, n_units, n_rows, n_out, one, one, net.gemm)
+                call(net.layers[layer, AFFINE], (theta, values, values), starts, sizes)
+            count = (n_units * n_rows,)
+            call(net.layers[layer, ACTIVATION], (values, work.slopes), (z, z), count)
             first += n_units
 
 
@@ -226,30 +223,18 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work):
                 (n_in, n_out, n_rows, unsigned(net.bias)),
             )
         elif layer == 0 and rows.indptr is not None:
-            add_sparse_gradient(
-                rows.values, rows.indices, rows.indptr, order, start, net, deltas, n_rows, gradient
-            )
+            x, indices, indptr, _ = rows
+            add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient)
         elif n_in > n_out:  # the longer side first: that one is unrolled
-            call(
-                net.layers[layer, ACCUMULATE],
-                (values, deltas, gradient),
-                (before, after, coef),
-                (n_in, n_out, n_rows, n_out, one, net.gemm),
-            )
+            starts, sizes = (before, after, coef), (n_in, n_out, n_rows, n_out, one, net.gemm)
+            call(net.layers[layer, ACCUMULATE], (values, deltas, gradient), starts, sizes)
         else:
-            call(
-                net.layers[layer, ACCUMULATE],
-                (deltas, values, gradient),
-                (after, before, coef),
-                (n_out, n_in, n_rows, one, n_out, net.gemm),
-            )
+            starts, sizes = (after, before, coef), (n_out, n_in, n_rows, one, n_out, net.gemm)
+            call(net.layers[layer, ACCUMULATE], (deltas, values, gradient), starts, sizes)
         if layer > 0 and not propagated:  # delta = f'(z) (coefs delta of the layer after)
-            call(
-                net.layers[layer, AFFINE],
-                (theta, deltas, deltas),
-                (coef, after, before),
-                (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm),
-            )
+            sizes_back = (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm)
+            starts = (coef, after, before)
+            call(net.layers[layer, AFFINE], (theta, deltas, deltas), starts, sizes_back)
             for k in range(before, before + n_in * n_rows):
                 deltas[k] *= slopes[k]
     return total
@@ -288,7 +273,6 @@ def finish_gradient(theta, net, gradient, total, scale, penalty):
     return two_products(total, scale, 0.5 * penalty, squares)
 
 
-@jit_entry
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
     """Add the loss of rows start to stop to `total`, and its gradient to that in `work`.
 
@@ -300,6 +284,10 @@ def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, tot
     if stop == y.shape[0]:
         total = finish_gradient(theta, net, work.gradient, total, scale, penalty)
     return total
+
+
+inlined_loss_and_gradient = jit_inline(loss_and_gradient)
+loss_and_gradient = jit_entry(loss_and_gradient)
 
 
 @jit_entry
@@ -317,17 +305,15 @@ def run_lbfgs(
         if s[lbfgs.PHASE] != lbfgs.ITERATE:
             first = int(s[lbfgs.ROW])
             stop = min(first + BLOCK_ROWS, n_samples)
-            if first == 0:
-                clear(work.gradient)
-                s[lbfgs.SUM] = 0.0
-            total = s[lbfgs.SUM]
-            total = add_gradient(theta, net, rows, y, weight, order, first, stop, work, total)
+            total = s[lbfgs.SUM] if first > 0 else 0.0
+            total = inlined_loss_and_gradient(
+                theta, net, rows, y, weight, order, first, stop, work, total, scale, penalty
+            )
             spent += 3 * n * (stop - first)
             s[lbfgs.SUM], s[lbfgs.ROW] = total, stop
             if stop < n_samples:
                 continue
-            s[lbfgs.ROW] = 0.0
-            s[lbfgs.LOSS] = finish_gradient(theta, net, work.gradient, total, scale, penalty)
+            s[lbfgs.LOSS], s[lbfgs.ROW] = total, 0.0
         n_before = s[lbfgs.N_ITER]
         lbfgs.advance(theta, work.gradient, memory)
         spent += 40 * n

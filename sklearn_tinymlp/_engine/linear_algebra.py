@@ -214,22 +214,17 @@ def accumulate_gradient_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, g
     matrix_product(gemm, False, p, n_rows, True, q, n_rows, gradient, n_p, n_q, n_rows, one)
 
 
-@once_per_process
-def compiled_affine(dtype: str, blas: bool):
-    """Compile `affine` for 'float32' or 'float64'."""
-    return c_function(affine_blas if blas else affine, 3, 7, dtype)
+# By loops, and by BLAS.
+AFFINE = (affine, affine_blas)
+ACCUMULATE = (accumulate_gradient, accumulate_gradient_blas)
 
 
 @once_per_process
-def compiled_accumulate_gradient(dtype: str, blas: bool):
-    """Compile `accumulate_gradient` for 'float32' or 'float64'."""
-    return c_function(accumulate_gradient_blas if blas else accumulate_gradient, 3, 6, dtype)
-
-
-@once_per_process
-def compiled_backpropagate(dtype: str):
-    """Compile `backpropagate` for 'float32' or 'float64'."""
-    return c_function(backpropagate, 7, 4, dtype)
+def compiled(function, dtype: str):
+    """Compile one of the functions above for 'float32' or 'float64'."""
+    n_arguments = function.__code__.co_argcount
+    n_arrays = 7 if function is backpropagate else 3
+    return c_function(function, n_arrays, n_arguments - n_arrays, dtype)
 
 
 # -------------------------------------- sums in a fixed order, four at a time as registers hold

@@ -14,115 +14,64 @@ class Loss:
     """A loss, by its formula in NumPy and in compiled code.
 
     In the functions y are targets and f predictions, arrays of shape (n_samples, n_outputs), and
-    every entry is computed independently.
-
-    Parameters
-    ----------
-    name : str
-        Value of the estimator's parameter `loss`.
-
-    value, slope, curvature : callable
-        ``function(y, f)`` returns the loss, its derivative by f, and its second derivative or,
-        where that may be negative, the expected one.
-
-    kernel : str or callable
-        The same in compiled code: a function, or the name of one in `_engine/loss_kernels.py`,
-        which documents the arguments.
-
-    mean : callable
-        ``mean(y, f, sample_weight)`` returns the mean over the rows: a float.
-
-    best_constant : callable
-        ``best_constant(y, sample_weight)`` returns the constant predictions of the least mean loss,
-        of shape (n_outputs,).
-
-    check_y : callable
-        ``check_y(y, name)`` raises a ValueError for targets outside the domain; `name` is that of y
-        in the message.
-
-    output_activation : str, default='identity'
-        The default output activation.
-
-    positive : bool, default=False
-        Whether predictions must be above zero.
-
-    averages_outputs : bool, default=True
-        Whether the mean is one over the outputs too, or else their sum.
-
-    least_squares : bool, default=False
-        Whether it is half the squared residual.
-
-    simpler_kernels : mapping, default={}
-        Kernels by output activation, where the activation's slope cancels against the loss's.
-
-    parameters : tuple of float, default=()
-        Constants of the formula, which the kernel reads.
-
-    degree : int, default=2
-        The loss is multiplied by c^degree when y, f and the scales in `parameters` are by c.
-
-    uses_d2 : bool, default=False
-        Whether early stopping scores by D², the explained share of this loss, instead of R² as
-        MLPRegressor does; and whether the initial output is the best constant.
-
-    nonsmooth : bool, default=False
-        Whether the slope jumps. `with_scale` then smooths it, for solvers that need a smooth loss.
-
-    location_family : bool, default=False
-        Whether predictions are the centre of y, so that residuals estimate the noise level.
-
-    deviance : bool, default=False
-        Whether it is half of a unit deviance, whose likelihood the evidence uses.
-
-    least_dispersion : float, default=0.0
-        Lower bound of the dispersion: 1 for a negative log likelihood of dispersion 1. The evidence
-        then does not mistake the small residuals of an overfit for low noise.
-
-    expected_curvature : callable, default=None
-        ``expected_curvature(y, f, sample_weight)`` returns the expected second derivative of each
-        row, with which the evidence counts parameters. Without it there is no evidence.
-
-    with_scale : callable, default=None
-        ``with_scale(y, f, sample_weight, narrowing)`` returns this loss with the scales in
-        `parameters` estimated from the residuals; widths of smoothing are multiplied by
-        `narrowing`, from 1 to 0. None for a loss without scales.
-
-    with_parameters : callable, default=None
-        ``with_parameters(*parameters)`` returns this loss with other constants.
-
-    configured : callable, default=None
-        ``configured(params)`` returns this loss for the parameters of an estimator.
-
-    Raises
-    ------
-    TypeError
-        When a function is missing or not callable.
+    every entry is computed independently. A TypeError is raised when a function is missing.
     """
 
-    name: str
+    name: str  # value of the estimator's parameter `loss`
+
+    # function(y, f) returns the loss, its derivative by f, and its second derivative or, where that
+    # may be negative, the expected one.
     value: Callable
     slope: Callable
     curvature: Callable
+
+    # The same in compiled code: a function, or the name of one in `_engine/loss_kernels.py`, which
+    # documents the arguments.
     kernel: Callable | str
+
+    # mean(y, f, sample_weight) returns the mean over the rows: a float.
     mean: Callable
+
+    # best_constant(y, sample_weight) returns the constant predictions of the least mean loss, of
+    # shape (n_outputs,).
     best_constant: Callable
+
+    # check_y(y, name) raises a ValueError for targets outside the domain; the message has the name.
     check_y: Callable
-    output_activation: str = "identity"
-    positive: bool = False
-    averages_outputs: bool = True
-    least_squares: bool = False
+
+    output_activation: str = "identity"  # by default
+    positive: bool = False  # predictions must be above zero
+    averages_outputs: bool = True  # the mean is over the outputs too, else their sum
+    least_squares: bool = False  # half the squared residual
+
+    # Kernels by output activation, where the activation's slope cancels against the loss's.
     simpler_kernels: Mapping[str, Callable | str] = field(default_factory=dict)
-    parameters: tuple[float, ...] = ()
-    degree: int = 2
+
+    parameters: tuple[float, ...] = ()  # constants of the formula, which the kernel reads
+    degree: int = 2  # the loss grows by c^degree if y, f and scales in `parameters` grow by c
+
+    # Early stopping scores by D², the explained share of this loss, instead of R² as MLPRegressor
+    # does, and the initial output is the best constant.
     uses_d2: bool = False
-    nonsmooth: bool = False
-    location_family: bool = False
-    deviance: bool = False
+
+    nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it for solvers that need that
+    location_family: bool = False  # f is the centre of y: residuals estimate the noise level
+    deviance: bool = False  # half of a unit deviance, whose likelihood the evidence uses
+
+    # Lower bound of the dispersion: 1 for a negative log likelihood of dispersion 1. The evidence
+    # then does not mistake the small residuals of an overfit for low noise.
     least_dispersion: float = 0.0
+
+    # expected_curvature(y, f, sample_weight) returns the expected second derivative of each row,
+    # with which the evidence counts parameters. Without it there is no evidence.
     expected_curvature: Callable | None = None
+
+    # with_scale(y, f, sample_weight, narrowing) returns this loss with the scales in `parameters`
+    # estimated from the residuals; widths of smoothing are multiplied by `narrowing`, from 1 to 0.
     with_scale: Callable | None = None
-    with_parameters: Callable | None = None
-    configured: Callable | None = None
+
+    with_parameters: Callable | None = None  # with_parameters(*parameters) returns another one
+    configured: Callable | None = None  # configured(params) returns that of an estimator
 
     def __post_init__(self):
         """Check that the functions are there."""

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._activations.arrays import OnArrays, on_arrays
+from .._activations.lookup import OnArrays, on_arrays
 from .architecture import Architecture, Layers
 
 # Values of all layers that a prediction holds at once: 8 MB, as large as a last-level cache.
