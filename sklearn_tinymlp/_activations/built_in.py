@@ -18,17 +18,15 @@ import numpy as np
 
 from .._machine.compilation import jit_ordered
 from .table import LEAKY_SLOPE
+from .vectorised import LEAST_EXPONENT, NORMAL_DENSITY_0
 
 SQRT_HALF = math.sqrt(0.5)
-NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
-
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has 21 zero bits at its end, so that k times it is exact.
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 # Adding 1.5 * 2^52 rounds to an integer, which then stands in the last bits of the sum.
 ROUNDING = 6755399441055744.0
 EXPONENT_BIAS = 1023.0
-LEAST_EXPONENT = -708.0  # of exp, below which 2^k would be subnormal
 
 
 @jit_ordered

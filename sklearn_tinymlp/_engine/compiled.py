@@ -67,14 +67,14 @@ def in_blocks(rows: kernels.Rows) -> kernels.Rows:
 
 
 def loss_of_outputs(values, slopes, targets, deltas, losses, parameters, n):
-    """Write losses and deltas of n outputs; `kernel` is replaced by that of the loss."""
+    """Write losses and deltas of n outputs."""
     values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
     deltas, losses = carray(deltas, n), carray(losses, n)
     for k in range(n):
         losses[k], deltas[k] = kernel(values[k], slopes[k], targets[k], parameters)
 
 
-kernel = loss_kernels.squared_error
+kernel = loss_kernels.squared_error  # in copies of the loop another one
 
 
 def kernel_of(loss: Loss, output_activation):
@@ -87,13 +87,13 @@ def kernel_of(loss: Loss, output_activation):
 @once_per_process
 def compiled_loss(kernel, dtype):
     """Compile the kernel of a loss for 'float32' or 'float64'."""
-    function = getattr(loss_kernels, kernel) if isinstance(kernel, str) else kernel
+    built_in = isinstance(kernel, str)
+    function = getattr(loss_kernels, kernel) if built_in else kernel
     values = {"kernel": jit_ieee(function)}
     loop = copy_function(loss_of_outputs, name=function.__name__, values=values)
-    # The file of the loop would not change with a function of the user's.
-    on_disk = isinstance(kernel, str)
+    # numba does not notice another function of the user's with the same name.
     dtypes = (*[dtype] * 4, "float64", "float64")
-    return c_function(loop, 6, 1, dtypes, on_disk=on_disk, ieee=True)
+    return c_function(loop, 6, 1, dtypes, on_disk=built_in, ieee=True)
 
 
 @lru_cache(maxsize=64)
@@ -108,28 +108,19 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
         [linear_algebra.compiled(linear_algebra.AFFINE[large], dtype) for large in blas],
         [linear_algebra.compiled(linear_algebra.ACCUMULATE[large], dtype) for large in blas],
     ]
-    layers = np.column_stack(
-        [
-            units[:-1],
-            units[1:],
-            architecture.coef_starts,
-            architecture.intercept_starts,
-            starts[:-2],
-            starts[1:-1],
-            *[[function.address for function in column] for column in functions],
-        ]
-    )
+    columns = [units[:-1], units[1:], architecture.coef_starts, architecture.intercept_starts]
+    columns += [starts[:-2], starts[1:-1]]
+    columns += [[function.address for function in column] for column in functions]
+    backpropagate = linear_algebra.compiled(linear_algebra.backpropagate, dtype)
     return kernels.Network(
-        layers=layers.astype(unsigned),
+        layers=np.column_stack(columns).astype(unsigned),
         n_coefs=architecture.n_coefs,
         bias=architecture.bias,
         loss=unsigned(compiled_loss(kernel_of(loss, activations[-1]), dtype).address),
         loss_parameters=np.array(loss.parameters, dtype=np.float64),
         loss_factor=loss.factor(units[-1]),
         gemm=linear_algebra.gemm_address(dtype),
-        backpropagate=unsigned(
-            linear_algebra.compiled(linear_algebra.backpropagate, dtype).address
-        ),
+        backpropagate=unsigned(backpropagate.address),
     )
 
 

@@ -36,10 +36,10 @@ ROW, SUM, PHASE, EVENT, LOSS, N_ITER, N_EVALUATIONS, MAX_EVALUATIONS = map(unsig
 # The memory, and whether x has moved since the last evaluation:
 GTOL, FTOL, N_PAIRS, NEWEST, THETA, MOVED = map(unsigned, range(8, 14))
 # The line search, its origin and its trial:
-LOSS_BEFORE, SLOPE_BEFORE, LENGTH, STEP, SLOPE, N_TRIALS, STAGE = map(unsigned, range(14, 21))
+LOSS_BEFORE, SLOPE_BEFORE, STEP, SLOPE, N_TRIALS, STAGE = map(unsigned, range(14, 20))
 # Its interval, the best trial and the other end, and the bounds of the next trial:
-BEST_STEP, BEST_LOSS, BEST_SLOPE, OTHER_STEP, OTHER_LOSS, OTHER_SLOPE = map(unsigned, range(21, 27))
-BRACKETED, LEAST, MOST, WIDTH, WIDTH_BEFORE, N_STATE = map(unsigned, range(27, 33))
+BEST_STEP, BEST_LOSS, BEST_SLOPE, OTHER_STEP, OTHER_LOSS, OTHER_SLOPE = map(unsigned, range(20, 26))
+BRACKETED, LEAST, MOST, WIDTH, WIDTH_BEFORE, N_STATE = map(unsigned, range(26, 32))
 
 # What x is: the start, a trial of the line search, or an iterate, which needs no evaluation.
 START, TRIAL, ITERATE = 0.0, 1.0, 2.0
@@ -96,7 +96,7 @@ def advance(x, gradient, memory):
             for k in range(n):
                 x[k], g[k] = x_before[k], g_before[k]
             state[LOSS] = state[LOSS_BEFORE]
-            give_up(state)
+            discard_pairs(state)
     while state[EVENT] == RUNNING and not searching:
         find_direction(x, g, memory, n)
         slope = dot(g, zero, d, n)
@@ -106,7 +106,7 @@ def advance(x, gradient, memory):
                 x_before[k], g_before[k] = x[k], g[k]
             begin_search(state, slope, dot(d, zero, d, n))
         else:
-            give_up(state)
+            discard_pairs(state)
     if searching:
         try_step(x, state, d, x_before, n)
 
@@ -135,7 +135,7 @@ def largest(g, n):
 
 
 @jit_ieee
-def give_up(state):
+def discard_pairs(state):
     """After a failed line search clear the memory, or stop if it is empty."""
     state[PHASE] = ITERATE
     if state[N_PAIRS] == 0.0:
@@ -171,13 +171,8 @@ def find_direction(x, g, memory, n):
     With q = g, from the newest pair to the oldest q -= a y for a = s^T q / s^T y; then with
     r = q / theta, from the oldest to the newest r += (a - y^T r / s^T y) s; the step is -r.
     """
-    state, d, s, y, curvatures = (
-        memory.state,
-        memory.direction,
-        memory.s,
-        memory.y,
-        memory.curvatures,
-    )
+    state, d = memory.state, memory.direction
+    s, y, curvatures = memory.s, memory.y, memory.curvatures
     m, newest = unsigned(state[N_PAIRS]), unsigned(state[NEWEST])
     for k in range(n):
         d[k] = -g[k]
@@ -243,7 +238,7 @@ def end_iteration(g, state, n):
 
 @jit_ieee
 def is_found(state):
-    """Return whether the line search ends; else choose the next step (MINPACK-2's dcsrch)."""
+    """Return whether the line search ends, else choose the next step (MINPACK-2's dcsrch)."""
     step, loss, slope = state[STEP], state[LOSS], state[SLOPE]
     loss_before, slope_before = state[LOSS_BEFORE], state[SLOPE_BEFORE]
     least, most, bracketed = state[LEAST], state[MOST], state[BRACKETED] == 1.0

@@ -6,9 +6,8 @@ by z, the output before its activation: f is the prediction, slope the activatio
 
 import math
 
+from .._losses.deviance import SMALLEST_PREDICTION
 from .._machine.compilation import jit_ieee
-
-SMALLEST_PREDICTION = 1e-100  # as in `_losses.deviance`: an exp may have underflown
 
 
 def squared_error(f, slope, y, parameters):
