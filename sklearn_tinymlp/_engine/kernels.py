@@ -273,6 +273,7 @@ def finish_gradient(theta, net, gradient, total, scale, penalty):
     return two_products(total, scale, 0.5 * penalty, squares)
 
 
+@jit_entry
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
     """Add the loss of rows start to stop to `total`, and its gradient to that in `work`.
 
@@ -286,10 +287,6 @@ def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, tot
     return total
 
 
-inlined_loss_and_gradient = jit_inline(loss_and_gradient)
-loss_and_gradient = jit_entry(loss_and_gradient)
-
-
 @jit_entry
 def run_lbfgs(
     theta, memory, losses, target, net, rows, y, weight, order, work, scale, penalty, budget
@@ -300,22 +297,27 @@ def run_lbfgs(
     or a line search, where the next one continues.
     """
     s, n_samples, n = memory.state, y.shape[0], theta.size
-    spent, n_iterations = 0, 0
+    spent, n_iterations, o = 0, 0, unsigned(0)
     while spent < budget and n_iterations < losses.size and s[lbfgs.EVENT] == lbfgs.RUNNING:
         if s[lbfgs.PHASE] != lbfgs.ITERATE:
             first = int(s[lbfgs.ROW])
             stop = min(first + BLOCK_ROWS, n_samples)
-            total = s[lbfgs.SUM] if first > 0 else 0.0
-            total = inlined_loss_and_gradient(
-                theta, net, rows, y, weight, order, first, stop, work, total, scale, penalty
-            )
+            if first == 0:
+                clear(work.gradient)
+                s[lbfgs.SUM] = 0.0
+            n_rows = unsigned(stop - first)
+            total = s[lbfgs.SUM]
+            total += add_block_gradient(theta, net, rows, y, weight, order, first, n_rows, work)
             spent += 3 * n * (stop - first)
             s[lbfgs.SUM], s[lbfgs.ROW] = total, stop
             if stop < n_samples:
                 continue
-            s[lbfgs.LOSS], s[lbfgs.ROW] = total, 0.0
+            s[lbfgs.ROW] = 0.0
+            s[lbfgs.LOSS] = finish_gradient(theta, net, work.gradient, total, scale, penalty)
         n_before = s[lbfgs.N_ITER]
-        lbfgs.advance(theta, work.gradient, memory)
+        _, d, x_before, g_before, steps, changes, curvatures, advance = memory
+        arrays = (theta, work.gradient, s, d, x_before, g_before, steps, changes, curvatures)
+        call(advance, arrays, (o, o, o, o, o, o, o, o, o), (unsigned(n),))
         spent += 40 * n
         if s[lbfgs.N_ITER] > n_before:
             losses[n_iterations] = s[lbfgs.LOSS]

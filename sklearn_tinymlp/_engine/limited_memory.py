@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.compilation import jit_ieee, unsigned
+from .._machine.compilation import c_function, jit_ieee, once_per_process, unsigned
 from .._machine.memory import aligned
 from .linear_algebra import dot
 
@@ -59,6 +59,7 @@ class LimitedMemory(NamedTuple):
     s: np.ndarray  # steps, a row a pair
     y: np.ndarray  # changes of the gradient, likewise
     curvatures: np.ndarray  # s^T y of each pair, and as many numbers of scratch space
+    advance: int  # address of the compiled function below
 
     @classmethod
     def initial(cls, n_parameters, gtol, ftol, max_evaluations) -> "LimitedMemory":
@@ -66,17 +67,17 @@ class LimitedMemory(NamedTuple):
         n, m, state = n_parameters, int(N_PAIRS_KEPT), np.zeros(N_STATE)
         state[LOSS] = np.nan
         state[GTOL], state[FTOL], state[MAX_EVALUATIONS] = gtol, ftol, max_evaluations
-        return cls(state, *map(aligned, (n, n, n, m * n, m * n, 2 * m)))
+        vectors = map(aligned, (n, n, n, m * n, m * n, 2 * m))
+        return cls(state, *vectors, unsigned(compiled_advance().address))
 
 
-@jit_ieee
-def advance(x, gradient, memory):
-    """Continue from the loss, in `memory.state`, and the gradient at x; change x to the next point.
+def advance(x, g, state, d, x_before, g_before, s, y, curvatures, n):
+    """Continue from the loss, in `state`, and the gradient g at x; change x to the next point.
 
-    Where a line search ended x stays, as an iterate; the next call continues from there.
+    Where a line search ended x stays, as an iterate; the next call continues from there. All are
+    pointers, to n numbers or those of `LimitedMemory`.
     """
-    state, d, g_before = memory.state, memory.direction, memory.gradient_before
-    g, x_before, n, zero = gradient, memory.x_before, unsigned(x.size), unsigned(0)
+    memory, zero = (state, d, g_before, s, y, curvatures), unsigned(0)
     if state[PHASE] == ITERATE:
         remember(g, memory, n)
     elif state[PHASE] == START or state[MOVED] == 1.0:
@@ -146,8 +147,8 @@ def discard_pairs(state):
 @jit_ieee
 def remember(g, memory, n):
     """Store the pair of the last iteration, unless its curvature is zero to rounding."""
-    state, d, g_before = memory.state, memory.direction, memory.gradient_before
-    s, y, step = memory.s, memory.y, memory.state[STEP]
+    state, d, g_before, s, y, curvatures = memory
+    step = state[STEP]
     curvature = (state[SLOPE] - state[SLOPE_BEFORE]) * step
     if curvature <= -EPSILON * state[SLOPE_BEFORE] * step:
         return
@@ -158,7 +159,7 @@ def remember(g, memory, n):
         s[begin + k] = step * d[k]
         y[begin + k] = change
         squares += change * change
-    memory.curvatures[newest] = curvature
+    curvatures[newest] = curvature
     state[NEWEST] = newest
     state[N_PAIRS] = min(state[N_PAIRS] + 1.0, 1.0 * N_PAIRS_KEPT)
     state[THETA] = squares / curvature
@@ -171,8 +172,7 @@ def find_direction(x, g, memory, n):
     With q = g, from the newest pair to the oldest q -= a y for a = s^T q / s^T y; then with
     r = q / theta, from the oldest to the newest r += (a - y^T r / s^T y) s; the step is -r.
     """
-    state, d = memory.state, memory.direction
-    s, y, curvatures = memory.s, memory.y, memory.curvatures
+    state, d, _, s, y, curvatures = memory
     m, newest = unsigned(state[N_PAIRS]), unsigned(state[NEWEST])
     for k in range(n):
         d[k] = -g[k]
@@ -343,3 +343,9 @@ def next_step(trial, best_one, other_end, least, most, bracketed, turned):
     nearer = cubic if abs(cubic - step) < abs(secant - step) else secant
     bound = step + 0.66 * (other - step)
     return min(bound, nearer) if step > best else max(bound, nearer)
+
+
+@once_per_process
+def compiled_advance():
+    """Compile `advance` by itself: within each kernel it took 1 s more, dense and CSR."""
+    return c_function(advance, 9, 1, "float64", ieee=True)
