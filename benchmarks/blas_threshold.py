@@ -11,8 +11,8 @@ import argparse
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sklearn_tinymlp._engine import products
-from sklearn_tinymlp._engine.linear_algebra import gemm
+from sklearn_tinymlp._engine import linear_algebra
+from sklearn_tinymlp._engine.linear_algebra import gemm_address
 
 from .timing import least_seconds
 
@@ -22,25 +22,25 @@ SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (50
 
 def layer_seconds(n_in, n_out, n_rows, blas):
     """Time a layer's three products."""
-    combine = products.compiled_combine("float64", blas)
-    multiply = products.compiled_add_products("float64", blas)
+    affine = linear_algebra.compiled(linear_algebra.AFFINE[blas], "float64")
+    multiply = linear_algebra.compiled(linear_algebra.ACCUMULATE[blas], "float64")
     rng = np.random.default_rng(0)
     coefs, gradient = rng.standard_normal((2, n_in * n_out))
     before, after = rng.standard_normal(n_in * n_rows), rng.standard_normal(n_out * n_rows)
 
     def pointers(*arrays):
-        return [array.ctypes.data_as(combine.ctypes.argtypes[0]) for array in arrays]
+        return [array.ctypes.data_as(affine.ctypes.argtypes[0]) for array in arrays]
 
     sizes = (n_in, n_out, n_rows)
-    address = gemm("float64")
+    address = gemm_address("float64")
     forward = (*pointers(coefs, before, after), *sizes, n_out, 1, 1, address)
     backward = (*pointers(coefs, after, before), n_out, n_in, n_rows, 1, n_out, 0, address)
     operands = (*pointers(before, after, gradient), *sizes, n_out, 1, address)
     if n_in <= n_out:
         operands = (*pointers(after, before, gradient), n_out, n_in, n_rows, 1, n_out, address)
     return (
-        least_seconds(combine.ctypes, *forward, n_rounds=200)
-        + least_seconds(combine.ctypes, *backward, n_rounds=200)
+        least_seconds(affine.ctypes, *forward, n_rounds=200)
+        + least_seconds(affine.ctypes, *backward, n_rounds=200)
         + least_seconds(multiply.ctypes, *operands, n_rounds=200)
     )
 

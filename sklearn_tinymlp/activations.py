@@ -1,7 +1,7 @@
-"""Ready-made activations with parameters, to give as `activation` or `output_activation`.
+"""Ready-made activations with parameters, for `activation` or `output_activation`.
 
-Each function returns an `Activation`. Without parameters the names that `TinyMLPRegressor` knows
-("tanh", "relu", ...) do the same work.
+Each function returns an `Activation`. Activations without parameters have names ("tanh", "relu",
+...).
 
 >>> from sklearn_tinymlp import TinyMLPRegressor, activations
 >>> net = TinyMLPRegressor(activation=activations.leaky_relu(0.2))
@@ -41,7 +41,7 @@ def _leaky_relu_slope(z, negative_slope):
 
 
 def leaky_relu(negative_slope=0.01) -> Activation:
-    """Leave z > 0, multiply the rest by `negative_slope`.
+    """Leaky rectifier: z for z > 0, else negative_slope z.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _elu_slope(z, alpha):
 
 
 def elu(alpha=1.0) -> Activation:
-    """Leave z > 0, bend the rest to alpha (exp(z) - 1).
+    """Exponential linear unit: z for z > 0, else alpha (exp(z) - 1).
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def _softplus_slope(z, beta):
 
 
 def softplus(beta=1.0) -> Activation:
-    """Bend relu smoothly: log(1 + exp(beta z)) / beta, which tends to relu as `beta` grows.
+    """Smooth relu: log(1 + exp(beta z)) / beta, which tends to relu as `beta` grows.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def _swish_slope(z, beta):
 
 
 def swish(beta=1.0) -> Activation:
-    """Multiply z by the logistic function of beta z; "silu" is the one with beta 1.
+    """Swish: z / (1 + exp(-beta z)); with beta 1 it is "silu".
 
     Parameters
     ----------
@@ -203,7 +203,7 @@ def _scaled_tanh_slope(z, scale, rate):
 
 
 def scaled_tanh(scale=1.7159, rate=2.0 / 3.0) -> Activation:
-    """Stretch tanh to scale tanh(rate z); the defaults give f(1) = 1, as "Efficient BackProp" asks.
+    """Scaled tanh: scale tanh(rate z); by default f(1) = 1, as "Efficient BackProp" recommends.
 
     Parameters
     ----------

@@ -17,11 +17,11 @@ from sklearn_tinymlp._machine.compilation import (
     c_function,
     call,
     carray,
-    exact,
-    inlined,
-    kernel,
-    literal,
-    part,
+    jit_entry,
+    jit_fast,
+    jit_ieee,
+    jit_inline,
+    jit_ordered,
     unsigned,
 )
 
@@ -31,49 +31,49 @@ checked = pytest.mark.skipif(
 PACKAGE = Path(__file__).parents[1]
 
 
-@part
-def part_entry(array, place):
+@jit_fast
+def fast_entry(array, place):
     return array[place]
 
 
-@exact
-def exact_entry(array, place):
+@jit_ordered
+def ordered_entry(array, place):
     return array[place]
 
 
-@literal
-def literal_entry(array, place):
+@jit_ieee
+def ieee_entry(array, place):
     return array[place]
 
 
-@inlined
-def inlined_entry(array, place):
+@jit_inline
+def inline_entry(array, place):
     return array[place]
 
 
-@kernel
+@jit_entry
 def kernel_entry(array, place):
     return array[place]
 
 
-@kernel
-def entry_by_part(array, place):
-    return part_entry(array, place)
+@jit_entry
+def entry_by_fast(array, place):
+    return fast_entry(array, place)
 
 
-@kernel
-def entry_by_exact(array, place):
-    return exact_entry(array, place)
+@jit_entry
+def entry_by_ordered(array, place):
+    return ordered_entry(array, place)
 
 
-@kernel
-def entry_by_literal(array, place):
-    return literal_entry(array, place)
+@jit_entry
+def entry_by_ieee(array, place):
+    return ieee_entry(array, place)
 
 
-@kernel
-def entry_by_inlined(array, place):
-    return inlined_entry(array, place)
+@jit_entry
+def entry_by_inline(array, place):
+    return inline_entry(array, place)
 
 
 def entry_of_pointer(source, target, size, place):
@@ -81,14 +81,14 @@ def entry_of_pointer(source, target, size, place):
     target[0] = source[place]
 
 
-@kernel
+@jit_entry
 def call_c_function(address, array, target, place):
     call(address, (array, target), (0, 0), (unsigned(array.size), unsigned(place)))
 
 
 @checked
 @pytest.mark.parametrize(
-    "entry", [kernel_entry, entry_by_part, entry_by_exact, entry_by_literal, entry_by_inlined]
+    "entry", [kernel_entry, entry_by_fast, entry_by_ordered, entry_by_ieee, entry_by_inline]
 )
 @pytest.mark.parametrize("place", [4, np.uint64(4)], ids=["signed", "unsigned"])
 def test_a_place_behind_the_end_raises(entry, place):

@@ -19,8 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
-from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
-from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._losses.table import LOSSES, SQUARED_ERROR
 from sklearn_tinymlp._machine.interruption import Interruption
 from sklearn_tinymlp._selection import interval as band
 from sklearn_tinymlp._selection import refits

@@ -440,7 +440,7 @@ def test_an_error_in_a_callback_changes_nothing(solver, hook, call):
     [
         ("lm by the evidence", Scratch, "array", 1),
         ("lm", Scratch, "array", 4),
-        ("lbfgs", limited_memory, "aligned_vectors", 1),
+        ("lbfgs", limited_memory, "aligned", 1),
         ("adam", stochastic, "aligned_copy", 1),
         ("sgd", stochastic, "work_arrays", 1),
         ("threads", stochastic, "aligned_copy", 3),

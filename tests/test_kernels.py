@@ -18,8 +18,8 @@ import sklearn_tinymlp
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS
 from sklearn_tinymlp._bayes.curvature import Curvature
-from sklearn_tinymlp._engine import compiled, kernels, products
-from sklearn_tinymlp._engine.linear_algebra import gemm
+from sklearn_tinymlp._engine import compiled, kernels, linear_algebra
+from sklearn_tinymlp._engine.linear_algebra import gemm_address
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
 from sklearn_tinymlp._network import network as networks
@@ -159,11 +159,11 @@ def test_any_number_of_rows_gives_what_numpy_gives(n_samples, units, layout):
 
 
 def test_one_layer_may_use_blas_and_the_next_one_loops(monkeypatch):
-    monkeypatch.setattr(products, "blas_size", lambda: 256)
+    monkeypatch.setattr(linear_algebra, "blas_size", lambda: 256)
     units = (3, 16, 16, 2)
     objective, theta, architecture = make_objective(units, n_samples=130)
     theta /= 4
-    addresses = objective.compiled.network.layers[:, kernels.COMBINE]
+    addresses = objective.compiled.network.layers[:, kernels.AFFINE]
     assert addresses[0] == addresses[2] != addresses[1]
     X, y, _ = make_samples(130, 3, 2, "dense", False)
     _, loss, gradient = reference(theta, architecture, X, y, None, 0.3)
@@ -211,7 +211,7 @@ SIZES = [
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_in, n_out, n_rows", SIZES)
 def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_rows, dtype, blas):
-    combine = products.compiled_combine(dtype, blas)
+    affine = linear_algebra.compiled(linear_algebra.AFFINE[blas], dtype)
     rng = np.random.RandomState(0)
     coefs = rng.standard_normal((n_in, n_out)).astype(dtype)
     source = rng.standard_normal((n_in, n_rows)).astype(dtype)
@@ -221,8 +221,8 @@ def test_combinations_replace_what_is_there_or_are_added_to_it(n_in, n_out, n_ro
     for stored, steps in ((coefs, (n_out, 1)), (np.ascontiguousarray(coefs.T), (1, n_in))):
         for keep in (0, 1):
             result = start.copy() if keep else np.full_like(start, np.nan)
-            sizes = (n_in, n_out, n_rows, *steps, keep, gemm(dtype))
-            call_from_python(combine, (stored, source, result), sizes)
+            sizes = (n_in, n_out, n_rows, *steps, keep, gemm_address(dtype))
+            call_from_python(affine, (stored, source, result), sizes)
             assert_allclose(result, expected + keep * start, rtol=rtol, atol=rtol)
 
 
@@ -244,7 +244,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
         expected[2][:] += expected[0].sum(axis=1)
     deltas = np.full_like(values, np.nan)
     arrays = (coefs, values, slopes, after, deltas, gradient, intercepts)
-    function = products.compiled_pass_back(dtype)
+    function = linear_algebra.compiled(linear_algebra.backpropagate, dtype)
     call_from_python(function, arrays, (n_in, n_out, n_rows, bias))
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for actual, wanted in zip((deltas, gradient, intercepts), expected, strict=True):
@@ -255,7 +255,7 @@ def test_deltas_and_gradients_of_one_pass_are_those_of_the_products(
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("n_p, n_q, n_rows", SIZES)
 def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
-    add_products = products.compiled_add_products(dtype, blas)
+    accumulate = linear_algebra.compiled(linear_algebra.ACCUMULATE[blas], dtype)
     rng = np.random.RandomState(0)
     p = rng.standard_normal((n_p, n_rows)).astype(dtype)
     q = rng.standard_normal((n_q, n_rows)).astype(dtype)
@@ -264,7 +264,9 @@ def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
     rtol = 1e-4 if dtype == "float32" else 1e-12
     for transposed, steps in ((False, (n_q, 1)), (True, (1, n_p))):
         result = np.array(start.T if transposed else start, order="C")
-        call_from_python(add_products, (p, q, result), (n_p, n_q, n_rows, *steps, gemm(dtype)))
+        call_from_python(
+            accumulate, (p, q, result), (n_p, n_q, n_rows, *steps, gemm_address(dtype))
+        )
         assert_allclose(result.T if transposed else result, expected, rtol=rtol, atol=rtol)
 
 
@@ -273,8 +275,8 @@ def test_products_are_added_to_what_is_there(n_p, n_q, n_rows, dtype, blas):
     [([], 64), ([""], 64), (["SkylakeX"], 64), (["Haswell", "Haswell"], 2000), (["Zen"], 2000)],
 )
 def test_loops_take_larger_layers_where_blas_copies_first(cores, size, monkeypatch):
-    monkeypatch.setattr(products, "blas_cores", lambda: cores)
-    assert products.blas_size.__wrapped__() == size
+    monkeypatch.setattr(linear_algebra, "blas_cores", lambda: cores)
+    assert linear_algebra.blas_size.__wrapped__() == size
 
 
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
@@ -282,7 +284,7 @@ def test_blas_and_loops_train_alike(solver, monkeypatch):
     X, y, _ = make_samples(20, 7, 3, "dense", False)
     models = []
     for threshold in (1, 10**9):
-        monkeypatch.setattr(products, "blas_size", lambda threshold=threshold: threshold)
+        monkeypatch.setattr(linear_algebra, "blas_size", lambda threshold=threshold: threshold)
         compiled.kernel_network.cache_clear()
         models.append(fitted(X, y, solver=solver, hidden_layer_sizes=(5, 3), batch_size=7))
     compiled.kernel_network.cache_clear()
@@ -632,7 +634,7 @@ def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path):
 
     first = run()
     assert run() == [*first[:2], 1.0, 1.0]  # from the disk
-    callee = copy / "_engine" / "sums.py"
+    callee = copy / "_engine" / "linear_algebra.py"
     source = callee.read_text(encoding="utf-8")
     edited = source.replace("return (a + b) + (c + d)", "return 3.0 * ((a + b) + (c + d))")
     assert edited.count("3.0 *") == 2  # of `sum_of`, called by both kernels

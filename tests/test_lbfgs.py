@@ -11,8 +11,8 @@ import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_tinymlp._engine import limited_memory
-from sklearn_tinymlp._losses.poisson import POISSON
-from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
+from sklearn_tinymlp._losses.deviance import POISSON
+from sklearn_tinymlp._losses.table import SQUARED_ERROR
 from sklearn_tinymlp._machine.compilation import callback, unsigned
 from sklearn_tinymlp._machine.interruption import Interruption
 from sklearn_tinymlp._network.architecture import Architecture

@@ -17,7 +17,7 @@ from sklearn.linear_model import (
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._bayes import irls
 from sklearn_tinymlp._bayes.curvature import Curvature
-from sklearn_tinymlp._losses.huber import huber
+from sklearn_tinymlp._losses.robust import huber
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import Network

@@ -17,6 +17,7 @@ from sklearn_tinymlp._solvers.monitor import SECONDS_PER_CALL, History, Monitor,
 from sklearn_tinymlp._solvers.stochastic import Twister, next_budget, solve
 
 N_SAMPLES = 12
+N_MOMENTS = {"sgd": 1, "adam": 2}
 
 
 def options(**changes):
@@ -52,7 +53,7 @@ def train(objective, theta=None, solver="sgd", changes=None, watch=None, **argum
     chosen = options(**changes or {})
     watcher = Monitor(**{"max_iter": 5, "record": History()} | (watch or {}))
     given = {
-        "state": StochasticState.fresh(solver, chosen, theta),
+        "state": StochasticState.initial(N_MOMENTS[solver], chosen, theta),
         "random_state": np.random.RandomState(0),
         "batch_size": N_SAMPLES,
         "shuffle": False,
@@ -82,7 +83,7 @@ def test_budget_is_never_without_a_row_and_never_beyond_its_type():
 
 
 def trained_state(solver="adam"):
-    state = StochasticState.fresh(solver, options(), np.zeros(3))
+    state = StochasticState.initial(N_MOMENTS[solver], options(), np.zeros(3))
     state.moment[:] = 1
     if state.second_moment is not None:
         state.second_moment[:] = 2
@@ -91,8 +92,8 @@ def trained_state(solver="adam"):
     return state
 
 
-def test_fresh_state_has_seen_nothing():
-    state = StochasticState.fresh("adam", options(learning_rate_init=0.25), np.zeros(3, np.float32))
+def test_an_initial_state_has_seen_nothing():
+    state = StochasticState.initial(2, options(learning_rate_init=0.25), np.zeros(3, np.float32))
     assert state.progress["learning_rate"] == 0.25
     assert state.progress["best_loss"] == np.inf
     for name in ("row", "epoch", "step", "samples", "no_improvement", "event"):
@@ -103,12 +104,12 @@ def test_fresh_state_has_seen_nothing():
 
 
 def test_sgd_has_no_second_moment():
-    assert StochasticState.fresh("sgd", options(), np.zeros(3)).second_moment is None
+    assert StochasticState.initial(1, options(), np.zeros(3)).second_moment is None
 
 
 def test_restarted_state_remembers_only_what_the_stopping_rule_has_seen():
     before = trained_state()
-    after = before.restarted("adam", options(learning_rate_init=0.5), np.zeros(3))
+    after = before.restarted(2, options(learning_rate_init=0.5), np.zeros(3))
     for name in ("best_loss", "no_improvement", "samples"):
         assert after.progress[name] == before.progress[name]
     assert after.progress["learning_rate"] == 0.5
@@ -444,7 +445,7 @@ def test_a_single_epoch_has_no_reason_and_no_warning(objective):
 
 def test_single_epochs_add_up_to_a_fit(objective):
     whole, _, _ = train(objective, solver="adam", batch_size=5)
-    theta, state = np.zeros(3), StochasticState.fresh("adam", options(), np.zeros(3))
+    theta, state = np.zeros(3), StochasticState.initial(2, options(), np.zeros(3))
     for _ in range(5):
         solution, _, _ = train(objective, theta, state=state, batch_size=5, single_epoch=True)
         theta, state = solution.theta, solution.state.resumed(options())

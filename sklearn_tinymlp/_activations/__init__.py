@@ -1,3 +1,3 @@
-"""Activations; files of trained networks know `Activation` by the name of this folder."""
+"""Activations; in files of trained networks `Activation` has the name of this folder."""
 
 from .users_own import Activation as Activation

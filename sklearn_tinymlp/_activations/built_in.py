@@ -1,39 +1,35 @@
-"""The built-in activations: value and slope in one pass, and the values they take.
-
-Each function replaces z by f(z) and writes f'(z) to slope, over n contiguous numbers.
+"""The built-in activations in compiled code: f(z) and f'(z) of a number.
 
 The exponential functions have no branch and no call, so that the loops over them vectorise; those
-of the C library take 15 to 20 ns a number.  With x = k ln 2 + r, |r| <= ln 2 / 2, and
+of the C library take 15 to 20 ns a number. With x = k ln 2 + r, |r| <= ln 2 / 2, and
 R = r coth(r / 2),
 
     exp(x) = 2^k (R + r) / (R - r),    tanh(x / 2) = ((2^k - 1) R + (2^k + 1) r)
                                                      / ((2^k + 1) R + (2^k - 1) r),
 
-each with a single division.  R - 2 is even in r and smooth: five terms give it to 1e-17 (minimax on
-|r| <= ln 2 / 2; fdlibm's `exp`, of which this is a form, has five too).  Against 50 digits, over
-60,000 arguments each, all stay within 2.6 units in the last place, exp within 1.2.
+each with a single division. R - 2 is even in r and smooth: five terms approximate it to 1e-17
+(minimax on |r| <= ln 2 / 2; fdlibm's `exp`, of which this is a form, has five too). Against 50
+digits, over 60,000 arguments each, the error is at most 2.6 units in the last place, of exp 1.2.
 """
 
 import math
 
 import numpy as np
 
-from .._machine.compilation import carray, exact
+from .._machine.compilation import jit_ordered
 from .table import LEAKY_SLOPE
+from .vectorised import LEAST_EXPONENT, NORMAL_DENSITY_0
 
 SQRT_HALF = math.sqrt(0.5)
-NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
-
 LOG2_E = 1.4426950408889634
 # ln 2 in two parts: the first has 21 zero bits at its end, so that k times it is exact.
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 # Adding 1.5 * 2^52 rounds to an integer, which then stands in the last bits of the sum.
 ROUNDING = 6755399441055744.0
 EXPONENT_BIAS = 1023.0
-LEAST_EXPONENT = -708.0  # of exp, below which 2^k would be subnormal
 
 
-@exact
+@jit_ordered
 def reduced(x):
     """Return 2^(k - 1), R - 2 and r of x = k ln 2 + r, -708 <= x <= 710; NaN stays NaN."""
     shifted = x * LOG2_E + (ROUNDING + EXPONENT_BIAS - 1.0)
@@ -48,7 +44,7 @@ def reduced(x):
     return half, s * (0.16666666666666661 + s * tail), r
 
 
-@exact
+@jit_ordered
 def fast_exp(x):
     """exp(x) as 2^k (1 + 2 r / (R - r)); zero where it would be subnormal."""
     clipped = LEAST_EXPONENT if x < LEAST_EXPONENT else x
@@ -57,7 +53,7 @@ def fast_exp(x):
     return 0.0 if x < LEAST_EXPONENT else value
 
 
-@exact
+@jit_ordered
 def fast_expm1(x):
     """exp(x) - 1 for x <= 0."""
     half, excess, r = reduced(-40.0 if x < -40.0 else x)  # -1 to rounding
@@ -65,7 +61,7 @@ def fast_expm1(x):
     return 2.0 * (2.0 * low + (high * r + low * excess)) / (2.0 + (excess - r))
 
 
-@exact
+@jit_ordered
 def fast_tanh(x):
     """tanh(x), for larger x as 1 - 2 / (exp(2 x) + 1), which rounds less."""
     size = 2.0 * abs(x)
@@ -77,7 +73,7 @@ def fast_tanh(x):
     return math.copysign(quotient if small else 1.0 - quotient, x)
 
 
-@exact
+@jit_ordered
 def fast_logistic(x):
     """1 / (1 + exp(-x)); zero where it would be subnormal."""
     clipped = 710.0 if x < -710.0 else -x
@@ -86,111 +82,68 @@ def fast_logistic(x):
     return one / (one + 2.0 * (half * (2.0 + (excess + r))))
 
 
-def identity(z, slope, n):
-    """Leave z as it is."""
-    slope = carray(slope, n)
-    one = slope.dtype.type(1)
-    for k in range(n):
-        slope[k] = one
+def identity(z):
+    """Return z and 1."""
+    return z, type(z)(1)
 
 
-def logistic(z, slope, n):
+def logistic(z):
     """1 / (1 + exp(-z))."""
-    z, slope = carray(z, n), carray(slope, n)
-    one = z.dtype.type(1)
-    for k in range(n):
-        a = z.dtype.type(fast_logistic(float(z[k])))
-        z[k] = a
-        slope[k] = a * (one - a)
+    a = type(z)(fast_logistic(float(z)))
+    return a, a * (type(z)(1) - a)
 
 
-def tanh(z, slope, n):
+def tanh(z):
     """tanh(z)."""
-    z, slope = carray(z, n), carray(slope, n)
-    one = z.dtype.type(1)
-    for k in range(n):
-        a = z.dtype.type(fast_tanh(float(z[k])))
-        z[k] = a
-        slope[k] = one - a * a
+    a = type(z)(fast_tanh(float(z)))
+    return a, type(z)(1) - a * a
 
 
-def relu(z, slope, n):
+def relu(z):
     """max(0, z); the slope at 0 is 0, as in MLPRegressor."""
-    z, slope = carray(z, n), carray(slope, n)
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    for k in range(n):
-        a = z[k]
-        slope[k] = zero if a <= zero else one
-        z[k] = zero if a < zero else a
+    zero, one = type(z)(0), type(z)(1)
+    return zero if z < zero else z, zero if z <= zero else one
 
 
-def leaky_relu(z, slope, n):
-    """Leave z > 0, shrink the rest to 0.01 z."""
-    z, slope = carray(z, n), carray(slope, n)
-    leak, zero, one = z.dtype.type(LEAKY_SLOPE), z.dtype.type(0), z.dtype.type(1)
-    for k in range(n):
-        s = leak if z[k] <= zero else one
-        slope[k] = s
-        z[k] *= s
+def leaky_relu(z):
+    """Return z above 0, else 0.01 z."""
+    slope = type(z)(LEAKY_SLOPE) if z <= type(z)(0) else type(z)(1)
+    return z * slope, slope
 
 
-def elu(z, slope, n):
-    """Leave z > 0, bend the rest to exp(z) - 1."""
-    z, slope = carray(z, n), carray(slope, n)
-    zero, one = z.dtype.type(0), z.dtype.type(1)
-    for k in range(n):
-        a = z[k]
-        bent = z.dtype.type(fast_expm1(float(zero if a > zero else a)))
-        z[k] = a if a > zero else bent
-        slope[k] = bent + one  # bent is zero for z > 0
+def elu(z):
+    """Return z above 0, else exp(z) - 1."""
+    zero = type(z)(0)
+    below = type(z)(fast_expm1(float(zero if z > zero else z)))  # zero for z > 0
+    return z if z > zero else below, below + type(z)(1)
 
 
-def softplus(z, slope, n):
-    """log(1 + exp(z)), written so that it does not overflow."""
-    z, slope = carray(z, n), carray(slope, n)
-    zero = z.dtype.type(0)
-    for k in range(n):
-        a = z[k]
-        slope[k] = fast_logistic(float(a))
-        z[k] = (a if a > zero else zero) + math.log1p(fast_exp(-abs(float(a))))
+def softplus(z):
+    """log(1 + exp(z)), without overflow."""
+    above = z if z > type(z)(0) else type(z)(0)
+    return above + math.log1p(fast_exp(-abs(float(z)))), fast_logistic(float(z))
 
 
-def silu(z, slope, n):
-    """Multiply z by its logistic function."""
-    z, slope = carray(z, n), carray(slope, n)
-    one = z.dtype.type(1)
-    for k in range(n):
-        a = z[k]
-        s = z.dtype.type(fast_logistic(float(a)))
-        z[k] = a * s
-        slope[k] = s * (one + a * (one - s))
+def silu(z):
+    """Return z / (1 + exp(-z))."""
+    one, s = type(z)(1), type(z)(fast_logistic(float(z)))
+    return z * s, s * (one + z * (one - s))
 
 
-def gelu(z, slope, n):
-    """Multiply z by the standard normal distribution function."""
-    z, slope = carray(z, n), carray(slope, n)
-    half, one = z.dtype.type(0.5), z.dtype.type(1)
-    scale, density_0 = z.dtype.type(SQRT_HALF), z.dtype.type(NORMAL_DENSITY_0)
-    for k in range(n):
-        a = z[k]
-        cdf = half * (one + math.erf(a * scale))
-        z[k] = a * cdf
-        slope[k] = cdf + a * density_0 * z.dtype.type(fast_exp(float(-half * a * a)))
+def gelu(z):
+    """Return z times the standard normal distribution function."""
+    half, one = type(z)(0.5), type(z)(1)
+    cdf = half * (one + math.erf(z * type(z)(SQRT_HALF)))
+    density = type(z)(NORMAL_DENSITY_0) * type(z)(fast_exp(float(-half * z * z)))
+    return z * cdf, cdf + z * density
 
 
-def sin(z, slope, n):
+def sin(z):
     """sin(z)."""
-    z, slope = carray(z, n), carray(slope, n)
-    for k in range(n):
-        a = z[k]
-        z[k] = math.sin(a)
-        slope[k] = math.cos(a)
+    return math.sin(z), math.cos(z)
 
 
-def exp(z, slope, n):
+def exp(z):
     """exp(z)."""
-    z, slope = carray(z, n), carray(slope, n)
-    for k in range(n):
-        a = fast_exp(float(z[k]))
-        z[k] = a
-        slope[k] = a
+    a = fast_exp(float(z))
+    return a, a

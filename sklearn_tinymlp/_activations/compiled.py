@@ -1,4 +1,4 @@
-"""Activations as C functions: the built-in kernels, and the user's own compiled if they can be."""
+"""Activations as C functions: the built-in ones, and the user's own compiled where possible."""
 
 import inspect
 import math
@@ -9,42 +9,63 @@ from types import CellType, FunctionType, ModuleType
 import numpy as np
 from numba import config
 
-from .._machine.compilation import c_function, call_from_python, callback, carray, jitted, once
+from .._machine.compilation import (
+    c_function,
+    call_from_python,
+    callback,
+    carray,
+    copy_function,
+    jit_fast,
+    once_per_process,
+)
 from . import built_in
 from .table import BUILT_IN
 from .users_own import Activation, _caught, by_numpy
 
 
-@once
+def activation_of_units(z, slope, n):
+    """Replace n numbers z by f(z), and write f'(z) to `slope`."""
+    z, slope = carray(z, n), carray(slope, n)
+    for k in range(n):
+        z[k], slope[k] = kernel(z[k])
+
+
+kernel = built_in.identity  # in copies of the loop another one
+
+
+def _loop_over(function):
+    """Return `activation_of_units` of an activation."""
+    values = {"kernel": jit_fast(function)}
+    return copy_function(activation_of_units, name=function.__name__, values=values)
+
+
+@once_per_process
 def compiled_activation(activation, dtype: str):
     """Compile an activation for 'float32' or 'float64'."""
     if isinstance(activation, Activation):
         return _compiled_user(activation, dtype)
     kernel = BUILT_IN[activation].kernel
-    kernel = getattr(built_in, kernel) if isinstance(kernel, str) else kernel
-    return c_function(kernel, 2, 1, dtype)
+    if isinstance(kernel, str):
+        return c_function(_loop_over(getattr(built_in, kernel)), 2, 1, dtype)
+    return c_function(_loop_over(kernel), 2, 1, dtype, on_disk=False)
 
 
 def _compiled_user(activation, dtype):
-    """Compile for numbers, or else call Python; never another result than Python's.
+    """Compile the functions of a number, or else call Python; results are always those of Python.
 
-    Value and slope of a number are computed before either is written, so that the compiler sees
-    that a function like tanh, called in both, gives the same twice.
+    Value and slope of a number are computed before either is written, so that the compiler can
+    merge equal calls, such as a tanh in both.
     """
     value, derivative = by_numpy(activation.value), by_numpy(activation.derivative)
     if not config.DISABLE_JIT:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numba's advice on the user's code
-                function = c_function(
-                    _for_numbers(_jitted(activation.value), _jitted(activation.derivative)),
-                    2,
-                    1,
-                    dtype,
-                    on_disk=False,
-                )
-            reason = "compiled it gives other values"
-        except Exception as error:  # numba raises all kinds
+                f, slope = _jitted(activation.value), _jitted(activation.derivative)
+                loop = _loop_over(lambda z: (f(z), slope(z)))
+                function = c_function(loop, 2, 1, dtype, on_disk=False)
+            reason = "its compiled values differ"
+        except Exception as error:  # numba raises exceptions of many types
             lines = [line for line in str(error).splitlines() if "nopython" not in line]
             function, reason = None, next(filter(None, lines), type(error).__name__)
         if function is not None and _agree(function, value, derivative, dtype):
@@ -57,7 +78,7 @@ def _compiled_user(activation, dtype):
 def _warn_of_slowness(activation, reason):
     """Warn once a process."""
     warnings.warn(
-        f"numba cannot compile the activation {activation.name!r} ({reason}). It works through "
+        f"numba cannot compile the activation {activation.name!r} ({reason}). It is evaluated by "
         "NumPy instead, which is slower. Arithmetic, if, np.where, `math` and NumPy's functions of "
         "single numbers can be compiled.",
         stacklevel=4,
@@ -65,16 +86,16 @@ def _warn_of_slowness(activation, reason):
 
 
 def _jitted(function):
-    """Compile a function; of a `partial` with numbers as keywords the function beneath."""
+    """Compile a function; of a `partial` with numbers as keywords the function that it calls."""
     if isinstance(function, partial) and not function.args:
         bound = inspect.signature(function.func).bind(0.0, **function.keywords)
         bound.apply_defaults()
         constants = tuple(float(value) for value in bound.args[1:])
         inner = _jitted(function.func)
-        return jitted(lambda z: inner(z, *constants))
+        return jit_fast(lambda z: inner(z, *constants))
     function = getattr(function, "py_func", function)
     if isinstance(function, FunctionType):
-        return jitted(_with_fast_functions(function))
+        return jit_fast(_with_fast_functions(function))
     return _fast(function)
 
 
@@ -83,14 +104,14 @@ FAST_FUNCTIONS = {"exp": built_in.fast_exp, "tanh": built_in.fast_tanh}
 
 @cache
 def _fast_module(module):
-    """Copy `math` or `numpy` with the exponential functions of the built-ins in it."""
+    """Copy `math` or `numpy` with the exponential functions of the built-in activations."""
     copy = ModuleType(module.__name__)
     vars(copy).update({**vars(module), **FAST_FUNCTIONS})
     return copy
 
 
 def _fast(thing):
-    """Return what stands for a global of the user's: mostly the thing itself."""
+    """Return the replacement of a global of the user's, mostly the object itself."""
     if thing is math or thing is np:
         return _fast_module(thing)
     for name, function in FAST_FUNCTIONS.items():
@@ -100,37 +121,14 @@ def _fast(thing):
 
 
 def _with_fast_functions(function):
-    """Copy a function of the user's so that exp and tanh in it are those of the built-ins.
+    """Copy a function of the user's with exp and tanh replaced by those of the built-ins.
 
     Those of the C library would make it three to five times slower than a built-in.
     """
-    used = {
-        name: _fast(function.__globals__[name])
-        for name in function.__code__.co_names
-        if name in function.__globals__
-    }
+    scope = function.__globals__
+    used = {name: _fast(scope[name]) for name in function.__code__.co_names if name in scope}
     cells = tuple(CellType(_fast(cell.cell_contents)) for cell in function.__closure__ or ())
-    copy = FunctionType(
-        function.__code__,
-        {**function.__globals__, **used},
-        function.__name__,
-        function.__defaults__,
-        cells or None,
-    )
-    copy.__kwdefaults__ = function.__kwdefaults__
-    return copy
-
-
-def _for_numbers(value, derivative):
-    def activation(z, slope, n):
-        z, slope = carray(z, n), carray(slope, n)
-        for k in range(n):
-            a = z[k]
-            v, s = value(a), derivative(a)
-            z[k] = v
-            slope[k] = s
-
-    return activation
+    return copy_function(function, values=used, closure=cells)
 
 
 def _for_python(value, derivative):
@@ -152,7 +150,5 @@ def _agree(function, value, derivative, dtype) -> bool:
     z = np.array([-3.0, -1.5, -0.25, 0.0, 0.25, 1.5, 3.0], dtype)
     values, slopes = z.copy(), np.empty_like(z)
     call_from_python(function, (values, slopes), (z.size,))
-    tolerance = {"rtol": 1e-4 if dtype == "float32" else 1e-9, "atol": 1e-6, "equal_nan": True}
-    return np.allclose(values, value(z), **tolerance) and np.allclose(
-        slopes, derivative(z), **tolerance
-    )
+    close = {"rtol": 1e-4 if dtype == "float32" else 1e-9, "atol": 1e-6, "equal_nan": True}
+    return np.allclose(values, value(z), **close) and np.allclose(slopes, derivative(z), **close)

@@ -1,4 +1,4 @@
-"""Which formula an activation computes, and with what constants: for what writes networks down."""
+"""The formula of an activation and its constants, for exports."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import activations
-from .lookup import name_of
-from .ready_made import CASES, ready_made
+from .lookup import READY_MADE, name_of, ready_made
 from .table import OUTPUT_ACTIVATIONS, ROW_OF
 from .users_own import by_numpy
 
@@ -18,7 +17,7 @@ WHICH_CAN = (
 
 
 class Formula(NamedTuple):
-    """A formula and its constants; `called` is what the network calls it, with all digits."""
+    """A formula and its constants; `called` is the network's name for it, with all digits."""
 
     name: str  # "swish"
     constants: tuple[tuple[str, float], ...] = ()
@@ -26,30 +25,27 @@ class Formula(NamedTuple):
 
 
 def formula_of(activation, dtype) -> Formula | None:
-    """Return the formula of a built-in or ready-made activation; None of a user's own function.
+    """Return the formula of a built-in or ready-made activation, or None for a user's function.
 
     Raises
     ------
     ValueError
         When a constant does not fit into `dtype`.
     """
-    if isinstance(activation, str) and activation not in CASES:
+    if isinstance(activation, str) and activation not in READY_MADE:
         return Formula(activation, called=activation)
-    found = ready_made(CASES.get(activation, activation))
+    found = ready_made(READY_MADE.get(activation, activation))
     if found is None:
         return None
-    constants = {name: float(constant) for name, constant in found[1].items()}
-    limits = np.finfo(dtype)
+    constants, limits = {key: float(value) for key, value in found[1].items()}, np.finfo(dtype)
     for name, constant in constants.items():
         if constant != 0.0 and not float(limits.tiny) <= abs(constant) <= float(limits.max):
             raise ValueError(
                 f"{name}={constant!r} of the activation {name_of(activation)!r} does not fit into "
                 f"{limits.dtype}."
             )
-    name = found[0].formula
-    if isinstance(activation, str):
-        called = activation
-    else:
+    name, called = found[0].formula, activation
+    if not isinstance(activation, str):
         called = f"{name}({', '.join(map(repr, constants.values()))})"
     return Formula(name, tuple(constants.items()), called)
 

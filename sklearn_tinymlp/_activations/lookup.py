@@ -1,16 +1,39 @@
-"""What the rest of the package asks of an activation, built in or the user's own."""
+"""Properties and values of an activation, built in or of the user's own."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 import scipy.optimize
 
-from .derivative_check import CHECK_FINE, CHECK_POINTS
-from .ready_made import ready_made
-from .table import BUILT_IN
+from .. import activations
+from .derivative_check import FINE_GRID
+from .table import BUILT_IN, ROWS, BuiltIn
 from .users_own import Activation, by_numpy
+
+# The built-in activations that are ready-made ones with constants.
+READY_MADE = {
+    row.name: getattr(activations, row.ready_made)(**row.constants)
+    for row in ROWS
+    if row.ready_made
+}
+_ROW_OF_FUNCTION = {own.value.func: BUILT_IN[name] for name, own in READY_MADE.items()}
+
+
+def ready_made(activation) -> tuple[BuiltIn, dict] | None:
+    """Return the row of an `Activation`'s formula, and its constants; None for a user's function.
+
+    A ready-made one binds constants to a function of `activations`, also after it was saved and
+    loaded. Its name, which shows six digits, is not used.
+    """
+    value = activation.value
+    row = _ROW_OF_FUNCTION.get(value.func) if isinstance(value, partial) else None
+    return None if row is None else (row, value.keywords)
 
 
 def compiled(activation, dtype: str):
-    """Compile an activation for 'float32' or 'float64'; numba is imported for this alone."""
+    """Compile an activation for 'float32' or 'float64', which imports numba."""
     from .compiled import compiled_activation
 
     return compiled_activation(activation, dtype)
@@ -30,15 +53,15 @@ def name_of(activation) -> str:
 
 
 def is_positive(activation) -> bool:
-    """Whether all values are above zero, as the Poisson deviance needs; a user's on [-5, 5]."""
+    """Return whether all values, of an `Activation` those on [-5, 5], are above zero."""
     if not isinstance(activation, Activation):
         return BUILT_IN[activation].positive
-    z = np.linspace(-CHECK_FINE, CHECK_FINE, CHECK_POINTS)
-    return activation.output_range[0] >= 0.0 and bool((by_numpy(activation.value)(z) > 0.0).all())
+    values = by_numpy(activation.value)(FINE_GRID)
+    return activation.output_range[0] >= 0.0 and bool((values > 0.0).all())
 
 
 def inverted(activation, value) -> float:
-    """Return z with f(z) = value; NaN where none is found between -700 and 700, nor by identity."""
+    """Return z with f(z) = value, or NaN if there is none between -700 and 700, nor by identity."""
     if activation == "identity":
         return float(value)
 
@@ -46,26 +69,17 @@ def inverted(activation, value) -> float:
         return float(value_of(activation, np.array([z]))[0]) - value
 
     with np.errstate(all="ignore"):
-        ends = excess(-700.0), excess(700.0)  # beyond, exp is no number
+        ends = excess(-700.0), excess(700.0)  # beyond, exp overflows
         if not (np.isfinite(ends).all() and ends[0] < 0.0 < ends[1]):
             return np.nan
         return float(scipy.optimize.brentq(excess, -700.0, 700.0))
 
 
+# --------------------------------------------------------------------------------- with NumPy
+
+
 def value_and_slope(activation, z) -> tuple[np.ndarray, np.ndarray]:
-    """Compute f(z) and f'(z) with NumPy.
-
-    Parameters
-    ----------
-    activation : str or Activation
-    z : ndarray of float32 or float64
-        Of one dimension or more, in any layout.
-
-    Returns
-    -------
-    values, slopes : ndarray
-        New arrays of the shape, layout and dtype of z.
-    """
+    """Compute f(z) and f'(z), new arrays of the shape, layout and dtype (float32 or 64) of z."""
     values = np.array(z)
     slopes = np.empty_like(values)
     _compute(activation, values, slopes)
@@ -84,25 +98,45 @@ def replace_by_value(activation, z) -> np.ndarray:
 
 
 def _compute(activation, z, slope):
-    """Replace z by f(z), and write f'(z) to slope unless it is None."""
-    if isinstance(activation, Activation):
-        found = ready_made(activation)
-        if found is None:
-            _compute_by(by_numpy(activation.value), by_numpy(activation.derivative), z, slope)
-            return
-        row, constants = found
+    """Replace z by f(z), and write f'(z) to `slope` unless it is None."""
+    if isinstance(activation, str):
+        row, constants = BUILT_IN[activation], BUILT_IN[activation].constants
     else:
-        row = BUILT_IN[activation]
-        constants = row.constants
-    if row.in_place is None:
-        _compute_by(by_numpy(row.numpy), by_numpy(row.numpy_slope), z, slope)
-    else:
+        row, constants = ready_made(activation) or (None, {})
+    if row is not None and row.in_place is not None:
         row.in_place(z, slope, **constants)
-
-
-def _compute_by(value, derivative, z, slope):
-    """Do so with two functions of one-dimensional arrays."""
+        return
+    functions = (row.numpy, row.numpy_slope) if row else (activation.value, activation.derivative)
+    value, derivative = map(by_numpy, functions)
     flat = z.ravel()
     if slope is not None:
         slope[...] = derivative(flat).reshape(z.shape)
     z[...] = value(flat).reshape(z.shape)
+
+
+# f'(z) from a = f(z), which the forward pass has kept: for tanh, the default, this saves the second
+# exponential.
+SLOPE_FROM_VALUE = {
+    "identity": np.ones_like,
+    "tanh": lambda a: np.subtract(1.0, square := a * a, out=square),
+    "logistic": lambda a: a * (1.0 - a),
+    "relu": np.sign,
+    "elu": lambda a: np.minimum(a, 0.0) + 1.0,
+    "exp": np.copy,
+}
+
+
+class OnArrays(NamedTuple):
+    """An activation as functions of arrays of float32 or float64."""
+
+    value: Callable  # value(z) returns f(z), in the memory of z where the slope does not need z
+    slope: Callable  # slope(z, a) returns f'(z), where a = f(z)
+
+
+@lru_cache(maxsize=64)
+def on_arrays(activation) -> OnArrays:
+    """Return the functions of a built-in activation or of an `Activation`."""
+    from_value = SLOPE_FROM_VALUE.get(activation) if isinstance(activation, str) else None
+    if from_value is not None:
+        return OnArrays(partial(replace_by_value, activation), lambda z, a: from_value(a))
+    return OnArrays(partial(value_of, activation), lambda z, a: value_and_slope(activation, z)[1])

@@ -1,6 +1,6 @@
 """Activations as nodes of an ONNX graph; `graph` is that of `sklearn_tinymlp.onnx`.
 
-onnxruntime lacks LeakyRelu, Elu, Softplus and Erf in float64; there they are made of others.
+onnxruntime has no LeakyRelu, Elu, Softplus and Erf in float64: they are composed of other nodes.
 """
 
 import math
@@ -21,18 +21,18 @@ def _negative_part(graph, z):
 
 
 def scaled_tanh(graph, z, scale, rate):
-    """Scale tanh(rate z)."""
+    """Return scale tanh(rate z)."""
     return graph.times(scale, graph.node("Tanh", graph.times(rate, z)))
 
 
 def leaky_relu(graph, z, negative_slope):
-    """Max(0, z) + negative_slope Min(0, z)."""
+    """Return max(0, z) + negative_slope min(0, z)."""
     leak = graph.times(negative_slope, _negative_part(graph, z))
     return graph.node("Add", _positive_part(graph, z), leak)
 
 
 def elu(graph, z, alpha):
-    """Elu, in float64 of Exp."""
+    """Return Elu, composed of Exp in float64."""
     if graph.dtype == np.float32:
         return graph.node("Elu", z, alpha=alpha)
     bent = graph.node("Exp", _negative_part(graph, z))
@@ -41,7 +41,7 @@ def elu(graph, z, alpha):
 
 
 def softplus(graph, z, beta):
-    """Softplus / beta, in float64 of Exp and Log."""
+    """Return Softplus(beta z) / beta, composed of Exp and Log in float64."""
     if graph.dtype == np.float32:
         return graph.times(1.0 / beta, graph.node("Softplus", graph.times(beta, z)))
     small = graph.node("Exp", graph.node("Neg", graph.node("Abs", graph.times(beta, z))))
@@ -50,12 +50,12 @@ def softplus(graph, z, beta):
 
 
 def swish(graph, z, beta):
-    """Z Sigmoid(beta z)."""
+    """Return z Sigmoid(beta z)."""
     return graph.node("Mul", z, graph.node("Sigmoid", graph.times(beta, z)))
 
 
 def gelu(graph, z):
-    """Multiply z by Phi(z); in float64 as max(0, z) - |z| Phi(-|z|)."""
+    """Return z Phi(z), in float64 as max(0, z) - |z| Phi(-|z|)."""
     if graph.dtype == np.float32:
         erf = graph.node("Erf", graph.node("Mul", z, graph.constant(math.sqrt(0.5))))
         cdf = graph.node("Mul", graph.node("Add", erf, graph.constant(1.0)), graph.constant(0.5))
@@ -73,7 +73,7 @@ def gelu(graph, z):
 
 
 def normal_tail_coefficients():
-    """Coefficients of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
+    """Return those of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
     from numpy.polynomial import chebyshev, polynomial
     from scipy.special import erfcx
 

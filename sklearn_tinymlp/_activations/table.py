@@ -1,7 +1,7 @@
-"""The built-in activations, a row each: all that the package and its exports know of one.
+"""The built-in activations, a row each, with everything that the package and its exports use.
 
-Five are a ready-made activation of `sklearn_tinymlp.activations` with constants: their sources are
-written with the constants' names, and serve the ready-made ones with other constants too.
+Five are ready-made activations of `sklearn_tinymlp.activations` with constants: their sources
+contain the names of the constants, and serve those with other constants too.
 """
 
 import math
@@ -13,88 +13,55 @@ import numpy as np
 
 from . import onnx_formulas, vectorised
 
-LEAKY_SLOPE = 0.01  # of the question this package began with, and of most libraries
+LEAKY_SLOPE = 0.01  # as in most libraries
 
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """An activation that a name stands for.
+    """An activation with a name.
 
-    Parameters
-    ----------
-    name : str
-        What the parameters call it.
-
-    kernel : str or callable
-        ``kernel(z, slope, n)`` replaces z by f(z) and writes f'(z), see `built_in`; a string is
-        the name of a function there, which is imported when the engine compiles it.
-
-    numpy, numpy_slope : callable
-        f and f' of an array, by NumPy's functions: the oracles of the tests, written for
-        themselves.
-
-    least, greatest : float
-        The range of its values.
-
-    python : str
-        Source of a function ``{name}(z)`` of an array, for `to_python`. float32 must stay float32:
-        Python's numbers do not widen it.
-
-    c : str
-        Body of a function of a number z, for `to_c`. `real` becomes double or float, and in float
-        `exp` becomes `expf`.
-
-    onnx : callable
-        ``onnx(graph, z, **constants)`` adds nodes and gives the name of the last.
-
-    in_place : callable, default=None
-        ``in_place(z, slope, **constants)`` replaces the array z by f(z), and writes f'(z) to
-        slope unless that is None, see `vectorised`. Without it `numpy` and `numpy_slope` serve.
-
-    ready_made : str, default=None
-        The function of `sklearn_tinymlp.activations` that it is, with `constants`.
-
-    constants : mapping, default={}
-        By name; the sources hold the names.
-
-    positive : bool, default=False
-        Whether all values are above zero, as the logarithm of the Poisson deviance needs.
-
-    hidden : bool, default=True
-        Whether hidden layers may use it.
-
-    Raises
-    ------
-    TypeError
-        When a function or a source is missing, or a source does not use a constant.
-
-    ValueError
-        When the range is none.
+    A TypeError is raised when a function or a source is missing or a source does not use a
+    constant, and a ValueError when the range is empty.
     """
 
-    name: str
+    name: str  # its value as a parameter
+
+    # kernel(z) returns f(z) and f'(z) of a number in compiled code; a string is the name of a
+    # function of `built_in`, which is imported when the engine compiles it.
     kernel: Callable | str
+
+    # f and f' of an array, by NumPy's functions: the oracles of the tests, written independently.
     numpy: Callable
     numpy_slope: Callable
-    least: float
+
+    least: float  # the range of its values
     greatest: float
+
+    # Source of a function {name}(z) of an array, for `to_python`. float32 must stay float32, as it
+    # does with Python's numbers.
     python: str
+
+    # Body of a function of a number z, for `to_c`. `real` becomes double or float, and in float
+    # `exp` becomes `expf`.
     c: str
-    onnx: Callable
+
+    onnx: Callable  # onnx(graph, z, **constants) adds nodes and returns the name of the last
+
+    # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
+    # that is None, see `vectorised`. Without it `numpy` and `numpy_slope` are used.
     in_place: Callable | None = None
-    ready_made: str | None = None
-    constants: Mapping[str, float] = field(default_factory=dict)
-    positive: bool = False
-    hidden: bool = True
+
+    ready_made: str | None = None  # the function of `activations` whose result it is
+    constants: Mapping[str, float] = field(default_factory=dict)  # by name, as in the sources
+    positive: bool = False  # all values are above zero, as the logarithm of a deviance needs
+    hidden: bool = True  # hidden layers may use it
 
     def __post_init__(self):
-        """Refuse a row that lacks something."""
-        lacks = [
-            part
-            for part in ("kernel", "numpy", "numpy_slope", "onnx")
-            if not callable(getattr(self, part))
-            and not (part == "kernel" and isinstance(self.kernel, str))
-        ]
+        """Check that the row is complete."""
+        functions = "numpy numpy_slope onnx".split()
+        if not isinstance(self.kernel, str):
+            functions.append("kernel")
+        lacks = [part for part in functions if not callable(getattr(self, part))]
         for part in ("python", "c"):
             source = getattr(self, part)
             if not isinstance(source, str) or "return" not in source:
@@ -111,12 +78,12 @@ class BuiltIn:
 
     @property
     def formula(self) -> str:
-        """What exports call the formula, whatever its constants."""
+        """Name of the formula in exports, for any constants."""
         return self.ready_made or self.name
 
 
 def logistic(z):
-    """1 / (1 + exp(-z)), to rounding where it is small too."""
+    """Return 1 / (1 + exp(-z)), accurate where it is small too."""
     return np.exp(-np.logaddexp(0, -z))
 
 
@@ -297,9 +264,9 @@ ROWS = (
     ),
 )
 
-# By name, in the order above: all of them, which outputs may use, and those for hidden layers.
+# By name, in the order above: those for outputs, and those for hidden layers.
 BUILT_IN = {row.name: row for row in ROWS}
 HIDDEN_ACTIVATIONS = {row.name: row for row in ROWS if row.hidden}
 OUTPUT_ACTIVATIONS = BUILT_IN
-POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")  # as a message names them, the usual first
+POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")  # in the order of messages
 ROW_OF = {row.formula: row for row in ROWS}  # by formula, for the exports

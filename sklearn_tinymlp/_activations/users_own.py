@@ -1,4 +1,4 @@
-"""`Activation`: one of the user's own, from two functions of theirs."""
+"""`Activation`: an activation of the user's own, from two functions."""
 
 import threading
 from collections.abc import Callable
@@ -15,23 +15,23 @@ PARTS = ("value", "derivative", "name", "output_range")
 class Activation:
     """An activation of your own, from its value and its derivative.
 
-    It goes where a name goes: as `activation`, in a list of activations, as
+    It is used in place of a name: as `activation`, in a list of activations, as
     `output_activation`. The derivative is compared with finite differences when a network is
-    fitted. By default, with the solver 'lm', both are called as they are: with arrays where they
-    take arrays, else number by number, which is slower. For 'sgd', 'adam' and 'lbfgs' they are
-    compiled with numba and run at the speed of the built-ins; what numba cannot compile runs
-    through NumPy, more slowly, and a warning says so.
+    fitted. The default solver 'lm' calls both functions with arrays if they accept arrays, else
+    number by number, which is slower. For 'sgd', 'adam' and 'lbfgs' they are compiled with numba
+    and as fast as the built-ins; functions that numba cannot compile are evaluated by NumPy, more
+    slowly, with a warning.
 
     Parameters
     ----------
     value : callable
-        f(z), of a number or of an array of numbers, each number by itself.
+        f(z), of a number or elementwise of an array.
 
     derivative : callable
-        f'(z), likewise. At a kink any slope between the left and the right one will do.
+        f'(z), likewise. At a kink any slope between the left and the right one is accepted.
 
     name : str, default=None
-        What messages call it; by default the name of `value`.
+        Its name in messages; by default that of `value`.
 
     output_range : tuple of two floats, default=(-inf, inf)
         The least and the greatest value. Targets outside the range of an output activation cause
@@ -51,11 +51,12 @@ class Activation:
 
     Notes
     -----
-    Two records are equal when name, range and functions are, and functions are equal when their
-    code and the constants they use are. Functions that can be imported, and `functools.partial`
-    of them with keywords, can be saved with pickle, joblib and skops; lambdas travel to other
-    processes only by cloudpickle, which joblib uses in `GridSearchCV`. Global variables that a
-    function uses are read once, when it is compiled: to vary a constant, use `functools.partial`.
+    Two activations are equal when name, range and functions are, and functions are equal when
+    their code and the constants they use are. Functions that can be imported, and
+    `functools.partial` of them with keywords, can be saved with pickle, joblib and skops; lambdas
+    are sent to other processes by cloudpickle alone, which joblib uses in `GridSearchCV`. Global
+    variables of a function are read once, when it is compiled: to vary a constant, use
+    `functools.partial`.
 
     Examples
     --------
@@ -73,7 +74,7 @@ class Activation:
     1.0
     """
 
-    # Files of trained networks, and what trusts them, know the class by this name.
+    # The name of the class in files of trained networks and in lists of trusted types.
     __module__ = "sklearn_tinymlp._activations"
 
     value: Callable
@@ -82,7 +83,7 @@ class Activation:
     output_range: tuple[float, float] = field(default=(-inf, inf), kw_only=True)
 
     def __post_init__(self):
-        """Check the four, and take the name from the function."""
+        """Check the arguments, and take the name from the function."""
         for part in ("value", "derivative"):
             if not callable(getattr(self, part)):
                 raise TypeError(
@@ -100,32 +101,32 @@ class Activation:
         self._read_functions()
 
     def _read_functions(self):
-        """Keep what the functions compute now: a global that they use may change later."""
+        """Store a key of what the functions compute now: their globals may change later."""
         functions = _signature(self.value), _signature(self.derivative)
         object.__setattr__(self, "_key", (self.name, self.output_range, *functions))
 
     def __getstate__(self):
-        """Return the four parts; code does not pickle."""
+        """Return the four parts, without the code, which cannot be pickled."""
         return {part: getattr(self, part) for part in PARTS}
 
     def __setstate__(self, state):
-        """Take the four parts."""
+        """Set the four parts."""
         for part in PARTS:
             object.__setattr__(self, part, state[part])
         self._read_functions()
 
     def __eq__(self, other):
-        """Compare by what is computed."""
+        """Compare names, ranges and what the functions compute."""
         if not isinstance(other, Activation):
             return NotImplemented
         return self is other or self._key == other._key
 
     def __hash__(self):
-        """Hash by name and range; equality looks at the functions too."""
+        """Hash by name and range; equality depends on the functions too."""
         return hash((self.name, self.output_range))
 
     def __repr__(self):
-        """Show the name; that of a function is too long for an estimator's parameters."""
+        """Show the name, short enough for the parameters of an estimator."""
         return f"Activation({self.name!r})"
 
 
@@ -135,8 +136,8 @@ def _function_name(function) -> str:
 
 
 def _signature(thing, around=()):
-    """Return what can be compared of a function: its code and the constants that it uses."""
-    thing = getattr(thing, "py_func", thing)  # what numba has compiled
+    """Return a comparable key of a function: its code and the constants that it uses."""
+    thing = getattr(thing, "py_func", thing)  # of a function that numba has compiled
     if isinstance(thing, partial):
         keywords = sorted(thing.keywords.items())
         parts = (thing.func, *thing.args, *(value for _, value in keywords))
@@ -163,7 +164,7 @@ def by_numpy(function) -> Callable:
     function = getattr(function, "py_func", function)
 
     def evaluate(z):
-        with np.errstate(all="ignore"):  # as compiled: what overflows is infinite
+        with np.errstate(all="ignore"):  # overflow is infinite, as in compiled code
             try:
                 result = function(z.copy())  # it may write to its argument
             except (TypeError, ValueError):  # e.g. "if z > 0", or a function of `math`
@@ -173,11 +174,11 @@ def by_numpy(function) -> Callable:
     return evaluate
 
 
-_caught = threading.local()  # .error: what a Python function raised where C could not
+_caught = threading.local()  # .error: the exception of a Python function that C code called
 
 
 def raise_caught():
-    """Raise what a Python function raised within a kernel, now that the kernel has returned."""
+    """Raise the exception of a Python function within a kernel, once the kernel has returned."""
     error, _caught.error = getattr(_caught, "error", None), None
     if error is not None:
         raise error

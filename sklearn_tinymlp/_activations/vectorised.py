@@ -1,7 +1,7 @@
 """The built-in and ready-made activations in NumPy, value and slope in one pass.
 
 Each function replaces z, an array of float32 or float64, by f(z), and writes f'(z) to `slope`
-unless that is None. The slope comes from the value, or from what both share, where it can.
+unless that is None. Where possible the slope is computed from the value or a common factor.
 """
 
 import math
@@ -10,17 +10,17 @@ import numpy as np
 from scipy.special import ndtr
 
 NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
-LEAST_EXPONENT = -708.0  # of exp in float64, below which it would be subnormal: it is zero there
+LEAST_EXPONENT = -708.0  # below it exp is zero; in float64 it would be subnormal
 
 
 def identity(z, slope):
-    """Leave z as it is."""
+    """Return z."""
     if slope is not None:
         slope.fill(1.0)
 
 
 def logistic(z, slope):
-    """1 / (1 + exp(-z)); an exp that overflows gives zero."""
+    """1 / (1 + exp(-z)), zero where exp overflows."""
     with np.errstate(all="ignore"):
         np.negative(z, out=z)
         np.exp(z, out=z)
@@ -32,7 +32,7 @@ def logistic(z, slope):
 
 
 def scaled_tanh(z, slope, scale=1.0, rate=1.0):
-    """Scale tanh(rate z)."""
+    """Return scale tanh(rate z)."""
     if rate != 1.0:
         with np.errstate(all="ignore"):
             np.multiply(z, rate, out=z)
@@ -54,7 +54,7 @@ def relu(z, slope):
 
 
 def leaky_relu(z, slope, negative_slope):
-    """Leave z > 0, multiply the rest by `negative_slope`."""
+    """Return z above 0, else negative_slope z."""
     steepness = np.where(z > 0.0, z.dtype.type(1.0), z.dtype.type(negative_slope))
     with np.errstate(all="ignore"):
         np.multiply(z, steepness, out=z)
@@ -63,52 +63,48 @@ def leaky_relu(z, slope, negative_slope):
 
 
 def elu(z, slope, alpha=1.0):
-    """Leave z > 0, bend the rest to alpha (exp(z) - 1)."""
-    bent = np.minimum(z, 0.0)
-    np.expm1(bent, out=bent)
-    if alpha != 1.0:
-        np.multiply(bent, alpha, out=bent)
+    """Return z above 0, else alpha (exp(z) - 1)."""
+    below = np.minimum(z, 0.0)
+    np.expm1(below, out=below)
+    np.multiply(below, alpha, out=below)
     if slope is not None:
-        np.add(bent, alpha, out=slope)
-        if alpha != 1.0:
-            np.copyto(slope, 1.0, where=z > 0.0)
+        np.add(below, alpha, out=slope)
+        np.copyto(slope, 1.0, where=z > 0.0)
     np.maximum(z, 0.0, out=z)
-    np.add(z, bent, out=z)
+    np.add(z, below, out=z)
 
 
 def softplus(z, slope, beta=1.0):
-    """log(1 + exp(beta z)) / beta, written so that it does not overflow."""
+    """log(1 + exp(beta z)) / beta, without overflow."""
     with np.errstate(all="ignore"):
-        small = np.abs(z) if beta == 1.0 else np.abs(beta * z)
+        small = np.abs(beta * z)
         np.negative(small, out=small)
         np.exp(small, out=small)
         if slope is not None:
             np.add(small, 1.0, out=slope)
             np.divide(np.where(z > 0.0, z.dtype.type(1.0), small), slope, out=slope)
         np.log1p(small, out=small)
-        if beta != 1.0:
-            np.divide(small, beta, out=small)
+        np.divide(small, beta, out=small)
         np.maximum(z, 0.0, out=z)
         np.add(z, small, out=z)
 
 
 def swish(z, slope, beta=1.0):
-    """Multiply z by the logistic function of beta z."""
-    share = z.copy() if beta == 1.0 else beta * z
+    """Return z times the logistic function of beta z."""
     with np.errstate(all="ignore"):
+        share = beta * z
         logistic(share, None)
         if slope is not None:  # s + beta z s (1 - s)
             np.subtract(1.0, share, out=slope)
             np.multiply(slope, z, out=slope)
-            if beta != 1.0:
-                np.multiply(slope, beta, out=slope)
+            np.multiply(slope, beta, out=slope)
             np.add(slope, 1.0, out=slope)
             np.multiply(slope, share, out=slope)
         np.multiply(z, share, out=z)
 
 
 def gelu(z, slope):
-    """Multiply z by the standard normal distribution function."""
+    """Return z times the standard normal distribution function."""
     with np.errstate(all="ignore"):
         share = ndtr(z)
         if slope is not None:

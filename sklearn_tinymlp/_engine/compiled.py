@@ -1,4 +1,4 @@
-"""An objective for the kernels: rows, network and loss as they take them, and its gradient."""
+"""An objective in compiled code: its rows, network and loss for the kernels, and its gradient."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -8,27 +8,34 @@ from scipy import sparse
 
 from .._activations import lookup
 from .._losses.loss import Loss
-from .._machine.compilation import c_function, once, unsigned
-from .._machine.memory import aligned, aligned_copy
+from .._machine.compilation import (
+    c_function,
+    carray,
+    copy_function,
+    jit_ieee,
+    once_per_process,
+    unsigned,
+)
+from .._machine.memory import aligned
 from .._network.network import Network
-from . import kernels, linear_algebra, loss_kernels, products
+from . import kernels, linear_algebra, loss_kernels
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
-NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows as they stand
+NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows 0, 1, 2, ...
 
-# Rows a kernel call works on before it comes back to Python: 2e7 multiply-adds take 10 to 40 ms
-# on a current core, so that Ctrl-C is heard within 50 ms.
+# A kernel call returns to Python after so many multiply-adds, 10 to 40 ms on a current core, so
+# that Ctrl-C is handled within 50 ms.
 OPERATIONS_PER_CALL = 2e7
 
-# Bytes of a matrix of which a second copy goes unnoticed.
-LARGEST_COPY = 2**24
+# Largest matrix in bytes of which `in_blocks` makes a copy.
+MAX_COPY_BYTES = 2**24
 
 
 def read_only(array):
-    """Give a view that kernels cannot write to.
+    """Return a read-only view.
 
-    It has one numba type whether or not the user's array may be written, so that a memory map
-    or a pandas block needs no second compilation.
+    It has one numba type whether or not the user's array is writeable, so that a memory map or a
+    pandas block needs no second compilation.
     """
     view = array.view()
     view.flags.writeable = False
@@ -36,106 +43,101 @@ def read_only(array):
 
 
 def kernel_rows(X) -> kernels.Rows:
-    """Hand over a C-contiguous dense matrix or a CSR matrix, without a copy."""
+    """Wrap a C-contiguous dense matrix or a CSR matrix, without a copy."""
+    blocks = _NO_WEIGHT[X.dtype.type]
     if sparse.issparse(X):
-        values, places = read_only(X.data), (read_only(X.indices), read_only(X.indptr))
-        return kernels.Rows(values, *places, _NO_WEIGHT[X.dtype.type])
-    return kernels.Rows(read_only(X), None, None, _NO_WEIGHT[X.dtype.type])
+        return kernels.Rows(*map(read_only, (X.data, X.indices, X.indptr)), blocks)
+    return kernels.Rows(read_only(X), None, None, blocks)
 
 
 def in_blocks(rows: kernels.Rows) -> kernels.Rows:
-    """Add a copy that lies as the kernels want it, for those that take all rows in their order.
+    """Add a copy in blocks of (inputs, rows), for passes over all rows in their order.
 
-    To gather a block anew in each iteration is a quarter of the time of a network of few units.
+    Transposing each block in each iteration takes a quarter of the time of a network of few units.
     """
-    X = rows.values
-    if rows.indptr is not None or X.nbytes > LARGEST_COPY:
+    X, n_rows = rows.values, kernels.BLOCK_ROWS
+    if rows.indptr is not None or X.nbytes > MAX_COPY_BYTES:
         return rows
-    n_rows = kernels.BLOCK_ROWS
-    blocks = [np.ravel(X[start : start + n_rows].T) for start in range(0, len(X), n_rows)]
-    return rows._replace(blocks=aligned_copy(np.concatenate(blocks)))
+    blocks, position = aligned(X.size, X.dtype), 0
+    for start in range(0, len(X), n_rows):
+        block = X[start : start + n_rows]
+        blocks[position : position + block.size] = np.ravel(block.T)
+        position += block.size
+    return rows._replace(blocks=blocks)
+
+
+def loss_of_outputs(values, slopes, targets, deltas, losses, parameters, n):
+    """Write losses and deltas of n outputs."""
+    values, slopes, targets = carray(values, n), carray(slopes, n), carray(targets, n)
+    deltas, losses = carray(deltas, n), carray(losses, n)
+    for k in range(n):
+        losses[k], deltas[k] = kernel(values[k], slopes[k], targets[k], parameters)
+
+
+kernel = loss_kernels.squared_error  # in copies of the loop another one
 
 
 def kernel_of(loss: Loss, output_activation):
-    """Return the function that is compiled for a loss behind an output activation."""
-    kernel = loss.kernel
+    """Return the kernel of a loss behind an output activation: its name or a function."""
     if isinstance(output_activation, str):
-        kernel = loss.simpler_kernels.get(output_activation, kernel)
-    return getattr(loss_kernels, kernel) if isinstance(kernel, str) else kernel
+        return loss.simpler_kernels.get(output_activation, loss.kernel)
+    return loss.kernel
 
 
-@once
+@once_per_process
 def compiled_loss(kernel, dtype):
-    """Compile the kernel of a loss for 'float32' or 'float64'; its last two arrays are float64."""
+    """Compile the kernel of a loss for 'float32' or 'float64'."""
+    built_in = isinstance(kernel, str)
+    function = getattr(loss_kernels, kernel) if built_in else kernel
+    values = {"kernel": jit_ieee(function)}
+    loop = copy_function(loss_of_outputs, name=function.__name__, values=values)
+    # numba does not notice another function of the user's with the same name.
     dtypes = (*[dtype] * 4, "float64", "float64")
-    return c_function(kernel, 6, 1, dtypes, literal=True)
+    return c_function(loop, 6, 1, dtypes, on_disk=built_in, ieee=True)
 
 
 @lru_cache(maxsize=64)
-def kernel_network(network: Network, dtype, loss: Loss | None = None) -> kernels.Network:
-    """Describe a network to the kernels.
-
-    Without a loss, for predictions alone, what only the gradient of a loss needs is not compiled.
-    """
+def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
+    """Compile the functions of a network and a loss for 'float32' or 'float64'."""
     architecture, activations = network.architecture, network.activations
     units = architecture.units
     starts = np.cumsum([0, *units])
-    combine, add_products, backpropagate = [], [0] * len(activations), 0
-    loss_kernel, loss_parameters, loss_factor = 0, (), 1.0
-    for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
-        blas = n_in * n_out >= products.blas_size()
-        combine.append(products.compiled_combine(dtype, blas).address)
-        if loss is not None:
-            add_products[layer] = products.compiled_add_products(dtype, blas).address
-    if loss is not None:
-        backpropagate = products.compiled_pass_back(dtype).address
-        loss_kernel = compiled_loss(kernel_of(loss, activations[-1]), dtype).address
-        loss_parameters, loss_factor = loss.parameters, loss.factor(units[-1])
-    layers = np.column_stack(
-        [
-            units[:-1],
-            units[1:],
-            architecture.coef_starts,
-            architecture.intercept_starts,
-            starts[:-2],
-            starts[1:-1],
-            [lookup.compiled(name, dtype).address for name in activations],
-            combine,
-            add_products,
-        ]
-    )
+    blas = [n_in * n_out >= linear_algebra.blas_size() for n_in, n_out in architecture.coef_shapes]
+    functions = [
+        [lookup.compiled(name, dtype) for name in activations],
+        [linear_algebra.compiled(linear_algebra.AFFINE[large], dtype) for large in blas],
+        [linear_algebra.compiled(linear_algebra.ACCUMULATE[large], dtype) for large in blas],
+    ]
+    columns = [units[:-1], units[1:], architecture.coef_starts, architecture.intercept_starts]
+    columns += [starts[:-2], starts[1:-1]]
+    columns += [[function.address for function in column] for column in functions]
+    backpropagate = linear_algebra.compiled(linear_algebra.backpropagate, dtype)
     return kernels.Network(
-        layers=layers.astype(unsigned),
+        layers=np.column_stack(columns).astype(unsigned),
         n_coefs=architecture.n_coefs,
         bias=architecture.bias,
-        loss=unsigned(loss_kernel),
-        loss_parameters=np.array(loss_parameters, dtype=np.float64),
-        loss_factor=loss_factor,
-        gemm=linear_algebra.gemm(dtype),
-        backpropagate=unsigned(backpropagate),
+        loss=unsigned(compiled_loss(kernel_of(loss, activations[-1]), dtype).address),
+        loss_parameters=np.array(loss.parameters, dtype=np.float64),
+        loss_factor=loss.factor(units[-1]),
+        gemm=linear_algebra.gemm_address(dtype),
+        backpropagate=unsigned(backpropagate.address),
     )
 
 
 def work_arrays(network, n_parameters, dtype) -> kernels.Work:
-    """Scratch space for blocks of rows, and for a gradient."""
+    """Allocate scratch space for a block of rows, and for a gradient."""
     last = network.layers[-1]
-    n_out = int(last[kernels.N_OUT])
-    size = (int(last[kernels.AFTER]) + n_out) * kernels.BLOCK_ROWS  # a multiple of a cache line
-    of_outputs = n_out * kernels.BLOCK_ROWS if network.loss else 0
-    memory = aligned(3 * size + of_outputs + n_parameters, dtype)
-    return kernels.Work(
-        memory[:size],
-        memory[size : 2 * size],
-        memory[2 * size : 3 * size],
-        memory[3 * size : 3 * size + of_outputs],
-        np.empty(of_outputs),
-        memory[3 * size + of_outputs :],
-    )
+    n_outputs = int(last[kernels.N_OUT]) * kernels.BLOCK_ROWS
+    size = int(last[kernels.AFTER]) * kernels.BLOCK_ROWS + n_outputs  # a multiple of a cache line
+    memory = aligned(3 * size + n_outputs + n_parameters, dtype)
+    ends = size, 2 * size, 3 * size, 3 * size + n_outputs
+    values, slopes, deltas, targets, gradient = np.split(memory, ends)
+    return kernels.Work(values, slopes, deltas, targets, np.empty(n_outputs), gradient)
 
 
 @dataclass(frozen=True)
 class CompiledObjective:
-    """Mean loss over the rows + alpha / 2 sum(coefs^2) / weight_sum, as the kernels take it."""
+    """Mean loss over the rows + alpha / 2 sum(coefs^2) / weight_sum."""
 
     network: kernels.Network
     rows: kernels.Rows
@@ -148,12 +150,11 @@ class CompiledObjective:
     @classmethod
     def of(cls, network: Network, loss: Loss, X, y, weight, alpha) -> "CompiledObjective":
         """Wrap arrays of one floating dtype; compile what is not yet compiled."""
-        dtype = X.dtype
         return cls(
-            kernel_network(network, "float32" if dtype == np.float32 else "float64", loss),
+            kernel_network(network, X.dtype.name, loss),
             kernel_rows(X),
             read_only(y),
-            _NO_WEIGHT[dtype.type] if weight is None else read_only(weight),
+            _NO_WEIGHT[X.dtype.type] if weight is None else read_only(weight),
             float(len(y)) if weight is None else float(weight.sum(dtype=np.float64)),
             alpha,
             network.architecture.n_parameters,
@@ -167,8 +168,8 @@ class CompiledObjective:
     def weighted_gradient(self, theta, output_weights, between=None) -> tuple[float, np.ndarray]:
         """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient.
 
-        Weights that differ need squared errors and the identity as output activation: then they
-        scale targets and output weights by their roots.
+        Unequal weights need squared errors and the identity as output activation: their roots then
+        scale targets and output weights.
         """
         first = output_weights[0]
         if np.all(output_weights == first):
@@ -189,25 +190,14 @@ class CompiledObjective:
         for start, stop in ranges:
             if between is not None:
                 between()
-            loss = kernels.loss_and_gradient(
-                parameters,
-                self.network,
-                self.rows,
-                y,
-                self.weight,
-                NATURAL_ORDER,
-                start,
-                stop,
-                work,
-                loss,
-                float(scale),
-                float(penalty),
-            )
+            samples = (self.rows, y, self.weight, NATURAL_ORDER, start, stop)
+            sums = (work, loss, float(scale), float(penalty))
+            loss = kernels.loss_and_gradient(parameters, self.network, *samples, *sums)
         return loss, work.gradient.copy()
 
     @cached_property
     def _scratch(self):
-        """What a gradient works with, allocated once: it is called thousands of times."""
+        """Arrays of a gradient, allocated once for thousands of calls, and ranges of rows."""
         dtype = self.y.dtype
         work = work_arrays(self.network, self.n_parameters, dtype)
         ranges = list(slices(len(self.y), self.n_parameters))
@@ -215,12 +205,12 @@ class CompiledObjective:
 
 
 def slices(n_samples, n_parameters):
-    """Cut rows into ranges that a kernel is done with before Ctrl-C has to wait."""
+    """Split the rows into ranges for one kernel call each."""
     step = rows_per_call(n_parameters)
     for start in range(0, n_samples, step):
         yield start, min(start + step, n_samples)
 
 
 def rows_per_call(n_parameters) -> int:
-    """Rows that a kernel call works on between two chances for Ctrl-C."""
+    """Return the number of rows that a kernel call processes."""
     return max(1, int(OPERATIONS_PER_CALL / (3 * n_parameters)))

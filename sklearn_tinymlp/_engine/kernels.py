@@ -1,24 +1,19 @@
 """The compiled engine: forward pass, loss and gradient, epochs of sgd and adam, shuffling.
 
-How the arrays lie
-------------------
-All parameters are one flat vector `theta`: the coefs of every layer, then the intercepts of
-every layer (without bias there are none).  Rows are worked on in blocks of at most
-`BLOCK_ROWS`.  Within a block a layer is a matrix of shape (units, rows): *samples are the last
-axis*, so that the innermost loop runs over contiguous samples.  It is as long as the block
-whatever the layer sizes, hence small layers vectorise as well as large ones::
+All parameters are one flat vector `theta`: the coefs of every layer, then the intercepts of every
+layer (without bias there are none). Rows are processed in blocks of at most `BLOCK_ROWS`. Within a
+block a layer is a matrix of shape (units, rows): *samples are the last axis*, so that the innermost
+loop runs over contiguous samples, as many as the block has whatever the layer sizes, and small
+layers vectorise as well as large ones::
 
-    z[j, r] = b[j] + sum_i W[i, j] a[i, r]              combine
-    G[i, j] += sum_r a[i, r] delta[j, r]                add_products
-    delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     combine
+    z[j, r] = b[j] + sum_i W[i, j] a[i, r]                         affine
+    G[i, j] += sum_r a[i, r] delta[j, r]                           accumulate_gradient
+    delta_before[i, r] = f'(z[i, r]) sum_j W[i, j] delta[j, r]     affine, or backpropagate
 
-The first line and the last are one function of `products`, the second another; large layers go to
-BLAS.  Training by single rows has its own path (`train_on_sample`), with the units innermost.
-
-Activations give value and slope in one pass, the loss its value and its deltas; both are called by
-address (`_activations`, `_losses`), and the backward pass only multiplies.  All kernels release the
-GIL and work on as many rows as they are told, so that the callers come back to Python often enough
-for Ctrl-C.
+These are functions of `linear_algebra`; large layers use BLAS. Training by single rows has its own
+path (`train_on_sample`), with the units innermost. Activations return value and slope in one pass,
+losses value and delta; both are called by address, and the backward pass only multiplies. Kernels
+release the GIL and process a limited number of rows, so that Python handles Ctrl-C between calls.
 """
 
 import math
@@ -26,45 +21,44 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._machine.compilation import call, inlined, kernel, literal, part, unsigned
-from . import limited_memory as memory
-from .products import FEW_OUTPUTS
+from .._machine.compilation import call, jit_entry, jit_fast, jit_ieee, jit_inline, unsigned
+from . import limited_memory as lbfgs
+from .linear_algebra import FEW_OUTPUTS, sum_of
 from .stochastic_state import INVSCALING, LOSS, RATE, RUNNING, STALLED, TARGET_REACHED
-from .sums import sum_of
 
-# Blocks of 128 rows of a 10-100-1 network in float64 fill 230 KB of value and slope: they stay
-# in the second-level cache of current processors.  64 to 256 rows ran within 10% of each other.
+# Blocks of 128 rows of a 10-100-1 network in float64 need 230 KB for value and slope: they stay
+# in the second-level cache of current processors. 64 to 256 rows ran within 10% of each other.
 BLOCK_ROWS = 128
 
-# Values and slopes of so many numbers in float64 are as large as a first-level cache.
+# Values and slopes of so many numbers in float64 fill a first-level cache.
 TILE = 3072
 
 
 class Network(NamedTuple):
-    """What the kernels know of an architecture."""
+    """An architecture and a loss."""
 
     layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
     n_coefs: int  # of all layers, the leading part of theta
     bias: bool
-    loss: int  # address of the loss's kernel, see `loss_kernels`
+    loss: int  # address of the compiled loss, see `loss_kernels`
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
-    backpropagate: int  # address of the function of `products`
+    backpropagate: int  # address of the function of `linear_algebra`
 
 
 # Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
-# in theta; how many units stand before these two in a block; addresses of the activation and of
-# the two products of `products`.
+# in theta; how many units precede these two in a block; addresses of the activation and of two
+# functions of `linear_algebra`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
-ACTIVATION, COMBINE, ADD_PRODUCTS = range(6, 9)
+ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
 
 
 class Rows(NamedTuple):
     """Samples: a dense matrix in `values`, or the three arrays of a CSR matrix.
 
-    Kernels are compiled for the one or the other: numba drops the branch that does not apply
-    where it is told by the number of dimensions of an argument.
+    Kernels are compiled for one of the two: numba drops the branch that does not apply where the
+    number of dimensions of an argument decides.
     """
 
     values: np.ndarray
@@ -74,26 +68,25 @@ class Rows(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch space for a block of rows, see `objective.work_arrays`."""
+    """Scratch space for a block of rows, see `compiled.work_arrays`."""
 
     values: np.ndarray  # of every unit, and so the next two
     slopes: np.ndarray
     deltas: np.ndarray
     targets: np.ndarray  # of every output
-    losses: np.ndarray  # likewise, in float64 always
+    losses: np.ndarray  # likewise, always in float64
     gradient: np.ndarray  # as long as theta
 
 
 # ------------------------------------------------------------------- a block: forward, backward
 
 
-@part
+@jit_fast
 def load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_rows):
-    """Bring rows order[start:start + n_rows] of x into the block.
+    """Load rows order[start:start + n_rows] of x into the block; an empty `order` is 0, 1, 2, ...
 
-    Dense rows are gathered, transposed, as the inputs, or copied where they lie so in `blocks`.
-    CSR rows are multiplied by the first layer's coefs at once, and added to its sums.  An empty
-    `order` means the rows as they stand.
+    Dense rows become the inputs, transposed, or are copied from `blocks`. CSR rows are multiplied
+    by the first layer's coefs at once, and added to its sums.
     """
     n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
     if blocks.size > 0:
@@ -114,9 +107,9 @@ def load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_
                     values[z + j * n_rows] += x[k] * theta[coef + j]
 
 
-@part
+@jit_fast
 def add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient):
-    """`add_products` of the first layer for CSR x; for dense x do nothing."""
+    """`accumulate_gradient` of the first layer for CSR x; nothing for dense x."""
     if x.ndim == 1:
         n_out = net.layers[0, N_OUT]
         for r in range(n_rows):
@@ -128,72 +121,54 @@ def add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, g
                     gradient[coef + j] += x[k] * deltas[delta + j * n_rows]
 
 
-@inlined
-def forward(theta, net, rows, order, start, n_rows, work, keep_slopes):
-    """Fill values and slopes of every layer for rows order[start:start + n_rows].
+@jit_inline
+def forward(theta, net, rows, order, start, n_rows, work):
+    """Compute values and slopes of every layer for rows order[start:start + n_rows].
 
-    A layer is done some units at a time, so that the sums are still in the first-level cache when
-    the activation takes them. Slopes that need not be kept (0) stay there, and overwrite each
-    other; kept (1) they lie as the values do.
+    A layer is computed some units at a time, so that the sums are still in the first-level cache
+    when the activation reads them.
     """
-    values, one, keep_slopes = work.values, unsigned(1), unsigned(keep_slopes)
+    x, indices, indptr, blocks = rows
+    values, one = work.values, unsigned(1)
     tile = max(one, unsigned(TILE) // n_rows)
     for layer in range(net.layers.shape[0]):
         n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
         coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
         before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
-        sparse = layer == 0 and rows.indptr is not None
+        sparse = layer == 0 and indptr is not None
         if sparse:
             fill_intercepts(theta, net.bias, intercept, values, after, n_out, n_rows)
         if layer == 0:
-            load_inputs(
-                rows.values,
-                rows.indices,
-                rows.indptr,
-                rows.blocks,
-                order,
-                start,
-                theta,
-                net,
-                values,
-                n_rows,
-            )
+            load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_rows)
         first = unsigned(0)
         while first < n_out:
             n_units, z = min(tile, n_out - first), after + first * n_rows
             if not sparse:
                 fill_intercepts(theta, net.bias, intercept + first, values, z, n_units, n_rows)
-                call(
-                    net.layers[layer, COMBINE],
-                    (theta, values, values),
-                    (coef + first, before, z),
-                    (n_in, n_units, n_rows, n_out, one, one, net.gemm),
-                )
-            call(
-                net.layers[layer, ACTIVATION],
-                (values, work.slopes),
-                (z, z * keep_slopes),
-                (n_units * n_rows,),
-            )
+                starts = (coef + first, before, z)
+                sizes = (n_in, n_units, n_rows, n_out, one, one, net.gemm)
+                call(net.layers[layer, AFFINE], (theta, values, values), starts, sizes)
+            count = (n_units * n_rows,)
+            call(net.layers[layer, ACTIVATION], (values, work.slopes), (z, z), count)
             first += n_units
 
 
-@part
+@jit_fast
 def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
-    """Set the sums of some units to their intercepts, or to zero."""
+    """Set the sums of some units to their intercepts, or without bias to zero."""
     for j in range(n_units):
         b = theta[intercept + j] if bias else theta.dtype.type(0)
         for r in range(n_rows):
             values[z + j * n_rows + r] = b
 
 
-@literal
+@jit_ieee
 def two_products(a, b, c, d):
-    """Compute a b + c d, both products rounded."""
+    """Return a b + c d, both products rounded."""
     return a * b + c * d
 
 
-@literal
+@jit_ieee
 def output_delta(net, y, weight, order, start, n_rows, work):
     """Write the output layer's deltas for a block of rows; return its summed, weighted loss."""
     last = net.layers.shape[0] - 1
@@ -222,25 +197,25 @@ def output_delta(net, y, weight, order, start, n_rows, work):
     return sum_of(work.losses, n_out * n_rows)
 
 
-@inlined
-def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, gradient):
+@jit_inline
+def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work):
     """Add the gradient of the summed loss of a block of rows; return that summed loss."""
-    forward(theta, net, rows, order, start, n_rows, work, 1)
+    forward(theta, net, rows, order, start, n_rows, work)
     total = output_delta(net, y, weight, order, start, n_rows, work)
-    values, slopes, deltas = work.values, work.slopes, work.deltas
-    one, passed_back = unsigned(1), False
+    values, slopes, deltas, gradient = work.values, work.slopes, work.deltas, work.gradient
+    one, propagated = unsigned(1), False
     for layer in range(net.layers.shape[0] - 1, -1, -1):
         n_in, n_out = net.layers[layer, N_IN], net.layers[layer, N_OUT]
         coef, intercept = net.layers[layer, COEFS], net.layers[layer, INTERCEPTS]
         before, after = net.layers[layer, BEFORE] * n_rows, net.layers[layer, AFTER] * n_rows
-        if net.bias and not passed_back:
+        if net.bias and not propagated:
             for j in range(n_out):
                 s = theta.dtype.type(0)
                 for r in range(n_rows):
                     s += deltas[after + j * n_rows + r]
                 gradient[intercept + j] += s
-        passed_back = layer > 0 and n_out <= FEW_OUTPUTS
-        if passed_back:
+        propagated = layer > 0 and n_out <= FEW_OUTPUTS
+        if propagated:
             call(
                 net.backpropagate,
                 (theta, values, slopes, deltas, deltas, gradient, gradient),
@@ -248,30 +223,18 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
                 (n_in, n_out, n_rows, unsigned(net.bias)),
             )
         elif layer == 0 and rows.indptr is not None:
-            add_sparse_gradient(
-                rows.values, rows.indices, rows.indptr, order, start, net, deltas, n_rows, gradient
-            )
-        elif n_in > n_out:  # the longer side first: that one is taken four at a time
-            call(
-                net.layers[layer, ADD_PRODUCTS],
-                (values, deltas, gradient),
-                (before, after, coef),
-                (n_in, n_out, n_rows, n_out, one, net.gemm),
-            )
+            x, indices, indptr, _ = rows
+            add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient)
+        elif n_in > n_out:  # the longer side first: that one is unrolled
+            starts, sizes = (before, after, coef), (n_in, n_out, n_rows, n_out, one, net.gemm)
+            call(net.layers[layer, ACCUMULATE], (values, deltas, gradient), starts, sizes)
         else:
-            call(
-                net.layers[layer, ADD_PRODUCTS],
-                (deltas, values, gradient),
-                (after, before, coef),
-                (n_out, n_in, n_rows, one, n_out, net.gemm),
-            )
-        if layer > 0 and not passed_back:  # delta = f'(z) (coefs delta of the layer after)
-            call(
-                net.layers[layer, COMBINE],
-                (theta, deltas, deltas),
-                (coef, after, before),
-                (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm),
-            )
+            starts, sizes = (after, before, coef), (n_out, n_in, n_rows, one, n_out, net.gemm)
+            call(net.layers[layer, ACCUMULATE], (deltas, values, gradient), starts, sizes)
+        if layer > 0 and not propagated:  # delta = f'(z) (coefs delta of the layer after)
+            sizes_back = (n_out, n_in, n_rows, one, n_out, unsigned(0), net.gemm)
+            starts = (coef, after, before)
+            call(net.layers[layer, AFFINE], (theta, deltas, deltas), starts, sizes_back)
             for k in range(before, before + n_in * n_rows):
                 deltas[k] *= slopes[k]
     return total
@@ -280,27 +243,23 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work, 
 # ------------------------------------------------------------------ any number of rows at once
 
 
-@part
+@jit_fast
 def clear(array):
-    """Set a flat array to zero: a loop, because NumPy's way takes a second to compile."""
+    """Set a flat array to zero: a loop, because slice assignment takes a second to compile."""
     for k in range(array.size):
         array[k] = array.dtype.type(0)
 
 
-@inlined
-def gradient_of_rows(theta, net, rows, y, weight, order, start, stop, work, gradient):
-    """Gradient of the summed loss of rows order[start:stop], into `gradient`; return that loss."""
-    clear(gradient)
-    total = 0.0
+@jit_inline
+def add_gradient(theta, net, rows, y, weight, order, start, stop, work, total):
+    """Add the gradient of rows order[start:stop] to `work.gradient`; return their loss + total."""
     for first in range(start, stop, BLOCK_ROWS):
         n_rows = unsigned(min(BLOCK_ROWS, stop - first))
-        total += add_block_gradient(
-            theta, net, rows, y, weight, order, first, n_rows, work, gradient
-        )
+        total += add_block_gradient(theta, net, rows, y, weight, order, first, n_rows, work)
     return total
 
 
-@part
+@jit_fast
 def finish_gradient(theta, net, gradient, total, scale, penalty):
     """Turn the sums over all rows into means, and add the penalty; return the loss."""
     real_scale, real_penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
@@ -314,99 +273,68 @@ def finish_gradient(theta, net, gradient, total, scale, penalty):
     return two_products(total, scale, 0.5 * penalty, squares)
 
 
-@kernel
+@jit_entry
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
-    """Add the summed loss of rows start to stop to `total`, and its gradient to that in `work`.
+    """Add the loss of rows start to stop to `total`, and its gradient to that in `work`.
 
-    Return the sum; after the last row, with the gradient, the mean loss and the penalty instead.
+    Return the sum, or after the last row the penalised mean, as then is the gradient.
     """
-    gradient = work.gradient
     if start == 0:
-        clear(gradient)
-    for first in range(start, stop, BLOCK_ROWS):
-        n_rows = unsigned(min(BLOCK_ROWS, stop - first))
-        total += add_block_gradient(
-            theta, net, rows, y, weight, order, first, n_rows, work, gradient
-        )
+        clear(work.gradient)
+    total = add_gradient(theta, net, rows, y, weight, order, start, stop, work, total)
     if stop == y.shape[0]:
-        total = finish_gradient(theta, net, gradient, total, scale, penalty)
+        total = finish_gradient(theta, net, work.gradient, total, scale, penalty)
     return total
 
 
-class LimitedMemory(NamedTuple):
-    """Arrays of L-BFGS, see `limited_memory.advance`, and its address."""
-
-    state: np.ndarray
-    direction: np.ndarray
-    x_before: np.ndarray
-    gradient_before: np.ndarray
-    s: np.ndarray
-    y: np.ndarray
-    curvatures: np.ndarray
-    advance: int
-
-
-@kernel
-def run_lbfgs(theta, lm, losses, net, rows, y, weight, order, work, scale, penalty, target, budget):
-    """Iterate until an event, until `losses` is full, or until `budget` is used up.
+@jit_entry
+def run_lbfgs(
+    theta, memory, losses, target, net, rows, y, weight, order, work, scale, penalty, budget
+):
+    """Iterate until an event, until `losses` is full, or until `budget` multiply-adds are spent.
 
     Return the number of iterations, whose losses are written. A call may end within an evaluation
-    or a line search, and the next one goes on there. The budget is counted in multiply-adds.
+    or a line search, where the next one continues.
     """
-    s, n_samples, n = lm.state, y.shape[0], theta.size
-    done, n_iterations = 0, 0
-    while done < budget and n_iterations < losses.size and s[memory.EVENT] == memory.RUNNING:
-        if s[memory.PHASE] != memory.ITERATE:
-            first = int(s[memory.ROW])
+    s, n_samples, n = memory.state, y.shape[0], theta.size
+    spent, n_iterations, o = 0, 0, unsigned(0)
+    while spent < budget and n_iterations < losses.size and s[lbfgs.EVENT] == lbfgs.RUNNING:
+        if s[lbfgs.PHASE] != lbfgs.ITERATE:
+            first = int(s[lbfgs.ROW])
+            stop = min(first + BLOCK_ROWS, n_samples)
             if first == 0:
                 clear(work.gradient)
-                s[memory.SUM] = 0.0
-            n_rows = min(BLOCK_ROWS, n_samples - first)
-            s[memory.SUM] += add_block_gradient(
-                theta, net, rows, y, weight, order, first, unsigned(n_rows), work, work.gradient
-            )
-            done += 3 * n * n_rows
-            s[memory.ROW] = first + n_rows
-        if s[memory.PHASE] == memory.ITERATE or s[memory.ROW] == n_samples:
-            if s[memory.PHASE] != memory.ITERATE:
-                s[memory.ROW] = 0.0
-                s[memory.LOSS] = finish_gradient(
-                    theta, net, work.gradient, s[memory.SUM], scale, penalty
-                )
-            before, o = s[memory.N_ITER], unsigned(0)
-            call(
-                lm.advance,
-                (
-                    theta,
-                    work.gradient,
-                    s,
-                    lm.direction,
-                    lm.x_before,
-                    lm.gradient_before,
-                    lm.s,
-                    lm.y,
-                    lm.curvatures,
-                ),
-                (o, o, o, o, o, o, o, o, o),
-                (unsigned(n),),
-            )
-            done += 40 * n
-            if s[memory.N_ITER] > before:
-                losses[n_iterations] = s[memory.LOSS]
-                n_iterations += 1
-                if s[memory.LOSS] <= target:
-                    s[memory.EVENT] = memory.LOW_ENOUGH
+                s[lbfgs.SUM] = 0.0
+            n_rows = unsigned(stop - first)
+            total = s[lbfgs.SUM]
+            total += add_block_gradient(theta, net, rows, y, weight, order, first, n_rows, work)
+            spent += 3 * n * (stop - first)
+            s[lbfgs.SUM], s[lbfgs.ROW] = total, stop
+            if stop < n_samples:
+                continue
+            s[lbfgs.ROW] = 0.0
+            s[lbfgs.LOSS] = finish_gradient(theta, net, work.gradient, total, scale, penalty)
+        n_before = s[lbfgs.N_ITER]
+        _, d, x_before, g_before, steps, changes, curvatures, advance = memory
+        arrays = (theta, work.gradient, s, d, x_before, g_before, steps, changes, curvatures)
+        call(advance, arrays, (o, o, o, o, o, o, o, o, o), (unsigned(n),))
+        spent += 40 * n
+        if s[lbfgs.N_ITER] > n_before:
+            losses[n_iterations] = s[lbfgs.LOSS]
+            n_iterations += 1
+            if s[lbfgs.LOSS] <= target:
+                s[lbfgs.EVENT] = lbfgs.LOW_ENOUGH
     return n_iterations
 
 
 # ------------------------------------------------------------------------------- shuffling
 
 
-@part
+@jit_fast
 def next_uint32(twister):
-    """Next draw of the Mersenne twister MT19937 (Matsumoto & Nishimura 1998).
+    """Return the next draw of the Mersenne twister MT19937 (Matsumoto & Nishimura 1998).
 
-    `twister` holds the 624 words of `RandomState.get_state()` and, last, the position in them.
+    `twister` has the 624 words of `RandomState.get_state()` and, last, the position in them.
     """
     n, m = 624, 397
     position = twister[n]
@@ -423,12 +351,9 @@ def next_uint32(twister):
     return y ^ (y >> 18)
 
 
-@part
+@jit_fast
 def shuffle(order, twister):
-    """Shuffle in place, draw by draw as `RandomState.shuffle` does (masked rejection).
-
-    scikit-learn permutes the order of the epoch before; so does this.
-    """
+    """Shuffle in place, draw by draw as `RandomState.shuffle` does (masked rejection)."""
     for k in range(order.size - 1, 0, -1):
         mask = k
         for shift in (1, 2, 4, 8, 16):
@@ -443,7 +368,7 @@ def shuffle(order, twister):
 
 
 class Pace(NamedTuple):
-    """How far an update goes, in the dtype of theta; sgd reads the first four, Adam the others."""
+    """Constants of an update in the dtype of theta; sgd uses the first four, Adam the others."""
 
     rate: float
     momentum: float
@@ -456,7 +381,7 @@ class Pace(NamedTuple):
     fresh_2: float
 
 
-@part
+@jit_fast
 def pace_of(theta, rate, options):
     """Convert the hyperparameters once an update, not once a weight."""
     real = theta.dtype.type
@@ -474,7 +399,7 @@ def pace_of(theta, rate, options):
     )
 
 
-@literal
+@jit_ieee
 def move(k, g, theta, moment, second_moment, pace):
     """Update weight k by its gradient g, in `moment` and, of Adam, `second_moment`.
 
@@ -493,7 +418,7 @@ def move(k, g, theta, moment, second_moment, pace):
         theta[k] += pace.keep * v - pace.push_again * g
 
 
-@part
+@jit_fast
 def finish_update(theta, moment, second_moment, net, gradient, scale, penalty, pace):
     """Update by scale * gradient + penalty * coefs; return sum(coefs^2) before the update."""
     scale, penalty = theta.dtype.type(scale), theta.dtype.type(penalty)
@@ -508,14 +433,13 @@ def finish_update(theta, moment, second_moment, net, gradient, scale, penalty, p
     return squares
 
 
-@inlined
+@jit_inline
 def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty, pace):
     """Update theta after one dense row; return the loss and sum(coefs^2) before the update.
 
-    What `add_block_gradient` and `finish_update` do for a block, with the units as the innermost
-    loop and each weight updated as soon as it has passed its delta back: writing the gradient out
-    and reading it again took a third of the time of a small network.
-    For CSR rows it is never called, and compiled to nothing.
+    It does for a row what `add_block_gradient` and `finish_update` do for a block, with the units
+    as the innermost loop, and updates each weight once its delta is propagated: writing and reading
+    the gradient took a third of the time of a small network. For CSR rows it compiles to nothing.
     """
     total, squares = 0.0, theta.dtype.type(0)
     if x.ndim == 2:
@@ -569,9 +493,9 @@ def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty,
     return total, squares
 
 
-@part
+@jit_fast
 def end_epoch(progress, options, loss):
-    """Decide at the end of an epoch, in scikit-learn's order, whether to go on and at what rate."""
+    """Apply the stopping rules and the schedule after an epoch, in scikit-learn's order."""
     p = progress[0]
     improved = not loss > p["best_loss"] - options.tol  # a loss that is NaN counts as improved
     p["no_improvement"] = 0 if improved else p["no_improvement"] + 1
@@ -587,7 +511,7 @@ def end_epoch(progress, options, loss):
         p["event"] = RUNNING
 
 
-@kernel
+@jit_entry
 def run_epochs(
     theta,
     moment,
@@ -606,13 +530,12 @@ def run_epochs(
     work,
     budget,
 ):
-    """Train until an event, until `curves` has no row left, or until `budget` rows are done.
+    """Train until an event, until `curves` is full, or until `budget` rows are processed.
 
-    Everything that outlives the call is in the arrays: `theta`, `moment` and `second_moment`,
-    `progress`, `order`, `twister`.  A call may end within an epoch, and the next one goes on
-    there.  An argument that is None is left out of the machine code: `second_moment` is for Adam,
-    `twister` for shuffling, and either `batch_size` or `single_rows` is None, the latter for
-    batches.
+    All state is in the arrays `theta`, `moment`, `second_moment`, `progress`, `order`, `twister`. A
+    call may end within an epoch, where the next one continues. The machine code omits what an
+    argument of None does not need: `second_moment` is for Adam, `twister` for shuffling, and
+    one of `batch_size` and `single_rows` is None.
     """
     p = progress[0]
     n_samples = y.shape[0]
@@ -634,7 +557,7 @@ def run_epochs(
                 weight_sum = 0.0
                 for k in range(start, stop):
                     weight_sum += weight[order[k]]
-            if weight_sum != 0.0:  # a batch without weight has no say
+            if weight_sum != 0.0:  # a batch of zero weight changes nothing
                 if second_moment is not None:
                     step += 1
                     rate = (
@@ -651,10 +574,9 @@ def run_epochs(
                         rows.values, theta, moment, second_moment, net, y, row, work, penalty, pace
                     )
                 if batch_size is not None:
-                    summed = gradient_of_rows(
-                        theta, net, rows, y, weight, order, start, stop, work, work.gradient
-                    )
-                    total, scale = summed / weight_sum, 1.0 / weight_sum
+                    clear(work.gradient)
+                    total = add_gradient(theta, net, rows, y, weight, order, start, stop, work, 0.0)
+                    total, scale = total / weight_sum, 1.0 / weight_sum
                     squares = finish_update(
                         theta, moment, second_moment, net, work.gradient, scale, penalty, pace
                     )

@@ -1,4 +1,4 @@
-"""What a fit by sgd or adam is told, and the state that it keeps between its epochs."""
+"""The hyperparameters of sgd and adam, and the state that they keep between epochs."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,26 +8,26 @@ import numpy as np
 SCHEDULE_CODES = {"constant": 0, "invscaling": 1, "adaptive": 2}
 CONSTANT, INVSCALING, ADAPTIVE = range(3)
 
-# What the last epoch or iteration ended with, in `progress["event"]`.
-RUNNING, STALLED, TARGET_REACHED, CONVERGED = range(4)
+# Why the last epoch ended, in `progress["event"]`.
+RUNNING, STALLED, TARGET_REACHED = range(3)
 
 # Columns of the curves that `run_epochs` writes, one row an epoch.
 LOSS, RATE = range(2)
 
+# The state of a stochastic fit beside its arrays: an array of one row that kernels change.
 PROGRESS_DTYPE = np.dtype(
     [
         ("learning_rate", "f8"),
         ("best_loss", "f8"),
-        ("loss_sum", "f8"),  # of the epoch under way, each batch times its rows
-        ("row", "i8"),  # where in the epoch under way the next batch begins
+        ("loss_sum", "f8"),  # of the current epoch, each batch times its rows
+        ("row", "i8"),  # where in the current epoch the next batch begins
         ("epoch", "i8"),  # finished epochs of this fit
         ("step", "i8"),  # updates so far, Adam's t
         ("samples", "i8"),  # training samples seen since the first fit: `t_`
-        ("no_improvement", "i8"),  # epochs in a row without an improvement by tol
+        ("no_improvement", "i8"),  # consecutive epochs without an improvement by tol
         ("event", "i8"),
     ]
 )
-"""The state of a stochastic fit beside its arrays; a record of one row that kernels change."""
 
 
 class StochasticOptions(NamedTuple):
@@ -47,26 +47,9 @@ class StochasticOptions(NamedTuple):
     loss_tol: float
 
 
-# The hyperparameters that scikit-learn's optimizers copy when they are made.
-OPTIMIZER_OPTIONS = (
-    "schedule",
-    "learning_rate_init",
-    "power_t",
-    "momentum",
-    "nesterovs_momentum",
-    "beta_1",
-    "beta_2",
-    "epsilon",
-)
-
-
 @dataclass
 class StochasticState:
-    """What is needed to go on training: the optimizer's state and what the stopping rule knows.
-
-    The hyperparameters are kept with it, as scikit-learn's optimizer keeps them: a `partial_fit`
-    goes on at the rates its training began with.
-    """
+    """The state of the optimizer and of the stopping rule, from which training continues."""
 
     options: StochasticOptions
     progress: np.ndarray  # PROGRESS_DTYPE, one row
@@ -74,29 +57,33 @@ class StochasticState:
     second_moment: np.ndarray | None  # Adam's mean squared gradient
 
     @classmethod
-    def fresh(cls, solver, options, theta) -> "StochasticState":
-        """Begin anew."""
+    def initial(cls, n_moments, options, theta) -> "StochasticState":
+        """Return the state before the first update, with one moment (sgd) or two (Adam)."""
         progress = np.zeros(1, PROGRESS_DTYPE)
         progress["learning_rate"] = options.learning_rate_init
         progress["best_loss"] = np.inf
-        second_moment = np.zeros_like(theta) if solver == "adam" else None
-        return cls(options, progress, np.zeros_like(theta), second_moment)
+        moments = [np.zeros_like(theta) if k < n_moments else None for k in range(2)]
+        return cls(options, progress, *moments)
 
-    def restarted(self, solver, options, theta) -> "StochasticState":
-        """Begin anew, but remember what the stopping rule has seen: a warm start."""
-        state = StochasticState.fresh(solver, options, theta)
+    def restarted(self, n_moments, options, theta) -> "StochasticState":
+        """Return an initial state that keeps that of the stopping rule: a warm start."""
+        state = StochasticState.initial(n_moments, options, theta)
         for name in ("best_loss", "no_improvement", "samples"):
             state.progress[name] = self.progress[name]
         return state
 
     def resumed(self, options) -> "StochasticState":
-        """Go on with a `partial_fit`; a copy, so that a failure leaves this one as it was.
+        """Return a copy to continue from in `partial_fit`; on failure this one is unchanged.
 
-        As in scikit-learn the optimizer keeps the hyperparameters that it began with; what
-        belongs to the data and to the stopping rule is taken from the new options.
+        As in scikit-learn the optimizer keeps its first hyperparameters; those of the data and of
+        the stopping rule come from the new options.
         """
-        kept = {name: getattr(self.options, name) for name in OPTIMIZER_OPTIONS}
+        names = ("alpha", "tol", "n_iter_no_change", "loss_tol")
+        changed = {name: getattr(options, name) for name in names}
         second_moment = None if self.second_moment is None else self.second_moment.copy()
         return StochasticState(
-            options._replace(**kept), self.progress.copy(), self.moment.copy(), second_moment
+            self.options._replace(**changed),
+            self.progress.copy(),
+            self.moment.copy(),
+            second_moment,
         )

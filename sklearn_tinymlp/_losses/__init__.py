@@ -1,1 +1,1 @@
-"""Losses, a file each; `loss` has the contract, `table` their names."""
+"""Losses: `loss` has the contract, `table` the names."""

@@ -1,24 +1,25 @@
-"""The pinball loss: residuals above zero cost one slope, those below another.
+"""The pinball loss of a quantile, and the absolute error.
 
 With r = y - f it is up r for r > 0 and -down r for r < 0, or
 
     a |r| + b r,    a = (up + down) / 2,    b = (up - down) / 2.
 
-Its slope jumps at r = 0. For solvers that need a smooth one |r| is replaced within `width` of zero
-by the parabola (r^2 / width + width) / 2 that touches it there from above, as in Hunter and Lange,
-"Quantile regression via an MM algorithm", JCGS 9 (2000). `width` goes to zero where the minimum
-itself is wanted.
+Its minimum is a quantile (Koenker and Bassett, "Regression quantiles", 1978), as in scikit-learn's
+QuantileRegressor, of the absolute error the median. Its slope jumps at r = 0. For solvers that need
+a smooth loss |r| is replaced within `width` of zero by the parabola (r^2 / width + width) / 2 that
+touches it there from above, as in Hunter and Lange, "Quantile regression via an MM algorithm", JCGS
+9 (2000). `width` goes to zero for the minimum itself.
 """
 
 from functools import lru_cache, partial
 
 import numpy as np
 
-from .loss import Loss, least_scale, mean_of, quantiles, total_weight
+from .loss import Loss, any_target, least_scale, mean_of, quantiles, total_weight
 
-# The parabola is given half as many residuals as lie on the rarer side of the quantile: enough to
-# tell the density of residuals at zero, and few enough that it hardly bends the quantile.
-SHARE, LEAST_ROWS = 0.5, 10
+# The parabola spans half as many residuals as lie on the rarer side of the quantile, at least 10:
+# enough to estimate the density of residuals at zero, and few enough for a small bias.
+SHARE_OF_RARER_SIDE, MIN_ROWS_IN_WIDTH = 0.5, 10
 
 
 def value(y, f, *, up, down, width):
@@ -40,7 +41,7 @@ def slope(y, f, *, up, down, width):
 def curvature(y, f, *, up, down, width):
     """Return a / max(|r|, width): that of the parabola above the loss that touches it at r.
 
-    Without a width it is the one that `with_scale` gives.
+    Without a width it is that of `with_scale`.
     """
     size = np.abs(y - f)
     if width == 0.0:
@@ -49,9 +50,9 @@ def curvature(y, f, *, up, down, width):
 
 
 def bandwidth(y, f, sample_weight, *, up, down) -> float:
-    """Return the width within which as many residuals lie as `SHARE` asks for."""
-    of_so_many = min(0.5, LEAST_ROWS / total_weight(y, sample_weight))
-    share = max(SHARE * min(up, down) / (up + down), of_so_many)
+    """Return the width that spans the share of residuals above."""
+    least_share = min(0.5, MIN_ROWS_IN_WIDTH / total_weight(y, sample_weight))
+    share = max(SHARE_OF_RARER_SIDE * min(up, down) / (up + down), least_share)
     widths = quantiles(np.abs(y - f), share, sample_weight)
     return max(float(widths.mean()), least_scale(y))
 
@@ -66,23 +67,23 @@ def pinball(name, up, down, width=0.0, configured=None, location_family=False) -
         return pinball(name, up, down, narrowing * widest, configured, location_family)
 
     def expected_curvature(y, f, sample_weight):
-        # 2 a times the density of residuals at zero.
-        # The width is the size of a residual, which rounding must not leave out.
+        # 2 a times the density of residuals at zero. The width is the size of a residual, which
+        # must be included despite rounding.
         close = np.abs(y - f) <= width * (1.0 + 1e-9)
         within = np.average(close, axis=0, weights=sample_weight)
         density = np.maximum(within, 1.0 / total_weight(y, sample_weight)) / width
         return np.broadcast_to(0.5 * (up + down) * density, y.shape)
 
-    of_values = partial(value, **constants)
+    values = partial(value, **constants)
     return Loss(
         name=name,
-        value=of_values,
+        value=values,
         slope=partial(slope, **constants),
         curvature=partial(curvature, **constants),
         kernel="pinball",
-        mean=mean_of(of_values),
+        mean=mean_of(values),
         best_constant=lambda y, weight: quantiles(y, up / (up + down), weight),
-        check_y=check_y,
+        check_y=any_target,
         parameters=(up, down, width),
         degree=1,
         uses_d2=True,
@@ -95,5 +96,13 @@ def pinball(name, up, down, width=0.0, configured=None, location_family=False) -
     )
 
 
-def check_y(y, name) -> None:
-    """Take any finite number."""
+ABSOLUTE_ERROR = pinball("absolute_error", 1.0, 1.0, location_family=True)
+
+
+def quantile_loss(params) -> Loss:
+    """Return the loss of the estimator's parameter `quantile`."""
+    share = float(params["quantile"])
+    return pinball("quantile", share, 1.0 - share, configured=quantile_loss)
+
+
+QUANTILE = quantile_loss({"quantile": 0.5})

@@ -1,13 +1,25 @@
-"""The losses that `TinyMLPRegressor` knows by name."""
+"""The losses of `TinyMLPRegressor` by name."""
 
-from .absolute_error import ABSOLUTE_ERROR
-from .gamma import GAMMA
-from .huber import HUBER
-from .poisson import POISSON
-from .quantile import QUANTILE
-from .squared_error import SQUARED_ERROR
-from .student_t import STUDENT_T
+import numpy as np
+from sklearn.neural_network._base import squared_loss
 
-ROWS = (SQUARED_ERROR, ABSOLUTE_ERROR, HUBER, STUDENT_T, QUANTILE, POISSON, GAMMA)
+from .deviance import GAMMA, POISSON
+from .loss import Loss, any_target, average
+from .pinball import ABSOLUTE_ERROR, QUANTILE
+from .robust import huber, student_t
+
+SQUARED_ERROR = Loss(
+    name="squared_error",
+    value=lambda y, f: 0.5 * (f - y) ** 2,
+    slope=lambda y, f: f - y,
+    curvature=lambda y, f: np.ones_like(f),
+    kernel="squared_error",
+    mean=squared_loss,  # scikit-learn's: half the mean over rows and outputs
+    best_constant=average,
+    check_y=any_target,
+    least_squares=True,
+)
+
+ROWS = (SQUARED_ERROR, ABSOLUTE_ERROR, huber(), student_t(), QUANTILE, POISSON, GAMMA)
 
 LOSSES = {loss.name: loss for loss in ROWS}

@@ -1,1 +1,1 @@
-"""What the machine gives: compiled code, BLAS and LAPACK, memory, threads, Ctrl-C."""
+"""The machine: compilation, BLAS and LAPACK, memory, threads, Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: a flag that the solvers look at, so that nothing is left half done."""
+"""Ctrl-C during training: a flag that solvers check, so that every update is complete."""
 
 import signal
 import threading
@@ -6,57 +6,55 @@ from contextlib import contextmanager
 
 
 class Interruption:
-    """Whether training is to end early.
+    """A request to end training early.
 
-    A signal handler may set it, and could wait for ever for the lock of a `threading.Event`.
+    A signal handler may set it, and could wait forever for the lock of a `threading.Event`.
 
     Parameters
     ----------
-    of_all : Interruption, default=None
-        That of the whole of which this training is a part: it ends this one, too, and not the other
-        way round.
+    parent : Interruption, default=None
+        That of an enclosing training, whose request ends this one too, but not the reverse.
     """
 
-    def __init__(self, of_all: "Interruption | None" = None):
-        self.asked = False
-        self.by_ctrl_c = False
-        self.of_all = of_all
+    def __init__(self, parent: "Interruption | None" = None):
+        self.asked = self.by_ctrl_c = False
+        self.parent = parent
 
     def set(self) -> None:
-        """Ask all that train to come to an end."""
+        """Request the end of training."""
         self.asked = True
 
     def is_set(self) -> bool:
-        """Whether that was asked."""
-        return self.asked or (self.of_all is not None and self.of_all.is_set())
+        """Return whether the end was requested, here or of an enclosing training."""
+        return self.asked or (self.parent is not None and self.parent.is_set())
 
     def raise_if_set(self) -> None:
-        """Raise KeyboardInterrupt if that was asked."""
+        """Raise KeyboardInterrupt if the end was requested."""
         if self.is_set():
             raise KeyboardInterrupt
 
     @contextmanager
     def catches_sigint(self):
-        """Let the first Ctrl-C set the flag; a second one raises KeyboardInterrupt, as any before.
+        """Set the flag at the first Ctrl-C; a second one raises KeyboardInterrupt as usual.
 
-        KeyboardInterrupt may come between any two statements, also in an activation of the user's
-        own that C code calls and that has nowhere to raise to. It is left alone in threads, which
-        do not get it, and where somebody else handles SIGINT.
+        KeyboardInterrupt may be raised between any two statements, also in an activation of the
+        user's that C code calls, which cannot propagate it. Threads, which do not receive SIGINT,
+        and other handlers of SIGINT are left alone.
         """
         usual = signal.default_int_handler
-        here = threading.current_thread() is threading.main_thread()
-        if not here or signal.getsignal(signal.SIGINT) is not usual:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if not in_main_thread or signal.getsignal(signal.SIGINT) is not usual:
             yield
             return
 
-        def hear(signum, frame):
+        def handle(signum, frame):
             if self.by_ctrl_c:
                 usual(signum, frame)
             self.asked = self.by_ctrl_c = True
 
         try:
-            signal.signal(signal.SIGINT, hear)
+            signal.signal(signal.SIGINT, handle)
             yield
         finally:
-            if signal.getsignal(signal.SIGINT) is hear:  # else a callback has set another
+            if signal.getsignal(signal.SIGINT) is handle:  # else a callback has set another
                 signal.signal(signal.SIGINT, usual)

@@ -1,8 +1,7 @@
-"""One BLAS thread while a fit runs: the same bits for any number of threads, and no waiting.
+"""One BLAS thread during a fit: results that do not depend on the number of threads, no waiting.
 
-The matrices of small networks gain nothing from a second thread. On a machine with other work an
-iteration that waits for one takes several times as long; and a sum that two threads share rounds
-in another way.
+The matrices of small networks gain nothing from a second thread. On a busy machine an iteration
+that waits for one takes several times as long, and a sum over two threads is rounded differently.
 """
 
 import threading
@@ -12,32 +11,32 @@ from functools import cache
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
-_numbers_before = []  # of threads, one a library, once for each block that is running
+_numbers_before = []  # of threads, a list for each active block, one number a library
 
 
 @cache
 def _libraries():
-    """Find the BLAS libraries once a process: they were loaded with NumPy and SciPy."""
+    """Find the BLAS libraries, which NumPy and SciPy have loaded, once per process."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def blas_cores() -> list[str]:
-    """Name the processors that the kernels of the BLAS libraries were written for."""
+    """Return the processor types of the kernels of each BLAS library."""
     return [getattr(library, "architecture", None) or "" for library in _libraries()]
 
 
 def _set_number(library, number):
-    # From 3.8 on threadpoolctl lets only the thread that set a limit first change it again; here
-    # the last block to end puts the number back, in whichever thread it ran.
+    # From 3.8 on threadpoolctl lets only the thread that first set a limit change it; here the last
+    # block to end restores the number, in any thread.
     getattr(library, "_real_set_num_threads", library.set_num_threads)(number)
 
 
 @contextmanager
 def single_threaded_blas():
-    """Hold BLAS to one thread; overlapping blocks of several threads share the limit.
+    """Limit BLAS to one thread; overlapping blocks in several threads share the limit.
 
-    The number of threads belongs to the process. Were each block to save and restore it by itself,
-    the last of two that overlap would restore the limit of the first.
+    The number of threads is a setting of the process. If each block saved and restored it, the last
+    of two overlapping ones would restore the limit of the first.
     """
     with _lock:
         if _numbers_before:

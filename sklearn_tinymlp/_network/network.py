@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._activations.arrays import OnArrays, on_arrays
+from .._activations.lookup import OnArrays, on_arrays
 from .architecture import Architecture, Layers
 
 # Maximum values of a layer in a block of predictions: 8 MB, the size of a last-level cache.

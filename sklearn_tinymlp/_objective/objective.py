@@ -15,7 +15,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 
 from .._losses.loss import Loss
-from .._losses.squared_error import SQUARED_ERROR
+from .._losses.table import SQUARED_ERROR
 from .._network.architecture import Layers
 from .._network.network import Forward, Network
 from .samples import Block, Samples

@@ -7,7 +7,6 @@ import numpy as np
 
 from .._engine import kernels, limited_memory
 from .._engine.compiled import NATURAL_ORDER, CompiledObjective, in_blocks, work_arrays
-from .._engine.limited_memory import limited_memory_arrays
 from .._machine.memory import aligned_copy
 from .._objective.objective import Objective
 from .alternating_scale import alternating
@@ -54,14 +53,14 @@ class Search(NamedTuple):
 
     objective: CompiledObjective
     rows: kernels.Rows
-    theta: np.ndarray  # changed by the loop, as the next two
-    arrays: kernels.LimitedMemory
+    theta: np.ndarray  # changed by the loop, as are the next two
+    arrays: limited_memory.LimitedMemory
     work: kernels.Work
 
     @classmethod
     def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Search":
-        """Allocate the arrays of the loop."""
-        arrays = kernels.LimitedMemory(**limited_memory_arrays(theta.size, tol, ftol, max_fun))
+        """Allocate what the loop needs."""
+        arrays = limited_memory.LimitedMemory.initial(theta.size, tol, ftol, max_fun)
         work = work_arrays(objective.network, theta.size, np.float64)
         return cls(objective, in_blocks(objective.rows), aligned_copy(theta), arrays, work)
 
@@ -70,8 +69,8 @@ class Search(NamedTuple):
         objective, network = self.objective, self.objective.network
         data = self.rows, objective.y, objective.weight, NATURAL_ORDER
         factors = network.loss_factor / objective.weight_sum, objective.alpha / objective.weight_sum
-        updated = self.theta, self.arrays, losses
-        return kernels.run_lbfgs(*updated, network, *data, self.work, *factors, target, int(budget))
+        updated = self.theta, self.arrays, losses, target
+        return kernels.run_lbfgs(*updated, network, *data, self.work, *factors, int(budget))
 
     def latest(self) -> tuple[np.ndarray, float]:
         """Return the parameters after the last iteration, and their loss."""

@@ -134,15 +134,15 @@ def _stop_or_cut_rate(reason, monitor, state) -> StopReason | None:
     return StopReason.MAX_ITER if monitor.n_iter >= monitor.max_iter else None
 
 
-def run(solver, objective, theta, monitor, options: Options) -> Solution:
-    """Train by 'sgd' or 'adam' from a new state, or continue from an earlier one."""
+def run(n_moments, objective, theta, monitor, options: Options) -> Solution:
+    """Train by sgd, with one moment vector, or Adam, with two, from a new or an earlier state."""
     earlier, rates = options.earlier, options.stochastic
     if earlier is None:
-        state = StochasticState.fresh(solver, rates, theta)
+        state = StochasticState.initial(n_moments, rates, theta)
     elif options.single_epoch:
         state = earlier.resumed(rates)
     else:
-        state = earlier.restarted(solver, rates, theta)
+        state = earlier.restarted(n_moments, rates, theta)
     names = "random_state", "batch_size", "shuffle", "single_epoch"
     given = {name: getattr(options, name) for name in names}
 

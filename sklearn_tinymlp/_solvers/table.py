@@ -12,17 +12,17 @@ def _lbfgs(objective, theta, monitor, options):
     return lbfgs.run(objective, theta, monitor, options)
 
 
-def _stochastic(name, objective, theta, monitor, options):
+def _stochastic(n_moments, objective, theta, monitor, options):
     from . import stochastic
 
-    return stochastic.run(name, objective, theta, monitor, options)
+    return stochastic.run(n_moments, objective, theta, monitor, options)
 
 
 TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
 
 # As MLPRegressor's, lbfgs stops early only with a validation set given by the user.
 LBFGS = Solver("lbfgs", _lbfgs, holds_out=False)
-SGD = Solver("sgd", partial(_stochastic, "sgd"), has_schedule=True, **TRAITS)
-ADAM = Solver("adam", partial(_stochastic, "adam"), **TRAITS)
+SGD = Solver("sgd", partial(_stochastic, 1), has_schedule=True, **TRAITS)
+ADAM = Solver("adam", partial(_stochastic, 2), **TRAITS)
 
 SOLVERS = {solver.name: solver for solver in (LM, LBFGS, ADAM, SGD)}
