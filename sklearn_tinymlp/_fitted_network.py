@@ -252,8 +252,8 @@ class FittedNetwork(BaseTinyMLP):
         signature = inspect.signature(type(net).__init__).parameters.values()
         defaults = {parameter.name: parameter.default for parameter in signature}
         scaled = data.scaled(net._scaling)
-        from ._diagnosis.description import describe
         from ._diagnosis.diagnose import diagnose
+        from ._diagnosis.trained_network import describe
 
         return diagnose(describe(vars(net), params, theta, scaled, defaults))
 

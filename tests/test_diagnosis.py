@@ -12,6 +12,8 @@ from diagnosis_cases import (
     HEALTHY,
     KNOWN,
     POINTS,
+    check_causes,
+    explained_causes,
     fit_quietly,
     ignore_convergence,
     make_net,
@@ -28,8 +30,7 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.preprocessing import scale
 
 from sklearn_tinymlp import Finding, TinyMLPRegressor, diagnose
-from sklearn_tinymlp._diagnosis.cause import Cause, check_causes, explained_causes
-from sklearn_tinymlp._diagnosis.diagnose import CAUSES, findings_of
+from sklearn_tinymlp._diagnosis.diagnose import CAUSES, Cause, findings_in_order
 from sklearn_tinymlp._diagnosis.ending import last_iterations
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.trained_network import TrainedNetwork
@@ -96,7 +97,7 @@ def test_an_output_is_dead_where_the_slope_of_the_loss_does_not_make_up_for_it(n
     theta = np.array([1.0, -1.0, 0.1, 0.1, 0.0, 0.0, -50.0])  # exp(-50) is the output's slope
     data = np.linspace(-1.0, 1.0, 20)[:, np.newaxis], np.full((20, 1), 2.0), None
     params = {"params": {}, "solver": LBFGS, "penalty": 0.0}
-    exam = Examination(TrainedNetwork(architecture, theta, ("tanh", "exp"), loss, data, **params))
+    exam = Examination(TrainedNetwork(architecture, theta, ("tanh", "exp"), loss, *data, **params))
     found = list(dead_units(exam))
     if loss.positive:
         assert not found and abs(exam.gradient[-1]) > 1.0
@@ -182,7 +183,7 @@ def test_a_last_resort_is_taken_where_nothing_else_explains_the_trouble():
         ([info, warning, last], ["warning", "info"]),
         ([last], ["last"]),
     ):
-        assert [finding.code for finding in findings_of(None, causes)] == codes
+        assert [finding.code for finding in findings_in_order(None, causes)] == codes
     assert CAUSES[-1].last_resort
 
 
@@ -468,7 +469,7 @@ def test_noise_learned_by_heart_through_many_inputs_is_named():
     net = TinyMLPRegressor(random_state=0).fit(X, y)
     finding = net.diagnose(X, y)[0]
     assert (finding.code, finding.severity) == ("more_weights_than_data", "warning")
-    assert "of rows left out" in finding.sentence and not finding.parameters
+    assert "on held-out rows" in finding.sentence and not finding.parameters
     low, high = net.predict_interval(X_new, coverage=0.9).T
     assert np.mean((low < y_new) & (y_new < high)) > 0.7  # 0.14 where the choice of inputs stays
 
@@ -477,7 +478,7 @@ def test_of_a_few_rows_nothing_is_said_of_rows_left_out():
     rng = np.random.RandomState(0)
     X, y = rng.uniform(size=(5, 2)), rng.standard_normal(5)
     net = TinyMLPRegressor(random_state=0).fit(X, y)
-    assert "left out" not in str(net.diagnose(X, y))
+    assert "held-out" not in str(net.diagnose(X, y))
 
 
 def test_a_target_below_the_noise_is_named_and_mended():
@@ -486,7 +487,7 @@ def test_a_target_below_the_noise_is_named_and_mended():
     with pytest.warns(ConvergenceWarning):
         net.fit(X, y)
     finding = net.diagnose(X, y)[0]
-    assert "to the evidence it is noise, which loss_tol=0.001 is below" in finding.sentence
+    assert "loss_tol=0.001 is below the noise level" in finding.sentence
     mended = clone(net).set_params(**finding.parameters).fit(X, y)
     assert mended.converged_ and not len(mended.diagnose(X, y))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnosis_cases import check_causes
 from formulas import compiled_value_and_slope
 from sklearn.exceptions import ConvergenceWarning
 
@@ -14,7 +15,6 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations.lookup import value_and_slope
 from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF
 from sklearn_tinymlp._diagnosis import diagnose
-from sklearn_tinymlp._diagnosis.cause import check_causes
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._solvers.table import SOLVERS
 
