@@ -471,8 +471,8 @@ def check_causes(causes, provoked: Collection, healthy: Collection, page: str) -
 
     Parameters
     ----------
-    causes : iterable of Cause
-        The causes.
+    causes : iterable of callable
+        The causes; their names are the codes.
 
     provoked, healthy : collection of str
         Codes of those that a test provokes, and of those that a test does not find in a network
@@ -488,9 +488,10 @@ def check_causes(causes, provoked: Collection, healthy: Collection, page: str) -
     """
     explained, seen = explained_causes(page), set()
     for cause in causes:
-        if cause.code in seen:
-            raise ValueError(f"Two causes have the code {cause.code!r}. Give each its own.")
-        seen.add(cause.code)
+        code = cause.__name__
+        if code in seen:
+            raise ValueError(f"Two causes have the code {code!r}. Give each its own.")
+        seen.add(code)
         missing = [
             what
             for what, codes in (
@@ -498,10 +499,10 @@ def check_causes(causes, provoked: Collection, healthy: Collection, page: str) -
                 ("a test of a healthy network that it leaves alone", healthy),
                 ("a section in docs/why_doesnt_my_network_converge.md", explained),
             )
-            if cause.code not in codes
+            if code not in codes
         ]
         if missing:
-            raise ValueError(f"The cause {cause.code!r} needs {' and '.join(missing)}.")
+            raise ValueError(f"The cause {code!r} needs {' and '.join(missing)}.")
 
 
 def explained_causes(page: str) -> set[str]:

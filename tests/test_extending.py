@@ -49,7 +49,7 @@ def test_the_page_has_its_examples(examples):
         "MISH",
         "LOG_COSH",
         "GRADIENT_DESCENT",
-        "IDLE_UNITS",
+        "idle_units",
         "ResidualDisplay",
     } <= examples.keys()
 
@@ -121,4 +121,4 @@ def test_a_solver_that_ends_at_max_iter_warns(examples):
 
 def test_the_cause_is_refused_until_it_is_tested_and_explained(examples):
     with pytest.raises(ValueError, match="'idle_units' needs a test that provokes it"):
-        check_causes([examples["IDLE_UNITS"]], provoked=(), healthy=(), page="")
+        check_causes([examples["idle_units"]], provoked=(), healthy=(), page="")

@@ -80,26 +80,22 @@ class LossDerivatives(ForwardPass):
         slope = self.factor * self.network.loss.slope(self.y, self.positive_predictions)
         return self.vjp(self.weight * slope) + self.penalty * self.network.theta
 
-    def gauss_newton_product(self, direction, factor=None) -> np.ndarray:
-        """Compute (J^T C J + penalty) direction, C the curvature of the loss times `factor`."""
-        factor = self.factor if factor is None else factor
-        curvature = self.weight * (factor * self.loss_curvature)
-        return self.vjp(curvature * self.jvp(direction)) + self.penalty * direction
-
-    @cached_property
-    def largest_curvature(self) -> float:
-        """Largest eigenvalue of the Gauss-Newton matrix of the loss that sgd descends.
+    def gauss_newton_product(self, direction) -> np.ndarray:
+        """Compute (J^T C J + penalty) direction, C the curvature of the loss that sgd descends.
 
         As in MLPRegressor that is the sum over the outputs (scikit-learn issue 8349).
         """
-        return largest_eigenvalue(
-            lambda direction: self.gauss_newton_product(direction, factor=1.0),
-            self.network.theta.size,
-        )
+        by_predictions = self.weight * self.loss_curvature * self.jvp(direction)
+        return self.vjp(by_predictions) + self.penalty * direction
+
+    @cached_property
+    def largest_curvature(self) -> float:
+        """Largest eigenvalue of the Gauss-Newton matrix."""
+        return largest_eigenvalue(self.gauss_newton_product, self.network.theta.size)
 
     @cached_property
     def largest_row_curvature(self) -> float:
-        """Largest such eigenvalue of a single row."""
+        """Largest eigenvalue of the Gauss-Newton matrix of a single row."""
         squares = np.zeros(self.n_rows)
         inputs = [square_norms(value) + 1.0 for value in self.values[:-1]]
         for k in range(self.y.shape[1]):
@@ -122,24 +118,6 @@ class LossDerivatives(ForwardPass):
         if self.network.params["nesterovs_momentum"]:
             factor /= 1.0 + 2.0 * m
         return factor / max(curvature, np.finfo(float).tiny)
-
-    def loss_at(self, theta) -> float:
-        """Compute the loss with penalty at other weights; infinite where it overflows."""
-        loss = self.replaced(theta=theta).objective
-        return loss if math.isfinite(loss) else math.inf
-
-    @cached_property
-    def gain(self) -> float:
-        """Share of the loss that five conjugate-gradient steps gain.
-
-        The steps minimise the quadratic model; the loss is then computed at the whole step, a
-        quarter and a sixteenth of it.
-        """
-        theta = self.network.theta
-        step = conjugate_gradients(self.gauss_newton_product, -self.gradient, 5)
-        now = self.objective
-        best = min(now, *(self.loss_at(theta + share * step) for share in (1.0, 0.25, 0.0625)))
-        return (now - best) / now if now > 0 else 0.0
 
 
 def largest_eigenvalue(multiply, size) -> float:
@@ -170,29 +148,3 @@ def largest_eigenvalue(multiply, size) -> float:
     if not np.isfinite(tridiagonal).all():
         return math.nan
     return float(np.linalg.eigvalsh(tridiagonal)[-1])
-
-
-def conjugate_gradients(multiply, right, n_steps) -> np.ndarray:
-    """Solve a positive semidefinite system approximately.
-
-    `scipy.sparse.linalg.cg` returns NaN along a direction in the null space, and its set-up takes
-    longer (6 units and 40 rows: 270 us with it and 230 us without for `LossDerivatives.gain`).
-
-    Reference: M. Hestenes and E. Stiefel, "Methods of conjugate gradients for solving linear
-    systems", Journal of Research of the National Bureau of Standards 49, 1952.
-    """
-    solution, residual = np.zeros_like(right), right.copy()
-    direction, square = residual.copy(), residual @ residual
-    rounding = 1e-24 * square
-    for _ in range(n_steps):
-        if square <= rounding:
-            break
-        product = multiply(direction)
-        curvature = direction @ product
-        if not curvature > 1e-300:
-            break
-        solution += square / curvature * direction
-        residual -= square / curvature * product
-        before, square = square, residual @ residual
-        direction = residual + square / before * direction
-    return solution

@@ -3,7 +3,14 @@
 import numpy as np
 
 from .finding import INFO, WARNING, format_r2, make_finding
-from .remedies import CONTINUED_STEPS, LEAST_ROWS, how_starts_ended, larger, starts_to_try
+from .remedies import (
+    CONTINUED_STEPS,
+    LEAST_ROWS,
+    NEARBY_STEPS,
+    how_starts_ended,
+    larger,
+    starts_to_try,
+)
 
 
 def stopped_by_tol(exam):
@@ -114,8 +121,8 @@ def local_minimum(exam):
         if not remedy["n_init"]:
             remedy = {"hidden_layer_sizes": larger(network.architecture.units[1:-1])}
         sentence = (
-            f"Training ended in a minimum of the loss, at {loss:.4g}: five more steps, tried on a "
-            f"copy, lower it by only {exam.gain:.1%}. {how_starts_ended(exam)}"
+            f"Training ended in a minimum of the loss, at {loss:.4g}: {NEARBY_STEPS} more steps, "
+            f"tried on a copy, lower it by only {exam.gain:.1%}. {how_starts_ended(exam)}"
         ).strip()
     else:
         return

@@ -10,19 +10,17 @@ from scipy.special import fdtrc
 
 from .._activations.lookup import name_of, value_and_slope, value_range
 from .._data.input_range import square_norms
-from .finding import ERROR, make_finding
+from .finding import ERROR, format_r2, make_finding
+from .remedies import LEAST_ROWS, LEAST_SHARE_OF_REST, explained_anew
 
 # Smallest prediction at which a loss of positive predictions is evaluated: an exp may underflow.
 LEAST_POSITIVE = 1e-100
 
 # Least share of the loss of the best constant that is reported; less may be noise.
-LEAST_SHARE = 0.01
+LEAST_SHARE_OF_CONSTANT = 0.01
 
 # Largest p-value of an F test at which an intercept is taken to be needed.
 MOST_P_VALUE = 1e-4
-
-# Numbers of the Jacobian of a network without intercepts.
-MOST_JACOBIAN_NUMBERS = 2_000_000
 
 
 class Infeasibility(NamedTuple):
@@ -33,9 +31,6 @@ class Infeasibility(NamedTuple):
     share: float  # of the floor in the loss of the best constant
     number: int  # rows outside the range, or on the rays
     at_zero: float | None = None  # prediction at x = 0, where only that is fixed
-
-
-# ------------------------------------------------------------------- the range of the output
 
 
 def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> Infeasibility | None:
@@ -53,7 +48,7 @@ def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> I
     floor = mean_loss(np.clip(y, least, greatest))
     of_constant = mean_loss(loss.best_constant(y, sample_weight))
     share = floor / of_constant if of_constant > 0 else math.inf
-    if share < LEAST_SHARE and (loss_tol is None or floor <= loss_tol):
+    if share < LEAST_SHARE_OF_CONSTANT and (loss_tol is None or floor <= loss_tol):
         return None
     return Infeasibility(floor, loss_name(loss), share, int(outside.any(axis=1).sum()))
 
@@ -61,9 +56,6 @@ def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> I
 def loss_name(loss) -> str:
     """Return the name of a loss in a sentence."""
     return "squared-error loss" if loss.least_squares else "loss"
-
-
-# ------------------------------------------------------------------------------ the intercept
 
 
 def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | None:
@@ -87,11 +79,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | N
     of_mean = (weight[:, None] * (y - mean) ** 2).sum()
     rounding = max(1e-20 * (weight[:, None] * y**2).sum(), 1e-300)
     test = OriginRayTest.of(rays, norms, y, weight, at_zero)
-    if (
-        test.n_free < 1
-        or test.gain < LEAST_SHARE * of_mean
-        or test.p_value(rounding) > MOST_P_VALUE
-    ):
+    if not test.need_intercepts(LEAST_SHARE_OF_CONSTANT * of_mean, rounding):
         return None
     floor = test.through_origin / (2.0 * weight.sum() * y.shape[1])
     measure = "squared-error loss"
@@ -131,16 +119,13 @@ class OriginRayTest(NamedTuple):
             n_free += (len(rows) - columns.shape[1]) * y.shape[1]
         return cls(through_origin, affine, n_intercepts, n_free)
 
-    @property
-    def gain(self) -> float:
-        """Reduction of the squared error by intercepts."""
-        return self.through_origin - self.affine
-
-    def p_value(self, rounding) -> float:
-        """Compute the probability of this gain without intercepts in the data, by an F test."""
-        noise = max(self.affine, rounding)
-        statistic = (self.gain / self.n_intercepts) / (noise / self.n_free)
-        return fdtrc(self.n_intercepts, self.n_free, statistic)
+    def need_intercepts(self, least_gain, rounding) -> bool:
+        """Whether intercepts reduce the errors by this much, significantly by an F test."""
+        if self.n_free < 1 or self.through_origin - self.affine < least_gain:
+            return False
+        noise = max(self.affine, rounding) / self.n_free
+        statistic = (self.through_origin - self.affine) / self.n_intercepts / noise
+        return not fdtrc(self.n_intercepts, self.n_free, statistic) > MOST_P_VALUE
 
 
 def rows_by_ray(X, norms, at_zero_only):
@@ -175,41 +160,6 @@ def is_homogeneous(activation) -> bool:
 def value_at_zero(activation) -> float:
     """Compute f(0)."""
     return float(value_and_slope(activation, np.zeros(1))[0][0])
-
-
-def loss_with_intercepts(exam) -> tuple[float, float, float]:
-    """Linearise the network: the least losses without and with intercepts, and their p-value."""
-    network, n_outputs = exam.network, exam.y.shape[1]
-    n_parameters = network.theta.size + sum(network.architecture.units[1:])
-    most = max(64, MOST_JACOBIAN_NUMBERS // (n_parameters * n_outputs))
-    rows = np.linspace(0, exam.n_rows - 1, min(exam.n_rows, most)).astype(np.intp)
-    part = exam.on_rows(rows)
-    root = np.sqrt(part.weight / (2 * n_outputs))
-    blocks, residuals = [], root * (part.y - part.predictions)
-    for k in range(n_outputs):
-        by_predictions = np.zeros_like(part.y)
-        by_predictions[:, k] = 1.0
-        coefs, intercepts = [], []
-        for layer, delta in part.deltas(by_predictions):
-            value = part.values[layer]
-            value = value.toarray() if sparse.issparse(value) else value
-            coefs.append(np.einsum("ri,rj->rij", value, delta).reshape(len(rows), -1))
-            intercepts.append(delta)
-        blocks.append(root * np.hstack([*coefs, *intercepts]))
-    J, residual = np.vstack(blocks), residuals.ravel(order="F")
-    losses, ranks = [], []
-    for columns in (J[:, : network.architecture.n_coefs], J):
-        solution, _, rank, _ = np.linalg.lstsq(columns, residual, rcond=1e-10)
-        losses.append(float(((residual - columns @ solution) ** 2).sum()))
-        ranks.append(int(rank))
-    n_more, n_free = max(ranks[1] - ranks[0], 1), len(residual) - ranks[1]
-    if n_free < 1:  # as many weights as targets fit anything
-        return *losses, 1.0
-    statistic = (losses[0] - losses[1]) / n_more / max(losses[1] / n_free, 1e-300)
-    return *losses, fdtrc(n_more, n_free, statistic)
-
-
-# ------------------------------------------------------------------------ warnings and causes
 
 
 def infeasible(X, y, sample_weight, activations, *, loss, bias, loss_tol=None) -> list[str]:
@@ -260,7 +210,7 @@ def output_range(exam):
 
 
 def no_bias(exam):
-    """Find data that need an intercept, by an F test on rays or by a Gauss-Newton step."""
+    """Find data that need an intercept, by an F test on rays or by a copy with intercepts."""
     network, unit = exam.network, exam.network.loss_unit
     if network.architecture.bias:
         return
@@ -270,13 +220,15 @@ def no_bias(exam):
         sentence = intercept_sentence(found._replace(floor=found.floor * unit))
         yield make_finding(network, "no_bias", ERROR, sentence, bias=True)
         return
-    if not network.loss.least_squares or exam.explained > 0.99:
+    if not network.loss.least_squares or exam.explained > 0.99 or exam.n_rows < LEAST_ROWS:
         return
-    without, within, p_value = loss_with_intercepts(exam)
-    if without > 0.02 * exam.constant_loss and within < 0.5 * without and p_value < MOST_P_VALUE:
-        within = max(within, 1e-9 * exam.constant_loss)
+    without, within = (
+        max(explained_anew(exam), exam.explained, 0.0),
+        explained_anew(exam, bias=True),
+    )
+    if within > without + LEAST_SHARE_OF_REST * (1.0 - without):
         sentence = (
-            f"bias=False: the loss is {exam.loss * unit:.4g}; one more Gauss-Newton step lowers it "
-            f"to {without * unit:.4g}, and one with intercepts to {within * unit:.1g} or less."
+            f"bias=False: {network.score_name} is {format_r2(exam.explained)}, and a copy with "
+            f"intercepts explains {within:.0%} on held-out rows."
         )
         yield make_finding(network, "no_bias", ERROR, sentence, bias=True)

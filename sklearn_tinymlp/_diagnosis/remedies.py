@@ -16,8 +16,9 @@ from .._network.initialization import initial_parameters
 # 5 ms a step. Two thirds are trained on.
 MOST_ROWS, LEAST_ROWS, ROWS_PER_WEIGHT, MOST_VALUES = 450, 12, 5, 500_000
 
-# Steps of a copy that continues training, and of one that is trained from new starts.
-CONTINUED_STEPS, NEW_STEPS = 20, 80
+# Steps of a copy that continues training, of one that shows whether this is a minimum, and of one
+# that is trained from new starts.
+CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 10, 80
 
 # Starts of a new copy, of which the best is kept.
 N_STARTS = 3
@@ -26,12 +27,9 @@ N_STARTS = 3
 DEFAULT_LAYERS = (16, 16)
 
 # Share of what the network leaves unexplained that a copy must explain for a remedy to be advised.
-LEAST_SHARE = 0.3
+LEAST_SHARE_OF_REST = 0.3
 
 MOST_STARTS = 100
-
-
-# ----------------------------------------------------------------------------------- copies
 
 
 class ContinuedTraining(NamedTuple):
@@ -57,14 +55,16 @@ def continue_training(exam) -> ContinuedTraining:
     return ContinuedTraining(float(gain), float(held_out_gain))
 
 
-def explained_anew(exam, *, layers=None, penalty=None, n_starts=N_STARTS) -> float:
+def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STARTS) -> float:
     """Train a copy from new starts, and compute the share of the held-out loss that it explains.
 
-    With fewer than LEAST_ROWS rows it is that of the training loss. `layers` and `penalty` replace
-    those of the network.
+    With fewer than LEAST_ROWS rows it is that of the training loss. `layers`, `bias` and `penalty`
+    replace those of the network.
     """
     network = exam.network
     architecture, activations = network.architecture, network.activations
+    if bias is not None:
+        architecture = Architecture(architecture.units, bias)
     if layers is not None:
         units = (architecture.units[0], *layers, architecture.units[-1])
         architecture = Architecture(units, architecture.bias)
@@ -120,9 +120,6 @@ def minimise(exam, n_steps) -> np.ndarray:
         ).x
 
 
-# --------------------------------------------------------------------------------- remedies
-
-
 def next_remedy(exam) -> tuple[dict, str]:
     """Return parameters to change and a sentence on their trial; both may be empty.
 
@@ -142,7 +139,7 @@ def next_remedy(exam) -> tuple[dict, str]:
     more_units = {"hidden_layer_sizes": wider}
     if exam.n_rows >= LEAST_ROWS:  # fewer rows are only memorised
         now = max(exam.explained, 0.0)
-        enough = now + LEAST_SHARE * (1.0 - now)
+        enough = now + LEAST_SHARE_OF_REST * (1.0 - now)
         if more_starts:
             share = explained_anew(exam)
             if share > enough:
