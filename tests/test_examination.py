@@ -194,7 +194,7 @@ def test_targets_that_are_all_alike_leave_nothing_to_explain(name):
     network = examined(name).network
     for noise, expected in ((1e-9, True), (1e-3, False)):
         exam = Examination(replace(network, y=3.0 + noise * network.y))
-        assert (exam.explained == 1.0) == exam.constant_target == expected
+        assert (exam.explained == 1.0) == exam.constant_outputs.all() == expected
 
 
 def test_weights_that_cancel_have_no_best_constant():

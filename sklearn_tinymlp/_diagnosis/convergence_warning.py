@@ -27,29 +27,9 @@ STACK_LEVEL = 6
 
 
 def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> list[str]:
-    """Refuse a wrong derivative; warn of losses that no training can reach.
+    """Refuse a wrong derivative of an `Activation`; warn of losses that no weights can reach.
 
-    Parameters
-    ----------
-    plan : Plan
-    data, scaled : Data
-        As given, and in the units of training.
-    starts : list of Start
-
-    Returns
-    -------
-    warned : list of str
-        The sentences of the warnings.
-
-    Raises
-    ------
-    ValueError
-        When the derivative of an `Activation` is not that of its value.
-
-    Warns
-    -----
-    ConvergenceWarning
-        When targets are out of reach whatever the weights.
+    `scaled` is the data in the units of training. The sentences of the warnings are returned.
     """
     settings = plan.settings
     if any(isinstance(activation, Activation) for activation in settings.activations):

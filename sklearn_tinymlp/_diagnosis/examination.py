@@ -43,12 +43,12 @@ class Examination(LossDerivatives):
     @property
     def late_fall(self) -> tuple[int, float]:
         """Number of iterations in the last tenth, and the relative fall of the loss in them."""
-        return _relative_fall(self.run_losses, len(self.run_losses) // 10)
+        return relative_fall(self.run_losses, len(self.run_losses) // 10)
 
     @property
     def fall_before_tol(self) -> tuple[int, float]:
         """Number of iterations that `tol` compares, and the relative fall of the loss in them."""
-        return _relative_fall(self.network.losses, 10)
+        return relative_fall(self.network.losses, 10)
 
     @cached_property
     def gain(self) -> float:
@@ -119,7 +119,7 @@ class Examination(LossDerivatives):
         return residual_pattern(self.X[rows], (self.y - self.predictions)[rows], most)
 
 
-def _relative_fall(losses, n_last) -> tuple[int, float]:
+def relative_fall(losses, n_last) -> tuple[int, float]:
     """Return the number of last iterations, as many as there are, and the fall of the loss."""
     n_last = max(1, min(n_last, len(losses) - 1))
     before = losses[-1 - n_last] if len(losses) > 1 else 0.0

@@ -72,79 +72,60 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | N
     norms = np.sqrt(square_norms(X))
     if not np.isfinite(norms).all() or (norms.all() and not homogeneous):  # X of 1e200
         return None
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(float)
-    at_zero = value_at_zero(activations[-1])
-    rays = list(rows_by_ray(X, norms, at_zero_only=not homogeneous))
-    mean = np.average(y, axis=0, weights=weight)
-    of_mean = (weight[:, None] * (y - mean) ** 2).sum()
-    rounding = max(1e-20 * (weight[:, None] * y**2).sum(), 1e-300)
-    test = OriginRayTest.of(rays, norms, y, weight, at_zero)
-    if not test.need_intercepts(LEAST_SHARE_OF_CONSTANT * of_mean, rounding):
+    weight = np.ones((len(y), 1)) if sample_weight is None else sample_weight[:, None].astype(float)
+    at_zero, total = value_at_zero(activations[-1]), weight.sum()
+    rays = number_rays(X, norms) if homogeneous else np.where(norms > 0.0, -1, 0)
+    enough = np.bincount(rays[rays >= 0])[rays] >= np.where(rays > 0, 3, 2)
+    rows = np.flatnonzero((rays >= 0) & enough)
+    if not len(rows):
         return None
-    floor = test.through_origin / (2.0 * weight.sum() * y.shape[1])
-    measure = "squared-error loss"
+    numbers, ray = np.unique(rays[rows], return_inverse=True)
+    errors = origin_ray_errors(ray, norms[rows, None], y[rows] - at_zero, weight[rows])
+    of_mean = (weight * (y - (weight * y).sum(axis=0) / total) ** 2).sum()
+    gain, n_intercepts = errors[0] - errors[1], len(numbers) * y.shape[1]
+    if gain < LEAST_SHARE_OF_CONSTANT * of_mean:
+        return None
+    n_free = (len(rows) - np.sum(numbers > 0)) * y.shape[1] - n_intercepts
+    noise = max(errors[1], 1e-20 * (weight * y**2).sum(), 1e-300) / n_free
+    if fdtrc(n_intercepts, n_free, gain / n_intercepts / noise) > MOST_P_VALUE:
+        return None
+    floor, measure = errors[0] / (2.0 * total * y.shape[1]), "squared-error loss"
     if not homogeneous and not loss.least_squares:
-        ((_, rows),) = rays
         losses = loss.value(y[rows], np.full_like(y[rows], at_zero))
-        floor = float((weight[rows, None] * losses).sum() / weight.sum() * loss.factor(y.shape[1]))
+        floor = float((weight[rows] * losses).sum() / total * loss.factor(y.shape[1]))
         measure = loss_name(loss)
-    share, number = test.through_origin / max(of_mean, 1e-300), sum(len(rows) for _, rows in rays)
-    return Infeasibility(floor, measure, share, number, None if homogeneous else at_zero)
+    share = errors[0] / max(of_mean, 1e-300)
+    return Infeasibility(floor, measure, share, len(rows), None if homogeneous else at_zero)
 
 
-class OriginRayTest(NamedTuple):
-    """Sums of squared errors over all rays, without and with an intercept per ray."""
-
-    through_origin: float  # of the best line y = b c; at x = 0 of the fixed prediction
-    affine: float  # of the best line y = a + b c; at x = 0 of the mean
-    n_intercepts: int
-    n_free: int  # targets, less the parameters of the affine lines
-
-    @classmethod
-    def of(cls, rays, norms, y, weight, at_zero):
-        """Fit both lines to each ray; `at_zero` is the prediction at x = 0."""
-        through_origin = affine = 0.0
-        n_intercepts = n_free = 0
-        for ray, rows in rays:
-            root = np.sqrt(weight[rows])[:, None]
-            c = norms[rows, None] if ray > 0 else np.ones((len(rows), 1))
-            target = y[rows] - (0.0 if ray > 0 else at_zero)
-            columns = np.hstack([c, np.ones_like(c)]) if ray > 0 else c
-            fitted = columns @ np.linalg.lstsq(root * columns, root * target, rcond=None)[0]
-            slope = (root * c).T @ (root * target) / max(((root * c) ** 2).sum(), 1e-300)
-            line = c * slope if ray > 0 else 0.0
-            through_origin += ((root * (target - line)) ** 2).sum()
-            affine += ((root * (target - fitted)) ** 2).sum()
-            n_intercepts += y.shape[1]
-            n_free += (len(rows) - columns.shape[1]) * y.shape[1]
-        return cls(through_origin, affine, n_intercepts, n_free)
-
-    def need_intercepts(self, least_gain, rounding) -> bool:
-        """Whether intercepts reduce the errors by this much, significantly by an F test."""
-        if self.n_free < 1 or self.through_origin - self.affine < least_gain:
-            return False
-        noise = max(self.affine, rounding) / self.n_free
-        statistic = (self.through_origin - self.affine) / self.n_intercepts / noise
-        return not fdtrc(self.n_intercepts, self.n_free, statistic) > MOST_P_VALUE
-
-
-def rows_by_ray(X, norms, at_zero_only):
-    """Yield the number of each ray, 0 for x = 0, and its rows, where they leave degrees of freedom.
+def number_rays(X, norms) -> np.ndarray:
+    """Return the number of the ray through the origin of each row; 0 for rows of zeros.
 
     Rounded projections on fixed directions identify a ray.
     """
     away = norms > 0.0
-    rays = np.where(away, -1, 0)
-    if not at_zero_only:
-        X, norm = X[away], norms[away]
-        unit = sparse.diags(1.0 / norm) @ X if sparse.issparse(X) else X / norm[:, None]
-        key = np.asarray(unit @ np.random.RandomState(0).standard_normal((X.shape[1], 2)))
-        rays[away] = np.unique(np.round(key, 9), axis=0, return_inverse=True)[1].ravel() + 1
-    order = np.argsort(rays, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(rays[order])) + 1):
-        ray = rays[rows[0]]
-        if ray >= 0 and len(rows) >= (3 if ray > 0 else 2):
-            yield ray, rows
+    X, norm, rays = X[away], norms[away], np.zeros(len(norms), np.intp)
+    unit = sparse.diags(1.0 / norm) @ X if sparse.issparse(X) else X / norm[:, None]
+    key = np.asarray(unit @ np.random.RandomState(0).standard_normal((X.shape[1], 2)))
+    rays[away] = np.unique(np.round(key, 9), axis=0, return_inverse=True)[1].ravel() + 1
+    return rays
+
+
+def origin_ray_errors(ray, c, y, weight) -> tuple[float, float]:
+    """Compute the squared errors, over all rays, of the best lines y = b c and y = a + b c."""
+
+    def sums(values):
+        return np.column_stack([np.bincount(ray, column) for column in (weight * values).T])[ray]
+
+    def residuals(c, y):
+        return y - c * sums(c * y) / np.maximum(sums(c * c), 1e-300)
+
+    ones = np.ones_like(c)
+    centred = residuals(ones, c)
+    centred[np.abs(centred) < 1e-12 * c] = 0.0  # of equal c
+    lines = residuals(c, y), residuals(centred, residuals(ones, y))
+    through_origin, affine = (float((weight * line**2).sum()) for line in lines)
+    return through_origin, affine
 
 
 @cache

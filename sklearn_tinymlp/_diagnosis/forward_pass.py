@@ -19,30 +19,7 @@ MOST_VALUES, MOST_VALUES_IN_WARNING = 4_000_000, 40_000
 class ForwardPass:
     """Values, slopes and losses of a fitted network on its data.
 
-    Parameters
-    ----------
-    network : TrainedNetwork
-        The network, with its data and the history of its fit.
-
-    most_values : int, default=MOST_VALUES
-        Maximum number of values of units; of more rows an evenly spaced subset is examined.
-
-    Attributes
-    ----------
-    X, y : {ndarray, sparse matrix} of shape (n_rows, n_features), ndarray of (n_rows, n_outputs)
-        The rows examined.
-
-    weight : ndarray of shape (n_rows, 1)
-        Their weights, which sum to 1.
-
-    coefs, intercepts : list of ndarray
-        Weights by layer.
-
-    values, slopes : list of ndarray
-        The inputs and each layer's values; the slope of each layer's activation.
-
-    predictions : ndarray of shape (n_rows, n_outputs)
-        The last of the values.
+    Of rows with more than `most_values` values of units an evenly spaced subset is examined.
     """
 
     def __init__(self, network: TrainedNetwork, most_values=MOST_VALUES):
@@ -57,6 +34,7 @@ class ForwardPass:
         self.X, self.y = network.X[rows].astype(np.float64), network.y[rows].astype(np.float64)
         self.n_rows = self.y.shape[0]
         weight = np.ones(self.n_rows) if sample_weight is None else sample_weight[rows]
+        # Of shape (n_rows, 1), with the sum 1.
         self.weight = weight[:, None] / max(weight.sum(), np.finfo(float).tiny)
         self.factor = network.loss.factor(self.y.shape[1])
         self.coefs, self.intercepts = network.architecture.unpack(network.theta)
@@ -123,17 +101,17 @@ class ForwardPass:
         """Mean loss of the best constant: half the variance for squared errors."""
         return self.mean_loss(self.constant)
 
-    @property
-    def constant_target(self) -> bool:
-        """Whether the targets are constant up to rounding."""
+    @cached_property
+    def constant_outputs(self) -> np.ndarray:
+        """Mask of the outputs whose targets are constant up to rounding."""
         deviations = self.y - (self.weight * self.y).sum(axis=0)
-        variance = (self.weight * deviations**2).sum() / self.y.shape[1]
-        return bool(variance <= 2e-12 * (self.weight * self.y**2).sum())
+        variance = (self.weight * deviations**2).sum(axis=0)
+        return variance <= 2e-12 * (self.weight * self.y**2).sum(axis=0)
 
     @cached_property
     def explained(self) -> float:
         """Share of the loss of the best constant that the network explains: R² or D²."""
-        if self.constant_target or self.constant_loss == 0.0:
+        if self.constant_outputs.all() or self.constant_loss == 0.0:
             return 1.0
         return 1.0 - self.loss / self.constant_loss
 
@@ -143,6 +121,6 @@ class ForwardPass:
         value = self.network.loss.value
         remaining = (self.weight * value(self.y, self.predictions)).sum(axis=0)
         of_constant = (self.weight * value(self.y, self.constant)).sum(axis=0)
-        is_constant = of_constant <= 1e-12 * (self.weight * self.y**2).sum(axis=0)
+        is_constant = self.constant_outputs | (of_constant == 0.0)
         explained = 1.0 - remaining / np.where(is_constant, 1.0, of_constant)
         return np.where(is_constant, 1.0, explained)

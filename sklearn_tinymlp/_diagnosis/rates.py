@@ -65,11 +65,8 @@ def learning_rate_too_large(exam):
 def _diverged(exam, losses):
     """Describe a loss that exploded, even if it came back."""
     network, at = exam.network, int(np.argmax(losses))
-    peak = "was not finite" if not math.isfinite(losses[at]) else f"rose to {losses[at]:.3g}"
-    start = "" if at == 0 or not math.isfinite(losses[0]) else f" from {losses[0]:.3g}"
-    end = f", and ended at {losses[-1]:.3g}" if math.isfinite(losses[-1]) else ""
-    remedy, advice = network.rate_remedy(min(0.1 * network.rate, 0.01)), ""
-    limit = math.nan
+    peak = f"rose to {losses[at]:.3g}" if math.isfinite(losses[at]) else "was not finite"
+    remedy, advice, limit = network.rate_remedy(min(0.1 * network.rate, 0.01)), "", math.nan
     if network.solver.has_schedule:
         theta = random_start(network.architecture, np.random.RandomState(0))
         limit = exam.replaced(theta=theta).stable_rate
@@ -80,8 +77,8 @@ def _diverged(exam, losses):
         remedy = {"standardize": True}
         advice = " Inputs or targets far from zero make the steps large."
     sentence = (
-        f"Training diverged: the loss {peak}{start} in epoch {at + 1} of {len(losses)}{end}. "
-        f"The learning rate of {network.rate:.3g} is too large.{advice}"
+        f"Training diverged: the loss {peak} in epoch {at + 1} of {len(losses)}, and ended at "
+        f"{losses[-1]:.3g}. The learning rate of {network.rate:.3g} is too large.{advice}"
     )
     return make_finding(network, "learning_rate_too_large", ERROR, sentence, **remedy)
 

@@ -47,7 +47,11 @@ LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 def long_tails(exam):
     """Find that a few residuals are so large that they decide a fit to squared errors."""
     network = exam.network
-    if not network.loss.least_squares or exam.n_rows < LEAST_ROWS_FOR_TAILS or exam.constant_target:
+    if (
+        not network.loss.least_squares
+        or exam.n_rows < LEAST_ROWS_FOR_TAILS
+        or exam.constant_outputs.all()
+    ):
         return
     overfitted = not network.uses_evidence and exam.explained > MOST_EXPLAINED
     overfitted = overfitted and LEAST_ROWS_PER_WEIGHT * network.theta.size > network.y.size
