@@ -21,7 +21,7 @@ def learning_rate_too_large(exam):
     """Find a loss that rose or swings, and the rate up to which it would not."""
     network = exam.network
     losses = np.nan_to_num(exam.run_losses, nan=math.inf, posinf=math.inf)
-    if not network.solver.stochastic or len(losses) < 1:
+    if not network.solver.stochastic:
         return
     if exam.diverged and exam.explained < 0.9:
         yield _diverged(exam, losses)

@@ -47,11 +47,7 @@ LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 def long_tails(exam):
     """Find that a few residuals are so large that they decide a fit to squared errors."""
     network = exam.network
-    if (
-        not network.loss.least_squares
-        or exam.n_rows < LEAST_ROWS_FOR_TAILS
-        or exam.constant_outputs.all()
-    ):
+    if not network.loss.least_squares or exam.n_rows < LEAST_ROWS_FOR_TAILS:
         return
     overfitted = not network.uses_evidence and exam.explained > MOST_EXPLAINED
     overfitted = overfitted and LEAST_ROWS_PER_WEIGHT * network.theta.size > network.y.size
@@ -59,8 +55,6 @@ def long_tails(exam):
         return
     rows = exam.weight[:, 0] > 0.0
     X, residuals = exam.X[rows], (exam.y - exam.predictions)[rows]
-    if not np.isfinite(residuals).all():
-        return
     scale = np.median(np.abs(residuals), axis=0) / NORMAL_MEDIAN
     # Where half of the rows are fitted exactly the scale is unknown.
     known = scale > LEAST_NOISE * np.sqrt(np.mean(residuals**2, axis=0))
