@@ -96,14 +96,6 @@ class Examination(LossDerivatives):
             return True
         if explained > 0.95 and not missed:
             return False
-        if by_tol and explained < 0.9 and self.fall_before_tol[1] > 0.05:
-            return True
-        stopped_early = network.n_iter < 10.0 * network.params["n_iter_no_change"]
-        if by_tol and explained < 0.1 and network.solver.stochastic and stopped_early:
-            return True
-        held_out = self.continued.held_out
-        if held_out > 0.3 and held_out * (1.0 - explained) > 0.1:  # of the variance of y
-            return True
         # Fitting noise lowers the loss by some percent, and with more weights than targets without
         # limit; the worse the fit, the less of the rest is noise.
         if explained > 0.5 and network.theta.size > network.y.size and not missed:

@@ -18,7 +18,7 @@ MOST_ROWS, LEAST_ROWS, ROWS_PER_WEIGHT, MOST_VALUES = 450, 12, 5, 500_000
 
 # Steps of a copy that continues training, of one that shows whether this is a minimum, and of one
 # that is trained from new starts.
-CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 10, 80
+CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 5, 80
 
 # Starts of a new copy, of which the best is kept.
 N_STARTS = 3
