@@ -63,14 +63,13 @@ def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STA
     """
     network = exam.network
     architecture, activations = network.architecture, network.activations
-    if bias is not None:
-        architecture = Architecture(architecture.units, bias)
+    units, bias = architecture.units, architecture.bias if bias is None else bias
     if layers is not None:
-        units = (architecture.units[0], *layers, architecture.units[-1])
-        architecture = Architecture(units, architecture.bias)
+        units = (units[0], *layers, units[-1])
         hidden = activations[:-1] or ("tanh",)
         hidden = [hidden[min(layer, len(hidden) - 1)] for layer in range(len(layers))]
         activations = (*hidden, activations[-1])
+    architecture = Architecture(units, bias)
     if penalty is None:  # instead of the evidence, a penalty that keeps the weights finite
         penalty = 1e-3 * exam.weight_sum if network.uses_evidence else network.penalty
     parts = split(exam.replaced(penalty=penalty))

@@ -11,6 +11,8 @@ from .rates import MOST_RMS
 from .remedies import starts_to_try
 from .shortfall import falls_short
 
+INIT = "glorot_uniform"  # the default
+
 
 def is_bounded(activation) -> bool:
     """Whether an activation has a finite range."""
@@ -90,8 +92,8 @@ def _remedy_of_saturation(exam) -> dict:
     network = exam.network
     if not network.standardized and exam.rms_of_X >= MOST_RMS:
         return {"standardize": True}
-    if network.params.get("init", "glorot_uniform") != "glorot_uniform":
-        return {"init": "glorot_uniform"}
+    if network.params.get("init", INIT) != INIT:
+        return {"init": INIT}
     if network.solver.stochastic:
         return network.rate_remedy(min(0.1 * network.rate, 0.01))
     if network.uses_evidence:
@@ -116,11 +118,7 @@ def identical_units(exam):
         )
         if n_distinct == 1:
             start = f"All {n_units} units of hidden layer {layer + 1} have the same weights"
-        finding = make_finding(
-            exam.network,
-            "identical_units",
-            ERROR if n_distinct == 1 else WARNING,
-            f"{start} and act as {n_distinct}: start weights must differ.",
-            init="glorot_uniform",
-        )
+        severity = ERROR if n_distinct == 1 else WARNING
+        sentence = f"{start} and act as {n_distinct}: start weights must differ."
+        finding = make_finding(exam.network, "identical_units", severity, sentence, init=INIT)
         yield finding._replace(remedy="removing coefs_init, or random values for it")
