@@ -21,7 +21,7 @@ from sklearn.metrics import r2_score
 
 from sklearn_tinymlp import TinyMLPRegressor
 
-from .reports import FitResult, follow, make_data, reports
+from .reports import Outcome, follow, make_data, reports
 
 PAGE = Path(__file__).parents[1] / "docs" / "why_doesnt_my_network_converge.md"
 
@@ -96,7 +96,7 @@ def count_alarms(fits: list[Healthy]) -> dict:
     }
 
 
-def with_other_seeds() -> list[FitResult]:
+def with_other_seeds() -> list[Outcome]:
     """Follow the reports with other data and other start weights, which nobody has looked at.
 
     A few then end in an error of weights that are not finite, and say which rate would do.
@@ -111,7 +111,7 @@ def with_other_seeds() -> list[FitResult]:
     return outcomes
 
 
-def table_of(outcomes: list[FitResult], others: list[FitResult], fits: list[Healthy]) -> str:
+def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]) -> str:
     """Write the figures as a table."""
     due = [outcome for outcome in outcomes if outcome.report.first]
     healthy = [outcome for outcome in outcomes if not outcome.report.first]

@@ -232,8 +232,8 @@ class FittedNetwork(BaseTinyMLP):
         >>> print(net.diagnose([[2.5], [9]]))
         2 rows, 1 of them outside the range of the training data.
         1. warning: 50% of the rows lie outside the range of the training data: feature 0 in 50%,
-           by up to 3 times its range. The network has seen nothing there. [extrapolation]
-           Try training on such rows too, or leaving these out
+           by up to 3 times its range. Predictions there are extrapolations. [extrapolation]
+           Try training on such rows too, or removing these
         """
         net = self._snapshot()
         check_is_fitted(net)
@@ -252,8 +252,8 @@ class FittedNetwork(BaseTinyMLP):
         signature = inspect.signature(type(net).__init__).parameters.values()
         defaults = {parameter.name: parameter.default for parameter in signature}
         scaled = data.scaled(net._scaling)
-        from ._diagnosis.description import describe
         from ._diagnosis.diagnose import diagnose
+        from ._diagnosis.trained_network import describe
 
         return diagnose(describe(vars(net), params, theta, scaled, defaults))
 

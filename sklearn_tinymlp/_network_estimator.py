@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from ._base import SaysWhy, unchanged_on_error
 from ._data.data import Data, columns_of
 from ._diagnosis.convergence_warning import check_before_training, warn
-from ._diagnosis.rate_advice import rate_advice
+from ._diagnosis.rates import rate_advice
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS

@@ -1,6 +1,8 @@
 """Networks in trouble, one or more for each cause, and healthy ones close to each."""
 
+import re
 import warnings
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._data.data import Data
-from sklearn_tinymlp._diagnosis.description import describe
+from sklearn_tinymlp._diagnosis.trained_network import describe
 
 # What is diagnosed here are fits that fail on purpose, so they warn.
 ignore_convergence = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -238,7 +240,7 @@ CASES = {
         wave(),
         {"hidden_layer_sizes": (1,), "solver": "lm", "alpha": "auto"},
         "warning",
-        number="in rows it has not seen. A copy with 16 and 16 units explains",
+        number="in leave-one-out rows. A copy with 16 and 16 units explains",
     ),
     "straight lines": Case(
         "missed_pattern",
@@ -462,3 +464,49 @@ HEALTHY = {
         {"hidden_layer_sizes": (4,), "activation": "relu", "max_iter": 5000, "loss_tol": 0.2},
     ),
 }
+
+
+def check_causes(causes, provoked: Collection, healthy: Collection, page: str) -> None:
+    """Refuse causes that are not tested both ways, or that the page does not explain.
+
+    Parameters
+    ----------
+    causes : iterable of callable
+        The causes; their names are the codes.
+
+    provoked, healthy : collection of str
+        Codes of those that a test provokes, and of those that a test does not find in a network
+        that is close to the trouble and yet healthy.
+
+    page : str
+        The text of docs/why_doesnt_my_network_converge.md.
+
+    Raises
+    ------
+    ValueError
+        When one is missing, or two causes have the same code.
+    """
+    explained, seen = explained_causes(page), set()
+    for cause in causes:
+        code = cause.__name__
+        if code in seen:
+            raise ValueError(f"Two causes have the code {code!r}. Give each its own.")
+        seen.add(code)
+        missing = [
+            what
+            for what, codes in (
+                ("a test that provokes it", provoked),
+                ("a test of a healthy network that it leaves alone", healthy),
+                ("a section in docs/why_doesnt_my_network_converge.md", explained),
+            )
+            if code not in codes
+        ]
+        if missing:
+            raise ValueError(f"The cause {code!r} needs {' and '.join(missing)}.")
+
+
+def explained_causes(page: str) -> set[str]:
+    """Return the codes that have a section: one whose program prints them as the first finding."""
+    sections = re.split(r"^### ", page, flags=re.MULTILINE)[1:]
+    first = re.compile(r"^1\. (?:error|warning|info): .*?\[([A-Za-z_]\w*)\]", re.M | re.DOTALL)
+    return {match[1] for section in sections for match in first.finditer(section)}

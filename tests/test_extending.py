@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnosis_cases import check_causes
 from formulas import compiled_value_and_slope
 from sklearn.exceptions import ConvergenceWarning
 
@@ -14,7 +15,6 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._activations.lookup import value_and_slope
 from sklearn_tinymlp._activations.table import BUILT_IN, HIDDEN_ACTIVATIONS, ROW_OF
 from sklearn_tinymlp._diagnosis import diagnose
-from sklearn_tinymlp._diagnosis.cause import check_causes
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import network_of
@@ -53,7 +53,7 @@ def test_the_page_has_its_examples(examples):
         "MISH",
         "LOG_COSH",
         "GRADIENT_DESCENT",
-        "IDLE_UNITS",
+        "idle_units",
         "ResidualDisplay",
     } <= examples.keys()
 
@@ -125,7 +125,7 @@ def test_a_solver_that_ends_at_max_iter_warns(examples):
 
 def test_the_cause_is_refused_until_it_is_tested_and_explained(examples):
     with pytest.raises(ValueError, match="'idle_units' needs a test that provokes it"):
-        check_causes([examples["IDLE_UNITS"]], provoked=(), healthy=(), page="")
+        check_causes([examples["idle_units"]], provoked=(), healthy=(), page="")
 
 
 def test_the_gradient_of_the_reparametrised_objective_is_that_of_its_loss(examples):

@@ -331,7 +331,7 @@ def test_after_ctrl_c_no_time_is_spent_on_intervals_of_large_data(monkeypatch):
 
     net = make_net("lm by the evidence", max_iter=100)
     monkeypatch.setattr(posterior, "_calibrated", interrupted_posterior)
-    with pytest.warns(UserWarning, match="standard deviations of predictions are left out"):
+    with pytest.warns(UserWarning, match="standard deviations of predictions are not available"):
         net.fit(X, y)
     monkeypatch.undo()
     assert net.converged_

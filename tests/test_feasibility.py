@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse
 
 from sklearn_tinymlp._diagnosis.feasibility import (
-    impossible,
+    infeasible,
     intercept_sentence,
     needs_intercept,
     targets_out_of_range,
@@ -34,7 +34,7 @@ def test_an_intercept_is_needed_at_zero_where_the_network_is_fixed():
     y = np.array([[3.0], [3.1], [3.0], [3.1], [4.0], [-4.0]])
     obstacle = needs_intercept(x, y, None, ("tanh", "identity"), SQUARED_ERROR)
     assert_allclose(obstacle.floor, (3.0**2 + 3.1**2) / 6)
-    assert "gives 0 at x = 0, whatever its weights" in intercept_sentence(obstacle)
+    assert "predicts 0 at x = 0, whatever its weights" in intercept_sentence(obstacle)
     assert needs_intercept(x, y, None, ("logistic", "identity"), SQUARED_ERROR) is None
     assert needs_intercept(x, y, None, ("tanh", "logistic"), SQUARED_ERROR).number == 4
 
@@ -134,5 +134,5 @@ def test_the_floor_of_a_network_fixed_at_zero_is_in_the_loss_trained_on():
     losses = 1.0 - y[:4, 0] + y[:4, 0] * np.log(y[:4, 0])
     obstacle = needs_intercept(X, y, weight, ("tanh", "exp"), POISSON)
     assert_allclose(obstacle.floor, weight[:4] @ losses / weight.sum())
-    (sentence,) = impossible(X, y, weight, ("tanh", "exp"), loss=POISSON, bias=False)
+    (sentence,) = infeasible(X, y, weight, ("tanh", "exp"), loss=POISSON, bias=False)
     assert f"no weights bring the loss of these 4 rows below {obstacle.floor:.4g}" in sentence

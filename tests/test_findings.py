@@ -8,12 +8,16 @@ from diagnosis_cases import described, fit_quietly, ignore_convergence, make_net
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._diagnosis import trial
-from sklearn_tinymlp._diagnosis.ending import would_end
+from sklearn_tinymlp._diagnosis.ending import would_stop
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.finding import make_finding
-from sklearn_tinymlp._diagnosis.pattern import pattern_in
-from sklearn_tinymlp._diagnosis.remedies import larger, starts_to_try
+from sklearn_tinymlp._diagnosis.pattern import residual_pattern
+from sklearn_tinymlp._diagnosis.remedies import (
+    continue_training,
+    explained_anew,
+    larger,
+    starts_to_try,
+)
 from sklearn_tinymlp._diagnosis.units import saturated_units
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._training.divergence import has_diverged
@@ -31,18 +35,18 @@ def test_a_smoother_tells_a_pattern_from_noise(n_features):
     rng = np.random.RandomState(0)
     X = rng.standard_normal((200, n_features))
     noise = rng.standard_normal((200, 40))
-    assert np.mean(pattern_in(X, noise).shares > 0.0) <= 0.05
+    assert np.mean(residual_pattern(X, noise) > 0.0) <= 0.05
     curve = X[:, :1] ** 2
     for size, least in ((0.0, 0.5), (0.5, 0.3)):
-        assert pattern_in(X, curve + size * noise[:, :1]).shares[0] > least
+        assert residual_pattern(X, curve + size * noise[:, :1])[0] > least
 
 
 def test_a_pattern_is_looked_for_row_by_row_and_a_copy_is_no_pattern():
     rng = np.random.RandomState(0)
     X, noise = rng.standard_normal((60, 2)), rng.standard_normal((60, 1))
-    assert pattern_in(np.tile(X, (4, 1)), np.tile(noise, (4, 1))).shares[0] == 0.0
-    assert np.isnan(pattern_in(X[:5], noise[:5]).shares).all()  # too few to tell
-    assert np.isnan(pattern_in(np.ones((60, 2)), noise).shares).all()
+    assert residual_pattern(np.tile(X, (4, 1)), np.tile(noise, (4, 1)))[0] == 0.0
+    assert np.isnan(residual_pattern(X[:5], noise[:5])).all()  # too few to tell
+    assert np.isnan(residual_pattern(np.ones((60, 2)), noise)).all()
 
 
 # --------------------------------------------------------------------- more starts, more units
@@ -103,8 +107,8 @@ def test_more_iterations_are_not_advised_to_a_network_that_learns_noise_by_heart
     params = {"hidden_layer_sizes": (30,), "alpha": 0.0, "max_iter": 40, "tol": 0.0}
     net = make_net(**params).fit(X, y)
     exam = Examination(described(net, X, y))
-    assert exam.late_fall[1] > 0.01 and exam.further.gain > 0.01  # it still improves, by heart
-    assert exam.further.left_out < 0.0
+    assert exam.late_fall[1] > 0.01 and exam.continued.gain > 0.01  # it still improves, by heart
+    assert exam.continued.held_out < 0.0
     assert "max_iter" not in codes(net.diagnose(X, y))
     curve = wave(40)
     assert "max_iter" in codes(make_net(max_iter=20).fit(*curve).diagnose(*curve))
@@ -129,7 +133,7 @@ def test_tol_is_not_blamed_where_more_iterations_gain_nothing():
     ],
 )
 def test_patience_is_told_from_tol(losses, tol, ends):
-    assert would_end(losses, tol, patience=2) == ends
+    assert would_stop(losses, tol, patience=2) == ends
 
 
 @ignore_convergence
@@ -139,7 +143,7 @@ def test_of_many_rows_a_part_that_is_learned_by_heart_is_no_argument():
         net = make_net(solver="adam", hidden_layer_sizes=(40, 40), batch_size=500)
         network = described(net.set_params(max_iter=n_epochs).fit(X, y), X, y)
         few = Examination(network, most_values=20_000)  # as for a warning: 225 rows
-        assert np.isnan(few.further.left_out) and few.further.gain > 0.3
+        assert np.isnan(few.continued.held_out) and few.continued.gain > 0.3
         assert few.unfinished == Examination(network).unfinished == unfinished
 
 
@@ -148,7 +152,7 @@ def test_of_many_rows_a_part_that_is_learned_by_heart_is_no_argument():
 def test_who_lets_the_evidence_find_the_penalty_is_not_told_to_set_one(solver):
     X, y = wave()
     network = described(make_net(max_iter=2).fit(X, y), X, y)
-    network = replace(network, by_evidence=solver == "lm", theta=1e3 * network.theta)
+    network = replace(network, uses_evidence=solver == "lm", theta=1e3 * network.theta)
     (finding,) = saturated_units(Examination(network))
     assert ("alpha" in finding.parameters) == (solver == "lbfgs")
 
@@ -167,9 +171,9 @@ def test_a_trial_leaves_the_network_as_it_is():
     net = make_net(max_iter=2000).fit(X, y)
     exam = Examination(described(net, X, y))
     before = exam.network.theta.copy()
-    assert trial.explained_anew(exam) > 0.9
-    assert trial.explained_anew(exam, units=(1,)) < 0.9
-    trial.further(exam)
+    assert explained_anew(exam) > 0.9
+    assert explained_anew(exam, layers=(1,)) < 0.9
+    continue_training(exam)
     assert (exam.network.theta == before).all()
 
 

@@ -165,7 +165,9 @@ def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
     monkeypatch.setattr(lm, "search_by_evidence", too_straight)
     monkeypatch.setattr(by_evidence, "FURTHER", 1)
     net = TinyMLPRegressor(hidden_layer_sizes=(60,), random_state=0)
-    with pytest.warns(ConvergenceWarning, match=r"random features explain \d+% of it in new rows"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"random features explain \d+% of it on held-out rows"
+    ):
         net.fit(X, y)
     assert not net.converged_
     monkeypatch.setattr(outcome_module, "BEATEN", np.inf)

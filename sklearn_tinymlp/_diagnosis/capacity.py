@@ -1,68 +1,98 @@
-"""Causes: too many weights for the data."""
+"""Causes: too many weights for the data, or a penalty that holds them near zero."""
 
 import numpy as np
 
-from .finding import INFO, WARNING, Finding, make_finding
-from .trial import LEAST_ROWS, explained_anew
+from .finding import ERROR, INFO, WARNING, Finding, format_r2, make_finding
+from .remedies import LEAST_ROWS, explained_anew
 
-# Weights a target from which on they are many, whatever the fit.
-MANY = 2
+# Weights per target from which on they are reported, whatever the fit.
+MOST_WEIGHTS_PER_TARGET = 2
 
-# By the evidence: weights that the data determine, a target, from which on each target has its own;
-# and what a copy must explain less in rows left out.
-EACH_ITS_OWN, LESS = 0.7, 0.3
+# Weights per target that the data may determine by the evidence, and how much less of held-out rows
+# a copy may explain.
+MOST_DETERMINED, MOST_LOSS_OF_R2 = 0.7, 0.3
+
+# A penalty that is this share of the loss of the mean, per row, for a weight of 1 is harmless.
+LEAST_PENALTY = 1e-3
+
+# Penalties tried on a copy, in these units; the largest one that suffices is advised.
+TRIED_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-6)
 
 
 def more_weights_than_data(exam):
     """Find weights that the data cannot determine, and whether new data suffer from it."""
     network = exam.network
-    n_numbers = network.y.size
-    if network.by_evidence:
-        yield from _determined_by_single_targets(exam)
-    if network.by_evidence or network.theta.size <= n_numbers:
+    n_weights, n_targets = network.theta.size, network.y.size
+    if network.uses_evidence:
+        yield from _overfitted_by_evidence(exam)
+    if network.uses_evidence or n_weights <= n_targets:
         return
-    validation = np.asarray(network.history.get("validation_loss", ()), dtype=float)
+    validation = network.column("validation_loss")
     known = len(validation) > 1 and not np.isnan(validation[-1])
     worse = known and validation[-1] > 1.5 * np.nanmin(validation)
     if network.params.get("early_stopping") and not worse:
         return
-    # A little more than the data rarely shows, unless nothing is left of the noise.
-    if network.theta.size < MANY * n_numbers and exam.explained < 0.9999 and not worse:
+    # A few more weights than targets rarely overfit, unless no residuals are left.
+    many = n_weights >= MOST_WEIGHTS_PER_TARGET * n_targets
+    if not many and exam.explained < 0.9999 and not worse:
         return
-    sentence = f"The network has {network.theta.size} weights for {n_numbers} targets"
+    sentence = f"The network has {n_weights} weights for {n_targets} targets"
     if worse:
-        sentence += (
-            f", and the validation loss rose from {np.nanmin(validation):.3g} to "
-            f"{validation[-1]:.3g}"
-        )
-    sentence += ": it can learn them by heart."
+        rise = f"from {np.nanmin(validation):.3g} to {validation[-1]:.3g}"
+        sentence += f", and the validation loss rose {rise}"
+    sentence += ": it can overfit."
     if network.loss.least_squares:
         sentence += " The evidence finds how many of its weights the data determine."
         remedy = {"solver": "lm", "alpha": "auto"}
     else:
         sentence += " A larger penalty makes its predictions smoother."
         remedy = {"alpha": 100 * network.penalty + 1.0}
-    yield make_finding(
-        network, "more_weights_than_data", WARNING if worse else INFO, sentence, **remedy
-    )
+    severity = WARNING if worse else INFO
+    yield make_finding(network, "more_weights_than_data", severity, sentence, **remedy)
 
 
-def _determined_by_single_targets(exam):
+def _overfitted_by_evidence(exam):
     """Find that the evidence took noise for a pattern, as it may with few rows of many inputs."""
     network = exam.network
-    determined = np.asarray(network.history.get("n_effective_parameters", ()), dtype=float)
+    determined = network.column("n_effective_parameters")
     many_inputs = 2 * network.architecture.units[0] > network.y.shape[0]
-    if not (many_inputs and len(determined) and determined[-1] > EACH_ITS_OWN * network.y.size):
+    many = len(determined) and determined[-1] > MOST_DETERMINED * network.y.size
+    if not (many_inputs and many) or exam.n_rows < LEAST_ROWS:
         return
     anew = explained_anew(exam)
-    if exam.n_rows < LEAST_ROWS or not anew < exam.explained - LESS:
+    if not anew < exam.explained - MOST_LOSS_OF_R2:
         return
-    yield Finding(
-        "more_weights_than_data",
-        WARNING,
+    sentence = (
         f"The data determine {determined[-1]:.0f} weights with {network.y.size} targets: the "
-        "network may have learned them by heart. It explains "
-        f"{exam.explained:.0%} of its own rows, and a copy {max(anew, 0.0):.0%} of rows left out.",
-        {},
-        "fewer inputs, more rows, or TinyMLPEnsembleRegressor, which is judged by rows left out",
+        f"network may have overfitted. It explains {exam.explained:.0%} on its own rows, and a "
+        f"copy {max(anew, 0.0):.0%} on held-out rows."
     )
+    remedy = "fewer inputs, more rows, or TinyMLPEnsembleRegressor, which uses out-of-fold errors"
+    yield Finding("more_weights_than_data", WARNING, sentence, {}, remedy)
+
+
+def penalty_too_large(exam):
+    """Find a fixed penalty that keeps the network from its data, and one that does not."""
+    network, unit = exam.network, exam.weight_sum * exam.constant_loss
+    strength = 0.5 * network.penalty / max(unit, 1e-300)
+    if network.uses_evidence or not strength > LEAST_PENALTY or exam.explained > 0.9:
+        return
+    candidates = [2.0 * share * unit for share in TRIED_PENALTIES if 3.0 * share < strength]
+    shares = [explained_anew(exam, penalty=candidate) for candidate in candidates]
+    best = np.nanmax(shares, initial=-np.inf)
+    now = max(explained_anew(exam), exam.explained)
+    if not np.isfinite(best - now) or best < now + max(0.1, 0.2 * (1.0 - now)):
+        return
+    sufficient = [share >= best - 0.02 * abs(best - now) for share in shares]
+    alpha = float(f"{candidates[sufficient.index(True)]:.0e}")
+    of_loss = 1.0 - exam.loss / exam.objective if exam.objective > 0 else 0.0
+    largest = max(float(np.abs(coef).max()) for coef in exam.coefs)
+    rows = "held-out rows" if exam.n_rows >= LEAST_ROWS else "the rows"
+    sentence = (
+        f"alpha={network.penalty:g} is too strong: no coef is larger than {largest:.2g}, the "
+        f"penalty is {of_loss:.0%} of the loss, and {network.score_name} is "
+        f"{format_r2(exam.explained)}. A copy trained with alpha={alpha:g} explains {best:.0%} on "
+        f"{rows}."
+    )
+    severity = ERROR if exam.explained <= 0.01 else WARNING
+    yield make_finding(network, "penalty_too_large", severity, sentence, alpha=alpha)

@@ -1,4 +1,4 @@
-"""How far new inputs lie outside those trained on, by feature."""
+"""How far new inputs lie outside the training data, by feature."""
 
 import numpy as np
 from scipy import sparse
@@ -6,16 +6,15 @@ from scipy import sparse
 from .._data.input_range import InputRange
 from .finding import INFO, WARNING, Diagnosis, Finding
 
-# Ranges beyond the training data from which on it is a warning: a random split of the data leaves
-# some rows a little outside.
-FAR = 0.1
+# Distance from the training data, in ranges of a feature, beyond which it is a warning: of a random
+# split some rows lie a little outside.
+FAR_OUTSIDE = 0.1
 
-# Features named in a sentence.
-MOST_NAMED = 3
+MOST_FEATURES = 3  # in a sentence
 
 
 def outside(X, known: InputRange, names=None) -> Diagnosis:
-    """Say which share of rows lies outside, by how many ranges, and in which features.
+    """Find the rows outside the training data, and by how many ranges in which features.
 
     Parameters
     ----------
@@ -26,38 +25,33 @@ def outside(X, known: InputRange, names=None) -> Diagnosis:
     """
     n_rows, n_features = X.shape
     least, greatest = (bound.astype(np.float64) for bound in known)
-    new, width = InputRange.of(X), greatest - least
+    new = InputRange.of(X)
     beyond = np.maximum(least - new.least, new.greatest - greatest)
-    rows, by_feature = np.zeros(n_rows, bool), np.zeros(n_features)
+    rows, share_by_feature = np.zeros(n_rows, bool), np.zeros(n_features)
     for k in np.flatnonzero(beyond > 0):
         column = X[:, [k]].toarray().ravel() if sparse.issparse(X) else X[:, k]
         out = (column < least[k]) | (column > greatest[k])
         rows |= out
-        by_feature[k] = out.mean()
-    share = rows.mean()
+        share_by_feature[k] = out.mean()
     summary = f"{n_rows} rows, {rows.sum()} of them outside the range of the training data."
     if not rows.any():
-        return Diagnosis(summary, (), "Each feature is where the network has seen it.")
+        return Diagnosis(summary, (), "Each feature is within its range in the training data.")
     with np.errstate(divide="ignore", invalid="ignore"):
-        ranges = np.where(beyond > 0, beyond / width, 0.0)  # infinite of a constant feature
-    worst = np.argsort(-ranges, kind="stable")
-    worst = worst[ranges[worst] > 0]
-    described = [_in_words(k, names, by_feature[k], ranges[k]) for k in worst[:MOST_NAMED]]
-    if len(worst) > MOST_NAMED:
-        described.append(f"and {len(worst) - MOST_NAMED} more features")
-    finding = Finding(
-        "extrapolation",
-        WARNING if ranges.max() > FAR else INFO,
-        f"{share:.0%} of the rows lie outside the range of the training data: "
-        f"{'; '.join(described)}. The network has seen nothing there.",
-        {},
-        "training on such rows too, or leaving these out",
+        ranges = np.where(beyond > 0, beyond / (greatest - least), 0.0)  # infinite of a constant
+    features = []
+    worst = [k for k in np.argsort(-ranges, kind="stable") if ranges[k] > 0]
+    for k in worst[:MOST_FEATURES]:
+        distance = f"by up to {ranges[k]:.2g} times its range"
+        if np.isinf(ranges[k]):
+            distance = "which was constant in training"
+        name = k if names is None else repr(names[k])
+        features.append(f"feature {name} in {share_by_feature[k]:.0%}, {distance}")
+    if len(worst) > MOST_FEATURES:
+        features.append(f"and {len(worst) - MOST_FEATURES} more features")
+    sentence = (
+        f"{rows.mean():.0%} of the rows lie outside the range of the training data: "
+        f"{'; '.join(features)}. Predictions there are extrapolations."
     )
-    return Diagnosis(summary, [finding])
-
-
-def _in_words(k, names, share, ranges) -> str:
-    name = f"feature {k}" if names is None else f"feature {names[k]!r}"
-    if np.isinf(ranges):
-        return f"{name} in {share:.0%}, which was constant in training"
-    return f"{name} in {share:.0%}, by up to {ranges:.2g} times its range"
+    severity = WARNING if ranges.max() > FAR_OUTSIDE else INFO
+    remedy = "training on such rows too, or removing these"
+    return Diagnosis(summary, [Finding("extrapolation", severity, sentence, {}, remedy)])

@@ -8,19 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-WIDTH = 90  # of a line of text, in characters
+LINE_WIDTH = 90  # characters
 
-# Findings that are printed unless all are asked for: the first is to be acted on.
-MOST_PRINTED = 3
+MOST_PRINTED = 3  # findings, unless all are asked for
+MOST_LISTED = 5  # numbers in a sentence
 
 ERROR, WARNING, INFO = "error", "warning", "info"
-
 
 NOTHING = "Nothing found that would keep the network from learning."
 
 
 class Finding(NamedTuple):
-    """A cause of trouble.
+    """A cause of poor learning.
 
     Parameters
     ----------
@@ -28,15 +27,15 @@ class Finding(NamedTuple):
         Its name, for programs.
 
     severity : {'error', 'warning', 'info'}
-        'error' keeps the network from learning, 'warning' from learning well, 'info' is worth
+        'error' keeps the network from learning, 'warning' from learning well; 'info' is worth
         knowing.
 
     sentence : str
-        What is the matter, with the number that shows it.
+        The cause, with the number that shows it.
 
     parameters : dict
-        The parameters that mend it: ``estimator.set_params(**finding.parameters)``. Empty where no
-        parameter does.
+        The parameters that correct it: ``estimator.set_params(**finding.parameters)``. Empty where
+        no parameter does.
 
     remedy : str
         The same as text, ``parameter=value``, or what to do instead.
@@ -50,21 +49,21 @@ class Finding(NamedTuple):
 
 
 class Diagnosis(Sequence):
-    """Findings about a fitted network, those that explain most first.
+    """Findings about a fitted network, the most important first.
 
-    A sequence of `Finding`. It prints as text and shows as a table in a notebook: the first three,
-    the one to act on first; `full` gives all.
+    A sequence of `Finding`. It prints as text, and is shown as a table in a notebook: the first
+    three findings, the one to act on first; `full` returns all.
 
     Parameters
     ----------
     summary : str
-        What is known of the fit, in a sentence.
+        How the fit ended, in a sentence.
 
     findings : iterable of Finding
         The findings, in their order.
 
     nothing : str, default='Nothing found that would keep the network from learning.'
-        What is printed where there are none.
+        Printed where there are no findings.
 
     Examples
     --------
@@ -82,19 +81,19 @@ class Diagnosis(Sequence):
         self._findings = tuple(findings)
 
     def __len__(self):
-        """Count the findings."""
+        """Return the number of findings."""
         return len(self._findings)
 
     def __getitem__(self, index):
-        """Give a finding, or a tuple of findings for a slice."""
+        """Return a finding, or a tuple of findings for a slice."""
         return self._findings[index]
 
     def __str__(self):
-        """Give what is known of the fit, then the first findings, each with its remedy."""
+        """Return the summary and the first findings, each with its remedy."""
         return self._text(MOST_PRINTED)
 
     def full(self) -> str:
-        """Give the text with all findings.
+        """Return the text with all findings.
 
         Returns
         -------
@@ -103,10 +102,10 @@ class Diagnosis(Sequence):
         return self._text(len(self))
 
     def _text(self, most) -> str:
-        lines = [textwrap.fill(self.summary, WIDTH)]
+        lines = [textwrap.fill(self.summary, LINE_WIDTH)]
         for number, finding in enumerate(self[:most], 1):
             text = f"{number}. {finding.severity}: {finding.sentence} [{finding.code}]"
-            lines.append(textwrap.fill(text, WIDTH, subsequent_indent="   "))
+            lines.append(textwrap.fill(text, LINE_WIDTH, subsequent_indent="   "))
             lines.append(f"   Try {finding.remedy}")
         if len(self) > most:
             lines.append(f"And {len(self) - most} more: print(diagnosis.full())")
@@ -117,25 +116,23 @@ class Diagnosis(Sequence):
     __repr__ = __str__
 
     def _repr_html_(self):
-        """Show a table."""
+        """Return a table."""
+        left = "<td style='text-align:left'>"
         rows = [
-            f"<tr><td>{finding.severity}</td><td style='text-align:left'>"
-            f"{html.escape(finding.sentence)}</td><td style='text-align:left'><code>"
-            f"{html.escape(finding.remedy)}</code></td><td>{finding.code}</td></tr>"
+            f"<tr><td>{finding.severity}</td>{left}{html.escape(finding.sentence)}</td>"
+            f"{left}<code>{html.escape(finding.remedy)}</code></td><td>{finding.code}</td></tr>"
             for finding in self
         ]
         head = "<tr><th>severity</th><th>finding</th><th>remedy</th><th>code</th></tr>"
-        first, rest = "".join(rows[:MOST_PRINTED]), "".join(rows[MOST_PRINTED:])
+        first, rest = "".join(rows[:MOST_PRINTED]), rows[MOST_PRINTED:]
         table = f"<table>{head}{first}</table>" if rows else f"<p>{html.escape(self.nothing)}</p>"
         if rest:
-            n_more = len(rows) - MOST_PRINTED
-            table += (
-                f"<details><summary>{n_more} more</summary><table>{head}{rest}</table></details>"
-            )
+            more = f"<summary>{len(rest)} more</summary><table>{head}{''.join(rest)}</table>"
+            table += f"<details>{more}</details>"
         return f"<p>{html.escape(self.summary)}</p>{table}"
 
     def to_dict(self) -> dict:
-        """Give plain Python objects.
+        """Return plain Python objects.
 
         Returns
         -------
@@ -145,26 +142,34 @@ class Diagnosis(Sequence):
         return {"summary": self.summary, "findings": [f._asdict() for f in self]}
 
 
-def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
-    """Make a finding; an MLPRegressor is advised in the terms of scikit-learn.
+# Findings that call for a standardised target; others call for standardised features.
+ABOUT_TARGET = ("unscaled_target", "uneven_outputs")
 
-    What is set already is left out of the remedy.
+# Values that the parameters of an MLPRegressor do not have.
+NOT_IN_SKLEARN = {"solver": "lm", "loss": "student_t", "alpha": "auto"}
+
+
+def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
+    """Return a finding without the parameters that are set already.
+
+    Of an MLPRegressor the remedy is in terms of scikit-learn.
     """
     parameters = {
         name: value
         for name, value in parameters.items()
         if name not in network.params or not np.array_equal(network.params[name], value)
     }
-    if not network.of_sklearn:
-        remedy = as_text(parameters) or "other data: all that could mend it is set"
+    if not network.is_sklearn:
+        remedy = as_text(parameters) or "different data; every relevant parameter is already set"
         return Finding(code, severity, sentence, parameters, remedy)
-    known = {name: value for name, value in parameters.items() if name in network.params}
-    for name, ours in (("solver", "lm"), ("loss", "student_t"), ("alpha", "auto")):
-        if known.get(name) == ours:  # not scikit-learn's
-            known.pop(name)
+    known = {
+        name: value
+        for name, value in parameters.items()
+        if name in network.params and NOT_IN_SKLEARN.get(name) != value
+    }
     other = {name: value for name, value in parameters.items() if name not in known}
     parts = [as_text(known)] if known else []
-    if other.pop("standardize", False) and code in OF_THE_TARGET:
+    if other.pop("standardize", False) and code in ABOUT_TARGET:
         parts.append("TransformedTargetRegressor(mlp, transformer=StandardScaler())")
     elif not (known or other):
         centred = "with_mean=False" if sparse.issparse(network.X) else ""
@@ -174,43 +179,13 @@ def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
     return Finding(code, severity, sentence, known, ", ".join(parts))
 
 
-# Causes for which the target is to be standardised, not the features.
-OF_THE_TARGET = ("unscaled_target", "uneven_outputs")
-
-
 def as_text(parameters) -> str:
-    """Write parameters as one would in a call."""
+    """Write parameters as in a call."""
     return ", ".join(f"{name}={value!r}" for name, value in parameters.items())
 
 
-def within(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
-    """Name parameters as an estimator does that holds the network, ``step__parameter``."""
-    return renamed(
-        diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
-    )
-
-
-def of_search(diagnosis: Diagnosis, searched) -> Diagnosis:
-    """Name parameters as a search does; those that it sets itself are for its candidates."""
-    findings = []
-    for finding in within(diagnosis, "estimator"):
-        own, candidates = {}, {}
-        for name, value in finding.parameters.items():
-            inner = name.removeprefix("estimator__")
-            if inner in searched:
-                candidates[inner] = value
-            else:
-                own[name] = value
-        if candidates:
-            among = f"{as_text(candidates)} among the candidates of the search"
-            remedy = ", ".join(filter(None, (as_text(own), among)))
-            finding = finding._replace(parameters=own, remedy=remedy)
-        findings.append(finding)
-    return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
-
-
 def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:
-    """Put the parameters that ``rename(parameters)`` gives in the place of the network's own."""
+    """Replace the parameters of each finding by ``rename(parameters)``."""
     findings = []
     for finding in diagnosis:
         outer, remedy = rename(finding.parameters), finding.remedy
@@ -220,8 +195,36 @@ def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:
     return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
 
 
+def prefixed(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
+    """Name parameters as an estimator that holds the network does, ``step__parameter``."""
+    return renamed(
+        diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
+    )
+
+
+def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
+    """Name parameters as a search does; those that it sets itself become candidates."""
+    findings = []
+    for finding in prefixed(diagnosis, "estimator"):
+        inner = {name.removeprefix("estimator__"): name for name in finding.parameters}
+        candidates = {k: finding.parameters[name] for k, name in inner.items() if k in searched}
+        if candidates:
+            own = {v: finding.parameters[v] for k, v in inner.items() if k not in searched}
+            among = f"{as_text(candidates)} among the candidates of the search"
+            remedy = ", ".join(filter(None, (as_text(own), among)))
+            finding = finding._replace(parameters=own, remedy=remedy)
+        findings.append(finding)
+    return Diagnosis(diagnosis.summary, findings, diagnosis.nothing)
+
+
 def format_r2(r2) -> str:
-    """Round R² to three decimals, but 0.9999 not to 1, and that of a diverged fit by its size."""
+    """Round R² to three decimals, but 0.9999 not to 1; a diverged fit's to three digits."""
     if r2 < -1000.0:
         return f"{r2:.3g}"
     return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"
+
+
+def listed(numbers) -> str:
+    """List numbers; of many the first few."""
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return ", ".join(map(str, numbers[:MOST_LISTED])) + more

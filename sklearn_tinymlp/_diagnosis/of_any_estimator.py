@@ -1,4 +1,4 @@
-"""`diagnose`: the diagnosis of any fitted network, of scikit-learn's too, and in pipelines."""
+"""`diagnose`: the diagnosis of any fitted network, also scikit-learn's, and within pipelines."""
 
 import numpy as np
 from sklearn.neural_network import MLPRegressor
@@ -8,26 +8,26 @@ from .._losses.table import LOSSES
 from .._network.architecture import Architecture
 from .._solvers.table import SOLVERS
 from .diagnose import diagnose as diagnose_network
-from .finding import Diagnosis, of_search, within
+from .finding import Diagnosis, as_candidates, prefixed
 from .trained_network import TrainedNetwork
 
 
 def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
-    """Say why a fitted network does not learn, or not well, and which parameter mends it.
+    """Find why a fitted network does not learn, or not well, and which parameter corrects it.
 
     Parameters
     ----------
     estimator : estimator
         A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
         that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
-        Of a :class:`TinyMLPEnsembleRegressor` the member of the greatest weight is looked at.
+        Of a :class:`TinyMLPEnsembleRegressor` the member of the greatest weight is diagnosed.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs the network was trained on; of a pipeline before its transformations.
 
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Their targets. Without them a :class:`TinyMLPRegressor` says which rows lie outside its
-        training data; an :class:`MLPRegressor` does not know.
+        Their targets. Without them the rows of X outside the training data are found; an
+        :class:`MLPRegressor` has no record of its training data.
 
     sample_weight : array-like of shape (n_samples,), default=None
         Weight of each sample.
@@ -53,22 +53,22 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     >>> diagnose(mlp, X, y)[0].code
     'unscaled_features'
     """
-    # Told by their attributes: sklearn.compose takes long to import.
+    # Recognised by their attributes, because sklearn.compose takes long to import.
     if hasattr(estimator, "best_estimator_"):
         found = diagnose(estimator.best_estimator_, X, y, sample_weight)
-        return of_search(found, getattr(estimator, "best_params_", ()))
+        return as_candidates(found, getattr(estimator, "best_params_", ()))
     if hasattr(estimator, "named_steps"):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
         name, last = estimator.steps[-1]
-        return within(diagnose(last, X, y, sample_weight), name)
+        return prefixed(diagnose(last, X, y, sample_weight), name)
     if hasattr(estimator, "transformer_") and hasattr(estimator, "regressor_"):
         if y is not None:
             y = np.asarray(y)
             y = estimator.transformer_.transform(y.reshape(len(y), -1)).squeeze()
-        return within(diagnose(estimator.regressor_, X, y, sample_weight), "regressor")
+        return prefixed(diagnose(estimator.regressor_, X, y, sample_weight), "regressor")
     if isinstance(estimator, MLPRegressor):
         return _diagnose_mlp_regressor(estimator, X, y, sample_weight)
-    if not hasattr(estimator, "diagnose"):  # of this package's own, which know how
+    if not hasattr(estimator, "diagnose"):
         raise TypeError(
             "diagnose needs a fitted TinyMLPRegressor or MLPRegressor, or a pipeline, target "
             f"transformer or search with one, got {type(estimator).__name__}."
@@ -79,7 +79,9 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
 def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
     check_is_fitted(mlp)
     if y is None:
-        raise ValueError("diagnose needs y: an MLPRegressor does not keep the range of its data.")
+        raise ValueError(
+            "diagnose needs y, got None: an MLPRegressor has no record of its training data."
+        )
     X, y = check_X_y(X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
     y = y.reshape(len(y), -1)
     if sample_weight is not None:
@@ -91,25 +93,24 @@ def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
             f"{units[0]} and {units[-1]}."
         )
     architecture = Architecture(units)
-    n_hidden = len(units) - 2
     stop_reason = "validation" if mlp.early_stopping else "tol"
-    if mlp.n_iter_ >= mlp.max_iter:
-        stop_reason = "max_iter"
     network = TrainedNetwork(
         architecture,
         architecture.pack(mlp.coefs_, mlp.intercepts_, np.float64),
-        (*[mlp.activation] * n_hidden, mlp.out_activation_),
+        (*[mlp.activation] * (len(units) - 2), mlp.out_activation_),
         LOSSES[getattr(mlp, "loss", "squared_error")],
-        (X, y, sample_weight),
+        X,
+        y,
+        sample_weight,
         params=mlp.get_params(deep=False),
         solver=SOLVERS[mlp.solver],
         penalty=float(mlp.alpha),
         rate=float(mlp.learning_rate_init),
-        stop_reason=stop_reason,
+        stop_reason="max_iter" if mlp.n_iter_ >= mlp.max_iter else stop_reason,
         n_iter=int(mlp.n_iter_),
-        reached=float(mlp.loss_),
+        final_loss=float(mlp.loss_),
         history={"loss": getattr(mlp, "loss_curve_", [])},
-        of_sklearn=True,
+        is_sklearn=True,
         defaults=type(mlp)().get_params(deep=False),
     )
     return diagnose_network(network)

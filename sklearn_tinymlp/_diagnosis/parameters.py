@@ -10,55 +10,42 @@ OF_ADAM = ("beta_1", "beta_2", "epsilon")
 
 
 def idle_parameters(exam):
-    """List parameters that were set and that the solver does not read."""
+    """Find parameters that were set and that the solver does not read."""
     network = exam.network
     idle = [
         f"{name}={network.params[name]!r}"
         for name in _without_effect(network)
         if name in network.params and not _is_default(network, name)
     ]
-    if not idle:
-        return
-    have = "has" if len(idle) == 1 else "have"
-    yield Finding(
-        "idle_parameters",
-        INFO,
-        f"{', '.join(idle)} {have} no effect with solver={network.solver.name!r}.",
-        {},
-        "leaving them out" if len(idle) > 1 else "leaving it out",
-    )
+    if idle:
+        have, them = ("has", "it") if len(idle) == 1 else ("have", "them")
+        sentence = f"{', '.join(idle)} {have} no effect with solver={network.solver.name!r}."
+        yield Finding("idle_parameters", INFO, sentence, {}, f"removing {them}")
 
 
-def _without_effect(network) -> tuple[str, ...]:
+def _without_effect(network) -> list[str]:
     solver, params = network.solver, network.params
-    names = []
-    if not solver.stochastic:
-        names += [*OF_STOCHASTIC, *OF_SGD, *OF_ADAM]
-        validated = "validation_score" in network.history
-        if params.get("early_stopping") and not validated:
-            names += ["early_stopping", "validation_fraction"]
-        if not (params.get("early_stopping") and validated):
-            names.append("n_iter_no_change")
-    elif solver.has_schedule:
-        names += OF_ADAM
-        if params.get("learning_rate") != "invscaling":
-            names.append("power_t")
-        if not params.get("momentum"):
-            names.append("nesterovs_momentum")
-    else:
-        names += OF_SGD
-        if isinstance(params.get("learning_rate"), str):  # a schedule
-            names.append("learning_rate")
-    if solver.name != "lbfgs":
-        names.append("max_fun")
-    if not params.get("early_stopping"):
-        names.append("validation_fraction")
-    return tuple(dict.fromkeys(names))
+    early_stopping = params.get("early_stopping")
+    validated = early_stopping and "validation_score" in network.history
+    unread = {
+        OF_STOCHASTIC: not solver.stochastic,
+        OF_SGD: not solver.has_schedule,
+        OF_ADAM: not solver.stochastic or solver.has_schedule,
+        ("early_stopping",): not solver.stochastic and not validated,
+        ("n_iter_no_change",): not solver.stochastic and not validated,
+        ("power_t",): params.get("learning_rate") != "invscaling",
+        ("nesterovs_momentum",): not params.get("momentum"),
+        # A schedule, which adam does not follow.
+        ("learning_rate",): not solver.has_schedule
+        and isinstance(params.get("learning_rate"), str),
+        ("max_fun",): solver.name != "lbfgs",
+        ("validation_fraction",): not early_stopping or not (solver.stochastic or validated),
+    }
+    return list(dict.fromkeys(name for names, idle in unread.items() if idle for name in names))
 
 
 def _is_default(network, name) -> bool:
-    value = network.params[name]
-    if name not in network.defaults:
+    value, default = network.params[name], network.defaults.get(name, network.params[name])
+    if name == "learning_rate_init" and value in (None, 0.001):
         return True
-    usual = {"learning_rate_init": (None, 0.001)}.get(name, (network.defaults[name],))
-    return any(value is one or np.array_equal(value, one) for one in usual)
+    return value is default or np.array_equal(value, default)

@@ -1,44 +1,38 @@
-"""Whether residuals still follow the inputs: a smoother that is judged on rows left out.
+"""Whether residuals still depend on the inputs: a smoother with leave-one-out errors.
 
 Kernel ridge regression of the residuals on the inputs, with a linear kernel and Gaussian ones of
 three widths, each at five ridges. With K = Q diag(l) Q^T the smoother is
-H = Q diag(l / (l + ridge)) Q^T, and a row left out is missed by (r - H r)_i / (1 - H_ii)
-(Wahba, "Spline models for observational data", 1990, section 4.2), so that all rows are left out at
-the price of one fit. The best of the twenty is kept, and compared with the best for residuals in a
-random order.
+H = Q diag(l / (l + ridge)) Q^T, and its leave-one-out residual (r - H r)_i / (1 - H_ii)
+(Wahba, "Spline models for observational data", 1990, section 4.2), at the price of one fit. The
+best of the twenty is compared with the best for residuals in random orders.
 """
-
-from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
-# Rows that are looked at: an eigendecomposition of 300 takes some 20 ms.
+# Rows examined: an eigendecomposition of 300 takes some 20 ms.
 MOST_ROWS, LEAST_ROWS = 300, 12
 
 # Widths of the kernels, in root mean square distances of standardised rows.
 WIDTHS = (0.05, 0.2, 0.8)
 RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 
-# Columns beyond which nothing is near anything else.
+# With more columns all rows are about equally far apart.
 MOST_COLUMNS = 500
 
-# Orders drawn at random; the residuals must beat all of them by twice their spread.
+# Random orders; the residuals must exceed all of them by twice their standard deviation.
 N_ORDERS = 20
 
 
-class Pattern(NamedTuple):
-    """What a smoother predicts of the residuals of each output, in rows left out."""
+def residual_pattern(X, residuals, most_rows=MOST_ROWS) -> np.ndarray:
+    """Compute the share of the variance of residuals that a smoother predicts, leave-one-out.
 
-    shares: np.ndarray  # of their variance; 0 where it is no more than chance gives, NaN: not known
-
-
-def pattern_in(X, residuals, most_rows=MOST_ROWS) -> Pattern:
-    """Look for a pattern in residuals of shape (n_samples, n_outputs)."""
-    nothing = Pattern(np.full(residuals.shape[1], np.nan))
+    It is 0 where it is within chance, and NaN where it cannot be computed, shape (n_outputs,).
+    """
+    unknown = np.full(residuals.shape[1], np.nan)
     if X.shape[1] > MOST_COLUMNS or not np.isfinite(residuals).all():
-        return nothing
+        return unknown
     rng = np.random.RandomState(0)
     rows = np.arange(len(residuals))
     if len(rows) > 4 * most_rows:
@@ -47,26 +41,26 @@ def pattern_in(X, residuals, most_rows=MOST_ROWS) -> Pattern:
     scale = X.std(axis=0)
     X = (X - X.mean(axis=0))[:, scale > 0] / scale[scale > 0]
     if not X.shape[1] or not np.isfinite(X).all():
-        return nothing
-    # A copy of a row would give its residual away.
+        return unknown
+    # Duplicates would leak the residual.
     _, first = np.unique(np.round(X, 9), axis=0, return_index=True)
     first = rng.permutation(first)[:most_rows]
     if len(first) < LEAST_ROWS:
-        return nothing
+        return unknown
     X, residuals = X[first], residuals[rows[first]]
     centred = residuals - residuals.mean(axis=0)
     size = np.sqrt(np.mean(centred**2, axis=0))
     centred = centred / np.where(size > 0, size, 1.0)
     orders = [rng.permutation(len(X)) for _ in range(N_ORDERS)]
     columns = np.hstack([centred, *(centred[order] for order in orders)])
-    best = _predicted(X, columns).reshape(1 + N_ORDERS, -1)
-    found, chance = best[0], best[1:]
+    shares = _predicted_shares(X, columns).reshape(1 + N_ORDERS, -1)
+    found, chance = shares[0], shares[1:]
     beyond = found > chance.max(axis=0) + 2.0 * chance.std(axis=0)
-    return Pattern(np.where(beyond & (size > 0), np.maximum(found, 0.0), 0.0))
+    return np.where(beyond & (size > 0), np.maximum(found, 0.0), 0.0)
 
 
-def _predicted(X, columns) -> np.ndarray:
-    """Share of each column's variance that the best smoother predicts of rows left out."""
+def _predicted_shares(X, columns) -> np.ndarray:
+    """Compute the share of each column's variance that the best smoother predicts."""
     best = np.full(columns.shape[1], -np.inf)
     distances = cdist(X, X, "sqeuclidean") / (2.0 * X.shape[1])
     for width in (None, *WIDTHS):
@@ -75,8 +69,8 @@ def _predicted(X, columns) -> np.ndarray:
         values = np.maximum(values, 0.0)
         coefs = vectors.T @ columns
         for ridge in RIDGES:
-            shrunk = values / (values + ridge)
-            left = 1.0 - (vectors**2) @ shrunk
-            missed = (columns - vectors @ (shrunk[:, None] * coefs)) / left[:, None]
-            best = np.maximum(best, 1.0 - np.mean(missed**2, axis=0))
+            shrinkage = values / (values + ridge)
+            free = 1.0 - (vectors**2) @ shrinkage
+            loo = (columns - vectors @ (shrinkage[:, None] * coefs)) / free[:, None]
+            best = np.maximum(best, 1.0 - np.mean(loo**2, axis=0))
     return best

@@ -1,17 +1,27 @@
-"""Causes: the learning rate is too large or too small."""
+"""The learning rate: causes, and what to try after weights that are not finite."""
 
 import math
 
 import numpy as np
 
 from .finding import ERROR, WARNING, format_r2, make_finding
+from .remedies import random_start
+
+# Values of standardised data beyond this are rare; their products make the steps explode.
+MOST_STANDARD = 100.0
+
+# Root mean square of inputs or targets beyond which the steps are large.
+MOST_RMS = 3.0
+
+# A loss so flat that sgd is stable at this rate is not helped by a larger one.
+MOST_STABLE_RATE = 1e3
 
 
 def learning_rate_too_large(exam):
     """Find a loss that rose or swings, and the rate up to which it would not."""
     network = exam.network
-    losses = np.nan_to_num(network.losses[-network.n_iter :], nan=math.inf, posinf=math.inf)
-    if not network.stochastic or len(losses) < 1:
+    losses = np.nan_to_num(exam.run_losses, nan=math.inf, posinf=math.inf)
+    if not network.solver.stochastic:
         return
     if exam.diverged and exam.explained < 0.9:
         yield _diverged(exam, losses)
@@ -24,93 +34,118 @@ def learning_rate_too_large(exam):
     rose = losses[1:].max() > 2.0 * losses[0]
     if not (rose or jump > 1.1 or exam.explained < 0.5) or exam.explained > 0.99:
         return
-    limit, how, trouble = math.inf, "", rose
-    if not network.by_one_rate:  # momentum alone makes a loss rise, but not for so many epochs
-        restless = len(recent) > 50 and rises >= 0.25
-        trouble = rose or (restless and (jump > 1.5 or exam.explained < 0.01))
-    else:
-        limit = exam.stable_rate
-        if network.rate > limit:
+    rate, how = min(0.1 * network.rate, 0.01), ""
+    if network.solver.has_schedule:
+        if network.rate > exam.stable_rate:
+            rate = 0.5 * exam.stable_rate
             how = (
-                f" It is above {limit:.3g}, up to which sgd is stable here, by the curvature of "
-                "the loss, the momentum and the batch size."
+                f" It is above {exam.stable_rate:.3g}, up to which sgd is stable here, by the "
+                "curvature of the loss, the momentum and the batch size."
             )
-    if how or trouble:
-        what = f"the loss rose in {rises:.0%} of the last {len(recent) - 1} epochs"
-        if rose:
-            what = f"the loss rose from {losses[0]:.3g} to {losses.max():.3g}"
-        elif rises == 0.0:
-            what = (
-                f"{network.score_name} is {format_r2(exam.explained)}, the loss was once as low as "
-                f"{losses.min():.3g},"
-            )
-        rate = 0.5 * limit if how else min(0.1 * network.rate, 0.01)
-        yield make_finding(
-            network,
-            "learning_rate_too_large",
-            ERROR,
-            f"The learning rate of {network.rate:.3g} is too large: {what} and ends at "
-            f"{losses[-1]:.3g}.{how}",
-            **network.at_rate(rate),
-        )
+        elif not rose:
+            return
+    else:  # momentum alone makes a loss rise, but not for so many epochs
+        restless = len(recent) > 50 and rises >= 0.25
+        if not (rose or restless and (jump > 1.5 or exam.explained < 0.01)):
+            return
+    what = f"the loss rose in {rises:.0%} of the last {len(recent) - 1} epochs"
+    if rose:
+        what = f"the loss rose from {losses[0]:.3g} to {losses.max():.3g}"
+    elif rises == 0.0:
+        r2 = f"{network.score_name} is {format_r2(exam.explained)}"
+        what = f"{r2}, the loss was once as low as {losses.min():.3g},"
+    sentence = (
+        f"The learning rate of {network.rate:.3g} is too large: {what} and ends at "
+        f"{losses[-1]:.3g}.{how}"
+    )
+    remedy = network.rate_remedy(rate)
+    yield make_finding(network, "learning_rate_too_large", ERROR, sentence, **remedy)
 
 
 def _diverged(exam, losses):
-    """Say that the loss went through the roof, even if it came back."""
-    network = exam.network
-    at = int(np.argmax(losses))
-    peak = "was not finite" if not math.isfinite(losses[at]) else f"rose to {losses[at]:.3g}"
-    start = "" if at == 0 or not math.isfinite(losses[0]) else f" from {losses[0]:.3g}"
-    end = f", and ended at {losses[-1]:.3g}" if math.isfinite(losses[-1]) else ""
-    limit = exam.stable_rate_at_start if network.by_one_rate else math.nan
+    """Describe a loss that exploded, even if it came back."""
+    network, at = exam.network, int(np.argmax(losses))
+    peak = f"rose to {losses[at]:.3g}" if math.isfinite(losses[at]) else "was not finite"
+    remedy, advice, limit = network.rate_remedy(min(0.1 * network.rate, 0.01)), "", math.nan
+    if network.solver.has_schedule:
+        theta = random_start(network.architecture, np.random.RandomState(0))
+        limit = exam.replaced(theta=theta).stable_rate
     if limit < network.rate:
-        remedy = network.at_rate(0.5 * limit)
-        advice = f"It is above {limit:.3g}, up to which sgd is stable at start weights."
-    elif not network.standardized and exam.far_from_standard:
+        remedy = network.rate_remedy(0.5 * limit)
+        advice = f" It is above {limit:.3g}, up to which sgd is stable at start weights."
+    elif not network.standardized and max(exam.rms_of_X, math.sqrt(np.mean(exam.y**2))) > MOST_RMS:
         remedy = {"standardize": True}
-        advice = "Inputs or targets far from zero make the steps large."
-    else:
-        remedy, advice = network.at_rate(min(0.1 * network.rate, 0.01)), ""
-    return make_finding(
-        network,
-        "learning_rate_too_large",
-        ERROR,
-        f"Training diverged: the loss {peak}{start} in epoch {at + 1} of {len(losses)}{end}. "
-        f"The learning rate of {network.rate:.3g} is too large. {advice}".rstrip(),
-        **remedy,
+        advice = " Inputs or targets far from zero make the steps large."
+    sentence = (
+        f"Training diverged: the loss {peak} in epoch {at + 1} of {len(losses)}, and ended at "
+        f"{losses[-1]:.3g}. The learning rate of {network.rate:.3g} is too large.{advice}"
     )
-
-
-# Where sgd would be stable at this rate the loss is flat, and a larger rate is no remedy.
-FLAT = 1e3
+    return make_finding(network, "learning_rate_too_large", ERROR, sentence, **remedy)
 
 
 def learning_rate_too_small(exam):
-    """Find a rate far below the stable one, or with adam steps that add up to little."""
-    network = exam.network
-    if not network.stochastic or exam.diverged or not exam.unfinished:
-        return
-    if network.by_one_rate:
-        limit = exam.stable_rate
-        if network.rate < 0.05 * limit and limit < FLAT:
-            yield make_finding(
-                network,
-                "learning_rate_too_small",
-                WARNING,
-                f"The learning rate of {network.rate:.3g} is too small: sgd is stable up to "
-                f"{limit:.3g} here, by the curvature of the loss, the momentum and the batch size, "
-                "and the loss was still falling.",
-                **network.at_rate(0.25 * limit),
-            )
+    """Find a rate far below the stable one, or steps of adam that add up to little."""
+    network, rate = exam.network, exam.network.rate
+    if not network.solver.stochastic or exam.diverged or not exam.unfinished:
         return
     updates = network.n_iter * math.ceil(network.y.shape[0] / network.batch_size)
-    if updates >= 100 and network.rate * updates < 0.3:
-        yield make_finding(
-            network,
-            "learning_rate_too_small",
-            WARNING,
-            f"The learning rate of {network.rate:.3g} is too small: in {updates} updates of adam "
-            f"no weight moves by much more than {network.rate * updates:.2g}, and the loss was "
-            "still falling.",
-            **network.at_rate(min(10.0 * network.rate, 0.1)),
+    if network.solver.has_schedule:
+        limit = exam.stable_rate
+        if not (rate < 0.05 * limit and limit < MOST_STABLE_RATE):
+            return
+        remedy = network.rate_remedy(0.25 * limit)
+        why = (
+            f"sgd is stable up to {limit:.3g} here, by the curvature of the loss, the momentum and "
+            "the batch size"
         )
+    elif updates >= 100 and rate * updates < 0.3:
+        remedy = network.rate_remedy(min(10.0 * rate, 0.1))
+        why = f"in {updates} updates of adam no weight moves by much more than {rate * updates:.2g}"
+    else:
+        return
+    sentence = (
+        f"The learning rate of {rate:.3g} is too small: {why}, and the loss was still falling."
+    )
+    yield make_finding(network, "learning_rate_too_small", WARNING, sentence, **remedy)
+
+
+def rate_advice(plan, data, theta) -> str:
+    """Return what to try after weights that are not finite, from the plan and the start weights."""
+    settings, params = plan.settings, plan.settings.params
+    largest_X, largest_y = float(abs(data.X).max()), float(np.abs(data.y).max())
+    if plan.scaling is None and max(largest_X, largest_y) > MOST_STANDARD:
+        return (
+            f" X has values up to {largest_X:.3g}, y up to {largest_y:.3g}. Try standardize=True."
+        )
+    if not plan.solver.stochastic:
+        return " Try solver='lm'." if settings.loss.least_squares else " Try a larger alpha."
+    rate, limit = settings.learning_rate_init, math.nan
+    if plan.solver.has_schedule:
+        from .derivatives import LossDerivatives
+        from .forward_pass import MOST_VALUES_IN_WARNING
+        from .trained_network import TrainedNetwork
+
+        network = TrainedNetwork(
+            plan.architecture,
+            theta,
+            settings.activations,
+            settings.loss,
+            data.X,
+            data.y,
+            data.sample_weight,
+            params=params,
+            solver=plan.solver,
+            penalty=plan.alpha,
+        )
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                limit = LossDerivatives(network, MOST_VALUES_IN_WARNING).stable_rate
+        except (ValueError, np.linalg.LinAlgError):  # of data that overflow
+            pass
+    if not rate > limit:
+        return f" Try a lower learning rate than {rate:g}, or solver='lm'."
+    name = "learning_rate" if params["learning_rate_init"] is None else "learning_rate_init"
+    return (
+        f" The learning rate of {rate:.3g} is above {limit:.3g}, where sgd becomes unstable at "
+        f"the start weights. Try {name}={float(f'{0.5 * limit:.0e}')!r}."
+    )

@@ -1,93 +1,188 @@
-"""What to try next where the network itself falls short: tried on a copy, never what is set."""
+"""Remedies tried on a copy: quasi-Newton steps on some rows, evaluated on held-out ones.
+
+The steps are those of scipy's L-BFGS on the loss and gradient of an `Examination`, so that nothing
+is compiled and the network is not changed.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
+import scipy.optimize
 
-from .trial import LEAST_ROWS, explained_anew
+from .._network.architecture import Architecture
+from .._network.initialization import initial_parameters
+
+# Rows of a copy, or five per weight as long as the units have at most MOST_VALUES values on them:
+# 5 ms a step. Two thirds are trained on.
+MOST_ROWS, LEAST_ROWS, ROWS_PER_WEIGHT, MOST_VALUES = 450, 12, 5, 500_000
+
+# Steps of a copy that continues training, of one that shows whether this is a minimum, and of one
+# that is trained from new starts.
+CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 5, 80
+
+# Starts of a new copy, of which the best is kept.
+N_STARTS = 3
 
 # The default layers, which suit most data of a few thousand rows.
 DEFAULT_LAYERS = (16, 16)
 
-# A remedy is worth its name where a copy explains this share of what the network does not.
-WORTH = 0.3
+# Share of what the network leaves unexplained that a copy must explain for a remedy to be advised.
+LEAST_SHARE_OF_REST = 0.3
 
 MOST_STARTS = 100
 
 
-def next_remedy(exam) -> tuple[dict, str]:
-    """Give the parameters to change, and a sentence on how they did in a trial; both may be empty.
+class ContinuedTraining(NamedTuple):
+    """Gain of continued training, in shares of the loss."""
 
-    In this order: hidden layers, curved units, more starts, more units, another solver. The first
-    that a copy shows to help is given, else the first that is not set.
+    gain: float  # on the rows trained on, with penalty
+    held_out: float  # on held-out rows, without penalty; NaN where these are too few
+
+
+def continue_training(exam) -> ContinuedTraining:
+    """Continue training on a copy."""
+    training, held_out = split(exam)
+    theta = minimise(training, CONTINUED_STEPS)
+    before, after = training.objective, training.replaced(theta=theta).objective
+    gain = 1.0 - after / before if before > 0 else 0.0
+    if training is held_out:
+        return ContinuedTraining(float(gain), np.nan)
+    before, after = held_out.loss, held_out.replaced(theta=theta).loss
+    held_out_gain = 1.0 - after / before if before > 0 else 0.0
+    n_rows = training.n_rows + held_out.n_rows
+    if held_out_gain < 0.01 and n_rows < exam.network.y.shape[0]:
+        held_out_gain = np.nan  # a subset is overfitted where the whole may not be
+    return ContinuedTraining(float(gain), float(held_out_gain))
+
+
+def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STARTS) -> float:
+    """Train a copy from new starts, and compute the share of the held-out loss that it explains.
+
+    With fewer than LEAST_ROWS rows it is that of the training loss. `layers`, `bias` and `penalty`
+    replace those of the network.
+    """
+    network = exam.network
+    architecture, activations = network.architecture, network.activations
+    units, bias = architecture.units, architecture.bias if bias is None else bias
+    if layers is not None:
+        units = (units[0], *layers, units[-1])
+        hidden = activations[:-1] or ("tanh",)
+        hidden = [hidden[min(layer, len(hidden) - 1)] for layer in range(len(layers))]
+        activations = (*hidden, activations[-1])
+    architecture = Architecture(units, bias)
+    if penalty is None:  # instead of the evidence, a penalty that keeps the weights finite
+        penalty = 1e-3 * exam.weight_sum if network.uses_evidence else network.penalty
+    parts = split(exam.replaced(penalty=penalty))
+    rng, best = np.random.RandomState(0), (np.inf, -np.inf)
+    for _ in range(n_starts):
+        changes = {"architecture": architecture, "activations": activations}
+        changes["theta"] = random_start(architecture, rng)
+        training, held_out = (part.replaced(**changes) for part in parts)
+        theta = minimise(training, NEW_STEPS)
+        with np.errstate(all="ignore"):
+            loss = training.replaced(theta=theta).objective
+            best = min(best, (loss, -held_out.replaced(theta=theta).explained))
+    return float(-best[1])
+
+
+def random_start(architecture, rng) -> np.ndarray:
+    """Draw parameters by Glorot's rule."""
+    start = initial_parameters(architecture, "glorot_uniform", ("tanh",), rng)
+    return architecture.pack(*start, np.float64)
+
+
+def split(exam) -> tuple:
+    """Draw rows for training and held-out rows; both are all rows where these are few."""
+    n, network = exam.n_rows, exam.network
+    if n < LEAST_ROWS:
+        return exam, exam
+    most = min(ROWS_PER_WEIGHT * network.theta.size, MOST_VALUES // sum(network.architecture.units))
+    order = np.random.RandomState(0).permutation(n)[: max(MOST_ROWS, most)]
+    cut = 2 * len(order) // 3
+    return exam.on_rows(order[:cut]), exam.on_rows(order[cut:])
+
+
+def minimise(exam, n_steps) -> np.ndarray:
+    """Minimise the loss with penalty by quasi-Newton steps, and return the parameters."""
+
+    def loss_and_gradient(theta):
+        here = exam.replaced(theta=theta)
+        loss, gradient = here.objective, here.gradient
+        if not (np.isfinite(loss) and np.isfinite(gradient).all()):
+            return 1e300, np.zeros_like(theta)
+        return loss, gradient
+
+    start, options = exam.network.theta, {"maxiter": n_steps}
+    with np.errstate(all="ignore"):
+        return scipy.optimize.minimize(
+            loss_and_gradient, start, method="L-BFGS-B", jac=True, options=options
+        ).x
+
+
+def next_remedy(exam) -> tuple[dict, str]:
+    """Return parameters to change and a sentence on their trial; both may be empty.
+
+    In this order: hidden layers, nonlinear units, more starts, more units, another solver. The
+    first that improves a copy is returned, else the first that is not set.
     """
     network = exam.network
     layers = network.architecture.units[1:-1]
     if not layers:
-        return {"hidden_layer_sizes": (20,)}, "It has no hidden layer and can give a plane only."
+        return {"hidden_layer_sizes": (20,)}, "Without hidden layers the network is linear."
     if all(activation == "identity" for activation in network.activations[:-1]):
         return {"activation": "tanh"}, (
             "All units are linear, and so is the network, however many it has."
         )
-    now = max(exam.explained, 0.0)
-    more_starts, more_units = starts_to_try(exam), larger(layers)
-    tells = exam.n_rows >= LEAST_ROWS  # else a copy would only show that it learns them by heart
-    if more_starts and tells:
-        again = explained_anew(exam)
-        if again > now + WORTH * (1.0 - now):
-            return {"n_init": more_starts}, (
-                f"The best of three other starts explains {again:.0%} of rows left out."
-            )
-    wider = explained_anew(exam, units=more_units, n_starts=1) if tells else 0.0
-    if wider > now + WORTH * (1.0 - now):
-        return {"hidden_layer_sizes": more_units}, (
-            f"A copy with {_in_words(more_units)} units explains {wider:.0%} of rows left out."
-        )
-    if more_units == DEFAULT_LAYERS:  # fewer than suit most data
-        return {"hidden_layer_sizes": more_units}, ""
+    more_starts = {"n_init": starts_to_try(exam)} if starts_to_try(exam) else {}
+    wider = larger(layers)
+    more_units = {"hidden_layer_sizes": wider}
+    if exam.n_rows >= LEAST_ROWS:  # fewer rows are only memorised
+        now = max(exam.explained, 0.0)
+        enough = now + LEAST_SHARE_OF_REST * (1.0 - now)
+        if more_starts:
+            share = explained_anew(exam)
+            if share > enough:
+                why = f"The best of three other starts explains {share:.0%} on held-out rows."
+                return more_starts, why
+        share = explained_anew(exam, layers=wider, n_starts=1)
+        if share > enough:
+            units = " and ".join(map(str, wider))
+            return more_units, f"A copy with {units} units explains {share:.0%} on held-out rows."
+    if wider == DEFAULT_LAYERS:
+        return more_units, ""
     if not network.solver.least_squares:
         if network.loss.least_squares:
             return {"solver": "lm"}, ""
         if network.solver.name != "lbfgs":
             return {"solver": "lbfgs", "standardize": True}, ""
-    if more_starts:
-        return {"n_init": more_starts}, ""
-    return {"hidden_layer_sizes": more_units}, ""
+    return more_starts or more_units, ""
 
 
 def starts_to_try(exam) -> int:
-    """Give how many starts are likely to find a better end; 0 where more would end alike.
+    """Return how many starts are likely to find a better end; 0 where more would end alike.
 
     Where a share p of the starts ended near the best, 3 / p starts find one more like it with a
-    chance of 95%. Where a quarter or more did, the best is what this network can do.
+    probability of 95%. Where a quarter or more did, the best is what this network can do.
     """
-    losses = np.asarray(exam.network.restart_losses, dtype=float)
-    losses = losses[np.isfinite(losses)]
+    losses, near = exam.network.ends_of_starts
     n_starts = int(exam.network.params.get("n_init", 1))
     if len(losses) < 2:
         return 10 if n_starts < 10 else 0
-    near = int(np.sum(losses <= 1.1 * losses.min()))
     wanted = 4 * n_starts if near == 1 else -(-3 * n_starts // near)
     wanted = min(wanted, MOST_STARTS)
     return wanted if near <= n_starts // 4 + 1 and wanted > n_starts else 0
 
 
 def how_starts_ended(exam) -> str:
-    """Say where the starts of a fit ended, in a sentence; empty of one start."""
-    losses = np.asarray(exam.network.restart_losses, dtype=float)
-    losses = losses[np.isfinite(losses)]
+    """Describe at which losses the starts ended; empty for a single start."""
+    losses, near = exam.network.ends_of_starts
     if len(losses) < 2:
         return ""
-    near = int(np.sum(losses <= 1.1 * losses.min()))
     return f"{near} of {len(losses)} starts ended within 10% of the best loss, {losses.min():.3g}."
 
 
 def larger(layers) -> tuple[int, ...]:
-    """Give layers with more units: the default ones, or twice as many where these are no more."""
-    if not layers:
-        return DEFAULT_LAYERS
-    if sum(layers) < sum(DEFAULT_LAYERS) and max(layers) < max(DEFAULT_LAYERS):
+    """Return more units: the default layers, or twice as many where these are no more."""
+    if not layers or sum(layers) < sum(DEFAULT_LAYERS) and max(layers) < max(DEFAULT_LAYERS):
         return DEFAULT_LAYERS
     return tuple(max(2 * n, DEFAULT_LAYERS[0]) for n in layers)
-
-
-def _in_words(layers) -> str:
-    return " and ".join(map(str, layers))

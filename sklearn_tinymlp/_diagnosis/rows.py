@@ -1,84 +1,138 @@
-"""Causes: rows that are copies, that lie far off, in an order, or with weights of a strange sum."""
+"""Causes: copied, outlying or ordered rows, residuals with long tails, classes, sums of weights."""
 
 import numpy as np
 from scipy import sparse
+from scipy.spatial import cKDTree
 
-from .columns import numbers
-from .finding import INFO, Finding
+from .finding import INFO, WARNING, Finding, listed, make_finding
 
-# Of fewer copies the band is too narrow by less than a twentieth.
-WORTH_KNOWING = 0.1
+# Fewer copies make the prediction interval less than a twentieth too narrow.
+LEAST_SHARE_OF_COPIES = 0.1
 
-# Data of few different values have equal rows that are no copies.
-FEW_VALUES = 20
+# Data of fewer values have equal rows that are no copies.
+LEAST_VALUES = 20
 
-# In multiples of the spread of the middle: a normal variable gets to 5 in a million rows.
-FAR_OFF = 12.0
-
-# Few rows that have much of the variance are what the fit then follows.
-MOST_OUTLIERS, MUCH_OF_VARIANCE = 0.02, 0.3
+# Distance from the median in robust standard deviations: a normal variable gets to 5 in a million
+# rows. A few rows that have much of the variance decide the fit.
+OUTLIER_DISTANCE, MOST_OUTLIERS, LEAST_SHARE_OF_VARIANCE = 12.0, 0.02, 0.3
 
 # Correlation of the residuals of neighbouring rows; by chance it is within 2 / sqrt(n).
-IN_ORDER = 0.3
+LEAST_AUTOCORRELATION = 0.3
 
-# A sum of weights that is so many times the number of rows, or so small a part.
-STRANGE = 10.0
+# Factor between the sum of the weights and the number of rows.
+MOST_WEIGHT_RATIO = 10.0
+
+# Size of residuals in robust standard deviations: of normal noise one in two million is larger.
+TAIL_DISTANCE = 5.0
+
+# Fewer residuals, or a smaller share of all, hardly change a fit.
+LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 3, 0.005
+
+# Median of |z| of a normal distribution; its inverse turns a median into a standard deviation.
+NORMAL_MEDIAN = 0.6744898
+
+# Residuals with less than this share of the variance are no noise, but those of a function that is
+# approximated, largest where it bends.
+LEAST_NOISE = 1e-3
+
+# A network with fewer rows per weight that explains this much has fitted some rows exactly.
+LEAST_ROWS_PER_WEIGHT, MOST_EXPLAINED = 4, 0.6
+
+# A residual of the nearest row as large, to the same side, is by chance in one of forty.
+NEIGHBOUR_DISTANCE = 2.0
+
+LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
+
+
+def long_tails(exam):
+    """Find that a few residuals are so large that they decide a fit to squared errors."""
+    network = exam.network
+    if not network.loss.least_squares or exam.n_rows < LEAST_ROWS_FOR_TAILS:
+        return
+    overfitted = not network.uses_evidence and exam.explained > MOST_EXPLAINED
+    overfitted = overfitted and LEAST_ROWS_PER_WEIGHT * network.theta.size > network.y.size
+    if 1.0 - exam.explained < LEAST_NOISE or overfitted or exam.unfinished:
+        return
+    rows = exam.weight[:, 0] > 0.0
+    X, residuals = exam.X[rows], (exam.y - exam.predictions)[rows]
+    scale = np.median(np.abs(residuals), axis=0) / NORMAL_MEDIAN
+    # Where half of the rows are fitted exactly the scale is unknown.
+    known = scale > LEAST_NOISE * np.sqrt(np.mean(residuals**2, axis=0))
+    if not known.any():
+        return
+    relative = residuals[:, known] / scale[known]
+    sizes = np.abs(relative)
+    number = int(np.sum(sizes > TAIL_DISTANCE))
+    if number < max(LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE * sizes.size) or _is_misfit(X, relative):
+        return
+    sentence = (
+        f"{number} of {sizes.size} residuals are more than {TAIL_DISTANCE:g} robust standard "
+        f"deviations from zero, the largest {sizes.max():.3g}; of normal noise none would be. "
+        "Squared errors follow such rows."
+    )
+    yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
+
+
+def _is_misfit(X, relative) -> bool:
+    """Whether residuals of the nearest rows are large too, of the same sign: no noise."""
+    if sparse.issparse(X):
+        return False
+    rows, outputs = np.nonzero(np.abs(relative) > TAIL_DISTANCE)
+    std = np.std(X, axis=0)
+    scaled = X / np.where(std > 0.0, std, 1.0)
+    nearest = cKDTree(scaled).query(scaled[rows], k=2)[1][:, 1]
+    neighbours = np.sign(relative[rows, outputs]) * relative[nearest, outputs]
+    return bool(np.mean(neighbours > NEIGHBOUR_DISTANCE) > 0.5)
 
 
 def copied_rows(exam):
-    """Find rows that are there more than once, target and all."""
-    network = exam.network
-    if sparse.issparse(network.X) or len(np.unique(exam.y)) <= FEW_VALUES:
+    """Find rows that occur more than once, with their targets."""
+    if sparse.issparse(exam.X) or len(np.unique(exam.y)) <= LEAST_VALUES:
         return
     rows = np.column_stack([exam.X, exam.y])
     share = 1.0 - len(np.unique(rows, axis=0)) / len(rows)
-    if share < WORTH_KNOWING:
+    if share < LEAST_SHARE_OF_COPIES:
         return
     why = "A random split has the same row on both sides, and its score is too good."
-    if network.by_evidence:
+    if exam.network.uses_evidence:
         why = (
-            "The evidence takes each for a new observation: the penalty is too weak, and the band "
-            "too narrow."
+            "The evidence takes each for a new observation: the penalty is too weak, and the "
+            "prediction interval too narrow."
         )
     sentence = f"{share:.0%} of the rows are copies of others, as in a bootstrap sample. {why}"
-    yield Finding(
-        "copied_rows", INFO, sentence, {}, "fitting on each row once, X, y without the copies"
-    )
+    yield Finding("copied_rows", INFO, sentence, {}, "fitting on each row once")
 
 
 def outlying_rows(exam):
-    """Find few rows that have most of the variance of a target or of a feature."""
-    parts = [("target", exam.y)]
-    if not sparse.issparse(exam.X):
-        parts.append(("feature", exam.X))
-    for kind, values in parts:
-        middle = np.median(values, axis=0)
-        distance = np.abs(values - middle)
-        spread = 1.4826 * np.median(distance, axis=0)
-        far = (distance > FAR_OFF * spread) & (spread > 0)
+    """Find a few rows that have most of the variance of a target or of a feature."""
+    parts = {"target": exam.y} if sparse.issparse(exam.X) else {"target": exam.y, "feature": exam.X}
+    for kind, values in parts.items():
+        distance = np.abs(values - np.median(values, axis=0))
+        scale = np.median(distance, axis=0) / NORMAL_MEDIAN
+        far = (distance > OUTLIER_DISTANCE * scale) & (scale > 0)
         squares = (values - values.mean(axis=0)) ** 2
         total = squares.sum(axis=0)
-        of_variance = (squares * far).sum(axis=0) / np.where(total > 0, total, 1.0)
+        shares = (squares * far).sum(axis=0) / np.where(total > 0, total, 1.0)
         few = far.sum(axis=0) <= max(1.0, MOST_OUTLIERS * len(values))
-        found = np.where(few, of_variance, 0.0)
-        k = int(found.argmax())
-        if found[k] < MUCH_OF_VARIANCE:
+        shares = np.where(few, shares, 0.0)
+        k = int(shares.argmax())
+        if shares[k] < LEAST_SHARE_OF_VARIANCE:
             continue
         rows = np.flatnonzero(far[:, k])
         name = kind if kind == "target" and values.shape[1] == 1 else f"{kind} {k}"
         have, they = ("has", "it lies") if len(rows) == 1 else ("have", "they lie up to")
-        at = "" if exam.n_rows < exam.network.y.shape[0] else f" (row {numbers(rows)})"
+        which = "" if exam.n_rows < exam.network.y.shape[0] else f" (row {listed(rows)})"
         sentence = (
-            f"{len(rows)} of {len(values)} rows{at} {have} {found[k]:.0%} of the variance of the "
-            f"{name}: {they} {(distance[:, k] / spread[k]).max():.0f} times the usual "
-            "spread from its median."
+            f"{len(rows)} of {len(values)} rows{which} {have} {shares[k]:.0%} of the variance of "
+            f"the {name}: {they} {(distance[:, k] / scale[k]).max():.0f} robust standard "
+            "deviations from its median."
         )
-        yield Finding("outlying_rows", INFO, sentence, {}, "looking at these rows, or a logarithm")
+        yield Finding("outlying_rows", INFO, sentence, {}, "checking these rows, or a logarithm")
         return
 
 
 def few_target_values(exam):
-    """Find a target of few values on a grid: classes, maybe."""
+    """Find a target of few values on a grid, which may be classes."""
     if not exam.network.loss.least_squares:
         return  # of counts
     for k, column in enumerate(exam.y.T):
@@ -98,45 +152,41 @@ def few_target_values(exam):
 
 
 def ordered_rows(exam):
-    """Find residuals that are like those of the rows before, though the inputs do not say so."""
+    """Find residuals that depend on the order of the rows, but not on the inputs."""
     n = exam.n_rows
-    if n < 50 or n < exam.network.y.shape[0]:
+    if n < LEAST_ROWS_IN_ORDER or n < exam.network.y.shape[0]:
         return
     residuals = exam.y - exam.predictions
     residuals = residuals - residuals.mean(axis=0)
     total = (residuals**2).sum(axis=0)
-    left = exam.explained_by_output < 0.9999
     correlation = (residuals[1:] * residuals[:-1]).sum(axis=0) / np.where(total > 0, total, 1.0)
-    correlation = np.where(left, correlation, 0.0)
+    correlation = np.where(exam.explained_by_output < 0.9999, correlation, 0.0)
     k = int(correlation.argmax())
-    if correlation[k] < max(IN_ORDER, 5.0 / np.sqrt(n)) or not exam.pattern.shares[k] < 0.1:
+    least = max(LEAST_AUTOCORRELATION, 5.0 / np.sqrt(n))
+    if correlation[k] < least or not exam.pattern[k] < 0.1:
         return
     sentence = (
         f"The residuals of neighbouring rows correlate by {correlation[k]:.2f}: the rows seem to "
         "be in order of time. Scores on a random split will then be too good."
     )
-    yield Finding(
-        "ordered_rows", INFO, sentence, {}, "TimeSeriesSplit, and features that know the time"
-    )
+    yield Finding("ordered_rows", INFO, sentence, {}, "TimeSeriesSplit, and features of the time")
 
 
 def strange_weight_sum(exam):
-    """Find weights whose sum makes the penalty, or the number of observations, another one."""
-    network = exam.network
-    weight = network.sample_weight
+    """Find weights whose sum changes the penalty, or the number of observations."""
+    network, weight = exam.network, exam.network.sample_weight
     if weight is None or weight.min() < 0:
         return
-    whole = bool((weight == np.floor(weight)).all())
-    relative = network.by_evidence or network.params.get("solver") == "auto"
-    if relative and not whole:
+    scale_free = network.uses_evidence or network.params.get("solver") == "auto"
+    if scale_free and not (weight == np.floor(weight)).all():
         return
     n_rows = int(np.count_nonzero(weight))
     ratio = float(weight.sum()) / max(n_rows, 1)
-    if 1.0 / STRANGE <= ratio <= STRANGE:
+    if 1.0 / MOST_WEIGHT_RATIO <= ratio <= MOST_WEIGHT_RATIO:
         return
     effect = f"alpha={network.penalty:g} then acts as alpha={network.penalty / ratio:.3g} would"
-    if network.by_evidence:
-        effect = "the evidence takes them for so many observations, and the band is narrow"
+    if network.uses_evidence:
+        effect = "the evidence counts as many observations, and the prediction interval is narrow"
     elif network.penalty == 0.0:
         return
     sentence = f"The weights of {n_rows} rows sum to {weight.sum():.4g}: {effect}."

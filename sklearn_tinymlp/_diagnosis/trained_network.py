@@ -1,85 +1,118 @@
-"""`TrainedNetwork`: what the diagnosis is told of a network and its training."""
+"""`TrainedNetwork`: a fitted network as the diagnosis reads it."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from typing import Any
 
 import numpy as np
 
+from .._data.data import Data
 from .._losses.loss import Loss
+from .._losses.table import LOSSES
 from .._network.architecture import Architecture
 from .._solvers.solver import Solver
+from .._solvers.table import SOLVERS
+from .._training.fitted_weights import architecture_of
+from .._training.settings import first_rate
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A network with its data and the record of its training, in the units of training."""
+    """A network with its data and its training history, in the units of training."""
 
     architecture: Architecture
     theta: np.ndarray
-    activations: tuple  # one a layer, the output's last
+    activations: tuple  # one per layer, the output layer's last
     loss: Loss
-    data: tuple  # X, dense or CSR; y of shape (n_samples, n_outputs); sample_weight or None
+    X: Any  # ndarray or CSR matrix of shape (n_samples, n_features)
+    y: np.ndarray  # (n_samples, n_outputs)
+    sample_weight: np.ndarray | None
     _: KW_ONLY
     params: Mapping  # of the estimator
     solver: Solver
-    penalty: float  # alpha; 0 by the evidence
+    penalty: float  # alpha; 0 where the evidence sets it
     standardized: bool = False
-    by_evidence: bool = False
-    rate: float = math.nan  # learning rate at the start
+    uses_evidence: bool = False
+    rate: float = math.nan  # initial learning rate
     stop_reason: str = ""
     n_iter: int = 0
-    reached: float = math.nan  # loss_
-    loss_unit: float = 1.0  # loss_ is so many times the loss in the units of training
+    final_loss: float = math.nan  # loss_
+    loss_unit: float = 1.0  # factor from the loss in the units of training to loss_
     history: Mapping = field(default_factory=dict)  # lists by column
     restart_losses: Sequence = ()
-    of_sklearn: bool = False  # an MLPRegressor
-    defaults: Mapping = field(default_factory=dict)  # of the parameters, where they are known
-
-    @property
-    def X(self):
-        """Inputs, dense or CSR."""
-        return self.data[0]
-
-    @property
-    def y(self) -> np.ndarray:
-        """Targets of shape (n_samples, n_outputs)."""
-        return self.data[1]
-
-    @property
-    def sample_weight(self) -> np.ndarray | None:
-        """Weight of each sample; None where each counts 1."""
-        return self.data[2]
-
-    def at_rate(self, rate) -> dict:
-        """Name the parameter that sets the learning rate."""
-        rate = float(f"{rate:.0e}")
-        by_name = self.of_sklearn or self.params["learning_rate_init"] is not None
-        by_name = by_name or self.params["learning_rate"] in ("invscaling", "adaptive")
-        return {"learning_rate_init" if by_name else "learning_rate": rate}
+    is_sklearn: bool = False  # an MLPRegressor
+    defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
 
     @property
     def batch_size(self) -> int:
-        """Rows of an update of sgd or adam."""
-        asked, n_samples = self.params["batch_size"], self.y.shape[0]
-        return min(200 if asked == "auto" else asked, n_samples)
-
-    @property
-    def stochastic(self) -> bool:
-        """Whether learning rate and batches mean anything."""
-        return self.solver.stochastic
-
-    @property
-    def by_one_rate(self) -> bool:
-        """Whether the learning rate is that of every weight, as of sgd; adam gives each its own."""
-        return self.solver.has_schedule
+        """Rows per update of sgd or adam."""
+        batch_size, n_samples = self.params["batch_size"], self.y.shape[0]
+        return min(200 if batch_size == "auto" else batch_size, n_samples)
 
     @property
     def losses(self) -> np.ndarray:
         """Loss after each epoch or iteration."""
-        return np.asarray(self.history.get("loss", ()), dtype=float)
+        return self.column("loss")
+
+    def column(self, name) -> np.ndarray:
+        """Return a column of the history; empty where there is none."""
+        return np.asarray(self.history.get(name, ()), dtype=float)
+
+    @property
+    def ends_of_starts(self) -> tuple[np.ndarray, int]:
+        """Finite losses at which the starts ended, and the number within 10% of the least."""
+        losses = np.asarray(self.restart_losses, dtype=float)
+        losses = losses[np.isfinite(losses)]
+        return losses, int(np.sum(losses <= 1.1 * losses.min(initial=math.inf)))
 
     @property
     def score_name(self) -> str:
-        """Name of the share of the loss explained: R² where the loss is the squared error."""
+        """Name of the explained share of the loss: R² for the squared error."""
         return "R²" if self.loss.least_squares else "D²"
+
+    def rate_remedy(self, rate) -> dict:
+        """Return the parameter that sets the initial learning rate, with its value."""
+        named = self.is_sklearn or self.params["learning_rate_init"] is not None
+        named = named or self.params["learning_rate"] in ("invscaling", "adaptive")
+        return {"learning_rate_init" if named else "learning_rate": float(f"{rate:.0e}")}
+
+
+def describe(
+    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults=None
+) -> TrainedNetwork:
+    """Return the network with these fitted attributes and parameters.
+
+    `theta` and the data are in the units of training; `defaults` are those of the parameters.
+    """
+    solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
+    uses_evidence = fitted["log_evidence_"] is not None
+    loss = LOSSES[fitted["_loss"]]
+    # Files of earlier releases have no constants.
+    loss = loss.remade(fitted.get("_loss_constants", loss.parameters))
+    loss_unit = 1.0
+    if solver.least_squares and scaling is not None:
+        with np.errstate(over="ignore"):  # y of 1e200
+            loss_unit = float(np.mean(scaling.y_scale**loss.degree))
+    return TrainedNetwork(
+        architecture_of(fitted),
+        theta,
+        fitted["_layer_activations"],
+        loss,
+        data.X,
+        data.y,
+        data.sample_weight,
+        params=params,
+        solver=solver,
+        standardized=scaling is not None,
+        penalty=0.0 if uses_evidence else float(fitted["alpha_"]),
+        uses_evidence=uses_evidence,
+        rate=first_rate(params),
+        stop_reason=fitted["stop_reason_"],
+        n_iter=fitted["n_iter_"],
+        final_loss=float(fitted["loss_"]),
+        loss_unit=loss_unit,
+        history=fitted["_record"].columns,
+        restart_losses=fitted["starts_"]["loss"],
+        defaults=defaults or {},
+    )
