@@ -1,4 +1,4 @@
-"""What a notebook shows of what was trained, below the parameters: diagram, outcome, members."""
+"""The HTML of a fitted estimator in a notebook: diagram, outcome of the fit, ensemble members."""
 
 from html import escape
 
@@ -6,18 +6,17 @@ import numpy as np
 from sklearn.utils._repr_html.estimator import _VisualBlock
 
 from .._solvers.monitor import StopReason
-from .diagram import NEGATIVE, POSITIVE, Diagram
-
-# scikit-learn's block links to the page of each class under this address.
+from .base import NEGATIVE, POSITIVE
+from .diagram import Diagram, diagram_of
 
 SENTENCES = {reason.code: reason.sentence for reason in StopReason}
 
-# In pixels: between layers, between nodes, beside a name's every letter, around all.
+# In pixels: distances between layers and nodes, width of a letter, margin.
 COLUMN, ROW, LETTER, MARGIN = 160, 22, 7.2, 14
 
 
 def diagram_svg(diagram: Diagram) -> str:
-    """Draw a diagram as a self-contained <svg>; names and lines keep to the notebook's colours."""
+    """Return a diagram as a self-contained <svg>; texts have the colour of the notebook."""
     nodes, links, captions, most = diagram
     last = len(captions) - 1
     names = [[len(node.label) for node in nodes if node.x == x and node.label] for x in (0, last)]
@@ -73,7 +72,7 @@ def diagram_svg(diagram: Diagram) -> str:
 
 
 def outcome_table(estimator) -> str:
-    """Tabulate what is known of a fit without its data."""
+    """Tabulate the fitted attributes that describe the outcome of a fit."""
     reason = SENTENCES.get(estimator.stop_reason_, "One epoch was done.")
     rows = {
         "solver_": estimator.solver_,
@@ -89,11 +88,10 @@ def outcome_table(estimator) -> str:
         rows["n_effective_parameters_"] = f"{estimator.n_effective_parameters_:.4g}"
         rows["noise_std_"] = _noise(estimator)
         rows["log_evidence_"] = f"{estimator.log_evidence_:.5g}"
-    n_starts = len(estimator.starts_["loss"])
-    if n_starts > 1:
-        losses = estimator.starts_["loss"]
-        rows["starts_"] = f"{n_starts} starts, losses {losses.min():.4g} to {losses.max():.4g}"
-    return _table(_row([value], name) for name, value in rows.items())
+    losses = estimator.starts_["loss"]
+    if len(losses) > 1:
+        rows["starts_"] = f"{len(losses)} starts, losses {losses.min():.4g} to {losses.max():.4g}"
+    return _table(_row(name, value) for name, value in rows.items())
 
 
 def _noise(estimator) -> str:
@@ -101,7 +99,7 @@ def _noise(estimator) -> str:
     return "varies with X" if callable(std) else ", ".join(f"{s:.4g}" for s in np.ravel(std))
 
 
-def _row(values, name) -> str:
+def _row(name, *values) -> str:
     style = 'style="text-align:left;padding:1px 12px 1px 0"'
     cells = (f"<td {style}>{escape(str(value))}</td>" for value in values)
     return f"<tr><th {style}>{escape(name)}</th>{''.join(cells)}</tr>"
@@ -111,53 +109,55 @@ def _table(rows) -> str:
     return f'<table style="border:none;margin:4px 0">{"".join(rows)}</table>'
 
 
-def trained_network(estimator, diagram: Diagram, title="Trained network") -> str:
-    """Put diagram and outcome in a block that is closed until it is clicked on."""
-    note = "Solid blue: positive; dashed orange: negative; wide: large within its layer."
-    advice = ""
-    if not estimator.converged_:
-        advice = (
-            "<p><code>diagnose(X, y)</code> says why it did not converge, and what mends it.</p>"
-        )
+def _block(name, title, *parts) -> str:
+    """Return a block that is closed until it is clicked on."""
     return (
-        '<details class="sklearn-tinymlp-network" style="padding:0 .5rem .5rem">'
-        f'<summary style="cursor:pointer">{title}</summary>'
-        f"{diagram_svg(diagram)}"
-        f'<p style="margin:2px 0;font-size:smaller">{note}</p>'
-        f"{outcome_table(estimator)}{advice}</details>"
+        f'<details class="sklearn-tinymlp-{name}" style="padding:0 .5rem .5rem">'
+        f'<summary style="cursor:pointer">{title}</summary>{"".join(parts)}</details>'
     )
+
+
+def _note(text) -> str:
+    return f'<p style="margin:2px 0;font-size:smaller">{text}</p>'
+
+
+def trained_network(net, feature_names=None, title="Trained network") -> str:
+    """Return the block of a fitted network: its diagram and the outcome of the fit."""
+    note = _note("Solid blue: positive; dashed orange: negative; wide: large within its layer.")
+    advice = ""
+    if not net.converged_:
+        advice = "<p><code>diagnose(X, y)</code> explains why it did not converge.</p>"
+    svg = diagram_svg(diagram_of(net, feature_names=feature_names))
+    return _block("network", title, svg, note, outcome_table(net), advice)
+
+
+def trained_ensemble(ensemble) -> str:
+    """Return the block of a fitted ensemble: candidates, weights, the member of most weight."""
+    results, members = ensemble.results_, ensemble.estimators_
+    columns = ("activation", "n_folds", "n_refits", "error", "weight")
+    rows = [_row("hidden_layer_sizes", *columns)]
+    for k, shape in enumerate(results["hidden_layer_sizes"]):
+        *counts, error, weight = (results[name][k] for name in columns)
+        bar = "\u2588" * round(20 * weight)  # full blocks, which need no style
+        rows.append(_row(str(shape), *counts, f"{error:.4g}", f"{weight:.3f} {bar}"))
+    n_parameters = ensemble.n_parameters_
+    outcome = [
+        _row("members", f"{len(members)}, of {n_parameters} parameters together"),
+        _row("out_of_fold_r2_", f"{ensemble.out_of_fold_r2_:.4g}"),
+        _row("noise_std_", _noise(ensemble)),
+    ]
+    note = _note("error: root mean squared out-of-fold error, over the standard deviation of y.")
+    heaviest = members[int(np.argmax(ensemble.weights_))]
+    names = getattr(ensemble, "feature_names_in_", None)
+    network = trained_network(heaviest, names, "Member of the greatest weight")
+    return _block("ensemble", "Trained ensemble", _table(rows), note, _table(outcome), network)
 
 
 def single_block(estimator) -> _VisualBlock:
-    """Give the block of an estimator that holds a template, as if it held none.
+    """Return a block of an ensemble as of an estimator that contains none.
 
-    Of one that does scikit-learn shows the template alone where a search has found it.
+    For an estimator that contains another, its template, scikit-learn shows the template alone
+    within a fitted search.
     """
     name = type(estimator).__name__
     return _VisualBlock("single", estimator, names=name, name_details=str(estimator))
-
-
-def trained_ensemble(ensemble, diagram: Diagram) -> str:
-    """Put candidates, their weights, and the member of the greatest weight in a closed block."""
-    results, members = ensemble.results_, ensemble.estimators_
-    columns = ("activation", "n_folds", "n_refits", "error", "weight")
-    rows = [_row(columns, "hidden_layer_sizes")]
-    for k, shape in enumerate(results["hidden_layer_sizes"]):
-        *counted, error, weight = (results[name][k] for name in columns)
-        bar = "\u2588" * round(20 * weight)  # of full blocks, which need no style
-        rows.append(_row([*counted, f"{error:.4g}", f"{weight:.3f} {bar}"], str(shape)))
-    outcome = {
-        "members": f"{len(members)}, of {ensemble.n_parameters_} parameters together",
-        "out_of_fold_r2_": f"{ensemble.out_of_fold_r2_:.4g}",
-        "noise_std_": _noise(ensemble),
-    }
-    heaviest = members[int(np.argmax(ensemble.weights_))]
-    return (
-        '<details class="sklearn-tinymlp-ensemble" style="padding:0 .5rem .5rem">'
-        '<summary style="cursor:pointer">Trained ensemble</summary>'
-        f"{_table(rows)}"
-        '<p style="margin:2px 0;font-size:smaller">error: root mean squared error of rows left '
-        "out, over the standard deviation of y.</p>"
-        f"{_table(_row([value], name) for name, value in outcome.items())}"
-        f"{trained_network(heaviest, diagram, 'Member of the greatest weight')}</details>"
-    )
