@@ -22,58 +22,6 @@ FIXED_READERS = {
     "double": ("read_real", "pgm_read_float"),  # a double of AVR has 32 bits
 }
 
-# Interpolates between two nodes of a table; the sum counts from the beginning of the table. No
-# number that could be negative is shifted to the right, because C leaves the result open.
-LOOK_UP = """
-static {small} {name}_look_up(const {small} *table, int32_t cells, int32_t sum, int shift)
-{{
-    int32_t end = cells * ((int32_t)1 << shift), node, share, one, value;
-
-    if (sum < 0)
-        sum = 0;
-    if (sum >= end)
-        sum = end - 1;
-    node = sum >> shift;
-    share = sum - node * ((int32_t)1 << shift);
-    if (shift > {share_bits}) {{
-        share >>= shift - {share_bits};
-        shift = {share_bits};
-    }}
-    one = (int32_t)1 << shift;
-    value = {left};
-    value = value * one + ({right} - value) * share;
-    value = value < 0 ? value - one / 2 : value + one / 2;
-    return ({small})(value / one);
-}}
-"""
-
-CONVERSIONS = """
-{small} {name}_to_fixed(int i, double value)
-{{
-    static const double centres[{n_in}]{flash} =
-        {centres};
-    static const double steps[{n_in}]{flash} =
-        {steps};
-    double q = (value - {centre}) / {step};
-
-    if (!(q > -{most}.0))
-        q = -{most}.0; /* what is not a number, too */
-    if (q > {most}.0)
-        q = {most}.0;
-    return ({small})(q < 0.0 ? q - 0.5 : q + 0.5);
-}}
-
-double {name}_to_real(int j, int32_t value)
-{{
-    static const double offsets[{n_out}]{flash} =
-        {offsets};
-    static const double steps[{n_out}]{flash} =
-        {output_steps};
-
-    return {offset} + {output_step} * value;
-}}
-"""
-
 
 class Layer(NamedTuple):
     """The tables of a layer, coefs and intercepts first, and the value of a unit from its sum."""
@@ -230,7 +178,7 @@ class FixedSource(CSource):
     def __init__(self, parts, name, progmem, numbers: FixedPoint, bits):
         super().__init__(parts, name, progmem)
         self.numbers, self.most, self.kind = numbers, 2 ** (bits - 1) - 1, f"int{bits}_t"
-        self.fixed = {part.suffix: f for part, f in zip(parts, numbers.parts, strict=True)}
+        self.fixed = {p.suffix: fixed for p, fixed in zip(parts, numbers.parts, strict=True)}
 
     def includes(self) -> str:
         """Write the include of the integer types."""
@@ -250,7 +198,7 @@ class FixedSource(CSource):
     def layers(self, part) -> list[Layer]:
         """Return the tables of a part and the look-ups of its activations."""
         layers, alone = [], part.weights is None
-        for number, layer in enumerate(self.fixed[part.suffix].layers, 1):
+        for number, layer in enumerate(self.fixed[part.suffix][0], 1):
             tables = [
                 (self.kind, f"coefs_{number}", layer.coefs),
                 ("int32_t", f"intercepts_{number}", layer.intercepts),
@@ -273,43 +221,71 @@ class FixedSource(CSource):
 
     def weights(self, part):
         """Return the table of the weights; without one they are within the coefs."""
-        weights = self.fixed[part.suffix].weights
+        _, weights = self.fixed[part.suffix]
         return [] if weights is None else [("int16_t", "weights", weights)]
 
     def helpers(self) -> str:
         """Write the look-up of activations."""
-        layers = [layer for fixed in self.fixed.values() for layer in fixed.layers]
-        if all(layer.table is None for layer in layers):
+        if all(layer.table is None for layers, _ in self.fixed.values() for layer in layers):
             return ""
-        return LOOK_UP.format(
-            small=self.kind,
-            name=self.name,
-            share_bits=SHARE_BITS,
-            left=self.read(self.kind, "table[node]"),
-            right=self.read(self.kind, "table[node + 1]"),
-        )
+        kind = self.kind
+        # No number that could be negative is shifted to the right: C leaves the result open.
+        return f"""
+static {kind} {self.name}_look_up(const {kind} *table, int32_t cells, int32_t sum, int shift)
+{{
+    int32_t end = cells * ((int32_t)1 << shift), node, share, one, value;
+
+    if (sum < 0)
+        sum = 0;
+    if (sum >= end)
+        sum = end - 1;
+    node = sum >> shift;
+    share = sum - node * ((int32_t)1 << shift);
+    if (shift > {SHARE_BITS}) {{
+        share >>= shift - {SHARE_BITS};
+        shift = {SHARE_BITS};
+    }}
+    one = (int32_t)1 << shift;
+    value = {self.read(kind, "table[node]")};
+    value = value * one + ({self.read(kind, "table[node + 1]")} - value) * share;
+    value = value < 0 ? value - one / 2 : value + one / 2;
+    return ({kind})(value / one);
+}}
+"""
 
     def conversions(self) -> str:
         """Write the functions between integers and real numbers."""
-        numbers = self.numbers
 
-        def literal(values):
+        def declared(name, values):
             rows = [", ".join(map(c_double, values[i : i + 3])) for i in range(0, len(values), 3)]
-            return "{" + ",\n         ".join(rows) + "}"
+            literal = ",\n         ".join(rows)
+            return (
+                f"static const double {name}[{len(values)}]{self.flash} =\n        {{{literal}}};"
+            )
 
-        return CONVERSIONS.format(
-            small=self.kind,
-            name=self.name,
-            flash=self.flash,
-            centre=self.read("double", "centres[i]"),
-            step=self.read("double", "steps[i]"),
-            offset=self.read("double", "offsets[j]"),
-            output_step=self.read("double", "steps[j]"),
-            most=self.most,
-            n_in=len(numbers.centres),
-            n_out=len(numbers.offsets),
-            centres=literal(numbers.centres),
-            steps=literal(numbers.steps),
-            offsets=literal(numbers.offsets),
-            output_steps=literal(numbers.output_steps),
-        )
+        def read(constant):
+            return self.read("double", constant)
+
+        numbers, kind, most = self.numbers, self.kind, self.most
+        return f"""
+{kind} {self.name}_to_fixed(int i, double value)
+{{
+    {declared("centres", numbers.centres)}
+    {declared("steps", numbers.steps)}
+    double q = (value - {read("centres[i]")}) / {read("steps[i]")};
+
+    if (!(q > -{most}.0))
+        q = -{most}.0; /* what is not a number, too */
+    if (q > {most}.0)
+        q = {most}.0;
+    return ({kind})(q < 0.0 ? q - 0.5 : q + 0.5);
+}}
+
+double {self.name}_to_real(int j, int32_t value)
+{{
+    {declared("offsets", numbers.offsets)}
+    {declared("steps", numbers.output_steps)}
+
+    return {read("offsets[j]")} + {read("steps[j]")} * value;
+}}
+"""

@@ -37,13 +37,6 @@ class FixedLayer(NamedTuple):
     table: np.ndarray | None  # values of the activation, of 8 or 16 bits
 
 
-class FixedPart(NamedTuple):
-    """The layers of a part in integers."""
-
-    layers: list[FixedLayer]
-    weights: np.ndarray | None  # if the outputs have a table; otherwise the coefs include them
-
-
 class FixedPoint(NamedTuple):
     """Integers of all parts, with inputs centre + step * q, outputs offset + step * q."""
 
@@ -51,7 +44,7 @@ class FixedPoint(NamedTuple):
     steps: np.ndarray
     offsets: np.ndarray
     output_steps: np.ndarray
-    parts: list[FixedPart]
+    parts: list[tuple[list[FixedLayer], np.ndarray | None]]  # layers, weights beside the coefs
     error_bound: np.ndarray  # of each output, in its units
 
 
@@ -275,7 +268,7 @@ def _linear_outputs(weights, fixed, ends, most):
     for layers, (rows, constants, _, state) in zip(fixed, weighted, strict=True):
         coefs, intercepts, error = _rounded(rows, constants, factor, state, most)
         bound += error.sum(axis=0)
-        result.append(FixedPart([*layers, FixedLayer(coefs, intercepts, None, None)], None))
+        result.append(([*layers, FixedLayer(coefs, intercepts, None, None)], None))
     return offsets, 1.0 / factor, result, bound
 
 
@@ -284,7 +277,7 @@ def _tabled_outputs(parts, fixed, states, most):
     n_outputs = states[0].error.shape[-1]
     if parts[0].weights is None:
         (state,) = states
-        result, output_step = [FixedPart(fixed[0], None)], state.step
+        result, output_step = [(fixed[0], None)], state.step
         bound = state.step * state.error[0]
     else:
         shares = [np.array(p.weights) * s.step for p, s in zip(parts, states, strict=True)]
@@ -299,5 +292,5 @@ def _tabled_outputs(parts, fixed, states, most):
             weights = np.rint(share / output_step)
             off = np.abs(share - weights * output_step)
             bound += np.abs(share) @ state.error + off.sum() * most
-            result.append(FixedPart(layers, weights.astype(np.int64)))
+            result.append((layers, weights.astype(np.int64)))
     return np.zeros(n_outputs), np.full(n_outputs, output_step), result, bound

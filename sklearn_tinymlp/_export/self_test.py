@@ -8,13 +8,47 @@ from .c_words import c_double, rounded_up, table
 
 N_TEST_ROWS = 10
 
-MAIN = """
+
+def self_test(estimator, X, rows, source) -> str:
+    """Write a `main` that compares the exported function with `predict` on some rows.
+
+    Parameters
+    ----------
+    estimator : TinyMLPRegressor or TinyMLPEnsembleRegressor
+    X, rows : array-like, and ndarray, of shape (n_samples, n_features)
+        The same data, as given and as an array.
+    source : CSource
+    """
+    chosen = np.unique(np.linspace(0, len(rows) - 1, N_TEST_ROWS).round().astype(int))
+    rows = rows[chosen]
+    expected = np.asarray(estimator.predict(_safe_indexing(X, chosen)), dtype=float)
+    expected = expected.reshape(len(chosen), -1)
+    name, kind, n_out = source.name, source.kind, expected.shape[1]
+    call = f"        {kind} y[{n_out}];\n\n        {name}({name}_test_x[row], y);"
+    value = "y[j]" if kind == "double" else "(double)y[j]"
+    real, number_of = kind, source.number_of
+    if source.result == "int32_t":
+        n_in = rows.shape[1]
+        call = (
+            f"        {kind} x[{n_in}];\n        int32_t y[{n_out}];\n\n"
+            f"        for (j = 0; j < {n_in}; j++)\n"
+            f"            x[j] = {name}_to_fixed(j, {name}_test_x[row][j]);\n"
+            f"        {name}(x, y);"
+        )
+        value, real, number_of = f"{name}_to_real(j, y[j])", "double", c_double
+    x = table(real, f"{name}_test_x", rows, number_of)
+    y = table("double", f"{name}_test_y", expected, c_double)
+    bound = table("double", f"{name}_test_bound", source.error_bound(estimator, rows), rounded_up)
+    return f"""
+#ifdef TEST
+#include <stdio.h>
+{x}{y}{bound}
 int main(void)
 {{
     int row, j, failed = 0;
     double worst[{n_out}] = {{0}};
 
-    for (row = 0; row < {n_rows}; row++) {{
+    for (row = 0; row < {len(rows)}; row++) {{
 {call}
         for (j = 0; j < {n_out}; j++) {{
             double off = {value} - {name}_test_y[row][j];
@@ -30,61 +64,11 @@ int main(void)
     }}
     for (j = 0; j < {n_out}; j++)
         printf("output %d: largest error %.2g, bound %.2g\\n", j, worst[j], {name}_test_bound[j]);
-    printf("%s: %d of {n_values} values are wrong\\n", failed ? "FAILED" : "passed", failed);
+    printf("%s: %d of {expected.size} values are wrong\\n", failed ? "FAILED" : "passed", failed);
     return failed != 0;
 }}
+#endif
 """
-
-FLOAT_CALL = """\
-        {kind} y[{n_out}];
-
-        {name}({name}_test_x[row], y);"""
-
-FIXED_CALL = """\
-        {kind} x[{n_in}];
-        int32_t y[{n_out}];
-
-        for (j = 0; j < {n_in}; j++)
-            x[j] = {name}_to_fixed(j, {name}_test_x[row][j]);
-        {name}(x, y);"""
-
-
-def self_test(estimator, X, rows, source) -> str:
-    """Write a `main` that compares the exported function with `predict` on some rows.
-
-    Parameters
-    ----------
-    estimator : TinyMLPRegressor or TinyMLPEnsembleRegressor
-    X, rows : array-like, and ndarray, of shape (n_samples, n_features)
-        The same data, as given and as an array.
-    source : CSource
-    """
-    chosen = np.unique(np.linspace(0, len(rows) - 1, N_TEST_ROWS).round().astype(int))
-    rows = rows[chosen]
-    expected = np.asarray(estimator.predict(_safe_indexing(X, chosen)), dtype=float)
-    expected, name, kind = expected.reshape(len(chosen), -1), source.name, source.kind
-    call, value, real, number_of = FLOAT_CALL, "(double)y[j]", kind, source.number_of
-    if source.result == "int32_t":
-        call, value, real, number_of = FIXED_CALL, f"{name}_to_real(j, y[j])", "double", c_double
-    elif kind == "double":
-        value = "y[j]"
-    names = {
-        "kind": kind,
-        "name": name,
-        "n_in": rows.shape[1],
-        "n_out": expected.shape[1],
-        "n_rows": len(chosen),
-        "n_values": expected.size,
-        "value": value,
-    }
-    return (
-        "\n#ifdef TEST\n#include <stdio.h>\n"
-        + table(real, f"{name}_test_x", rows, number_of)
-        + table("double", f"{name}_test_y", expected, c_double)
-        + table("double", f"{name}_test_bound", source.error_bound(estimator, rows), rounded_up)
-        + MAIN.format(call=call.format(**names), **names)
-        + "#endif\n"
-    )
 
 
 def rounding_bound(estimator, parts, rows, dtype) -> np.ndarray:
