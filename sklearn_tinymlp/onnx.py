@@ -32,11 +32,6 @@ from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
 
-ALIASES = {
-    TinyMLPRegressor: "SklearnTinyMLPRegressor",
-    TinyMLPEnsembleRegressor: "SklearnTinyMLPEnsembleRegressor",
-}
-
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
@@ -73,11 +68,6 @@ class Graph:
         return self.node("Cast", name, output=output, to=TYPES[np.dtype(dtype).name])
 
 
-def _output_type(input_type):
-    """Return float64 for float64 and float32 otherwise, as the regressors of skl2onnx do."""
-    return DoubleTensorType if isinstance(input_type, DoubleTensorType) else FloatTensorType
-
-
 def calculate_output_shapes(operator):
     """Set the type and the shape of the output, (n_samples, n_outputs).
 
@@ -92,9 +82,10 @@ def calculate_output_shapes(operator):
     """
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
     variable = operator.inputs[0]
-    n_samples = variable.get_first_dimension()
-    n_outputs = operator.raw_operator.n_outputs_
-    operator.outputs[0].type = _output_type(variable.type)([n_samples, n_outputs])
+    shape = [variable.get_first_dimension(), operator.raw_operator.n_outputs_]
+    # float64 for float64 and float32 otherwise, as the regressors of skl2onnx do.
+    double = isinstance(variable.type, DoubleTensorType)
+    operator.outputs[0].type = (DoubleTensorType if double else FloatTensorType)(shape)
 
 
 def convert(scope, operator, container):
@@ -136,9 +127,8 @@ def convert(scope, operator, container):
     >>> update_registered_converter(Tank, "Tank", calculate_output_shapes, convert)
     """
     estimator = operator.raw_operator
-    members = [(1.0, estimator)]
-    if isinstance(estimator, TinyMLPEnsembleRegressor):
-        members = estimator._members()
+    ensemble = isinstance(estimator, TinyMLPEnsembleRegressor)
+    members = estimator._members() if ensemble else [(1.0, estimator)]
     variable, output = operator.inputs[0], operator.outputs[0]
     dtypes = {FloatTensorType: "float32", DoubleTensorType: "float64"}
     given = dtypes.get(type(variable.type))  # None for integers
@@ -170,5 +160,5 @@ def network_nodes(graph: Graph, net: TinyMLPRegressor, values: str) -> str:
     return values
 
 
-for kind, alias in ALIASES.items():
-    update_registered_converter(kind, alias, calculate_output_shapes, convert)
+for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):
+    update_registered_converter(kind, f"Sklearn{kind.__name__}", calculate_output_shapes, convert)

@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import inspect
 import itertools
 import warnings
 from pathlib import Path
@@ -36,7 +37,6 @@ from sklearn_tinymlp import (
     TrainingStateDisplay,
 )
 from sklearn_tinymlp._displays import base, diagram, html
-from sklearn_tinymlp._displays.base import missing_from
 from sklearn_tinymlp._displays.diagram import diagram_of
 
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
@@ -103,6 +103,22 @@ DISPLAYS = [
 # Those that need no data beside the estimator.
 WITH_DATA = (EffectDisplay, PredictionBandDisplay)
 WITHOUT_DATA = [display for display in DISPLAYS if display not in WITH_DATA]
+
+
+def missing_from(display) -> list[str]:
+    """Return what a class lacks of scikit-learn's protocol of displays."""
+    missing = []
+    if not display.__name__.endswith("Display"):
+        missing.append("a name that ends in Display")
+    if not isinstance(inspect.getattr_static(display, "from_estimator", None), classmethod):
+        missing.append("a class method from_estimator")
+    for name in ("from_estimator", "plot"):
+        method = getattr(display, name, None)
+        if not callable(method) or "ax" not in inspect.signature(method).parameters:
+            missing.append(f"a method {name} that takes ax")
+    if "Examples\n--------" not in (inspect.getdoc(display) or ""):
+        missing.append("an example in its docstring")
+    return missing
 
 
 @pytest.mark.parametrize("display", DISPLAYS)
@@ -445,7 +461,7 @@ def test_bands_hold_y_with_their_probability(net):
     rows[:, 1] = display.x
     mean, std = net.predict(pd.DataFrame(rows, columns=FRAME.columns), return_std=True)
     np.testing.assert_allclose(display.line_.get_ydata(), mean)
-    assert labels(display) == ["95% band", "68% band", "prediction", "data"]
+    assert labels(display) == ["95% interval", "68% interval", "prediction", "data"]
     for band, factor in zip(display.bands_, (1.959964, 0.994458), strict=True):
         vertices = band.get_paths()[0].vertices
         assert vertices[:, 1].max() == pytest.approx((mean + factor * std).max(), rel=1e-6)

@@ -198,19 +198,3 @@ def input_names(estimator, n_features, feature_names=None) -> list[str]:
     if names is None or len(names) != n_features:
         return [f"x{number}" for number in range(n_features)]
     return [str(name) for name in names]
-
-
-def missing_from(display) -> list[str]:
-    """Return what a class lacks of scikit-learn's protocol of displays, see `docs/extending.md`."""
-    missing = []
-    if not display.__name__.endswith("Display"):
-        missing.append("a name that ends in Display")
-    if not isinstance(inspect.getattr_static(display, "from_estimator", None), classmethod):
-        missing.append("a class method from_estimator")
-    for name in ("from_estimator", "plot"):
-        method = getattr(display, name, None)
-        if not callable(method) or "ax" not in inspect.signature(method).parameters:
-            missing.append(f"a method {name} that takes ax")
-    if "Examples\n--------" not in (inspect.getdoc(display) or ""):
-        missing.append("an example in its docstring")
-    return missing

@@ -20,11 +20,15 @@ def diagram_svg(diagram: Diagram) -> str:
     nodes, links, captions, most = diagram
     last = len(captions) - 1
     names = [[len(node.label) for node in nodes if node.x == x and node.label] for x in (0, last)]
-    before, after = (MARGIN + LETTER * max(lengths, default=0) + 14 for lengths in names)
-    width, height = before + last * COLUMN + after, most * ROW + 3 * MARGIN
+    left, right = (MARGIN + LETTER * max(lengths, default=0) + 14 for lengths in names)
+    width, height = left + last * COLUMN + right, most * ROW + 3 * MARGIN
 
-    def place(x, y) -> tuple[float, float]:
-        return before + x * COLUMN, MARGIN + (1.0 - y) * (most - 1) * ROW + ROW / 2
+    def position(x, y) -> tuple[float, float]:
+        return left + x * COLUMN, MARGIN + (1.0 - y) * (most - 1) * ROW + ROW / 2
+
+    def text(x, y, anchor, content, style):
+        start = f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
+        return f"{start}{style}>{escape(content)}</text>"
 
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
@@ -33,41 +37,35 @@ def diagram_svg(diagram: Diagram) -> str:
         f"<title>Network of {', '.join(captions)}</title>",
     ]
     for link in links:
-        (x1, y1), (x2, y2) = place(*link.start), place(*link.end)
-        strength = abs(link.weight)
-        dashes = ' stroke-dasharray="5 3"' if link.weight < 0 else ""
+        (x1, y1), (x2, y2) = position(*link.start), position(*link.end)
+        strength, negative = abs(link.weight), link.weight < 0
+        dashes = ' stroke-dasharray="5 3"' if negative else ""
         parts.append(
             f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke="{NEGATIVE if link.weight < 0 else POSITIVE}" '
+            f'stroke="{NEGATIVE if negative else POSITIVE}" '
             f'stroke-width="{0.3 + 2.4 * strength:.2f}" '
-            f'opacity="{0.25 + 0.65 * strength**1.5:.2f}"{dashes}/>'
+            f'opacity="{0.25 + 0.65 * strength**1.5:.2f}"'
+            f"{dashes}/>"
         )
     for node in nodes:
-        x, y = place(node.x, node.y)
+        x, y = position(node.x, node.y)
         grey = 255 if np.isnan(node.shade) else round(255 * (1.0 - 0.85 * node.shade))
         look = f'fill="rgb({grey},{grey},{grey})" stroke="#333"'
+        if node.kind == "bias":
+            corner = f'x="{x - 6:.1f}" y="{y - 6:.1f}"'
+            parts.append(f'<rect {corner} width="12" height="12" {look}/>')
+            parts.append(text(x, y + 3.5, "middle", "1", 'font-size="10" fill="#333"'))
+            continue
         if node.kind == "unit":
             parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="7" {look}/>')
-        elif node.kind == "bias":
-            parts.append(
-                f'<rect x="{x - 6:.1f}" y="{y - 6:.1f}" width="12" height="12" {look}/>'
-                f'<text x="{x:.1f}" y="{y + 3.5:.1f}" text-anchor="middle" font-size="10" '
-                f'fill="#333">1</text>'
-            )
-        if node.kind == "bias" or not node.label:
-            continue
-        side, dx = {0: ("end", -12), last: ("start", 12)}.get(int(node.x), ("middle", 0))
-        style = ' font-style="italic"' if node.kind == "rest" else ""
-        parts.append(
-            f'<text x="{x + dx:.1f}" y="{y + 4:.1f}" text-anchor="{side}" fill="currentColor"'
-            f"{style}>{escape(node.label)}</text>"
-        )
+        if node.label:
+            anchor, dx = {0: ("end", -12), last: ("start", 12)}.get(int(node.x), ("middle", 0))
+            italic = ' font-style="italic"' if node.kind == "rest" else ""
+            style = f'fill="currentColor"{italic}'
+            parts.append(text(x + dx, y + 4, anchor, node.label, style))
     for layer, caption in enumerate(captions):
-        x, _ = place(layer, 0)
-        parts.append(
-            f'<text x="{x:.1f}" y="{height - MARGIN / 2:.1f}" text-anchor="middle" '
-            f'fill="currentColor" opacity="0.7">{escape(caption)}</text>'
-        )
+        style = 'fill="currentColor" opacity="0.7"'
+        parts.append(text(position(layer, 0)[0], height - MARGIN / 2, "middle", caption, style))
     return "".join([*parts, "</svg>"])
 
 

@@ -115,38 +115,26 @@ class NetworkDisplay(DisplayMixin):
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba
 
-        widest = min(3.2, 0.2 * size)  # thinner where they are many
+        widest = min(3.2, 0.2 * size)  # thinner if there are many
         drawn = []
         for colour, dashes, sign in ((POSITIVE, "solid", 1), (NEGATIVE, DASHES, -1)):
             chosen = [link for link in self.diagram.links if sign * link.weight > 0]
             strength = np.array([abs(link.weight) for link in chosen])
-            lines = LineCollection(
-                [(link.start, link.end) for link in chosen],
-                colors=[to_rgba(colour, 0.25 + 0.65 * share**1.5) for share in strength],
-                linewidths=0.3 + widest * strength,
-                linestyles=[dashes],
-                capstyle="butt",
-                zorder=1,
-            )
+            style = {"linestyles": [dashes], "capstyle": "butt", "zorder": 1}
+            style["colors"] = [to_rgba(colour, 0.25 + 0.65 * share**1.5) for share in strength]
+            segments = [(link.start, link.end) for link in chosen]
+            lines = LineCollection(segments, linewidths=0.3 + widest * strength, **style)
             drawn.append(ax.add_collection(lines))
         return drawn
 
     def _draw_nodes(self, ax, size):
         drawn = []
-        for kind, marker in (("unit", "o"), ("bias", "s")):
+        for kind, marker, diameter in (("unit", "o", size), ("bias", "s", 0.75 * size)):
             chosen = [node for node in self.diagram.nodes if node.kind == kind]
             greys = [1.0 if np.isnan(node.shade) else 1.0 - 0.85 * node.shade for node in chosen]
-            points = ax.scatter(
-                [node.x for node in chosen],
-                [node.y for node in chosen],
-                s=(size if kind == "unit" else 0.75 * size) ** 2,
-                c=[(grey, grey, grey) for grey in greys],
-                edgecolors="black",
-                linewidths=1.0,
-                marker=marker,
-                zorder=2,
-            )
-            drawn.append(points)
+            x, y = [node.x for node in chosen], [node.y for node in chosen]
+            style = {"marker": marker, "edgecolors": "black", "linewidths": 1.0, "zorder": 2}
+            drawn.append(ax.scatter(x, y, diameter**2, c=[(grey,) * 3 for grey in greys], **style))
         return drawn
 
     def _label_nodes(self, ax, size, spacing):
@@ -189,24 +177,19 @@ class NetworkDisplay(DisplayMixin):
     def _legend(self, ax):
         from matplotlib.lines import Line2D
 
-        line = {"linewidth": 2.5}
+        def handle(label, color="black", **style):
+            return Line2D([], [], color=color, label=label, **style)
+
+        nodes, line = self.diagram.nodes, {"linewidth": 2.5}
         handles = [
-            Line2D([], [], color=POSITIVE, label="positive weight", **line),
-            Line2D([], [], color=NEGATIVE, label="negative", linestyle=DASHES, **line),
+            handle("positive weight", POSITIVE, **line),
+            handle("negative", NEGATIVE, linestyle=DASHES, **line),
         ]
-        if any(node.kind == "bias" for node in self.diagram.nodes):
-            square = {"marker": "s", "markerfacecolor": "white", "linestyle": "none"}
-            handles.append(Line2D([], [], color="black", label="intercept", **square))
-        if not all(np.isnan(node.shade) for node in self.diagram.nodes):
-            circle = {"marker": "o", "markerfacecolor": "0.15", "linestyle": "none"}
-            handles.append(Line2D([], [], color="black", label="high activation", **circle))
-        ax.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=len(handles),
-            frameon=False,
-            fontsize="small",
-            columnspacing=1.2,
-            handlelength=1.8,
-        )
+        point = {"linestyle": "none"}
+        if any(node.kind == "bias" for node in nodes):
+            handles.append(handle("intercept", marker="s", markerfacecolor="white", **point))
+        if not all(np.isnan(node.shade) for node in nodes):
+            handles.append(handle("high activation", marker="o", markerfacecolor="0.15", **point))
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(handles)}
+        size = {"fontsize": "small", "columnspacing": 1.2, "handlelength": 1.8}
+        ax.legend(handles=handles, frameon=False, **place, **size)

@@ -152,11 +152,7 @@ class PredictionBandDisplay(DisplayMixin):
             raise ValueError(
                 f"feature={name!r} is not a numeric column. EffectDisplay draws categories."
             )
-        row = _fixed_row(X, fixed)
-
-        def predict(column, **options):
-            rows = take_rows(row, np.zeros(len(column), dtype=int))
-            return estimator.predict(replace_column(rows, feature, column), **options)
+        predict = _conditional_prediction(estimator, X, feature, fixed)
 
         def select(predicted):
             return np.asarray(predicted).reshape(len(predicted), -1)[:, output]
@@ -238,7 +234,7 @@ class PredictionBandDisplay(DisplayMixin):
             # Shades of one hue, darker for narrower intervals, remain distinct in a grey print.
             for level, strength in zip(levels, np.linspace(0.2, 0.5, len(levels)), strict=True):
                 half = norm.ppf(0.5 + 0.5 * level) * y_std
-                style = {"facecolor": tint(strength), "label": f"{100 * level:g}% band"}
+                style = {"facecolor": tint(strength), "label": f"{100 * level:g}% interval"}
                 interval = ax.fill_between(x, y_mean - half, y_mean + half, linewidth=0, **style)
                 self.bands_.append(interval)
         style = {"color": "#003F63", "linewidth": 1.8, "label": "prediction"} | kwargs
@@ -254,6 +250,17 @@ class PredictionBandDisplay(DisplayMixin):
             (self.points_,) = ax.plot(self.x_data, self.y_data, ".", **style)
         ax.set(xlabel=self.feature_name or "x", ylabel=self.target_name or "y")
         ax.legend(frameon=False)
+
+
+def _conditional_prediction(estimator, X, feature, fixed):
+    """Return the prediction as a function of the values of one feature, the others fixed."""
+    row = _fixed_row(X, fixed)
+
+    def predict(column, **options):
+        rows = take_rows(row, np.zeros(len(column), dtype=int))
+        return estimator.predict(replace_column(rows, feature, column), **options)
+
+    return predict
 
 
 def _fixed_row(X, fixed):
