@@ -88,7 +88,9 @@ def display_class(cls):
     """Decorate a display: a dataclass, in whose docstring `{axes}` and `{panels}` are replaced."""
     text = inspect.cleandoc(cls.__doc__ or "")
     cls.__doc__ = text.replace("{axes}", ATTRIBUTES).replace("{panels}", PANELS_ATTRIBUTES)
-    return dataclass(kw_only=True, eq=False, repr=False)(cls)
+    cls = dataclass(kw_only=True, eq=False, repr=False)(cls)
+    cls.__init__.__annotations__ = {}  # the docstring has the types, and `help` stays readable
+    return cls
 
 
 class DisplayMixin:

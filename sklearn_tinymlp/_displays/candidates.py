@@ -114,10 +114,7 @@ class CandidatesDisplay(DisplayMixin):
         if 0.0 < LOGARITHMIC_RATIO * least < largest:
             ax.set_xscale("log")
         ax.margins(0.12)
-        ax.set(
-            xlabel="out-of-fold error, over the standard deviation of y",
-            ylabel="weight",
-        )
+        ax.set(xlabel="out-of-fold error, over the standard deviation of y", ylabel="weight")
         sizes = [self.results["hidden_layer_sizes"][k] for k in np.flatnonzero(known)]
         names = [", ".join(map(str, np.ravel(hidden))) or "none" for hidden in sizes]
         self.texts_ = _label(ax, error[known], weight[known], names)
