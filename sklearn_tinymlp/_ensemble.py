@@ -18,7 +18,6 @@ from ._base import BaseTinyMLP, unchanged_on_error
 from ._data.validation import validate_inputs, validate_training_data
 from ._diagnosis.finding import Diagnosis, renamed
 from ._displays import html
-from ._displays.diagram import diagram_of
 from ._export import persistence
 from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
@@ -495,9 +494,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         """Give the block of a notebook; nothing before a fit."""
         if not hasattr(self, "estimators_"):
             return ""
-        names = getattr(self, "feature_names_in_", None)
-        diagram = diagram_of(self._heaviest(), feature_names=names)
-        return html.trained_ensemble(self, diagram)
+        return html.trained_ensemble(self)
 
     def _heaviest(self) -> TinyMLPRegressor:
         return self.estimators_[int(np.argmax(self.weights_))]

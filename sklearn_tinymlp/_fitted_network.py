@@ -351,10 +351,9 @@ class FittedNetwork(BaseTinyMLP):
         """Give the block of a notebook; nothing before a fit."""
         if not hasattr(self, "coefs_"):
             return ""
-        from ._displays.diagram import diagram_of
         from ._displays.html import trained_network
 
-        return trained_network(self, diagram_of(self))
+        return trained_network(self)
 
     @property
     def history_(self):

@@ -1,7 +1,7 @@
 """Converts fitted estimators to ONNX: importing this module registers them with skl2onnx.
 
-The converter writes what `predict` computes, in the precision in which it computes it. The standard
-deviations of ``return_std=True`` are left out.
+The graph computes `predict` in the precision of the estimator, without the standard deviations of
+``return_std=True``.
 
 Examples
 --------
@@ -32,16 +32,11 @@ from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
 
-ALIASES = {
-    TinyMLPRegressor: "SklearnTinyMLPRegressor",
-    TinyMLPEnsembleRegressor: "SklearnTinyMLPEnsembleRegressor",
-}
-
 TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE}
 
 
 class Graph:
-    """Adds nodes and constants to a skl2onnx container, under names that are not taken."""
+    """Adds nodes and constants to a skl2onnx container, with unique names."""
 
     def __init__(self, scope, container, dtype):
         self.scope = scope
@@ -49,14 +44,14 @@ class Graph:
         self.dtype = np.dtype(dtype)
 
     def node(self, operation, *inputs, output=None, **attributes) -> str:
-        """Add a node of one output; give the output's name."""
+        """Add a node with one output, and return the name of the output."""
         output = output or self.scope.get_unique_variable_name(operation.lower())
         name = self.scope.get_unique_operator_name(operation)
         self.container.add_node(operation, list(inputs), [output], name=name, **attributes)
         return output
 
     def constant(self, values) -> str:
-        """Add a number or an array in the graph's dtype; give its name."""
+        """Add a number or an array in the dtype of the graph, and return its name."""
         values = np.asarray(values, dtype=self.dtype)
         name = self.scope.get_unique_variable_name("constant")
         self.container.add_initializer(
@@ -65,7 +60,7 @@ class Graph:
         return name
 
     def times(self, factor, name) -> str:
-        """Multiply by a number; by 1 no node is added."""
+        """Multiply by a number; a factor of 1 adds no node."""
         return name if factor == 1.0 else self.node("Mul", name, self.constant(factor))
 
     def cast(self, name, dtype, output=None) -> str:
@@ -73,61 +68,54 @@ class Graph:
         return self.node("Cast", name, output=output, to=TYPES[np.dtype(dtype).name])
 
 
-# -------------------------------------------------------------------------------- converter
-
-
-def _output_type(input_type):
-    """Give float64 for float64 and float32 for all else, as skl2onnx's own regressors do."""
-    return DoubleTensorType if isinstance(input_type, DoubleTensorType) else FloatTensorType
-
-
 def calculate_output_shapes(operator):
-    """Tell skl2onnx the type and the shape of the output, (n_samples, n_outputs).
+    """Set the type and the shape of the output, (n_samples, n_outputs).
 
     Parameters
     ----------
     operator : skl2onnx.common._topology.Operator
-        Holds the fitted estimator and the variables on both of its sides.
+        The fitted estimator with its input and output variables.
 
     See Also
     --------
-    convert : Writes the nodes; an example shows both.
+    convert : Adds the nodes; its example uses both functions.
     """
     check_input_and_output_numbers(operator, input_count_range=1, output_count_range=1)
     variable = operator.inputs[0]
-    n_samples = variable.get_first_dimension()
-    n_outputs = operator.raw_operator.n_outputs_
-    operator.outputs[0].type = _output_type(variable.type)([n_samples, n_outputs])
+    shape = [variable.get_first_dimension(), operator.raw_operator.n_outputs_]
+    # float64 for float64 and float32 otherwise, as the regressors of skl2onnx do.
+    double = isinstance(variable.type, DoubleTensorType)
+    operator.outputs[0].type = (DoubleTensorType if double else FloatTensorType)(shape)
 
 
 def convert(scope, operator, container):
-    """Write the nodes of a fitted network, or of an ensemble, into a skl2onnx container.
+    """Add the nodes of a fitted network, or of an ensemble, to a skl2onnx container.
 
-    skl2onnx calls it. A subclass of `TinyMLPRegressor` or `TinyMLPEnsembleRegressor` is registered
-    with the same two functions.
+    skl2onnx calls this function. A subclass of `TinyMLPRegressor` or `TinyMLPEnsembleRegressor` is
+    registered with the same two functions.
 
     Parameters
     ----------
     scope : skl2onnx.common._topology.Scope
-        Gives names that are not taken.
+        Generates unique names.
 
     operator : skl2onnx.common._topology.Operator
-        Holds the fitted estimator and the variables on both of its sides.
+        The fitted estimator with its input and output variables.
 
     container : skl2onnx.common._container.ModelComponentContainer
-        Takes the nodes and the constants.
+        Receives the nodes and the constants.
 
     Raises
     ------
     NotImplementedError
-        When an activation is a function of the user's own.
+        If an activation is a user's own function.
 
     ValueError
-        When a constant of an activation does not fit into the dtype of the graph.
+        If a constant of an activation does not fit into the dtype of the graph.
 
     See Also
     --------
-    calculate_output_shapes : What skl2onnx asks first.
+    calculate_output_shapes : Called by skl2onnx before this function.
 
     Examples
     --------
@@ -139,14 +127,11 @@ def convert(scope, operator, container):
     >>> update_registered_converter(Tank, "Tank", calculate_output_shapes, convert)
     """
     estimator = operator.raw_operator
-    members = [(1.0, estimator)]
-    if isinstance(estimator, TinyMLPEnsembleRegressor):
-        members = estimator._members()
+    ensemble = isinstance(estimator, TinyMLPEnsembleRegressor)
+    members = estimator._members() if ensemble else [(1.0, estimator)]
     variable, output = operator.inputs[0], operator.outputs[0]
-    given = None
-    for kind, dtype in ((FloatTensorType, "float32"), (DoubleTensorType, "float64")):
-        if isinstance(variable.type, kind):
-            given = dtype
+    dtypes = {FloatTensorType: "float32", DoubleTensorType: "float64"}
+    given = dtypes.get(type(variable.type))  # None for integers
     dtype = np.result_type(*(net.coefs_[0].dtype for _, net in members), given or np.float64)
     graph = Graph(scope, container, dtype)
     inputs = variable.full_name
@@ -161,7 +146,7 @@ def convert(scope, operator, container):
 
 
 def network_nodes(graph: Graph, net: TinyMLPRegressor, values: str) -> str:
-    """Add the nodes of a network; give the name of its outputs."""
+    """Add the nodes of a network, and return the name of its outputs."""
     for coefs, intercepts, activation in net._layers():
         values = graph.node("MatMul", values, graph.constant(coefs))
         values = graph.node("Add", values, graph.constant(intercepts))
@@ -169,11 +154,11 @@ def network_nodes(graph: Graph, net: TinyMLPRegressor, values: str) -> str:
         if formula is None:
             raise NotImplementedError(
                 f"The activation {name_of(activation)!r} is a function of your own, which the "
-                f"converter cannot write. {WHICH_CAN}"
+                f"converter cannot export. {WHICH_CAN}"
             )
         values = ROW_OF[formula.name].onnx(graph, values, **dict(formula.constants))
     return values
 
 
-for kind, alias in ALIASES.items():
-    update_registered_converter(kind, alias, calculate_output_shapes, convert)
+for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):
+    update_registered_converter(kind, f"Sklearn{kind.__name__}", calculate_output_shapes, convert)

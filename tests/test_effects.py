@@ -98,37 +98,37 @@ def drawn(display):
 @pytest.mark.parametrize("kind", TABLES)
 def test_columns_are_numbers_or_categories_and_keep_their_kind(kind):
     X = TABLES[kind]
-    table = frames.tabular(X)
-    numeric = [frames.numbers_of(frames.column_of(table, k)) is not None for k in range(5)]
+    table = frames.indexable(X)
+    numeric = [frames.numbers_of(frames.take_column(table, k)) is not None for k in range(5)]
     assert numeric == [False, True, True, False, True]
-    length = frames.numbers_of(frames.column_of(table, 1))
+    length = frames.numbers_of(frames.take_column(table, 1))
     assert_array_equal(np.isnan(length), FRAME["length"].isna())
     assert_allclose(length[~np.isnan(length)], FRAME["length"].dropna())
-    column = frames.column_of(table, 0)
+    column = frames.take_column(table, 0)
     names, examples = frames.categories_of(column)
     counts = FRAME["kind"].value_counts()
     assert set(names) == set(counts.index)
     assert list(counts[names]) == sorted(counts, reverse=True)
     assert list(FRAME["kind"].iloc[examples]) == names
-    rows = frames.rows_of(table, np.arange(6))
-    moved = frames.with_column(rows, 0, frames.entries_of(column, np.repeat(examples[:1], 6)))
+    rows = frames.take_rows(table, np.arange(6))
+    moved = frames.replace_column(rows, 0, frames.take_rows(column, np.repeat(examples[:1], 6)))
     assert type(moved) is type(rows)
     if hasattr(rows, "columns"):
         assert list(moved.dtypes) == list(rows.dtypes) and list(moved.columns) == list(rows.columns)
-    assert frames.categories_of(frames.column_of(moved, 0))[0] == names[:1]
-    assert_array_equal(frames.missing(frames.column_of(rows, 0)), FRAME["kind"][:6].isna())
+    assert frames.categories_of(frames.take_column(moved, 0))[0] == names[:1]
+    assert_array_equal(frames.is_missing(frames.take_column(rows, 0)), FRAME["kind"][:6].isna())
 
 
 def test_columns_are_found_by_name_and_number():
-    assert frames.place_of("legs", FRAME) == frames.place_of(2, FRAME) == 2
-    assert frames.place_of(-1, IDLE[:, np.newaxis]) == 0
+    assert frames.column_index("legs", FRAME) == frames.column_index(2, FRAME) == 2
+    assert frames.column_index(-1, IDLE[:, np.newaxis]) == 0
     for feature, X, message in (
         ("legs", IDLE[:, np.newaxis], "feature='legs' is not a column of X, which has no names"),
         ("arms", FRAME, r"feature='arms' is not a column of X, which has \['kind'"),
         (5, FRAME, "feature=5 is not a column of X, which has 5"),
     ):
         with pytest.raises(ValueError, match=message):
-            frames.place_of(feature, X)
+            frames.column_index(feature, X)
 
 
 # ----------------------------------------------------------------------------------- effects
@@ -232,7 +232,7 @@ def test_panels_share_axes_that_are_given_and_refuse_too_few():
     assert vertices.max() == pytest.approx((whole.effects[0].mean + half).max(), rel=1e-6)
 
 
-def test_rare_categories_are_left_out_and_said_to_be():
+def test_rare_categories_are_not_shown_and_counted():
     words = np.array([f"w{k}" for k in [*range(20), *range(12)] * 2], dtype=object)[:, np.newaxis]
     target = np.arange(len(words), dtype=float)
     encoder = OneHotEncoder(sparse_output=False)
@@ -240,7 +240,7 @@ def test_rare_categories_are_left_out_and_said_to_be():
     display = drawn(EffectDisplay.from_estimator(model, words))
     assert len(display.effects[0].values) == 12
     assert set(display.effects[0].values) == {f"w{k}" for k in range(12)}
-    assert display.axes_[0].get_xlabel() == "x0 (8 rarer ones left out)"
+    assert display.axes_[0].get_xlabel() == "x0 (8 rarer ones not shown)"
 
 
 # ------------------------------------------------------------------------------- predictions
@@ -290,7 +290,7 @@ def test_a_column_without_any_value_stays_so():
 
 def test_the_band_over_categories_is_refused_and_fixed_rows_may_hold_them():
     model = pipeline_for(FRAME).fit(FRAME, y)
-    with pytest.raises(ValueError, match="feature='kind' is no column of numbers. EffectDisplay"):
+    with pytest.raises(ValueError, match="feature='kind' is not a numeric column. EffectDisplay"):
         PredictionBandDisplay.from_estimator(model, FRAME, feature="kind")
     fixed = ["eel", np.nan, 3, True, 0.0]
     display = PredictionBandDisplay.from_estimator(model, FRAME, feature="idle", fixed=fixed)

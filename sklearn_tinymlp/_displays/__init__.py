@@ -1,1 +1,1 @@
-"""Pictures of fitted networks, a file each."""
+"""Displays of fitted estimators, one file each, and their HTML in notebooks."""

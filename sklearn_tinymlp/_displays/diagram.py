@@ -1,27 +1,22 @@
-"""Where the nodes and lines of a network's diagram stand, and which units are left out of it."""
+"""The layout of a network's diagram: the positions of nodes and lines, and the units shown."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from .._activations.lookup import name_of
 from .._network.derivatives import layer_values
-
-# Blue and vermilion of Okabe and Ito's palette, which the colour-blind tell apart. Their greys are
-# much the same in print, so negative weights are dashed too.
-POSITIVE, NEGATIVE = "#0072B2", "#D55E00"
+from .base import fitted_network, input_names, unwrap
 
 
 class Node(NamedTuple):
-    """A unit, an intercept ("bias"), or what stands for the units left out ("rest")."""
+    """A unit, an intercept ("bias"), or a placeholder for the units not shown ("rest")."""
 
-    x: float  # its layer: 0, 1, ...
+    x: float  # index of the layer
     y: float  # between 0 and 1
     kind: str
     label: str  # name of an input or output
-    shade: float  # between 0 (light) and 1 (dark), NaN where the activation is not known
+    shade: float  # between 0 (light) and 1 (dark), NaN without an activation
 
 
 class Link(NamedTuple):
@@ -29,86 +24,78 @@ class Link(NamedTuple):
 
     start: tuple[float, float]
     end: tuple[float, float]
-    weight: float  # divided by the largest absolute one of its layer
+    weight: float  # divided by the largest absolute weight of its layer
 
 
 class Diagram(NamedTuple):
-    """What there is to draw; x goes from 0 to the number of layers less one, y from 0 to 1."""
+    """Nodes and lines; x is between 0 and the number of layers minus one, y between 0 and 1."""
 
     nodes: list[Node]
     links: list[Link]
-    captions: list[str]  # one a layer
-    most: int  # nodes of the largest layer
+    captions: list[str]  # one per layer
+    most: int  # number of nodes of the largest layer
 
 
 def network_diagram(
-    coefs: Sequence[np.ndarray],
-    intercepts: Sequence[np.ndarray],
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    activations: Sequence[str],
-    *,
-    shades: Sequence[np.ndarray] | None = None,
-    most_units: int = 20,
+    coefs, intercepts, input_names, output_names, activations, *, shades=None, most_units=20
 ) -> Diagram:
-    """Lay a network out from left to right.
+    """Lay out a network from left to right.
 
     Parameters
     ----------
     coefs, intercepts : lists of ndarray
-        As `coefs_` and `intercepts_`; a layer's line widths are relative to its largest entry.
+        As `coefs_` and `intercepts_`.
     input_names, output_names : sequences of str
     activations : sequence of str
-        One name a layer, the output's last.
+        One name per layer, the last of the outputs.
     shades : list of ndarray of shape (units,), default=None
         Shade of each unit, inputs included, between 0 and 1.
     most_units : int, default=20
-        Of a larger layer the units with the largest weights are shown, in their order.
+        Maximum number of units per layer; those with the largest weights are shown, in order.
     """
-    kept = [_strongest(layer, coefs, most_units) for layer in range(len(coefs) + 1)]
-    biased = [bool(np.any(intercept)) for intercept in intercepts]
     n_units = [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)]
-    counts = [
-        (layer < len(coefs) and biased[layer]) + len(units) + (len(units) < n_units[layer])
-        for layer, units in enumerate(kept)
-    ]
-    step = 1.0 / max(counts)
+    kept = [_strongest(layer, coefs, most_units) for layer in range(len(n_units))]
+    columns = [list(units) for units in kept]
+    for column, intercept in zip(columns[:-1], intercepts, strict=True):
+        if np.any(intercept):
+            column.insert(0, "bias")
+    for column, units, n_all in zip(columns, kept, n_units, strict=True):
+        if len(units) < n_all:
+            column.append("rest")
+    most = max(map(len, columns))
     names = {0: input_names, len(coefs): output_names}
 
-    nodes, places, bias_places = [], [], []
-    for layer, units in enumerate(kept):
-        ys = 0.5 + step * (0.5 * (counts[layer] - 1) - np.arange(counts[layer]))
-        ys = list(ys)
-        bias_places.append(None)
-        if layer < len(coefs) and biased[layer]:
-            bias_places[-1] = (float(layer), ys.pop(0))
-            nodes.append(Node(*bias_places[-1], "bias", "1", np.nan))
-        places.append({})
-        for unit in units:
-            places[-1][unit] = (float(layer), ys.pop(0))
-            label = str(names[layer][unit]) if layer in names else ""
-            shade = np.nan if shades is None else float(shades[layer][unit])
-            nodes.append(Node(*places[-1][unit], "unit", label, shade))
-        if ys:
-            label = f"{n_units[layer] - len(units)} more"
-            nodes.append(Node(float(layer), ys.pop(0), "rest", label, np.nan))
+    nodes, positions = [], []
+    for layer, column in enumerate(columns):
+        positions.append({})
+        for place, unit in enumerate(column):
+            y = 0.5 + 1.0 / most * (0.5 * (len(column) - 1) - place)
+            positions[layer][unit] = (float(layer), y)
+            kind, label, shade = "unit", "", np.nan
+            if unit == "bias":
+                kind, label = unit, "1"
+            elif unit == "rest":
+                kind, label = unit, f"{n_units[layer] - len(kept[layer])} more"
+            else:
+                label = str(names[layer][unit]) if layer in names else ""
+                shade = np.nan if shades is None else float(shades[layer][unit])
+            nodes.append(Node(float(layer), y, kind, label, shade))
 
     links = []
     for layer, (coef, intercept) in enumerate(zip(coefs, intercepts, strict=True)):
         largest = max(np.abs(coef).max(), np.abs(intercept).max(), np.finfo(float).tiny)
         for after in kept[layer + 1]:
-            end = places[layer + 1][after]
-            if biased[layer]:
-                links.append(Link(bias_places[layer], end, float(intercept[after] / largest)))
-            for before in kept[layer]:
-                weight = float(coef[before, after] / largest)
-                links.append(Link(places[layer][before], end, weight))
-    links.sort(key=lambda link: abs(link.weight))  # the strongest on top
-    return Diagram(nodes, links, ["inputs", *activations], max(counts))
+            for before, start in positions[layer].items():
+                if before != "rest":
+                    weight = intercept[after] if before == "bias" else coef[before, after]
+                    end = positions[layer + 1][after]
+                    links.append(Link(start, end, float(weight / largest)))
+    links.sort(key=lambda link: abs(link.weight))  # the largest weights are drawn on top
+    return Diagram(nodes, links, ["inputs", *activations], most)
 
 
 def _strongest(layer, coefs, most_units) -> list[int]:
-    """Units of a layer with the largest weights, in their order."""
+    """Return the indices of the units of a layer with the largest weights, in order."""
     strength = np.ones(coefs[layer].shape[0] if layer < len(coefs) else coefs[-1].shape[1])
     if layer < len(coefs):
         strength *= np.linalg.norm(coefs[layer], axis=1)
@@ -117,96 +104,9 @@ def _strongest(layer, coefs, most_units) -> list[int]:
     return sorted(np.argsort(-strength, kind="stable")[:most_units].tolist())
 
 
-def unit_shades(coefs, intercepts, activations, X) -> list[np.ndarray]:
-    """Mean activation of each unit over the rows of X: from 0, the least of its layer, to 1.
-
-    Parameters
-    ----------
-    coefs, intercepts : lists of ndarray
-    activations : sequence
-        One a layer, as kept by the estimator.
-    X : ndarray of shape (n_samples, n_features)
-        In the units of `coefs`.
-
-    Returns
-    -------
-    shades : list of ndarray of shape (units,)
-        One a layer, inputs included.
-    """
-    values, _ = layer_values(coefs, intercepts, activations, np.asarray(X, dtype=np.float64))
-    means = [value.mean(axis=0) for value in values]
-    return [_between_0_and_1(value) for value in means]
-
-
-def _between_0_and_1(values) -> np.ndarray:
-    spread = np.ptp(values)
-    return np.full(len(values), 0.5) if spread == 0 else (values - values.min()) / spread
-
-
-def unwrapped(estimator):
-    """Give what comes before the network within pipelines and searches, in order; and the network.
-
-    A pipeline may end in a search, and what a search has found may be a pipeline.
-    """
-    before = []
-    while True:
-        if hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "steps"):
-            if len(estimator.steps) > 1:
-                before.append(estimator[:-1])
-            estimator = estimator.steps[-1][1]
-        else:
-            return before, estimator
-
-
-def last_step(estimator):
-    """Find the network, or the ensemble, within pipelines and searches."""
-    return unwrapped(estimator)[1]
-
-
-def one_network(estimator):
-    """Find the one fitted network within pipelines and searches.
-
-    Raises
-    ------
-    TypeError
-        When there is an ensemble instead.
-    """
-    network = last_step(estimator)
-    check_is_fitted(network)
-    if hasattr(network, "_members"):
-        raise TypeError(
-            f"A {type(network).__name__} holds {len(network.estimators_)} networks, and one is "
-            "asked for. That of the greatest weight is estimators_[weights_.argmax()]."
-        )
-    return network
-
-
-def input_names(estimator, n_features, feature_names):
-    if feature_names is not None:
-        if len(feature_names) != n_features:
-            raise ValueError(
-                f"feature_names has {len(feature_names)} entries, but the network has "
-                f"{n_features} inputs."
-            )
-        return [str(name) for name in feature_names]
-    before, network = unwrapped(estimator)
-    names = getattr(network, "feature_names_in_", None)
-    if names is None:  # what the pipelines' transformers call them
-        try:
-            for transformers in before:
-                names = transformers.get_feature_names_out(names)
-        except (AttributeError, ValueError):  # a transformer that does not know names
-            names = None
-    if names is None or len(names) != n_features:
-        return [f"x{number}" for number in range(n_features)]
-    return [str(name) for name in names]
-
-
 def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most_units=20):
     """Lay out the network of a fitted estimator; the parameters are those of `NetworkDisplay`."""
-    network = one_network(estimator)
+    network = fitted_network(estimator, single=True)
     coefs = [np.asarray(coef, dtype=float) for coef in network.coefs_]
     intercepts = [np.asarray(intercept, dtype=float) for intercept in network.intercepts_]
     activations = getattr(network, "_layer_activations", None)
@@ -219,19 +119,19 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     shades = None
     if X is not None:
         rows = _inputs_of_network(estimator, X)
-        shades = unit_shades(coefs, intercepts, activations, rows)
+        values, _ = layer_values(coefs, intercepts, activations, rows)
+        means = [value.mean(axis=0) for value in values]
+        shades = [_relative(mean, constant=0.5) for mean in means]
         if scaling is not None:
             inputs = ((rows - scaling.x_mean) / scaling.x_scale).mean(axis=0)
-            spread = max(np.ptp(inputs), np.finfo(float).tiny)
-            shades[0] = (inputs - inputs.min()) / spread
-    if scaling is not None:
-        # Scaling.fold undone, but without the shift of the output: it is no part of the picture.
+            shades[0] = _relative(inputs, constant=0.0)
+    if scaling is not None:  # weights of standardised data: the inverse of Scaling.fold
         intercepts[0] = intercepts[0] + scaling.x_mean @ coefs[0]
         coefs[0] = coefs[0] * scaling.x_scale[:, None]
         intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
         coefs[-1] = coefs[-1] / scaling.y_scale
-        for intercept, kept in zip(intercepts, network.intercepts_, strict=True):
-            intercept[np.asarray(kept) == 0] = 0.0  # bias=False stays exactly that
+        for intercept, original in zip(intercepts, network.intercepts_, strict=True):
+            intercept[np.asarray(original) == 0] = 0.0  # exactly zero if bias=False
     return network_diagram(
         coefs,
         intercepts,
@@ -243,11 +143,17 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     )
 
 
+def _relative(values, constant) -> np.ndarray:
+    """Map values to between 0, the least, and 1, the greatest; to `constant` if all are equal."""
+    spread = np.ptp(values)
+    return np.full(len(values), constant) if spread == 0 else (values - values.min()) / spread
+
+
 def _inputs_of_network(estimator, X):
-    """Give X as the network of a pipeline sees it."""
-    before, network = unwrapped(estimator)
-    for transformers in before:
-        X = transformers.transform(X)
+    """Return X as transformed by the pipeline before the network."""
+    transformers, network = unwrap(estimator)
+    for transformer in transformers:
+        X = transformer.transform(X)
     X = X.toarray() if hasattr(X, "toarray") else np.asarray(X, dtype=float)
     if X.ndim != 2 or X.shape[1] != network.coefs_[0].shape[0]:
         raise ValueError(

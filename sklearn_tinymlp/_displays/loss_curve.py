@@ -1,17 +1,18 @@
 """`LossCurveDisplay`: the loss over epochs or iterations."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._solvers.table import SOLVERS
-from .axes import COLOURS, MARKERS, needs_matplotlib, new_axes
-from .diagram import one_network
+from .base import COLOURS, MARKERS, DisplayMixin, display_class, draws, fitted_network
 
 
-class LossCurveDisplay:
-    """Loss by epoch or iteration, and where and why it ended.
+@display_class
+class LossCurveDisplay(DisplayMixin):
+    """Loss by epoch or iteration, with the end of training and its reason.
 
-    Make it by :meth:`from_estimator` or :meth:`from_history`. Several estimators come on one axis
-    by giving the first one's `ax_` to the next.
+    Use :meth:`from_estimator` or :meth:`from_history` to create it. To compare several estimators,
+    pass the `ax_` of the first display to the next; each has its colour and marker.
 
     Parameters
     ----------
@@ -22,39 +23,35 @@ class LossCurveDisplay:
         Loss on the validation set.
 
     loss_tol : float, default=None
-        The loss asked for.
+        The loss at which training stops.
 
     stop_reason : str, default=None
         As `stop_reason_`.
 
     converged : bool, default=None
-        As `converged_`: the last point is full if it is true, and hollow if not.
+        As `converged_`: the last point is filled if it is true, and hollow if not.
 
     name : str, default=None
-        What the legend calls the estimator.
+        Name of the estimator in the legend.
 
     best_epoch : int, default=None
-        As `best_epoch_`: where it is not the last, a ring marks the weights that are kept.
+        As `best_epoch_`: a ring marks the epoch whose weights were kept, unless it is the last.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes with the curves.
-
-    figure_ : matplotlib Figure
-        Figure containing the curves.
+    {axes}
 
     line_ : matplotlib Line2D
-        Training loss, with a marker where it ended.
+        Training loss, with a marker at its end.
 
     validation_line_ : matplotlib Line2D or None
         Validation loss.
 
     loss_tol_line_ : matplotlib Line2D or None
-        The loss asked for.
+        The line at `loss_tol`.
 
     best_line_ : matplotlib Line2D or None
-        The ring at `best_epoch`, on the validation loss where there is one.
+        The ring at `best_epoch`, on the validation loss if there is one.
 
     Examples
     --------
@@ -66,27 +63,16 @@ class LossCurveDisplay:
     >>> plt.show()
     """
 
-    def __init__(
-        self,
-        *,
-        loss,
-        validation_loss=None,
-        loss_tol=None,
-        stop_reason=None,
-        converged=None,
-        name=None,
-        best_epoch=None,
-    ):
-        self.loss = loss
-        self.validation_loss = validation_loss
-        self.loss_tol = loss_tol
-        self.stop_reason = stop_reason
-        self.converged = converged
-        self.name = name
-        self.best_epoch = best_epoch
+    loss: ArrayLike
+    validation_loss: ArrayLike | None = None
+    loss_tol: float | None = None
+    stop_reason: str | None = None
+    converged: bool | None = None
+    name: str | None = None
+    best_epoch: int | None = None
 
     @classmethod
-    @needs_matplotlib
+    @draws("plot")
     def from_estimator(cls, estimator, *, name=None, ax=None, **kwargs):
         """Draw the loss of a fitted estimator.
 
@@ -97,19 +83,11 @@ class LossCurveDisplay:
             of scikit-learn's :class:`MLPRegressor` is drawn too.
 
         name : str, default=None
-            What the legend calls it; the solver unless given.
+            Name in the legend; if None, the solver.
 
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` for both curves.
-
-        Returns
-        -------
-        display : LossCurveDisplay
+        {ax}
         """
-        estimator = one_network(estimator)
+        estimator = fitted_network(estimator, single=True)
         history = getattr(estimator, "history_", None) or {"loss": estimator.loss_curve_}
         return cls.from_history(
             _in_units_of_y(history, estimator),
@@ -123,7 +101,7 @@ class LossCurveDisplay:
         )
 
     @classmethod
-    @needs_matplotlib
+    @draws("plot")
     def from_history(
         cls,
         history,
@@ -136,59 +114,33 @@ class LossCurveDisplay:
         ax=None,
         **kwargs,
     ):
-        """Draw the loss of a training whose `history_` was kept.
+        """Draw the loss of the `history_` of an estimator.
 
         Parameters
         ----------
         history : dict of array-like, or DataFrame
-            As `history_`: 'loss', and 'validation_loss' where there is one.
+            As `history_`: 'loss', and 'validation_loss' if there is one.
 
         loss_tol, stop_reason, converged, name, best_epoch : as for the class
             See the class.
 
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` for both curves.
-
-        Returns
-        -------
-        display : LossCurveDisplay
+        {ax}
         """
-        display = cls(
+        validation_loss = None
+        if "validation_loss" in history:
+            validation_loss = np.asarray(history["validation_loss"], dtype=float)
+        return cls(
             loss=np.asarray(history["loss"], dtype=float),
-            validation_loss=(
-                np.asarray(history["validation_loss"], dtype=float)
-                if "validation_loss" in history
-                else None
-            ),
+            validation_loss=validation_loss,
             loss_tol=loss_tol,
             stop_reason=stop_reason,
             converged=converged,
             name=name,
             best_epoch=best_epoch,
-        )
-        return display.plot(ax=ax, **kwargs)
+        ).plot(ax=ax, **kwargs)
 
-    @needs_matplotlib
-    def plot(self, ax=None, **kwargs):
-        """Draw the curves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given. Displays already there keep their colours.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` for both curves.
-
-        Returns
-        -------
-        display : LossCurveDisplay
-            With the attributes that end in an underscore.
-        """
-        ax = new_axes(ax)
+    def _draw(self, ax, **kwargs):
+        ax = self._use_axes(ax)
         number = sum(line.get_gid() == "training loss" for line in ax.lines)
         style = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.8} | kwargs
         n_iter = len(self.loss)
@@ -211,8 +163,8 @@ class LossCurveDisplay:
         self.validation_line_ = None
         if self.validation_loss is not None:
             label = "validation" if self.name is None else f"{self.name}, validation"
-            later = style | {"linestyle": (0, (4, 1.5)), "linewidth": 1.3, "label": label}
-            (self.validation_line_,) = ax.plot(steps, self.validation_loss, **later)
+            dashed = style | {"linestyle": (0, (4, 1.5)), "linewidth": 1.3, "label": label}
+            (self.validation_line_,) = ax.plot(steps, self.validation_loss, **dashed)
 
         self.best_line_ = None
         if self.best_epoch is not None and 0 < self.best_epoch < n_iter:
@@ -224,26 +176,20 @@ class LossCurveDisplay:
 
         self.loss_tol_line_ = None
         if self.loss_tol is not None:
-            self.loss_tol_line_ = ax.axhline(
-                self.loss_tol,
-                color="0.35",
-                linewidth=1,
-                linestyle=":",
-                label=f"loss_tol = {self.loss_tol:g}",
-            )
+            dotted = {"color": "0.35", "linewidth": 1, "linestyle": ":"}
+            label = f"loss_tol = {self.loss_tol:g}"
+            self.loss_tol_line_ = ax.axhline(self.loss_tol, label=label, **dotted)
         curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata())]
         if all(np.nanmin(curve, initial=np.inf) > 0 for curve in curves):
             ax.set_yscale("log")
         ax.set(xlabel="epoch or iteration", ylabel="loss")
         ax.legend(frameon=False)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _in_units_of_y(history, estimator) -> dict:
-    """Give losses of a standardised y in the units of y, in which 'lm' and raw fits have theirs.
+    """Convert losses of a standardised y to the units of y, as 'lm' and raw fits record them.
 
-    For several outputs of different scales there is no such factor, and nothing is changed.
+    With several outputs of different scales there is no common factor: losses are not converted.
     """
     scaling = getattr(estimator, "_scaling", None)
     if scaling is None or np.ptp(scaling.y_scale) > 1e-9 * scaling.y_scale.max():

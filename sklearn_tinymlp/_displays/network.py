@@ -2,17 +2,20 @@
 
 import numpy as np
 
-from .axes import needs_matplotlib, new_axes
-from .diagram import NEGATIVE, POSITIVE, diagram_of
+from .base import NEGATIVE, POSITIVE, DisplayMixin, display_class, draws
+from .diagram import Diagram, diagram_of
+
+DASHES = (0, (3, 1.2))  # of negative weights
 
 
-class NetworkDisplay:
+@display_class
+class NetworkDisplay(DisplayMixin):
     """The network as nodes and lines.
 
-    A line's width is the size of the weight, relative to the largest of its layer; positive weights
-    are blue and solid, negative ones orange and dashed. Where the network was trained on
-    standardised data the weights are those of the standardised inputs, which can be compared.
-    Squares are intercepts. With `X` a unit is the darker, the higher its activation.
+    The width of a line is the size of the weight relative to the largest weight of its layer.
+    Positive weights are blue and solid, negative ones orange and dashed. If the network was trained
+    on standardised data, the weights are those of the standardised inputs, which are comparable.
+    Squares are intercepts. With `X`, the shade of a unit increases with its activation.
 
     Parameters
     ----------
@@ -21,11 +24,7 @@ class NetworkDisplay:
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes with the diagram.
-
-    figure_ : matplotlib Figure
-        Figure containing the diagram.
+    {axes}
 
     lines_ : list of matplotlib LineCollection
         The positive weights, and the negative ones.
@@ -34,7 +33,7 @@ class NetworkDisplay:
         The units, and the intercepts.
 
     texts_ : list of matplotlib Text
-        Names of inputs and outputs, and what stands below each layer.
+        Names of inputs and outputs, and the captions below the layers.
 
     Examples
     --------
@@ -46,20 +45,12 @@ class NetworkDisplay:
     >>> plt.show()
     """
 
-    def __init__(self, *, diagram):
-        self.diagram = diagram
+    diagram: Diagram
 
     @classmethod
-    @needs_matplotlib
+    @draws()
     def from_estimator(
-        cls,
-        estimator,
-        X=None,
-        *,
-        feature_names=None,
-        output_names=None,
-        most_units=20,
-        ax=None,
+        cls, estimator, X=None, *, feature_names=None, output_names=None, most_units=20, ax=None
     ):
         """Draw the network of a fitted estimator.
 
@@ -70,23 +61,18 @@ class NetworkDisplay:
             pipeline or search that ends in one.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            Rows over which the activations are averaged; one row shows how it is predicted.
+            Rows over which the activations are averaged; a single row shows its prediction.
 
         feature_names : list of str, default=None
-            Names of the inputs; those seen in `fit`, or x0, x1, ..., unless given.
+            Names of the inputs; if None, those seen in `fit`, or x0, x1, ...
 
         output_names : list of str, default=None
-            Names of the outputs; y, or y0, y1, ..., unless given.
+            Names of the outputs; if None, y, or y0, y1, ...
 
         most_units : int, default=20
-            Of a larger layer the units with the largest weights are shown.
+            Maximum number of units per layer; those with the largest weights are shown.
 
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        Returns
-        -------
-        display : NetworkDisplay
+        {ax}
         """
         diagram = diagram_of(
             estimator,
@@ -97,36 +83,31 @@ class NetworkDisplay:
         )
         return cls(diagram=diagram).plot(ax=ax)
 
-    @needs_matplotlib
+    @draws()
     def plot(self, ax=None):
         """Draw the diagram.
 
         Parameters
         ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        Returns
-        -------
-        display : NetworkDisplay
-            With the attributes that end in an underscore.
+        {ax}
         """
-        ax = new_axes(ax)
+        ax = self._use_axes(ax)
         diagram = self.diagram
         height = ax.get_window_extent().height * 72 / ax.figure.dpi
-        between = height / (diagram.most + 1)  # nodes, in points
-        size = float(np.clip(0.62 * between, 4.0, 20.0))  # points across
+        spacing = height / (diagram.most + 1)  # of nodes, in points
+        size = float(np.clip(0.62 * spacing, 4.0, 20.0))  # diameter of a node, in points
         self.texts_ = []
         self.lines_ = self._draw_links(ax, size)
         self.nodes_ = self._draw_nodes(ax, size)
-        self._label_nodes(ax, size, between)
+        self._label_nodes(ax, size, spacing)
         left, right = self._margins(ax)
-        self._write_captions(ax, size)
+        bottom = min(node.y for node in diagram.nodes)
+        for layer, caption in enumerate(diagram.captions):
+            self._write(ax, caption, (layer, bottom), (0, -size - 4), va="top", color="0.3")
         heights = [node.y for node in diagram.nodes]
         ax.set_xlim(-left, len(diagram.captions) - 1 + right)
         ax.set_ylim(min(heights) - 1.0 / (diagram.most + 1), max(heights) + 0.5 / diagram.most)
         ax.set_axis_off()
-        self.ax_, self.figure_ = ax, ax.figure
         self._legend(ax)
         return self
 
@@ -134,121 +115,81 @@ class NetworkDisplay:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba
 
-        widest = min(3.2, 0.2 * size)  # thinner where they are many
+        widest = min(3.2, 0.2 * size)  # thinner if there are many
         drawn = []
-        for colour, dashes, sign in ((POSITIVE, "solid", 1), (NEGATIVE, (0, (3, 1.2)), -1)):
+        for colour, dashes, sign in ((POSITIVE, "solid", 1), (NEGATIVE, DASHES, -1)):
             chosen = [link for link in self.diagram.links if sign * link.weight > 0]
             strength = np.array([abs(link.weight) for link in chosen])
-            lines = LineCollection(
-                [(link.start, link.end) for link in chosen],
-                colors=[to_rgba(colour, 0.25 + 0.65 * share**1.5) for share in strength],
-                linewidths=0.3 + widest * strength,
-                linestyles=[dashes],
-                capstyle="butt",
-                zorder=1,
-            )
+            style = {"linestyles": [dashes], "capstyle": "butt", "zorder": 1}
+            style["colors"] = [to_rgba(colour, 0.25 + 0.65 * share**1.5) for share in strength]
+            segments = [(link.start, link.end) for link in chosen]
+            lines = LineCollection(segments, linewidths=0.3 + widest * strength, **style)
             drawn.append(ax.add_collection(lines))
         return drawn
 
     def _draw_nodes(self, ax, size):
         drawn = []
-        for kind, marker in (("unit", "o"), ("bias", "s")):
+        for kind, marker, diameter in (("unit", "o", size), ("bias", "s", 0.75 * size)):
             chosen = [node for node in self.diagram.nodes if node.kind == kind]
             greys = [1.0 if np.isnan(node.shade) else 1.0 - 0.85 * node.shade for node in chosen]
-            points = ax.scatter(
-                [node.x for node in chosen],
-                [node.y for node in chosen],
-                s=(size if kind == "unit" else 0.75 * size) ** 2,
-                c=[(grey, grey, grey) for grey in greys],
-                edgecolors="black",
-                linewidths=1.0,
-                marker=marker,
-                zorder=2,
-            )
-            drawn.append(points)
+            x, y = [node.x for node in chosen], [node.y for node in chosen]
+            style = {"marker": marker, "edgecolors": "black", "linewidths": 1.0, "zorder": 2}
+            drawn.append(ax.scatter(x, y, diameter**2, c=[(grey,) * 3 for grey in greys], **style))
         return drawn
 
-    def _label_nodes(self, ax, size, between):
+    def _label_nodes(self, ax, size, spacing):
         from matplotlib.font_manager import FontProperties
 
         last = len(self.diagram.captions) - 1
-        beside = 0.5 * size + 4
+        distance = 0.5 * size + 4
+        sides = {0: (-distance, "right"), last: (distance, "left")}
         # A line is some 1.2 times as high as its letters.
-        letters = min(FontProperties().get_size_in_points(), between / 1.2)
+        letters = min(FontProperties().get_size_in_points(), spacing / 1.2)
         for node in self.diagram.nodes:
-            if node.kind == "bias" and size > 10:
-                self._say(ax, node, node.label, (0, 0), "center", size=0.5 * size)
-            elif node.kind == "rest":
-                shift = {0: (-beside, "right"), last: (beside, "left")}
-                dx, side = shift.get(int(node.x), (0, "center"))
-                self._say(ax, node, node.label, (dx, 0), side, style="italic", size=letters)
-            elif node.kind == "unit" and node.label:
-                dx, side = (-beside, "right") if node.x == 0 else (beside, "left")
-                self._say(ax, node, node.label, (dx, 0), side, size=letters)
+            place = (node.x, node.y)
+            if node.kind == "bias":
+                if size > 10:
+                    self._write(ax, node.label, place, size=0.5 * size)
+            elif node.label:
+                shift, alignment = sides.get(int(node.x), (0, "center"))
+                style = "italic" if node.kind == "rest" else "normal"
+                font = {"style": style, "size": letters}
+                self._write(ax, node.label, place, (shift, 0), ha=alignment, **font)
 
     def _margins(self, ax):
-        """Leave the names of inputs and outputs room within the axes, in layers, to both sides."""
+        """Return the margins that names of inputs and outputs need, in distances between layers."""
         width = ax.get_window_extent().width
         shares = []
-        for side in ("right", "left"):  # as texts are aligned: inputs, then outputs
+        for side in ("right", "left"):  # the alignment of inputs, then outputs
             names = [text for text in self.texts_ if text.get_ha() == side]
             widths = [text.get_window_extent().width for text in names]
-            beside = [abs(text.xyann[0]) * ax.figure.dpi / 72 for text in names]
-            share = max(map(sum, zip(widths, beside, strict=True)), default=0.0) / width
-            shares.append(min(share, 0.4))  # longer names stand out of the axes
+            shifts = [abs(text.xyann[0]) * ax.figure.dpi / 72 for text in names]
+            share = max(map(sum, zip(widths, shifts, strict=True)), default=0.0) / width
+            shares.append(min(share, 0.4))  # longer names extend beyond the axes
         layers = len(self.diagram.captions) - 1
         return [max(0.12, share * layers / (1.0 - sum(shares))) for share in shares]
 
-    def _write_captions(self, ax, size):
-        bottom = min(node.y for node in self.diagram.nodes)
-        for layer, caption in enumerate(self.diagram.captions):
-            text = ax.annotate(
-                caption,
-                (layer, bottom),
-                (0, -size - 4),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                color="0.3",
-                annotation_clip=False,
-            )
-            self.texts_.append(text)
-
-    def _say(self, ax, node, text, shift, side, **style):
-        text = ax.annotate(
-            text,
-            (node.x, node.y),
-            shift,
-            textcoords="offset points",
-            ha=side,
-            va="center",
-            annotation_clip=False,
-            **style,
-        )
+    def _write(self, ax, text, place, shift=(0, 0), **style):
+        style = {"ha": "center", "va": "center", "annotation_clip": False} | style
+        text = ax.annotate(text, place, shift, textcoords="offset points", **style)
         self.texts_.append(text)
 
     def _legend(self, ax):
         from matplotlib.lines import Line2D
 
+        def handle(label, color="black", **style):
+            return Line2D([], [], color=color, label=label, **style)
+
+        nodes, line = self.diagram.nodes, {"linewidth": 2.5}
         handles = [
-            Line2D([], [], color=POSITIVE, linewidth=2.5, label="positive weight"),
-            Line2D(
-                [], [], color=NEGATIVE, linewidth=2.5, linestyle=(0, (3, 1.2)), label="negative"
-            ),
+            handle("positive weight", POSITIVE, **line),
+            handle("negative", NEGATIVE, linestyle=DASHES, **line),
         ]
-        if any(node.kind == "bias" for node in self.diagram.nodes):
-            square = {"marker": "s", "markerfacecolor": "white", "linestyle": "none"}
-            handles.append(Line2D([], [], color="black", label="intercept", **square))
-        if not all(np.isnan(node.shade) for node in self.diagram.nodes):
-            circle = {"marker": "o", "markerfacecolor": "0.15", "linestyle": "none"}
-            handles.append(Line2D([], [], color="black", label="high activation", **circle))
-        ax.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=len(handles),
-            frameon=False,
-            fontsize="small",
-            columnspacing=1.2,
-            handlelength=1.8,
-        )
+        point = {"linestyle": "none"}
+        if any(node.kind == "bias" for node in nodes):
+            handles.append(handle("intercept", marker="s", markerfacecolor="white", **point))
+        if not all(np.isnan(node.shade) for node in nodes):
+            handles.append(handle("high activation", marker="o", markerfacecolor="0.15", **point))
+        place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(handles)}
+        size = {"fontsize": "small", "columnspacing": 1.2, "handlelength": 1.8}
+        ax.legend(handles=handles, frameon=False, **place, **size)

@@ -1,28 +1,31 @@
-"""`PredictionBandDisplay`: predictions with their standard deviation."""
+"""`PredictionBandDisplay`: predictions with their intervals."""
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import norm
 from sklearn.utils.validation import check_is_fitted
 
-from .axes import BLUE, needs_matplotlib, new_axes
+from .base import DisplayMixin, display_class, draws, tint
 from .frames import (
     categories_of,
+    column_index,
     column_names,
-    column_of,
-    entries_of,
-    missing,
+    indexable,
+    is_missing,
     numbers_of,
-    place_of,
-    rows_of,
-    tabular,
-    with_column,
+    replace_column,
+    take_column,
+    take_rows,
 )
 
-MOST_TICKS = 200
+MAX_TICKS = 200
 
 
-class PredictionBandDisplay:
-    """The prediction over one feature, the others fixed, with bands that hold most of y.
+@display_class
+class PredictionBandDisplay(DisplayMixin):
+    """The prediction as a function of one feature, the others fixed, with prediction intervals.
 
     Parameters
     ----------
@@ -33,39 +36,35 @@ class PredictionBandDisplay:
         Predictions.
 
     y_std : array-like of shape (n_points,), default=None
-        Their standard deviations; no bands without.
+        Standard deviations of the predictions; if None, there are no intervals.
 
     levels : tuple of float, default=(0.68, 0.95)
-        Probability that each band has of holding y.
+        Probabilities that the intervals contain y.
 
     x_data : array-like of shape (n_samples,), default=None
-        Where data lie: ticks along the horizontal axis.
+        Values of the feature in the data: ticks along the horizontal axis.
 
     y_data : array-like of shape (n_samples,), default=None
-        Points to show over `x_data`.
+        Points drawn at `x_data`.
 
     feature_name, target_name : str, default=None
         Names of the axes.
 
     Attributes
     ----------
-    ax_ : matplotlib Axes
-        Axes with the curve.
-
-    figure_ : matplotlib Figure
-        Figure containing the curve.
+    {axes}
 
     line_ : matplotlib Line2D
         The prediction.
 
     bands_ : list of matplotlib PolyCollection
-        The bands, the widest first.
+        The intervals, the widest first.
 
     points_ : matplotlib Line2D or None
         The points.
 
     ticks_ : matplotlib LineCollection or None
-        Where data lie; of more than 200 values some.
+        Values of the feature in the data, at most 200 of them.
 
     Examples
     --------
@@ -79,29 +78,17 @@ class PredictionBandDisplay:
     >>> plt.show()
     """
 
-    def __init__(
-        self,
-        *,
-        x,
-        y_mean,
-        y_std=None,
-        levels=(0.68, 0.95),
-        x_data=None,
-        y_data=None,
-        feature_name=None,
-        target_name=None,
-    ):
-        self.x = x
-        self.y_mean = y_mean
-        self.y_std = y_std
-        self.levels = levels
-        self.x_data = x_data
-        self.y_data = y_data
-        self.feature_name = feature_name
-        self.target_name = target_name
+    x: ArrayLike
+    y_mean: ArrayLike
+    y_std: ArrayLike | None = None
+    levels: Sequence[float] = (0.68, 0.95)
+    x_data: ArrayLike | None = None
+    y_data: ArrayLike | None = None
+    feature_name: str | None = None
+    target_name: str | None = None
 
     @classmethod
-    @needs_matplotlib
+    @draws("plot")
     def from_estimator(
         cls,
         estimator,
@@ -122,98 +109,86 @@ class PredictionBandDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted regressor whose `predict` knows `return_std`: :class:`TinyMLPRegressor`,
-            :class:`TinyMLPEnsembleRegressor`, a pipeline that ends in one or a search that has
-            found one, a Gaussian process.
+            A fitted regressor whose `predict` has the option `return_std`: a
+            :class:`TinyMLPRegressor` or :class:`TinyMLPEnsembleRegressor`, a pipeline or search
+            that ends in one, a Gaussian process.
 
         X : {array-like, data frame} of shape (n_samples, n_features)
-            The data trained on: the range of the feature, ticks where they lie, and where the
-            other features are fixed.
+            The training data: they determine the range of the feature, the ticks, and the values
+            of the other features.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Targets, shown as points. With several features a point is the curve plus what the
-            estimator leaves of y, so that the other features do not scatter it.
+            Targets, shown as points. With several features a point is the curve plus the residual
+            of its row, which removes the scatter caused by the other features.
 
         feature : int or str, default=0
-            Which column of X is drawn, one of numbers. :class:`EffectDisplay` draws categories.
+            Index or name of a numeric column of X. :class:`EffectDisplay` draws categories.
 
         output : int, default=0
-            Which output is drawn.
+            Index of the output that is drawn.
 
         fixed : 'median', 'mean' or array-like of shape (n_features,), default='median'
-            Where the other features are fixed. Of strings, categories and booleans 'median' and
-            'mean' are both the most frequent one.
+            Values of the other features. For strings, categories and booleans, 'median' and 'mean'
+            both mean the most frequent value.
 
         levels : tuple of float, default=(0.68, 0.95)
-            Probability that each band has of holding y. Empty: the prediction alone, which any
-            regressor has.
+            Probabilities that the intervals contain y. If empty, the prediction is drawn alone,
+            which is possible with any regressor.
 
         grid_resolution : int, default=200
-            Points of the curve.
+            Number of points of the curve.
 
         margin : float, default=0.1
-            How far the curve goes beyond the data, as a share of their range.
+            Length of the curve beyond the data on either side, relative to their range.
 
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` of the prediction.
-
-        Returns
-        -------
-        display : PredictionBandDisplay
+        {ax}
         """
         check_is_fitted(estimator)
-        estimator = getattr(estimator, "best_estimator_", estimator)  # whose predict takes options
-        X = tabular(X)
-        feature = place_of(feature, X)
-        name, values = column_names(X)[feature], numbers_of(column_of(X, feature))
+        estimator = getattr(estimator, "best_estimator_", estimator)  # predict with options
+        X = indexable(X)
+        feature = column_index(feature, X)
+        name, values = column_names(X)[feature], numbers_of(take_column(X, feature))
         if values is None:
             raise ValueError(
-                f"feature={name!r} is no column of numbers. EffectDisplay draws categories."
+                f"feature={name!r} is not a numeric column. EffectDisplay draws categories."
             )
-        row = _fixed_row(X, fixed)
+        predict = _conditional_prediction(estimator, X, feature, fixed)
+
+        def select(predicted):
+            return np.asarray(predicted).reshape(len(predicted), -1)[:, output]
+
         least, greatest = np.nanmin(values), np.nanmax(values)
         beyond = margin * (greatest - least)
         x = np.linspace(least - beyond, greatest + beyond, grid_resolution)
-
-        def predict(column, **options):
-            rows = rows_of(row, np.zeros(len(column), dtype=int))
-            return estimator.predict(with_column(rows, feature, column), **options)
-
-        def of_output(predicted):
-            predicted = np.asarray(predicted)
-            return predicted.reshape(len(predicted), -1)[:, output]
-
-        y_std = None
         if len(levels):
             try:
-                y_mean, y_std = map(of_output, predict(x, return_std=True))
+                y_mean, y_std = map(select, predict(x, return_std=True))
             except (TypeError, AttributeError) as error:
                 raise TypeError(
-                    "A band needs an estimator whose predict knows return_std, got "
+                    "Intervals need an estimator whose predict has the option return_std, got "
                     f"{type(estimator).__name__}. levels=() draws its prediction alone."
                 ) from error
         else:
-            y_mean = of_output(predict(x))
+            y_mean, y_std = select(predict(x)), None
         known, y_data = np.isfinite(values), None
         if y is not None:
-            left = of_output(y) - of_output(estimator.predict(X))
-            y_data = of_output(predict(values[known])) + left[known]
-        return cls(
-            x=x,
-            y_mean=y_mean,
-            y_std=y_std,
+            residuals = select(y) - select(estimator.predict(X))
+            y_data = select(predict(values[known])) + residuals[known]
+        return cls.from_predictions(
+            x,
+            y_mean,
+            y_std,
             levels=levels,
             x_data=values[known],
             y_data=y_data,
             feature_name=name,
             target_name=getattr(y, "name", None) or "y",
-        ).plot(ax=ax, **kwargs)
+            ax=ax,
+            **kwargs,
+        )
 
     @classmethod
-    @needs_matplotlib
+    @draws("plot")
     def from_predictions(
         cls,
         x,
@@ -235,17 +210,9 @@ class PredictionBandDisplay:
         x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name : as for the class
             See the class.
 
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` of the prediction.
-
-        Returns
-        -------
-        display : PredictionBandDisplay
+        {ax}
         """
-        display = cls(
+        return cls(
             x=x,
             y_mean=y_mean,
             y_std=y_std,
@@ -254,82 +221,66 @@ class PredictionBandDisplay:
             y_data=y_data,
             feature_name=feature_name,
             target_name=target_name,
-        )
-        return display.plot(ax=ax, **kwargs)
+        ).plot(ax=ax, **kwargs)
 
-    @needs_matplotlib
-    def plot(self, ax=None, **kwargs):
-        """Draw prediction, bands and points.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            Axes to draw on; new ones unless given.
-
-        **kwargs : dict
-            Passed on to matplotlib's `plot` of the prediction.
-
-        Returns
-        -------
-        display : PredictionBandDisplay
-            With the attributes that end in an underscore.
-        """
-        ax = new_axes(ax)
+    def _draw(self, ax, **kwargs):
+        ax = self._use_axes(ax)
         order = np.argsort(self.x, kind="stable")
         x, y_mean = np.asarray(self.x)[order], np.asarray(self.y_mean)[order]
         self.bands_ = []
         if self.y_std is not None:
             y_std = np.asarray(self.y_std)[order]
             levels = sorted(self.levels, reverse=True)
-            # Shades of one hue, the narrower the darker: they survive a copying machine.
-            for level, shade in zip(levels, np.linspace(0.2, 0.5, len(levels)), strict=True):
+            # Shades of one hue, darker for narrower intervals, remain distinct in a grey print.
+            for level, strength in zip(levels, np.linspace(0.2, 0.5, len(levels)), strict=True):
                 half = norm.ppf(0.5 + 0.5 * level) * y_std
-                label = f"{100 * level:g}% band"
-                self.bands_.append(
-                    ax.fill_between(
-                        x,
-                        y_mean - half,
-                        y_mean + half,
-                        facecolor=tuple(1.0 - shade * (1.0 - BLUE)),  # opaque, as in the legend
-                        linewidth=0,
-                        label=label,
-                    )
-                )
+                style = {"facecolor": tint(strength), "label": f"{100 * level:g}% interval"}
+                interval = ax.fill_between(x, y_mean - half, y_mean + half, linewidth=0, **style)
+                self.bands_.append(interval)
         style = {"color": "#003F63", "linewidth": 1.8, "label": "prediction"} | kwargs
         (self.line_,) = ax.plot(x, y_mean, **style)
         self.points_ = self.ticks_ = None
         if self.x_data is not None:
             ticks = np.sort(self.x_data)
-            places = np.linspace(0, len(ticks) - 1, min(len(ticks), MOST_TICKS)).astype(int)
-            along, style = ax.get_xaxis_transform(), {"color": "0.3", "linewidth": 0.6}
-            self.ticks_ = ax.vlines(ticks[places], 0, 0.03, transform=along, **style)
+            shown = np.linspace(0, len(ticks) - 1, min(len(ticks), MAX_TICKS)).astype(int)
+            style = {"color": "0.3", "linewidth": 0.6, "transform": ax.get_xaxis_transform()}
+            self.ticks_ = ax.vlines(ticks[shown], 0, 0.03, **style)
         if self.x_data is not None and self.y_data is not None:
-            (self.points_,) = ax.plot(
-                self.x_data, self.y_data, ".", color="black", markersize=4, label="data"
-            )
+            style = {"color": "black", "markersize": 4, "label": "data"}
+            (self.points_,) = ax.plot(self.x_data, self.y_data, ".", **style)
         ax.set(xlabel=self.feature_name or "x", ylabel=self.target_name or "y")
         ax.legend(frameon=False)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+
+
+def _conditional_prediction(estimator, X, feature, fixed):
+    """Return the prediction as a function of the values of one feature, the others fixed."""
+    row = _fixed_row(X, fixed)
+
+    def predict(column, **options):
+        rows = take_rows(row, np.zeros(len(column), dtype=int))
+        return estimator.predict(replace_column(rows, feature, column), **options)
+
+    return predict
 
 
 def _fixed_row(X, fixed):
-    """Give a table of one row, in which each column is fixed."""
-    row = rows_of(X, np.zeros(1, dtype=int))
+    """Return one row of X with each column fixed."""
+    row = take_rows(X, np.zeros(1, dtype=int))
     if not isinstance(fixed, str):
-        for place, value in enumerate(fixed):
-            row = with_column(row, place, np.array([value]))
+        for index, value in enumerate(fixed):
+            row = replace_column(row, index, np.array([value]))
         return row
     if fixed not in ("median", "mean"):
         raise ValueError(f"fixed must be 'median', 'mean' or an array, got {fixed!r}.")
-    for place in range(X.shape[1]):
-        column = column_of(X, place)
-        if missing(column).all():
+    average = np.nanmedian if fixed == "median" else np.nanmean
+    for index in range(X.shape[1]):
+        column = take_column(X, index)
+        if is_missing(column).all():
             continue
         numbers = numbers_of(column)
         if numbers is None:
-            entry = entries_of(column, categories_of(column)[1][:1])
+            entry = take_rows(column, categories_of(column)[1][:1])
         else:
-            entry = np.array([np.nanmedian(numbers) if fixed == "median" else np.nanmean(numbers)])
-        row = with_column(row, place, entry)
+            entry = np.array([average(numbers)])
+        row = replace_column(row, index, entry)
     return row

@@ -1,4 +1,4 @@
-"""Words of C that floating point and fixed point share: names, numbers, tables, flash memory."""
+"""Elements of C source: names, numbers, comments, tables, macros for flash memory."""
 
 import re
 from collections import Counter
@@ -27,17 +27,17 @@ def c_double(value) -> str:
 
 
 def c_float(value) -> str:
-    """Write the shortest decimal that gives the value back; C reads it as a float at once."""
+    """Write the shortest decimal that rounds to the value, which C reads as a float directly."""
     return f"{value!s}f"
 
 
 def c_integer(value) -> str:
-    """Write an integer; the least of 32 bits has no literal, and does not occur."""
+    """Write an integer; the least of 32 bits, which has no literal, does not occur."""
     return str(int(value))
 
 
 def rounded_up(bound) -> str:
-    """Write a bound with three digits, of which the last may be one too large."""
+    """Write a bound with three digits, the last of which may be one too large."""
     return f"{1.005 * bound:.3g}"
 
 
@@ -50,41 +50,39 @@ def table(kind, name, values, number_of, flash="") -> str:
 
 
 def enumerators(prefix, names) -> list[str]:
-    """Make a different name in C of each feature: the letters and digits of its own."""
-    words, taken = [], Counter()
+    """Return a distinct name in C for each feature, of the letters and digits of its own."""
+    words = []
     for number, name in enumerate(names):
         word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper() or str(number)
-        word = f"X{word}" if word[0].isdigit() else word
-        taken[word] += 1
-        words.append(word)
-    # Names that differ in signs only have their number behind them, as has what looks like one.
-    several = {word for word, times in taken.items() if times > 1}
+        words.append(f"X{word}" if word[0].isdigit() else word)
+    taken = Counter(words)
+    # Equal words are numbered, and so are words that end as if they were.
     ends = tuple(f"_{number}" for number in range(len(names)))
     return [
         f"{prefix}_{word}_{number}"
-        if word in several or word.endswith(ends)
+        if taken[word] > 1 or word.endswith(ends)
         else f"{prefix}_{word}"
         for number, word in enumerate(words)
     ]
 
 
 def comment(text) -> str:
-    """Keep of a name what cannot end a comment or a line: a file may hold any name."""
+    """Replace the characters of a name that could end a comment or a line."""
     return re.sub(r"[^A-Za-z0-9 _.,:;+=()%<>\[\]^&|!#'-]", "_", text)
 
 
 def flash_words(prefix, readers) -> str:
-    """Write macros with which AVR reads constants from flash; elsewhere they read memory.
+    """Write macros that read constants from the flash memory of AVR, elsewhere from memory.
 
     Parameters
     ----------
     prefix : str
     readers : dict
-        By the last part of a macro's name: type, and the function of avr-libc.
+        By type: the last part of the macro's name, and the function of avr-libc.
     """
     lines = ["\n#ifdef __AVR__\n#include <avr/pgmspace.h>\n", f"#define {prefix}_flash PROGMEM\n"]
-    for name, (kind, function) in readers.items():
+    for kind, (name, function) in readers.items():
         lines.append(f"#define {prefix}_{name}(place) (({kind}){function}(place))\n")
     lines.append(f"#else\n#define {prefix}_flash\n")
-    lines += [f"#define {prefix}_{name}(place) (*(place))\n" for name in readers]
+    lines += [f"#define {prefix}_{name}(place) (*(place))\n" for name, _ in readers.values()]
     return "".join([*lines, "#endif\n"])

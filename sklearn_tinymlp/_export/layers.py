@@ -1,4 +1,4 @@
-"""What the exports of C and Python write: networks by their layers, formulas, numbers."""
+"""The layers of a network or an ensemble, for its exports; formulas and arrays as source text."""
 
 import re
 import textwrap
@@ -13,7 +13,7 @@ from .._activations.lookup import name_of
 
 
 def layers_of(estimator, function, dtype=None):
-    """Give (coefs, intercepts, formula) of each layer in a dtype, by default the weights' own."""
+    """Return (coefs, intercepts, formula) of each layer, and the dtype, if None of the weights."""
     if not hasattr(estimator, "_layers"):
         raise TypeError(
             f"{function} takes a TinyMLPRegressor or a TinyMLPEnsembleRegressor, got "
@@ -37,22 +37,32 @@ def layers_of(estimator, function, dtype=None):
 
 
 class Part(NamedTuple):
-    """A network; or those of an ensemble that compute the same with other numbers."""
+    """A network; or the networks of an ensemble that differ in their numbers only."""
 
-    suffix: str  # of names in the source: "" of a network, "_1", "_2", ... of an ensemble's parts
+    suffix: str  # of names in the source: "" for a network, "_1", "_2", ... within an ensemble
     layers: list  # (coefs, intercepts, formula); in an ensemble the first axis counts networks
-    weights: list[float] | None  # what each network of an ensemble counts
+    weights: list[float] | None  # of the networks of an ensemble
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.layers[0][0].shape[-2]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs."""
+        return self.layers[-1][0].shape[-1]
 
     @property
     def title(self) -> str:
-        """Give the sizes and the formulas of the layers."""
-        units = [self.layers[0][0].shape[-2], *(b.shape[-1] for _, b, _ in self.layers)]
+        """The sizes and the activations of the layers."""
+        units = [self.n_inputs, *(b.shape[-1] for _, b, _ in self.layers)]
         sizes = "-".join(map(str, units))
         return f"{sizes} network ({', '.join(f.called for _, _, f in self.layers)})"
 
 
 def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
-    """Give a network as one part, an ensemble as one for each shape and formula of its members."""
+    """Return a network as one part, an ensemble as one per combination of shapes and formulas."""
     if not hasattr(estimator, "_members"):
         layers, dtype = layers_of(estimator, function, dtype)
         return [Part("", layers, None)], dtype
@@ -76,7 +86,7 @@ def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
 
 
 def functions_of(parts):
-    """Give each formula that needs a function in the source the last part of that one's name."""
+    """Return the last part of the name of the function in the source of each formula."""
     taken, functions = Counter(), {}
     for formula in dict.fromkeys(formula for part in parts for _, _, formula in part.layers):
         if formula.name != "identity":
@@ -87,7 +97,7 @@ def functions_of(parts):
 
 
 def filled(source, formula, number_of) -> str:
-    """Put numbers in the places of a formula's constants; by 1 nothing is multiplied."""
+    """Replace the constants of a formula by numbers; a factor of 1 is dropped."""
     for name, constant in formula.constants:
         if constant == 1.0:
             source = source.replace(f"{name} * ", "").replace(f" / {name}", "")

@@ -16,8 +16,7 @@ def to_python(estimator, *, name="predict") -> str:
     Parameters
     ----------
     estimator : TinyMLPRegressor or TinyMLPEnsembleRegressor
-        A fitted network, with activations that are built in or of `sklearn_tinymlp.activations`;
-        or an ensemble of such.
+        A fitted estimator whose activations are built in or from `sklearn_tinymlp.activations`.
 
     name : str, default='predict'
         Name of the function.
@@ -25,21 +24,21 @@ def to_python(estimator, *, name="predict") -> str:
     Returns
     -------
     source : str
-        A module with the function ``predict(X)``, for X of shape (n_samples, n_features). It gives
-        what `predict` gives, to rounding, in its shape and dtype. Any standardisation is within
-        the weights.
+        A module with the function ``predict(X)``, for X of shape (n_samples, n_features). It
+        computes `predict` up to rounding, in the same shape and dtype. Standardisation is included
+        in the weights.
 
     Raises
     ------
     TypeError
-        When `estimator` is of another kind.
+        If `estimator` is of another type.
 
     NotFittedError
-        When it is not fitted.
+        If it is not fitted.
 
     ValueError
-        When an activation is a function of the user's own, when a weight or a constant of an
-        activation is not finite in the dtype of the weights, or when `name` is not a name.
+        If an activation is a user's own function, if a weight or a constant of an activation is
+        not finite in the dtype of the weights, or if `name` is not a valid name.
 
     See Also
     --------
@@ -58,25 +57,18 @@ def to_python(estimator, *, name="predict") -> str:
     parts, dtype = parts_of(estimator, "to_python")
     if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
         raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
-    functions = functions_of(parts)
-    layers = parts[0].layers
-    n_in, n_out = layers[0][0].shape[-2], layers[-1][0].shape[-1]
+    called = {formula: f"_{name}_{function}" for formula, function in functions_of(parts).items()}
+    n_in, n_out = parts[0].n_inputs, parts[0].n_outputs
     out = [f'"""{title(parts)}"""\n\n']
-    out.append("import math\n\n" if any(f.name == "gelu" for f in functions) else "")
+    out.append("import math\n\n" if any(f.name == "gelu" for f in called) else "")
     out.append("import numpy as np\n\n")
     for part in parts:
         out += _tables(part, f"{name}{part.suffix}".upper(), dtype)
-    for formula, function in functions.items():
-        source = ROW_OF[formula.name].python.format(name=f"_{name}_{function}")
+    for formula, function in called.items():
+        source = ROW_OF[formula.name].python.format(name=function)
         out.append("\n\n" + filled(source, formula, repr))
-    called = {formula: f"_{name}_{function}" for formula, function in functions.items()}
-    sums = []
-    for part in parts:
-        if part.weights is not None:
-            sums.append(f"_{name}{part.suffix}(a)")
-            out += _function_of(part, f"{name}{part.suffix}", called)
     shape = "(n_samples,)" if n_out == 1 else f"(n_samples, {n_out})"
-    out.append(
+    predict = (
         f'\n\ndef {name}(X):\n    """Predict y of shape {shape} from X of shape (n_samples, {n_in}'
         ')."""\n'
         "    a = np.asarray(X)\n"
@@ -84,17 +76,27 @@ def to_python(estimator, *, name="predict") -> str:
         f'        raise ValueError(f"X must be of shape (n_samples, {n_in}), got {{a.shape}}.")\n'
         f"    a = a.astype(np.result_type(a.dtype, np.{dtype.name}))\n"
     )
-    if sums:
-        out += [f"    y = {sums[0]}\n", *(f"    y = y + {of_part}\n" for of_part in sums[1:])]
-    else:
-        out.append(_steps(parts[0], name.upper(), called, "a"))
-    values = "y" if sums else "a"
-    out.append(f"    return {values}[:, 0]\n" if n_out == 1 else f"    return {values}\n")
-    return "".join(out)
+    values = "a"
+    for part in parts:
+        prefix = f"{name}{part.suffix}"
+        if part.weights is None:
+            predict += _steps(part, prefix.upper(), called, "a")
+            continue
+        out.append(
+            f'\n\ndef _{prefix}(X):\n    """Sum up what {len(part.weights)} networks give."""\n'
+            "    y = 0.0\n"
+            f"    for m, weight in enumerate({prefix.upper()}_WEIGHTS):\n"
+            f"{indented(_steps(part, prefix.upper(), called, 'X'))}"
+            "        y = y + weight * a\n    return y\n"
+        )
+        predict += f"    y = _{prefix}(a)\n" if values == "a" else f"    y = y + _{prefix}(a)\n"
+        values = "y"
+    column = "[:, 0]" if n_out == 1 else ""
+    return "".join([*out, predict, f"    return {values}{column}\n"])
 
 
 def _tables(part: Part, prefix, dtype) -> list[str]:
-    """Write the weights of a part's networks as arrays."""
+    """Write the weights of a part as arrays."""
     out = []
     if part.weights is not None:
         literal = nested(np.array(part.weights), "[", "]", _python_number)
@@ -110,19 +112,8 @@ def _tables(part: Part, prefix, dtype) -> list[str]:
     return out
 
 
-def _function_of(part: Part, name, called) -> list[str]:
-    """Write a function that sums over a part's networks what each gives, times what it counts."""
-    return [
-        f'\n\ndef _{name}(X):\n    """Sum up what {len(part.weights)} networks give."""\n'
-        "    y = 0.0\n"
-        f"    for m, weight in enumerate({name.upper()}_WEIGHTS):\n",
-        indented(_steps(part, name.upper(), called, "X")),
-        "        y = y + weight * a\n    return y\n",
-    ]
-
-
 def _steps(part: Part, prefix, called, before) -> str:
-    """Write the layers, one a line; the first reads `before`."""
+    """Write the layers, one per line; the first reads `before`."""
     member, lines = "" if part.weights is None else "[m]", []
     for number, (_, _, formula) in enumerate(part.layers, 1):
         coefs, intercepts = (f"{prefix}_{kind}_{number}{member}" for kind in KINDS)
@@ -135,6 +126,6 @@ def _steps(part: Part, prefix, called, before) -> str:
 
 
 def _python_number(value) -> str:
-    """Write the shortest decimal that gives the value back, read as a double and rounded."""
+    """Write the shortest decimal that, read as a double and rounded, is the value."""
     short = str(value)
     return short if type(value)(float(short)) == value else repr(float(value))
