@@ -22,7 +22,7 @@ from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensembl
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._selection import interval as band
+from sklearn_tinymlp._selection import mixture as band
 from sklearn_tinymlp._selection import refits
 from sklearn_tinymlp._selection import successive_halving as race
 from sklearn_tinymlp._selection.candidates import SHAPES, Candidate
@@ -105,8 +105,8 @@ def test_the_band_is_that_of_a_mixture_and_holds_its_share():
     rng = np.random.default_rng(0)
     y = 2.0 * rng.standard_normal((5000, 1))
     zero, one, count = np.zeros((5000, 1)), np.ones((5000, 1)), np.ones(5000)
-    assert_allclose(band.tails_of(y, zero, one, count).scale(), 2.0, rtol=0.05)
-    few = band.tails_of(y[:9], zero[:9], one[:9], count[:9])
+    assert_allclose(band.conformal_scores(y, zero, one, count).scale(), 2.0, rtol=0.05)
+    few = band.conformal_scores(y[:9], zero[:9], one[:9], count[:9])
     assert_array_equal(few.scale(), [1.0])
 
 
