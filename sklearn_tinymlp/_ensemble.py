@@ -23,10 +23,10 @@ from ._export import persistence
 from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
 from ._regressor import TinyMLPRegressor
-from ._selection.ensemble_fit import EnsembleFit, table_of
+from ._selection.ensemble_fit import EnsembleFit
 from ._selection.folds import splits_of
-from ._selection.member import checked_members, mean_and_variance
-from ._selection.mixture import mixture
+from ._selection.members import checked_members, mean_and_variance
+from ._selection.stacking import mixture
 from ._selection.tasks import Task
 from ._selection.workers import Workers
 from ._training.callbacks import CallbackSupportMixin, managed
@@ -210,56 +210,32 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             warning, and the members done are weighed.
         """
         with unchanged_on_error(self), managed(self):
-            return self._fit(X, y, sample_weight, groups)
-
-    def _fit(self, X, y, sample_weight, groups):
-        given = X, y, sample_weight
-        X, y, targets, weight, seen = self._validated(X, y, sample_weight)
-        if groups is not None:
-            check_consistent_length(X, groups)
-        random_state = check_random_state(self.random_state)
-        splits = splits_of(self.cv, X, targets, groups, random_state, seen)
-        n_rows, shape = len(y), y.shape
-        if len(seen) < n_rows:
-            X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
-        task = Task.of_fit(self, *given, n_subtasks=2).begin()
-        interruption = Interruption()
-        with (
-            interruption.catches_sigint(),
-            warnings.catch_warnings(),
-            Workers(self.n_jobs, interruption) as workers,
-        ):
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
-            fitting = EnsembleFit(
-                self,
-                X,
-                y,
-                targets,
-                weight=weight,
-                splits=splits,
-                random_state=random_state,
-                workers=workers,
-                task=task,
-            )
+            data = X, y, sample_weight
+            X, y, weight, weighted = self._validated(*data)
+            if groups is not None:
+                check_consistent_length(X, groups)
+            random_state = check_random_state(self.random_state)
+            splits = splits_of(self.cv, X, y, groups, random_state, weighted)
+            shape = y.shape
+            if len(weighted) < len(y):
+                X, y, weight = X[weighted], y[weighted], weight[weighted]
+            fitting = EnsembleFit(self, X, y, weight, splits, random_state)
             del splits  # as large as y
-            runners, all_runners = fitting.race()
-            weights, mean = fitting.weigh(runners)
-            members, member_weights, n_refits = fitting.refit(runners, weights)
-        if interruption.is_set():
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        weight_of = dict(zip(map(id, runners), weights, strict=True))
-        attributes = fitting.attributes(
-            runners,
-            weights,
-            mean,
-            members=members,
-            member_weights=member_weights,
-            table=table_of(all_runners, weight_of, n_refits),
-        )
-        self._take(attributes, seen, shape)
-        task.end(is_fitted=True)
-        return self
+            task = Task.of_fit(self, *data).begin()
+            interruption = Interruption()
+            with (
+                interruption.catches_sigint(),
+                warnings.catch_warnings(),
+                Workers(self.n_jobs, interruption) as workers,
+            ):
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
+                attributes = fitting.train(workers, task)
+            if interruption.is_set():
+                warnings.warn("Training interrupted by user.", stacklevel=3)
+            self._set_fitted(attributes, weighted, shape)
+            task.end(reconstruction_attributes={})
+            return self
 
     @classmethod
     def from_members(cls, estimators, X, y, sample_weight=None):
@@ -308,36 +284,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         """
         ensemble = cls()
         members = checked_members(estimators, X)
-        X, y, targets, weight, seen = ensemble._validated(X, y, sample_weight)
-        for member in members:
-            if member.n_outputs_ != targets.shape[1]:
-                raise ValueError(
-                    f"y has {targets.shape[1]} outputs, but a member has {member.n_outputs_}."
-                )
+        X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
         shape = y.shape
-        if len(seen) < len(y):
-            X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
-        fitting = EnsembleFit(
-            ensemble,
-            X,
-            y,
-            targets,
-            weight=weight,
-            splits=[(seen[:0], np.arange(len(seen)))],
-            random_state=np.random.RandomState(0),  # draws nothing
-        )
-        runners = fitting.of_members(members)
-        weights, mean = fitting.weigh(runners)
-        kept = np.flatnonzero(weights)
-        attributes = fitting.attributes(
-            runners,
-            weights,
-            mean,
-            members=[members[k] for k in kept],
-            member_weights=weights[kept],
-            table=table_of(runners, dict(zip(map(id, runners), weights, strict=True)), {}),
-        )
-        ensemble._take(attributes, seen, shape)
+        if len(weighted) < len(y):
+            X, y, weight = X[weighted], y[weighted], weight[weighted]
+        splits = [(weighted[:0], np.arange(len(weighted)))]
+        fitting = EnsembleFit(ensemble, X, y, weight, splits, np.random.RandomState(0))
+        ensemble._set_fitted(fitting.weigh(members), weighted, shape)
         return ensemble
 
     def predict(self, X, return_std=False):
@@ -529,19 +482,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return net, validate_inputs(net, X)
 
     def _validated(self, X, y, sample_weight):
-        """Give X, y, y in columns, the weights or None, and the numbers of rows that have one."""
+        """Return X, y, the weights or None, and the numbers of the rows with weight."""
         X, y = validate_training_data(self, X, y, reset=True)
-        targets = y.reshape(len(y), -1).astype(np.float64)
         if sample_weight is None:
-            return X, y, targets, None, np.arange(len(y))
+            return X, y, None, np.arange(len(y))
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight must not sum to zero, got zeros only.")
-        return X, y, targets, weight, np.flatnonzero(weight)
+        return X, y, weight, np.flatnonzero(weight)
 
-    def _take(self, attributes, seen, shape):
-        """Set what was learned in one step: another thread may be predicting."""
+    def _set_fitted(self, attributes, weighted, shape):
+        """Set the fitted attributes in one step: another thread may be predicting."""
         out_of_fold = np.full(shape, np.nan)
-        honest = attributes["out_of_fold_predictions_"]
-        out_of_fold[seen] = honest.reshape(out_of_fold[seen].shape)
+        of_weighted = attributes["out_of_fold_predictions_"]
+        out_of_fold[weighted] = of_weighted.reshape(out_of_fold[weighted].shape)
         self.__dict__ = vars(self) | attributes | {"out_of_fold_predictions_": out_of_fold}
