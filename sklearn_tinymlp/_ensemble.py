@@ -221,8 +221,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 X, y, weight = X[weighted], y[weighted], weight[weighted]
             fitting = EnsembleFit(self, X, y, weight, splits, random_state)
             del splits  # as large as y
-            task = Task.of_fit(self, *data).begin()
             interruption = Interruption()
+            task = Task.of_fit(self, interruption, *data).begin()
             with (
                 interruption.catches_sigint(),
                 warnings.catch_warnings(),

@@ -152,7 +152,6 @@ def halve(errors, n_folds=4, forbidden=None, extend=False, task=None):
         train,
         lambda mean, fold: mean**2,
         n_folds,
-        Interruption(),
         lambda shape: shape != forbidden,
         Task() if task is None else task,
     )
@@ -202,15 +201,16 @@ def test_shapes_grow_while_the_largest_is_the_best():
 class Watched(Task):
     """Asks to skip the siblings of one task."""
 
-    def __init__(self, name, own=None):
-        super().__init__()
+    def __init__(self, name, own=None, stop_siblings=None):
+        super().__init__(stop_siblings)
         self.name, self.own = name, own
 
     def subtask(self, name, n_subtasks=0):
-        return Watched(self.name, name)
+        return Watched(self.name, name, self.stop_subtasks)
 
     def end(self):
-        return self.own == self.name
+        if self.own == self.name:
+            self.stop_siblings.set()
 
 
 @pytest.mark.parametrize("name, n_candidates", [("(5,) tanh", 5), ("(5,) relu", 9)])
@@ -239,7 +239,7 @@ def test_a_stop_keeps_those_not_far_behind(stop_at, n_kept):
             results.append(Trained() if stop.is_set() else Trained(object(), 1.0))
         return results
 
-    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, stop, bool)
+    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, bool, Task(stop))
     finalists = halving.run(SHAPES, "tanh", extend=False)
     assert [len(candidate.members) for candidate in finalists] == n_kept
 

@@ -8,7 +8,6 @@ from sklearn.base import clone
 from .._bayes.conformal import ConformalScores
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
-from .._machine.interruption import Interruption
 from .._network.architecture import Architecture
 from .._regressor import TinyMLPRegressor
 from .._training.heteroscedastic_noise import VaryingNoise
@@ -75,7 +74,7 @@ class EnsembleFit:
 
     def train(self, workers, task) -> dict:
         """Train, stack and refit candidates; return the ensemble's fitted attributes."""
-        self.workers, self.task, self.stop = workers, task, Interruption(workers.interruption)
+        self.workers, self.task = workers, task
         self._measure_by(Settings.read(self.template.get_params(deep=False)).loss)
         finalists, candidates = self._halve()
         mean = self._stack(finalists)
@@ -108,9 +107,7 @@ class EnsembleFit:
         contexts = self._contexts([fold.training for fold in self.folds])
 
         def train_on_fold(candidates, fold):
-            jobs = [
-                (self._network(c, fold), c.stop, c.task.subtask(f"fold {fold}")) for c in candidates
-            ]
+            jobs = [(self._network(c, fold), c.task.subtask(f"fold {fold}")) for c in candidates]
             return self._train(jobs, contexts[fold], self.folds[fold])
 
         extend = auto and activation == "tanh"
@@ -118,7 +115,6 @@ class EnsembleFit:
             train_on_fold,
             self._fold_error,
             len(self.folds),
-            Interruption(self.stop),
             self._is_affordable,
             self.task.subtask("race", len(shapes) + extend * MAX_EXTENSIONS).begin(),
         )
@@ -131,8 +127,7 @@ class EnsembleFit:
                 "are too large."
             )
         self.folds = self.folds[: min(len(candidate.members) for candidate in finalists)]
-        if halving.task.end():
-            self.stop.set()
+        halving.task.end()
         if ensemble.verbose:
             for candidate in halving.candidates:
                 print(
@@ -169,12 +164,12 @@ class EnsembleFit:
             if candidate.weight > 0.0
             for number in range(self._n_refits(candidate.hidden_layer_sizes))
         ]
-        if not numbered or self.stop.is_set():
+        if not numbered or self.task.stop_subtasks.is_set():
             return
         (context,) = self._contexts([None])
-        task, stop = self.task.subtask("refits", len(numbered)).begin(), Interruption(self.stop)
+        task = self.task.subtask("refits", len(numbered)).begin()
         jobs = [
-            (self._network(candidate, -1 - number), stop, task.subtask(str(candidate)))
+            (self._network(candidate, -1 - number), task.subtask(str(candidate)))
             for candidate, number in numbered
         ]
         results = self._train(jobs, context, Fold(None, np.arange(0), np.arange(0)))
@@ -186,15 +181,15 @@ class EnsembleFit:
                 candidate.refits.append(member)
 
     def _train(self, jobs, context, fold: Fold) -> list[Trained]:
-        """Train networks; a job is a network, what stops it, and its task."""
+        """Train networks; a job is a network and its task."""
         arguments = context, self.X, self.y, self.weight, fold
         results = self.workers.call(train, [(*job, *arguments) for job in jobs])
         results = [Trained() if result is None else result for result in results]
-        for (_, stop, _), result in zip(jobs, results, strict=True):  # for other processes
+        for (_, task), result in zip(jobs, results, strict=True):  # for other processes
             if result.interrupted:
                 self.workers.interruption.set()
-            if result.stops:
-                stop.set()
+            if result.stopped:
+                task.stop_siblings.set()
         return results
 
     def _contexts(self, parts) -> list:

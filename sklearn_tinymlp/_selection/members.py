@@ -40,7 +40,7 @@ class Trained(NamedTuple):
     seconds: float = 0.0
     error: ValueError | None = None  # weights that are not finite
     interrupted: bool = False  # by Ctrl-C
-    stops: bool = False  # a callback asks to skip the siblings
+    stopped: bool = False  # by a callback, with the siblings
 
 
 def train_pilots(network, X, y, weight, rows, interruption, share) -> EnsembleContext:
@@ -49,9 +49,9 @@ def train_pilots(network, X, y, weight, rows, interruption, share) -> EnsembleCo
     return network._ensemble_context(*data, interruption, share=share)
 
 
-def train(network, stop, task, context: EnsembleContext, X, y, weight, fold: Fold) -> Trained:
+def train(network, task, context: EnsembleContext, X, y, weight, fold: Fold) -> Trained:
     """Train a network on the training rows of a fold, and predict the held-out ones."""
-    if stop.is_set():
+    if task.stop_siblings.is_set():
         return Trained()
     begun = time.perf_counter()
     error, interrupted = None, False
@@ -69,15 +69,14 @@ def train(network, stop, task, context: EnsembleContext, X, y, weight, fold: Fol
             raise
         error = failure
     finally:
-        stops = task.end()
+        task.end()
     if interrupted:
         context.interruption.set()
-    if stops:
-        stop.set()
+    stopped = task.stop_siblings.asked
     if interrupted or error is not None:
-        return Trained(error=error, interrupted=interrupted, stops=stops)
+        return Trained(error=error, interrupted=interrupted, stopped=stopped)
     mean, variance = predict_held_out(network, X, y, fold)
-    return Trained(network, mean, variance, time.perf_counter() - begun, stops=stops)
+    return Trained(network, mean, variance, time.perf_counter() - begun, stopped=stopped)
 
 
 def _select(array, rows):

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._machine.interruption import Interruption
 from .tasks import Task
 
 # From few parameters to many. Those up to (16, 16) are tried on any data, the larger ones while
@@ -41,7 +40,6 @@ class Candidate:
     predictions: list = field(default_factory=list)  # (mean, variance) of each fold's rows
     seconds: float = 0.0
     task: Task = field(default_factory=Task)
-    stop: Interruption = field(default_factory=Interruption)  # set by a callback, too
     ended: bool = False
     eliminated: bool = False
     weight: float = 0.0
@@ -62,7 +60,6 @@ class SuccessiveHalving:
     train: Callable  # train(candidates, fold) returns a `Trained` for each
     fold_error: Callable  # fold_error(mean, fold) returns the mean squared error, in variances
     n_folds: int
-    stop: Interruption  # set by the user or a callback
     is_affordable: Callable  # whether to train a larger shape
     task: Task = field(default_factory=Task)
     candidates: list[Candidate] = field(default_factory=list)
@@ -112,12 +109,11 @@ class SuccessiveHalving:
 
     def _enter(self, shapes_and_activations) -> None:
         """Train new candidates on the first fold."""
-        if self.stop.is_set():
+        if self.task.stop_subtasks.is_set():
             return
         entrants = [Candidate(*pair) for pair in shapes_and_activations]
         for candidate in entrants:
             candidate.task = self.task.subtask(str(candidate), self.n_folds).begin()
-            candidate.stop = Interruption(self.stop)
         self.candidates += entrants
         self._train(entrants, 0)
 
@@ -139,9 +135,8 @@ class SuccessiveHalving:
             if not candidate.ended:
                 candidate.ended = True
                 incomplete = len(candidate.errors) < self.n_folds
-                candidate.eliminated = incomplete and not candidate.stop.is_set()
-                if candidate.task.end():
-                    self.stop.set()
+                candidate.eliminated = incomplete and not candidate.task.stop_subtasks.is_set()
+                candidate.task.end()
 
     def _near_best(self, candidates, ratio, n_folds) -> list[Candidate]:
         """Return those within a ratio to the least error of all on the first folds, best first."""
@@ -153,7 +148,7 @@ class SuccessiveHalving:
     def _train(self, candidates, fold, limit=None) -> None:
         """Train the first of those candidates that this fold is the next for."""
         waiting = [c for c in candidates if len(c.errors) == fold]
-        waiting = [c for c in waiting if not (c.ended or c.stop.is_set())][:limit]
+        waiting = [c for c in waiting if not (c.ended or c.task.stop_subtasks.is_set())][:limit]
         if not waiting:
             return
         for candidate, trained in zip(waiting, self.train(waiting, fold), strict=True):

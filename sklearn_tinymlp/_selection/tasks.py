@@ -10,23 +10,29 @@ and the fit of a network is merged with its fold or member.
 
 from contextlib import nullcontext
 
+from .._machine.interruption import Interruption
+
 
 class Task:
-    """A task with its callback context, and the data reported to callbacks.
+    """A task, what stops it, and the callback context and data that it is reported with.
 
-    Without callbacks there is no context, and the methods do nothing.
+    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and those
+    beside it; `stop_subtasks` follows it. Without callbacks there is no context.
     """
 
-    def __init__(self, context=None, ensemble=None, data=()):
+    def __init__(self, stop_siblings=None, context=None, ensemble=None, data=()):
+        self.stop_siblings = Interruption() if stop_siblings is None else stop_siblings
+        self.stop_subtasks = Interruption(self.stop_siblings)
         self.context, self.ensemble, self.data = context, ensemble, data
 
     @classmethod
-    def of_fit(cls, ensemble, *data) -> "Task":
+    def of_fit(cls, ensemble, interruption, *data) -> "Task":
         """Return the task of a fit to X, y and sample_weight, within `managed(ensemble)`."""
         estimators = ensemble, ensemble.estimator
         if not any(getattr(estimator, "_skl_callbacks", None) for estimator in estimators):
-            return cls()
-        return cls(ensemble._init_callback_context("fit", max_subtasks=2), ensemble, data)
+            return cls(interruption)
+        context = ensemble._init_callback_context("fit", max_subtasks=2)
+        return cls(interruption, context, ensemble, data)
 
     def subtask(self, name, n_subtasks=0) -> "Task":
         """Return a task within this one; not thread-safe.
@@ -34,13 +40,13 @@ class Task:
         A task without subtasks may go to another process, and gets its data there, by `on`.
         """
         if self.context is None:
-            return self
+            return Task(self.stop_subtasks)
         context = self.context.subcontext(name, max_subtasks=n_subtasks)
-        return Task(context, self.ensemble, self.data if n_subtasks else ())
+        return Task(self.stop_subtasks, context, self.ensemble, self.data if n_subtasks else ())
 
     def on(self, *data) -> "Task":
         """Return the same task on other rows."""
-        return Task(self.context, self.ensemble, data)
+        return Task(self.stop_siblings, self.context, self.ensemble, data)
 
     def begin(self) -> "Task":
         """Report the beginning of the task."""
@@ -48,11 +54,11 @@ class Task:
             self.context.call_on_fit_task_begin(**self._arguments())
         return self
 
-    def end(self, **options) -> bool:
-        """Report the end of the task; return whether a callback asks to skip its siblings."""
-        if self.context is None:
-            return False
-        return self.context.call_on_fit_task_end(**self._arguments(), **options)
+    def end(self, **options) -> None:
+        """Report the end of the task; a callback may ask to skip its siblings."""
+        if self.context is not None:
+            if self.context.call_on_fit_task_end(**self._arguments(), **options):
+                self.stop_siblings.set()
 
     def propagate(self, network):
         """Merge the fit of a network, within a `with` block, with this task."""
