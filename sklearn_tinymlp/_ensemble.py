@@ -1,4 +1,4 @@
-"""`TinyMLPEnsembleRegressor`: networks of several shapes, weighed by rows they have not seen."""
+"""`TinyMLPEnsembleRegressor`: networks of several shapes, weighted by out-of-fold error."""
 
 import warnings
 from numbers import Integral
@@ -34,39 +34,39 @@ from ._training.posterior import has_interval, why_none
 
 
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
-    """Ensemble of small networks, weighed by rows that they have not seen.
+    """Ensemble of small networks, weighted by their out-of-fold predictions.
 
-    Networks of several shapes and activations are trained on folds. Those that predict the rows
-    left out much worse than others give up on the way; the others are weighed by non-negative
-    least squares on the rows left out (stacking), shrunk towards equal weights, and what has weight
-    is trained again on all rows. The band is that of the mixture, scaled to hold 95% of the rows
-    left out.
+    Networks of several shapes and activations are trained on folds, by successive halving: those
+    with much larger out-of-fold errors than others are not trained on all folds. The others are
+    weighted by non-negative least squares on out-of-fold predictions (stacking), shrunk towards
+    equal weights, and those with weight are trained again on all rows. The predictive distribution
+    is a mixture, scaled so that 95% intervals hold 95% of the out-of-fold targets.
 
     Parameters
     ----------
     estimator : TinyMLPRegressor, default=None
-        The template: each member has its parameters, save shape, activation and random state. None
-        for ``TinyMLPRegressor()``.
+        Template of the members: all parameters but shape, activation and random state. None for
+        ``TinyMLPRegressor()``.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        The shapes that are tried. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger
-        ones while the largest is the best, and other activations for the two best. A list is
-        tried as it is, with the activation of the template.
+        Shapes to try. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger ones while the
+        largest is the best, and other activations for the two best. The shapes of a list are tried
+        with the activation of the template.
 
     cv : int, cross-validation splitter, iterable or None, default=4
-        The folds. With an int equal rows come into one fold, and those of one group. None is 5.
+        The folds. With an int, equal rows and rows of one group are in one fold. None is 5.
 
     n_refits : int, default=2
-        Members trained on all rows for each candidate that has weight; one of those that take
-        longer than a second or two. With 0 the members are those of the folds.
+        Number of members trained on all rows for each candidate with weight; at most one where
+        that takes longer than a second or two. With 0 the members are those of the folds.
 
     max_samples : int, default=20000
-        Rows that a member in the race is trained on at most. The others of its fold are left out,
-        too. Members trained again see all rows.
+        Maximum number of training rows of a member of a fold; the other rows of its training set
+        are not used. Refits use all rows.
 
     n_jobs : int, default=None
-        Members trained at a time: in threads, which share X, unless `joblib.parallel_config` names
-        another backend. The outcome depends on neither.
+        Number of members trained at a time, in threads that share X, or with the backend of
+        `joblib.parallel_config`. The result depends on neither.
 
     random_state : int, RandomState instance or None, default=None
         Draws the folds and the random states of members. Pass an int for reproducible results.
@@ -80,27 +80,28 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         The members.
 
     weights_ : ndarray of shape (n_members,)
-        Their weights, which sum to 1: `predict` is the weighted mean.
+        Weights of the members, which sum to 1: `predict` is the weighted mean.
 
     results_ : dict of ndarray
-        One row a candidate: hidden_layer_sizes, activation, n_folds that it came through, error
-        (root mean squared error of rows left out, over the standard deviation of y), weight,
-        n_refits that were kept, and seconds. ``pandas.DataFrame(net.results_)`` is a table.
+        One row for each candidate: hidden_layer_sizes, activation, n_folds (trained on), error
+        (out-of-fold root mean squared error over the standard deviation of y), weight, n_refits
+        (kept) and seconds. ``pandas.DataFrame(net.results_)`` is a table.
 
     out_of_fold_predictions_ : ndarray of the shape of y
-        Of each row by members that have not seen it. NaN for a row that no fold has left out.
+        Prediction for each row by members not trained on it. NaN for rows in no test set.
 
     out_of_fold_r2_ : float
-        R² of these.
+        R² of the out-of-fold predictions.
 
-    noise_std_ : float or ndarray of shape (n_outputs,)
-        Root mean square of the residuals of rows left out, in the units of y.
+    noise_std_ : float, ndarray of shape (n_outputs,) or callable
+        Root mean square of the out-of-fold residuals, in the units of y. With a template of
+        ``noise='varying'`` a function of X, as in `TinyMLPRegressor`.
 
     band_scale_ : ndarray of shape (n_outputs,)
-        The factor of the standard deviations at which 95% bands hold 95% of the rows left out.
+        Factor of the standard deviations at which 95% intervals hold 95% of out-of-fold targets.
 
     feature_importances_ : ndarray of shape (`n_features_in_`,)
-        How much each input matters: the weighted mean of the members' `feature_importances_`.
+        Importance of each input: the weighted mean of the members' `feature_importances_`.
 
     n_parameters_ : int
         Number of weights of all members.
@@ -117,13 +118,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
     See Also
     --------
     TinyMLPRegressor : One network, in a tenth of the time.
-    CandidatesDisplay : Draws `results_`.
+    CandidatesDisplay : Plot of `results_`.
 
     Notes
     -----
-    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own. The tasks
-    are fit > race > candidate > fold and fit > refits > member; after each a callback may leave
-    out its later siblings, and what has been trained is weighed.
+    With scikit-learn 1.9 or later `set_callbacks` accepts its callbacks and the user's own. The
+    tasks are fit > race > candidate > fold and fit > refits > member; after each a callback may
+    skip its later siblings, and the members trained so far are weighted.
 
     References
     ----------
@@ -179,7 +180,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, *, groups=None):
-        """Find, weigh and train the members.
+        """Select, train and weight the members.
 
         Parameters
         ----------
@@ -190,10 +191,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample: see `TinyMLPRegressor.fit`. Rows without weight are left out.
+            Weight of each sample: see `TinyMLPRegressor.fit`. Rows without weight are not used.
 
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group come into one fold: those of one patient, say.
+            Groups whose rows are kept in one fold: all rows of one patient, for example.
 
         Returns
         -------
@@ -202,12 +203,11 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            When data or parameters are not of the kind asked for, or there are fewer than two
-            different rows, or groups, or none of the candidates has finite weights. The estimator
-            then stays as it was before the call.
+            When data or parameters are invalid, when there are fewer than two different rows, or
+            groups, or when no candidate has finite weights. The estimator is then unchanged.
         KeyboardInterrupt
-            When Ctrl-C came before any member was trained. Later it ends training with a
-            warning, and the members done are weighed.
+            On Ctrl-C before any member is trained. Later it ends training with a warning, and the
+            members trained so far are weighted.
         """
         with unchanged_on_error(self), managed(self):
             data = X, y, sample_weight
@@ -216,11 +216,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 check_consistent_length(X, groups)
             random_state = check_random_state(self.random_state)
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
-            shape = y.shape
-            if len(weighted) < len(y):
-                X, y, weight = X[weighted], y[weighted], weight[weighted]
-            fitting = EnsembleFit(self, X, y, weight, splits, random_state)
-            del splits  # as large as y
+            fitting = EnsembleFit(self, X, y, weight, weighted, splits, random_state)
+            del X, y, weight, splits  # `fitting` has the rows with weight
             interruption = Interruption()
             task = Task.of_fit(self, interruption, *data).begin()
             with (
@@ -233,18 +230,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 attributes = fitting.train(workers, task)
             if interruption.is_set():
                 warnings.warn("Training interrupted by user.", stacklevel=3)
-            self._set_fitted(attributes, weighted, shape)
+            self.__dict__ = vars(self) | attributes  # in one step: another thread may predict
             task.end(reconstruction_attributes={})
             return self
 
     @classmethod
     def from_members(cls, estimators, X, y, sample_weight=None):
-        """Make an ensemble of networks that are fitted already, weighed by rows new to them.
+        """Make an ensemble of fitted networks, weighted on rows new to them.
 
-        The members may come from anywhere: from parts of data that do not fit in memory together,
-        say (docs: When one machine is too small). No network is trained. The weights, the scale of
-        the band and all records come from the rows given here, as if they had been left out of a
-        fold: they are only as honest as these rows are new to all members.
+        The members may be trained on parts of data that do not fit in memory together, for example
+        (docs: When one machine is too small). No network is trained. The weights, the scale of the
+        intervals and all errors are those of the given rows, and are unbiased only if no member was
+        trained on these.
 
         Parameters
         ----------
@@ -252,7 +249,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             The fitted members. They are not changed.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs that no member was trained on.
+            Inputs on which no member was trained.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their targets.
@@ -263,13 +260,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Returns
         -------
         ensemble : TinyMLPEnsembleRegressor
-            Fitted, with default parameters. `results_` has a row for each member given, in their
-            order; `estimators_` are those that have weight.
+            Fitted, with default parameters. `results_` has a row for each given member, in order;
+            `estimators_` are those with weight.
 
         Raises
         ------
         ValueError
-            When there are no members, or one is not a fitted network for such data.
+            When there are no members, or one is not fitted or was fitted to other data.
 
         Examples
         --------
@@ -285,12 +282,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         ensemble = cls()
         members = checked_members(estimators, X)
         X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
-        shape = y.shape
-        if len(weighted) < len(y):
-            X, y, weight = X[weighted], y[weighted], weight[weighted]
         splits = [(weighted[:0], np.arange(len(weighted)))]
-        fitting = EnsembleFit(ensemble, X, y, weight, splits, np.random.RandomState(0))
-        ensemble._set_fitted(fitting.weigh(members), weighted, shape)
+        random_state = np.random.RandomState(0)
+        fitting = EnsembleFit(ensemble, X, y, weight, weighted, splits, random_state)
+        vars(ensemble).update(fitting.weigh(members))
         return ensemble
 
     def predict(self, X, return_std=False):
@@ -302,7 +297,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Inputs.
 
         return_std : bool, default=False
-            Whether to give the standard deviation of each prediction too.
+            Whether to return the standard deviation of each prediction, too.
 
         Returns
         -------
@@ -315,7 +310,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            With `return_std`, when predictions are not the middle of y: quantiles, say.
+            With `return_std`, when predictions do not estimate the centre of y, as for quantiles.
         """
         net, X = self._checked(X)
         if not return_std:
@@ -323,11 +318,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         if not has_interval(LOSSES[net.estimators_[0]._loss]):
             why = why_none(net.estimators_[0])
             raise ValueError(f"A standard deviation needs the evidence: {why}")
-        means, variances = zip(
-            *(mean_and_variance(member, X, net.noise_std_) for member in net.estimators_),
-            strict=True,
-        )
-        mean, variance = mixture(net.weights_, np.array(means), np.array(variances))
+        pairs = [mean_and_variance(member, X, net.noise_std_) for member in net.estimators_]
+        mean, variance = mixture(net.weights_, *map(np.array, zip(*pairs, strict=True)))
         both_single = X.dtype == net.estimators_[0].coefs_[0].dtype == np.float32
         mean = mean.astype(np.float32) if both_single else mean
         std = net.band_scale_ * np.sqrt(variance)
@@ -344,14 +336,14 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Returns
         -------
         gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
-            In the units of y over those of X.
+            In units of y per unit of X.
         """
         net, X = self._checked(X)
         return sum(weight * member.predict_gradient(X) for weight, member in net._members())
 
     @property
     def feature_importances_(self):
-        """How much each input matters, see the class."""
+        """Importance of each input, see the class."""
         check_is_fitted(self)
         of_members = [member.feature_importances_ for member in self.estimators_]
         return np.average(of_members, axis=0, weights=self.weights_)
@@ -365,7 +357,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Inputs.
 
         n_samples : int, default=1
-            Number of draws. Within a draw the values at all X belong to one network.
+            Number of draws. Each is the function of one network at all X, plus noise.
 
         random_state : int, RandomState instance or None, default=0
             Draws members, weights and noise.
@@ -377,7 +369,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            When the template was not fitted by the evidence, so that members have no distribution.
+            When the members were not fitted by maximising the evidence.
         """
         net, X = self._checked(X)
         random_state = check_random_state(random_state)
@@ -393,12 +385,12 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return draws[..., random_state.permutation(n_samples)]
 
     def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
-        """Say why the member of the greatest weight does not learn, or not well.
+        """Return why the member of largest weight does not learn, or not well.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The data trained on; without y new ones, of which those outside it are told.
+            Training data; without y new rows, to find those outside its range.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets.
@@ -415,7 +407,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return renamed(found, self._parameters_of_all)
 
     def _parameters_of_all(self, parameters) -> dict:
-        """Give the ensemble's own parameters that change those of its members."""
+        """Return the parameters of the ensemble that set these of its members."""
         of_template = {k: v for k, v in parameters.items() if k != "hidden_layer_sizes"}
         own = {}
         if len(of_template) < len(parameters):
@@ -435,7 +427,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return self.estimators_[0].n_outputs_
 
     def _members(self):
-        """Give weight and network of each member, for predictions and exports."""
+        """Return weight and network of each member, for predictions and exports."""
         return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
 
     def _half_width(self, coverage):
@@ -445,7 +437,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return html.single_block(self)
 
     def _trained_html(self) -> str:
-        """Give the block of a notebook; nothing before a fit."""
+        """Return the HTML block of a notebook; empty before a fit."""
         if not hasattr(self, "estimators_"):
             return ""
         names = getattr(self, "feature_names_in_", None)
@@ -456,17 +448,17 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return self.estimators_[int(np.argmax(self.weights_))]
 
     def __getstate__(self):
-        """Give the attributes, and the number of their layout, for pickle and skops."""
+        """Return the attributes and the version of their layout, for pickle and skops."""
         return persistence.plain_ensemble(super().__getstate__())
 
     def __setstate__(self, state):
-        """Take what `__getstate__` gave."""
+        """Set the attributes from `__getstate__`."""
         super().__setstate__(persistence.restored_ensemble(state))
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray]:
-        """Average predictions over `size` rows each; give the means' standard deviations, too.
+        """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        Both have the shape (n_samples / size, n_outputs); noise is not part of them.
+        With their standard deviations, without noise.
         """
         net, X = self._checked(X)
         parts = [member._averages(X, size) for member in net.estimators_]
@@ -476,7 +468,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return mean, net.band_scale_ * np.sqrt(variance)
 
     def _checked(self, X):
-        """Give the ensemble as it is at this moment, and X validated for it."""
+        """Return a snapshot of the ensemble, and X validated for it."""
         net = self._snapshot()
         check_is_fitted(net)
         return net, validate_inputs(net, X)
@@ -490,10 +482,3 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         if not weight.any():
             raise ValueError("sample_weight must not sum to zero, got zeros only.")
         return X, y, weight, np.flatnonzero(weight)
-
-    def _set_fitted(self, attributes, weighted, shape):
-        """Set the fitted attributes in one step: another thread may be predicting."""
-        out_of_fold = np.full(shape, np.nan)
-        of_weighted = attributes["out_of_fold_predictions_"]
-        out_of_fold[weighted] = of_weighted.reshape(out_of_fold[weighted].shape)
-        self.__dict__ = vars(self) | attributes | {"out_of_fold_predictions_": out_of_fold}

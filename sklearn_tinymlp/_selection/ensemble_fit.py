@@ -52,7 +52,10 @@ FOLD_TOL_FACTOR = 3.0
 class EnsembleFit:
     """Fits an ensemble: from candidates that it trains, or from members fitted already."""
 
-    def __init__(self, ensemble, X, y, weight, splits, random_state):
+    def __init__(self, ensemble, X, y, weight, weighted, splits, random_state):
+        self.shape, self.weighted = y.shape, weighted  # of all rows, and which are used here
+        if len(weighted) < len(y):
+            X, y, weight = X[weighted], y[weighted], weight[weighted]
         self.ensemble, self.X, self.y, self.weight = ensemble, X, y, weight
         self.targets = y.reshape(len(y), -1).astype(np.float64)
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
@@ -255,6 +258,8 @@ class EnsembleFit:
         if all(isinstance(member.noise_std_, VaryingNoise) for member in members):
             noise = VaryingNoise.mixture([member.noise_std_ for member in members], weights)
         scores = self._conformal_scores(finalists)
+        out_of_fold = np.full(self.shape, np.nan)
+        out_of_fold[self.weighted] = mean.reshape(-1, *self.shape[1:])
         shapes = np.empty(len(candidates), dtype=object)
         shapes[:] = [candidate.hidden_layer_sizes for candidate in candidates]
         return {
@@ -272,7 +277,7 @@ class EnsembleFit:
             "band_scale_": scores.scale(),
             "_tails": scores,
             "noise_std_": noise,
-            "out_of_fold_predictions_": mean,
+            "out_of_fold_predictions_": out_of_fold,
             "out_of_fold_r2_": float(np.mean(1.0 - squares / self.variance)),
         }
 
