@@ -23,6 +23,7 @@ from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.interruption import Interruption
+from sklearn_tinymlp._selection.ensemble_fit import EnsembleFit
 from sklearn_tinymlp._selection.folds import splits_of
 from sklearn_tinymlp._selection.members import Trained, agrees, between_neighbours
 from sklearn_tinymlp._selection.stacking import (
@@ -30,7 +31,12 @@ from sklearn_tinymlp._selection.stacking import (
     least_squares_weights,
     mixture,
 )
-from sklearn_tinymlp._selection.successive_halving import SHAPES, SuccessiveHalving
+from sklearn_tinymlp._selection.successive_halving import (
+    LARGER_SHAPES,
+    OTHER_ACTIVATIONS,
+    SHAPES,
+    SuccessiveHalving,
+)
 from sklearn_tinymlp._selection.tasks import Task
 
 # Both of `BOTH` come through all folds.
@@ -133,7 +139,7 @@ def test_a_refitted_member_far_from_the_others_is_rejected():
     assert not agrees(Wild(1.0), others, points, error)
 
 
-def halve(errors, n_folds=4, forbidden=None, extend=False, task=None):
+def halve(errors, larger=(), others=(), task=None):
     """Run successive halving with the error of each shape given, or a function of the fold.
 
     Return shape and activation of the finalists, and those of each member trained, with its fold.
@@ -151,11 +157,10 @@ def halve(errors, n_folds=4, forbidden=None, extend=False, task=None):
     halving = SuccessiveHalving(
         train,
         lambda mean, fold: mean**2,
-        n_folds,
-        lambda shape: shape != forbidden,
+        4,
         Task() if task is None else task,
     )
-    finalists = halving.run(SHAPES, "tanh", extend=extend)
+    finalists = halving.run(SHAPES, "tanh", larger, others)
     return [(c.hidden_layer_sizes, c.activation) for c in finalists], trained
 
 
@@ -183,19 +188,31 @@ def test_a_candidate_stopped_by_the_luck_of_another_comes_back():
 def test_shapes_grow_while_the_largest_is_the_best():
     errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
 
-    def largest(**options):
-        _, trained = halve(extend=True, **options)
+    def largest(errors, larger=LARGER_SHAPES):
+        _, trained = halve(errors, larger)
         return max(shape for shape, *_ in trained if len(shape) == 2)
 
-    assert largest(errors=errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
-    assert largest(errors=errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
-    assert largest(errors=errors | {(16, 16): 1.06}) == (16, 16)
-    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(24, 24)) == (16, 16)
-    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(32, 32)) == (24, 24)
-    _, trained = halve(errors, extend=True)
+    assert largest(errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
+    assert largest(errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
+    assert largest(errors | {(16, 16): 1.06}) == (16, 16)
+    assert largest(errors | {(24, 24): 0.9}, larger=[]) == (16, 16)
+    assert largest(errors | {(24, 24): 0.9}, larger=[(24, 24)]) == (24, 24)
+
+
+def test_the_two_best_shapes_are_tried_with_other_activations():
+    errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
+    _, trained = halve(errors, others=("silu", "sin"))
     varied = {(shape, activation) for shape, activation, _ in trained if activation != "tanh"}
     assert varied == {(shape, a) for shape in ((16, 16), (10, 10)) for a in ("silu", "sin")}
-    assert {shape for shape, *_ in halve(errors)[1]} == set(SHAPES)
+
+
+@pytest.mark.parametrize("n_rows, affordable", [(300, False), (2000, True), (13_000, False)])
+def test_larger_shapes_are_tried_where_rows_and_time_allow(n_rows, affordable):
+    X = np.random.default_rng(0).standard_normal((n_rows + 1, 5))
+    rows, splits = np.arange(n_rows + 1), [(np.arange(n_rows), np.array([n_rows]))]
+    net, draw = TinyMLPEnsembleRegressor(), np.random.RandomState(0)
+    fit = EnsembleFit(net, X, X[:, 0], None, rows, splits, draw)
+    assert fit._is_affordable((24, 24)) == affordable
 
 
 class Watched(Task):
@@ -216,7 +233,7 @@ class Watched(Task):
 @pytest.mark.parametrize("name, n_candidates", [("(5,) tanh", 5), ("(5,) relu", 9)])
 def test_a_callback_ends_successive_halving_after_a_candidate(name, n_candidates):
     equal = dict.fromkeys(SHAPES, 1.0)
-    finalists, trained = halve(equal, task=Watched(name), extend=True)
+    finalists, trained = halve(equal, LARGER_SHAPES, OTHER_ACTIVATIONS, Watched(name))
     assert len(set(trained)) == 4 * n_candidates == 4 * len(finalists)
 
 
@@ -239,8 +256,8 @@ def test_a_stop_keeps_those_not_far_behind(stop_at, n_kept):
             results.append(Trained() if stop.is_set() else Trained(object(), 1.0))
         return results
 
-    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, bool, Task(stop))
-    finalists = halving.run(SHAPES, "tanh", extend=False)
+    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, Task(stop))
+    finalists = halving.run(SHAPES, "tanh")
     assert [len(candidate.members) for candidate in finalists] == n_kept
 
 

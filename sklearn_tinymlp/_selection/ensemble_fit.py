@@ -29,7 +29,14 @@ from .stacking import (
     mixture,
     rescaled,
 )
-from .successive_halving import MAX_EXTENSIONS, SHAPES, Candidate, SuccessiveHalving
+from .successive_halving import (
+    LARGER_SHAPES,
+    N_VARIED_SHAPES,
+    OTHER_ACTIVATIONS,
+    SHAPES,
+    Candidate,
+    SuccessiveHalving,
+)
 
 # Held-out rows of each fold whose standard deviations are computed: they cost O(P^2) a row.
 MAX_CALIBRATION_ROWS = 1000
@@ -113,15 +120,18 @@ class EnsembleFit:
             jobs = [(self._network(c, fold), c.task.subtask(f"fold {fold}")) for c in candidates]
             return self._train(jobs, contexts[fold], self.folds[fold])
 
-        extend = auto and activation == "tanh"
+        larger, others = [], []
+        if auto and activation == "tanh":
+            larger = [shape for shape in LARGER_SHAPES if self._is_affordable(shape)]
+            others = OTHER_ACTIVATIONS
+        n_candidates = len(shapes) + len(larger) + N_VARIED_SHAPES * len(others)
         halving = SuccessiveHalving(
             train_on_fold,
             self._fold_error,
             len(self.folds),
-            self._is_affordable,
-            self.task.subtask("race", len(shapes) + extend * MAX_EXTENSIONS).begin(),
+            self.task.subtask("race", n_candidates).begin(),
         )
-        finalists = halving.run(shapes, activation, extend=extend)
+        finalists = halving.run(shapes, activation, larger, others)
         if not finalists:
             if self.workers.interruption.is_set():
                 raise KeyboardInterrupt

@@ -19,7 +19,6 @@ MAX_RATIO_TO_GROW = 0.95
 # Tried with this many of the best shapes. The errors of other activations are less correlated.
 OTHER_ACTIVATIONS = ("silu", "sin")
 N_VARIED_SHAPES = 2
-MAX_EXTENSIONS = len(LARGER_SHAPES) + N_VARIED_SHAPES * len(OTHER_ACTIVATIONS)
 
 # Maximum ratio to the least error, after one fold and after two, for training on the next fold:
 # errors of a fold of some hundred rows differ by a tenth.
@@ -60,25 +59,19 @@ class SuccessiveHalving:
     train: Callable  # train(candidates, fold) returns a `Trained` for each
     fold_error: Callable  # fold_error(mean, fold) returns the mean squared error, in variances
     n_folds: int
-    is_affordable: Callable  # whether to train a larger shape
     task: Task = field(default_factory=Task)
     candidates: list[Candidate] = field(default_factory=list)
     failure: ValueError | None = None  # of a candidate without finite weights
 
-    def run(self, shapes, activation, *, extend: bool) -> list[Candidate]:
-        """Train all candidates; return those to be stacked, the best first.
-
-        With `extend` larger shapes are tried, and the best shapes with other activations.
-        """
+    def run(self, shapes, activation, larger_shapes=(), other_activations=()) -> list[Candidate]:
+        """Train all candidates; return those to be stacked, the best first."""
         self._enter((shape, activation) for shape in shapes)
-        if extend:
-            self._enter_larger_shapes(activation)
+        self._enter_larger(larger_shapes, activation)
         self._advance()
-        if extend:
-            finished = self._near_best(self.candidates, MAX_RATIO_AFTER_TWO, self.n_folds)
-            best = list(dict.fromkeys(c.hidden_layer_sizes for c in finished))[:N_VARIED_SHAPES]
-            self._enter((shape, other) for shape in best for other in OTHER_ACTIVATIONS)
-            self._advance()
+        finished = self._near_best(self.candidates, MAX_RATIO_AFTER_TWO, self.n_folds)
+        best = list(dict.fromkeys(c.hidden_layer_sizes for c in finished))[:N_VARIED_SHAPES]
+        self._enter((shape, other) for shape in best for other in other_activations)
+        self._advance()
         return self._finalists()
 
     def _finalists(self) -> list[Candidate]:
@@ -87,23 +80,21 @@ class SuccessiveHalving:
         After a stop candidates trained on at least half as many folds as the furthest are included;
         they are compared on the folds that all of them share.
         """
-        left = [c for c in self.candidates if c.members and not c.eliminated]
-        most = max((len(c.errors) for c in left), default=0)
-        left = [c for c in left if 2 * len(c.errors) >= most]
-        shared = min((len(c.errors) for c in left), default=1)
+        remaining = [c for c in self.candidates if c.members and not c.eliminated]
+        most = max((len(c.errors) for c in remaining), default=0)
+        remaining = [c for c in remaining if 2 * len(c.errors) >= most]
+        shared = min((len(c.errors) for c in remaining), default=1)
         ratio = MAX_RATIO_AFTER_TWO if shared == self.n_folds else MAX_RATIO_AFTER_ONE
-        return self._near_best(left, ratio, shared)
+        return self._near_best(remaining, ratio, shared)
 
-    def _enter_larger_shapes(self, activation) -> None:
+    def _enter_larger(self, shapes, activation) -> None:
         """Train larger shapes on the first fold while the largest one is the best there."""
-        for shape in LARGER_SHAPES:
+        for shape in shapes:
             largest = max(self.candidates, key=lambda c: sum(c.hidden_layer_sizes), default=None)
             best = self._near_best(self.candidates, np.inf, 1)
             if not best or best[0] is not largest:
                 return
             if len(best) > 1 and best[0].error() > MAX_RATIO_TO_GROW * best[1].error():
-                return
-            if not self.is_affordable(shape):
                 return
             self._enter([(shape, activation)])
 
