@@ -23,7 +23,12 @@ from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.squared_error import SQUARED_ERROR
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._selection.ensemble_fit import EnsembleFit
+from sklearn_tinymlp._selection.ensemble_fit import (
+    LARGER_SHAPES,
+    OTHER_ACTIVATIONS,
+    SHAPES,
+    EnsembleFit,
+)
 from sklearn_tinymlp._selection.folds import splits_of
 from sklearn_tinymlp._selection.members import Trained, agrees, between_neighbours
 from sklearn_tinymlp._selection.stacking import (
@@ -31,12 +36,7 @@ from sklearn_tinymlp._selection.stacking import (
     least_squares_weights,
     mixture,
 )
-from sklearn_tinymlp._selection.successive_halving import (
-    LARGER_SHAPES,
-    OTHER_ACTIVATIONS,
-    SHAPES,
-    SuccessiveHalving,
-)
+from sklearn_tinymlp._selection.successive_halving import SuccessiveHalving
 from sklearn_tinymlp._selection.tasks import Task
 
 # Both of `BOTH` come through all folds.

@@ -29,14 +29,16 @@ from .stacking import (
     mixture,
     rescaled,
 )
-from .successive_halving import (
-    LARGER_SHAPES,
-    N_VARIED_SHAPES,
-    OTHER_ACTIVATIONS,
-    SHAPES,
-    Candidate,
-    SuccessiveHalving,
-)
+from .successive_halving import N_VARIED_SHAPES, Candidate, SuccessiveHalving
+
+# From few parameters to many. Those up to (16, 16) are tried on any data, the larger ones while
+# each is better than the one before: of 7,200 rows without noise (32, 32) has half the error of
+# (16, 16), of some hundred noisy ones the same error in three times the time.
+SHAPES = ((5,), (10,), (20,), (10, 10), (16, 16))
+LARGER_SHAPES = ((24, 24), (32, 32))
+
+# Tried with the best shapes, since their errors are less correlated.
+OTHER_ACTIVATIONS = ("silu", "sin")
 
 # Held-out rows of each fold whose standard deviations are computed: they cost O(P^2) a row.
 MAX_CALIBRATION_ROWS = 1000

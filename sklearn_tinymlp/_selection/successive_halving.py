@@ -7,17 +7,10 @@ import numpy as np
 
 from .tasks import Task
 
-# From few parameters to many. Those up to (16, 16) are tried on any data, the larger ones while
-# each is better than the one before: of 7,200 rows without noise (32, 32) has half the error of
-# (16, 16), of some hundred noisy ones the same error in three times the time.
-SHAPES = ((5,), (10,), (20,), (10, 10), (16, 16))
-LARGER_SHAPES = ((24, 24), (32, 32))
-
 # A larger shape is tried where the last one had at most this times the error of the next best.
 MAX_RATIO_TO_GROW = 0.95
 
-# Tried with this many of the best shapes. The errors of other activations are less correlated.
-OTHER_ACTIVATIONS = ("silu", "sin")
+# Number of the best shapes that are tried with other activations.
 N_VARIED_SHAPES = 2
 
 # Maximum ratio to the least error, after one fold and after two, for training on the next fold:
