@@ -189,7 +189,7 @@ class FittedNetwork(BaseTinyMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs the network was trained on; without y new ones.
+            Training inputs, or new ones without y.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
@@ -201,7 +201,7 @@ class FittedNetwork(BaseTinyMLP):
         -------
         diagnosis : Diagnosis
             A sequence of findings, the most important first. Each has `code`, `severity`,
-            `sentence`, `remedy` and `parameters` (for `set_params`). Printed as text, and as a
+            `sentence`, `remedy` and `parameters` (for `set_params`). It prints as text, and as a
             table in a notebook.
 
         Raises
@@ -221,20 +221,14 @@ class FittedNetwork(BaseTinyMLP):
         ...     hidden_layer_sizes=(3,), activation="relu", bias=False, solver="lbfgs",
         ...     alpha=0.0, random_state=0,
         ... )
-        >>> import warnings
-        >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("ignore")
-        ...     diagnosis = net.fit(X, y).diagnose(X, y)
+        >>> diagnosis = net.fit(X, y).diagnose(X, y)
         >>> diagnosis[0].code, diagnosis[0].remedy
         ('no_bias', 'bias=True')
 
-        The same network at x = 9, three ranges beyond the data:
+        Without y, rows outside the range of the training data:
 
-        >>> print(net.diagnose([[2.5], [9]]))
-        2 rows, 1 of them outside the range of the training data.
-        1. warning: 50% of the rows lie outside the range of the training data: feature 0 in 50%,
-           by up to 3 times its range. The network has seen nothing there. [extrapolation]
-           Try training on such rows too, or leaving these out
+        >>> net.diagnose([[2.5], [9]])[0].code
+        'extrapolation'
         """
         net = self._snapshot()
         check_is_fitted(net)
