@@ -1,4 +1,4 @@
-"""`TinyMLPEnsembleRegressor`: networks of several shapes, weighed by rows they have not seen."""
+"""`TinyMLPEnsembleRegressor`: networks of several shapes, weighted by out-of-fold error."""
 
 import warnings
 from numbers import Integral
@@ -8,11 +8,7 @@ from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-)
+from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from ._base import BaseTinyMLP, unchanged_on_error
 from ._data.validation import validate_inputs, validate_training_data
@@ -22,10 +18,10 @@ from ._export import persistence
 from ._losses.table import LOSSES
 from ._machine.interruption import Interruption
 from ._regressor import TinyMLPRegressor
-from ._selection.ensemble_fit import EnsembleFit, table_of
+from ._selection.ensemble_fit import EnsembleFit
 from ._selection.folds import splits_of
-from ._selection.member import checked_members, mean_and_variance
-from ._selection.mixture import mixture
+from ._selection.members import checked_members, mean_and_variance
+from ._selection.stacking import mixture
 from ._selection.tasks import Task
 from ._selection.workers import Workers
 from ._training.callbacks import CallbackSupportMixin, managed
@@ -33,39 +29,39 @@ from ._training.posterior import has_interval, why_none
 
 
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
-    """Ensemble of small networks, weighed by rows that they have not seen.
+    """Ensemble of small networks, weighted by their out-of-fold predictions.
 
-    Networks of several shapes and activations are trained on folds. Those that predict the rows
-    left out much worse than others give up on the way; the others are weighed by non-negative
-    least squares on the rows left out (stacking), shrunk towards equal weights, and what has weight
-    is trained again on all rows. The band is that of the mixture, scaled to hold 95% of the rows
-    left out.
+    Networks of several shapes and activations are trained on folds, by successive halving: those
+    with much larger out-of-fold errors than others are not trained on all folds. The others are
+    weighted by non-negative least squares on out-of-fold predictions (stacking), shrunk towards
+    equal weights, and those with weight are trained again on all rows. The predictive distribution
+    is a mixture, scaled so that 95% intervals hold 95% of the out-of-fold targets.
 
     Parameters
     ----------
     estimator : TinyMLPRegressor, default=None
-        The template: each member has its parameters, save shape, activation and random state. None
-        for ``TinyMLPRegressor()``.
+        Template of the members: all parameters but shape, activation and random state. None for
+        ``TinyMLPRegressor()``.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        The shapes that are tried. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger
-        ones while the largest is the best, and other activations for the two best. A list is
-        tried as it is, with the activation of the template.
+        Shapes to try. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger ones while the
+        largest is the best, and other activations for the two best. The shapes of a list are tried
+        with the activation of the template.
 
     cv : int, cross-validation splitter, iterable or None, default=4
-        The folds. With an int equal rows come into one fold, and those of one group. None is 5.
+        The folds. With an int, equal rows and rows of one group are in one fold. None is 5.
 
     n_refits : int, default=2
-        Members trained on all rows for each candidate that has weight; one of those that take
-        longer than a second or two. With 0 the members are those of the folds.
+        Number of members trained on all rows for each candidate with weight; at most one where
+        that takes longer than a second or two. With 0 the members are those of the folds.
 
     max_samples : int, default=20000
-        Rows that a member in the race is trained on at most. The others of its fold are left out,
-        too. Members trained again see all rows.
+        Maximum number of training rows of a member of a fold; the other rows of its training set
+        are not used. Refits use all rows.
 
     n_jobs : int, default=None
-        Members trained at a time: in threads, which share X, unless `joblib.parallel_config` names
-        another backend. The outcome depends on neither.
+        Number of members trained at a time, in threads that share X, or with the backend of
+        `joblib.parallel_config`. The result depends on neither.
 
     random_state : int, RandomState instance or None, default=None
         Draws the folds and the random states of members. Pass an int for reproducible results.
@@ -79,27 +75,28 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         The members.
 
     weights_ : ndarray of shape (n_members,)
-        Their weights, which sum to 1: `predict` is the weighted mean.
+        Weights of the members, which sum to 1: `predict` is the weighted mean.
 
     results_ : dict of ndarray
-        One row a candidate: hidden_layer_sizes, activation, n_folds that it came through, error
-        (root mean squared error of rows left out, over the standard deviation of y), weight,
-        n_refits that were kept, and seconds. ``pandas.DataFrame(net.results_)`` is a table.
+        One row for each candidate: hidden_layer_sizes, activation, n_folds (trained on), error
+        (out-of-fold root mean squared error over the standard deviation of y), weight, n_refits
+        (kept) and seconds. ``pandas.DataFrame(net.results_)`` is a table.
 
     out_of_fold_predictions_ : ndarray of the shape of y
-        Of each row by members that have not seen it. NaN for a row that no fold has left out.
+        Prediction for each row by members not trained on it. NaN for rows in no test set.
 
     out_of_fold_r2_ : float
-        R² of these.
+        R² of the out-of-fold predictions.
 
-    noise_std_ : float or ndarray of shape (n_outputs,)
-        Root mean square of the residuals of rows left out, in the units of y.
+    noise_std_ : float, ndarray of shape (n_outputs,) or callable
+        Root mean square of the out-of-fold residuals, in the units of y. With a template of
+        ``noise='varying'`` a function of X, as in `TinyMLPRegressor`.
 
     band_scale_ : ndarray of shape (n_outputs,)
-        The factor of the standard deviations at which 95% bands hold 95% of the rows left out.
+        Factor of the standard deviations at which 95% intervals hold 95% of out-of-fold targets.
 
     feature_importances_ : ndarray of shape (`n_features_in_`,)
-        How much each input matters: the weighted mean of the members' `feature_importances_`.
+        Importance of each input: the weighted mean of the members' `feature_importances_`.
 
     n_parameters_ : int
         Number of weights of all members.
@@ -116,13 +113,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
     See Also
     --------
     TinyMLPRegressor : One network, in a tenth of the time.
-    CandidatesDisplay : Draws `results_`.
+    CandidatesDisplay : Plot of `results_`.
 
     Notes
     -----
-    With scikit-learn 1.9 or later `set_callbacks` takes its callbacks and the user's own. The tasks
-    are fit > race > candidate > fold and fit > refits > member; after each a callback may leave
-    out its later siblings, and what has been trained is weighed.
+    With scikit-learn 1.9 or later `set_callbacks` accepts its callbacks and the user's own. The
+    tasks are fit > race > candidate > fold and fit > refits > member; after each a callback may
+    skip its later siblings, and the members trained so far are weighted.
 
     References
     ----------
@@ -178,7 +175,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None, *, groups=None):
-        """Find, weigh and train the members.
+        """Select, train and weight the members.
 
         Parameters
         ----------
@@ -189,10 +186,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample: see `TinyMLPRegressor.fit`. Rows without weight are left out.
+            Weight of each sample: see `TinyMLPRegressor.fit`. Rows without weight are not used.
 
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group come into one fold: those of one patient, say.
+            Groups whose rows are kept in one fold: all rows of one patient, for example.
 
         Returns
         -------
@@ -201,73 +198,45 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            When data or parameters are not of the kind asked for, or there are fewer than two
-            different rows, or groups, or none of the candidates has finite weights. The estimator
-            then stays as it was before the call.
+            When data or parameters are invalid, when there are fewer than two different rows, or
+            groups, or when no candidate has finite weights. The estimator is then unchanged.
         KeyboardInterrupt
-            When Ctrl-C came before any member was trained. Later it ends training with a
-            warning, and the members done are weighed.
+            On Ctrl-C before any member is trained. Later it ends training with a warning, and the
+            members trained so far are weighted.
         """
         with unchanged_on_error(self), managed(self):
-            return self._fit(X, y, sample_weight, groups)
-
-    def _fit(self, X, y, sample_weight, groups):
-        given = X, y, sample_weight
-        X, y, targets, weight, seen = self._validated(X, y, sample_weight)
-        if groups is not None:
-            check_consistent_length(X, groups)
-        random_state = check_random_state(self.random_state)
-        splits = splits_of(self.cv, X, targets, groups, random_state, seen)
-        n_rows, shape = len(y), y.shape
-        if len(seen) < n_rows:
-            X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
-        task = Task.of_fit(self, *given, n_subtasks=2).begin()
-        interruption = Interruption()
-        with (
-            interruption.catches_sigint(),
-            warnings.catch_warnings(),
-            Workers(self.n_jobs, interruption) as workers,
-        ):
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
-            fitting = EnsembleFit(
-                self,
-                X,
-                y,
-                targets,
-                weight=weight,
-                splits=splits,
-                random_state=random_state,
-                workers=workers,
-                task=task,
-            )
-            del splits  # as large as y
-            runners, all_runners = fitting.race()
-            weights, mean = fitting.weigh(runners)
-            members, member_weights, n_refits = fitting.refit(runners, weights)
-        if interruption.is_set():
-            warnings.warn("Training interrupted by user.", stacklevel=4)
-        weight_of = dict(zip(map(id, runners), weights, strict=True))
-        attributes = fitting.attributes(
-            runners,
-            weights,
-            mean,
-            members=members,
-            member_weights=member_weights,
-            table=table_of(all_runners, weight_of, n_refits),
-        )
-        self._take(attributes, seen, shape)
-        task.end(is_fitted=True)
-        return self
+            data = X, y, sample_weight
+            X, y, weight, weighted = self._validated(*data)
+            if groups is not None:
+                check_consistent_length(X, groups)
+            random_state = check_random_state(self.random_state)
+            splits = splits_of(self.cv, X, y, groups, random_state, weighted)
+            fitting = EnsembleFit(self, X, y, weight, weighted, splits, random_state)
+            del X, y, weight, splits  # `fitting` has the rows with weight
+            interruption = Interruption()
+            task = Task.of_fit(self, interruption, *data).begin()
+            with (
+                interruption.catches_sigint(),
+                warnings.catch_warnings(),
+                Workers(self.n_jobs, interruption) as workers,
+            ):
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
+                attributes = fitting.train(workers, task)
+            if interruption.is_set():
+                warnings.warn("Training interrupted by user.", stacklevel=3)
+            self.__dict__ = vars(self) | attributes  # in one step: another thread may predict
+            task.end(reconstruction_attributes={})
+            return self
 
     @classmethod
     def from_members(cls, estimators, X, y, sample_weight=None):
-        """Make an ensemble of networks that are fitted already, weighed by rows new to them.
+        """Make an ensemble of fitted networks, weighted on rows new to them.
 
-        The members may come from anywhere: from parts of data that do not fit in memory together,
-        say (docs: When one machine is too small). No network is trained. The weights, the scale of
-        the band and all records come from the rows given here, as if they had been left out of a
-        fold: they are only as honest as these rows are new to all members.
+        The members may be trained on parts of data that do not fit in memory together, for example
+        (docs: When one machine is too small). No network is trained. The weights, the scale of the
+        intervals and all errors are those of the given rows, and are unbiased only if no member was
+        trained on these.
 
         Parameters
         ----------
@@ -275,7 +244,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             The fitted members. They are not changed.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs that no member was trained on.
+            Inputs on which no member was trained.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their targets.
@@ -286,13 +255,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Returns
         -------
         ensemble : TinyMLPEnsembleRegressor
-            Fitted, with default parameters. `results_` has a row for each member given, in their
-            order; `estimators_` are those that have weight.
+            Fitted, with default parameters. `results_` has a row for each given member, in order;
+            `estimators_` are those with weight.
 
         Raises
         ------
         ValueError
-            When there are no members, or one is not a fitted network for such data.
+            When there are no members, or one is not fitted or was fitted to other data.
 
         Examples
         --------
@@ -307,36 +276,11 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         """
         ensemble = cls()
         members = checked_members(estimators, X)
-        X, y, targets, weight, seen = ensemble._validated(X, y, sample_weight)
-        for member in members:
-            if member.n_outputs_ != targets.shape[1]:
-                raise ValueError(
-                    f"y has {targets.shape[1]} outputs, but a member has {member.n_outputs_}."
-                )
-        shape = y.shape
-        if len(seen) < len(y):
-            X, y, targets, weight = X[seen], y[seen], targets[seen], weight[seen]
-        fitting = EnsembleFit(
-            ensemble,
-            X,
-            y,
-            targets,
-            weight=weight,
-            splits=[(seen[:0], np.arange(len(seen)))],
-            random_state=np.random.RandomState(0),  # draws nothing
-        )
-        runners = fitting.of_members(members)
-        weights, mean = fitting.weigh(runners)
-        kept = np.flatnonzero(weights)
-        attributes = fitting.attributes(
-            runners,
-            weights,
-            mean,
-            members=[members[k] for k in kept],
-            member_weights=weights[kept],
-            table=table_of(runners, dict(zip(map(id, runners), weights, strict=True)), {}),
-        )
-        ensemble._take(attributes, seen, shape)
+        X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
+        splits = [(weighted[:0], np.arange(len(weighted)))]
+        random_state = np.random.RandomState(0)
+        fitting = EnsembleFit(ensemble, X, y, weight, weighted, splits, random_state)
+        vars(ensemble).update(fitting.weigh(members))
         return ensemble
 
     def predict(self, X, return_std=False):
@@ -348,7 +292,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Inputs.
 
         return_std : bool, default=False
-            Whether to give the standard deviation of each prediction too.
+            Whether to return the standard deviation of each prediction, too.
 
         Returns
         -------
@@ -361,7 +305,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            With `return_std`, when predictions are not the middle of y: quantiles, say.
+            With `return_std`, when predictions do not estimate the centre of y, as for quantiles.
         """
         net, X = self._checked(X)
         if not return_std:
@@ -369,11 +313,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         if not has_interval(LOSSES[net.estimators_[0]._loss]):
             why = why_none(net.estimators_[0])
             raise ValueError(f"A standard deviation needs the evidence: {why}")
-        means, variances = zip(
-            *(mean_and_variance(member, X, net.noise_std_) for member in net.estimators_),
-            strict=True,
-        )
-        mean, variance = mixture(net.weights_, np.array(means), np.array(variances))
+        pairs = [mean_and_variance(member, X, net.noise_std_) for member in net.estimators_]
+        mean, variance = mixture(net.weights_, *map(np.array, zip(*pairs, strict=True)))
         both_single = X.dtype == net.estimators_[0].coefs_[0].dtype == np.float32
         mean = mean.astype(np.float32) if both_single else mean
         std = net.band_scale_ * np.sqrt(variance)
@@ -390,14 +331,14 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Returns
         -------
         gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
-            In the units of y over those of X.
+            In units of y per unit of X.
         """
         net, X = self._checked(X)
         return sum(weight * member.predict_gradient(X) for weight, member in net._members())
 
     @property
     def feature_importances_(self):
-        """How much each input matters, see the class."""
+        """Importance of each input, see the class."""
         check_is_fitted(self)
         of_members = [member.feature_importances_ for member in self.estimators_]
         return np.average(of_members, axis=0, weights=self.weights_)
@@ -411,7 +352,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Inputs.
 
         n_samples : int, default=1
-            Number of draws. Within a draw the values at all X belong to one network.
+            Number of draws. Each is the function of one network at all X, plus noise.
 
         random_state : int, RandomState instance or None, default=0
             Draws members, weights and noise.
@@ -423,7 +364,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Raises
         ------
         ValueError
-            When the template was not fitted by the evidence, so that members have no distribution.
+            When the members were not fitted by maximising the evidence.
         """
         net, X = self._checked(X)
         random_state = check_random_state(random_state)
@@ -439,12 +380,12 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return draws[..., random_state.permutation(n_samples)]
 
     def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
-        """Say why the member of the greatest weight does not learn, or not well.
+        """Return why the member of largest weight does not learn, or not well.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            The data trained on; without y new ones, of which those outside it are told.
+            Training data; without y new rows, to find those outside its range.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets.
@@ -461,7 +402,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return renamed(found, self._parameters_of_all)
 
     def _parameters_of_all(self, parameters) -> dict:
-        """Give the ensemble's own parameters that change those of its members."""
+        """Return the parameters of the ensemble that set these of its members."""
         of_template = {k: v for k, v in parameters.items() if k != "hidden_layer_sizes"}
         own = {}
         if len(of_template) < len(parameters):
@@ -481,7 +422,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return self.estimators_[0].n_outputs_
 
     def _members(self):
-        """Give weight and network of each member, for predictions and exports."""
+        """Return weight and network of each member, for predictions and exports."""
         return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
 
     def _half_width(self, coverage):
@@ -491,7 +432,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return html.single_block(self)
 
     def _trained_html(self) -> str:
-        """Give the block of a notebook; nothing before a fit."""
+        """Return the HTML block of a notebook; empty before a fit."""
         if not hasattr(self, "estimators_"):
             return ""
         return html.trained_ensemble(self)
@@ -500,17 +441,17 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return self.estimators_[int(np.argmax(self.weights_))]
 
     def __getstate__(self):
-        """Give the attributes, and the number of their layout, for pickle and skops."""
+        """Return the attributes and the version of their layout, for pickle and skops."""
         return persistence.plain_ensemble(super().__getstate__())
 
     def __setstate__(self, state):
-        """Take what `__getstate__` gave."""
+        """Set the attributes from `__getstate__`."""
         super().__setstate__(persistence.restored_ensemble(state))
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray]:
-        """Average predictions over `size` rows each; give the means' standard deviations, too.
+        """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        Both have the shape (n_samples / size, n_outputs); noise is not part of them.
+        With their standard deviations, without noise.
         """
         net, X = self._checked(X)
         parts = [member._averages(X, size) for member in net.estimators_]
@@ -520,25 +461,17 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return mean, net.band_scale_ * np.sqrt(variance)
 
     def _checked(self, X):
-        """Give the ensemble as it is at this moment, and X validated for it."""
+        """Return a snapshot of the ensemble, and X validated for it."""
         net = self._snapshot()
         check_is_fitted(net)
         return net, validate_inputs(net, X)
 
     def _validated(self, X, y, sample_weight):
-        """Give X, y, y in columns, the weights or None, and the numbers of rows that have one."""
+        """Return X, y, the weights or None, and the numbers of the rows with weight."""
         X, y = validate_training_data(self, X, y, reset=True)
-        targets = y.reshape(len(y), -1).astype(np.float64)
         if sample_weight is None:
-            return X, y, targets, None, np.arange(len(y))
+            return X, y, None, np.arange(len(y))
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         if not weight.any():
             raise ValueError("sample_weight must not sum to zero, got zeros only.")
-        return X, y, targets, weight, np.flatnonzero(weight)
-
-    def _take(self, attributes, seen, shape):
-        """Set what was learned in one step: another thread may be predicting."""
-        out_of_fold = np.full(shape, np.nan)
-        honest = attributes["out_of_fold_predictions_"]
-        out_of_fold[seen] = honest.reshape(out_of_fold[seen].shape)
-        self.__dict__ = vars(self) | attributes | {"out_of_fold_predictions_": out_of_fold}
+        return X, y, weight, np.flatnonzero(weight)

@@ -1,4 +1,4 @@
-"""What a fitted network does: predict with a band, draw, diagnose itself, be saved and shown."""
+"""The methods of a fitted network: prediction, intervals, derivatives, diagnosis, pickling."""
 
 import inspect
 from numbers import Integral
@@ -12,6 +12,7 @@ from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
 from ._bayes.laplace import RowNoise
 from ._data.data import check
+from ._data.input_range import InputRange
 from ._data.validation import validate_inputs
 from ._losses.table import LOSSES
 from ._network.architecture import Architecture
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class FittedNetwork(BaseTinyMLP):
-    """The methods of an estimator that read the attributes a fit has set."""
+    """The methods of an estimator that read its fitted attributes."""
 
     def predict(self, X, return_std=False):
         """Predict the targets of X.
@@ -38,9 +39,9 @@ class FittedNetwork(BaseTinyMLP):
             Inputs.
 
         return_std : bool, default=False
-            Whether to give the standard deviation of each prediction too: what the data leave open
-            about the function, and the noise, widened where leaving out training rows shows them
-            too small. Needs solver 'lm' with ``alpha="auto"``.
+            Whether to return the standard deviation of each prediction, too: that of the posterior
+            and of the noise, widened where leave-one-out residuals of the training data are larger.
+            Needs solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
@@ -53,17 +54,18 @@ class FittedNetwork(BaseTinyMLP):
         Raises
         ------
         ValueError
-            With `return_std`, when the network was not fitted by the evidence.
+            With `return_std`, when the network was not fitted by maximising the evidence.
         """
         net = self._snapshot()
         check_is_fitted(net)
-        X, dtype = net._inputs(X)
-        y = net._outputs(X, dtype, net._architecture())
+        inputs, coefs, intercepts = net._cast(X)
+        network = network_of(net._architecture(), net._layer_activations)
+        y = network.predict(coefs, intercepts, inputs)
         y = y.ravel() if y.shape[1] == 1 else y
         if not return_std:
             return y
-        network, inputs = net._posterior_inputs(X)
-        std = net._posterior.std(network, inputs, net._noise_at(X))
+        network, standardised = net._posterior_inputs(inputs)
+        std = net._posterior.std(network, standardised, net._noise_at(inputs))
         raise_caught()
         return y, std.ravel() if std.shape[1] == 1 else std
 
@@ -76,7 +78,7 @@ class FittedNetwork(BaseTinyMLP):
             Inputs.
 
         n_samples : int, default=1
-            Number of draws. Within a draw the values at all X belong to one network.
+            Number of draws. Each is the function of one network at all X, plus noise.
 
         random_state : int, RandomState instance or None, default=0
             Draws weights and noise.
@@ -88,7 +90,7 @@ class FittedNetwork(BaseTinyMLP):
         Raises
         ------
         ValueError
-            When the network was not fitted by the evidence.
+            When the network was not fitted by maximising the evidence.
         """
         net = self._snapshot()
         y = net.predict(X).astype(np.float64)
@@ -113,8 +115,8 @@ class FittedNetwork(BaseTinyMLP):
         Returns
         -------
         gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
-            In the units of y over those of X, through the output activation: float32 when both X
-            and the network are, else float64. At a kink it is the slope of one of its sides.
+            In units of y per unit of X, with the output activation included: float32 when both X
+            and the network are, else float64. At a kink, the slope of one side.
 
         Examples
         --------
@@ -127,14 +129,12 @@ class FittedNetwork(BaseTinyMLP):
         """
         net = self._snapshot()
         check_is_fitted(net)
-        X, dtype = net._inputs(X)
-        coefs = [coef.astype(dtype, copy=False) for coef in net.coefs_]
-        intercepts = [intercept.astype(dtype, copy=False) for intercept in net.intercepts_]
+        X, coefs, intercepts = net._cast(X)
         gradient = gradient_by_inputs(coefs, intercepts, net._layer_activations, X)
         return gradient[:, :, 0] if gradient.shape[2] == 1 else gradient
 
     def hidden_activations(self, X, layer=-1):
-        """Compute what the units of a hidden layer give, after their activation.
+        """Compute the values of the units of a hidden layer, after the activation.
 
         Parameters
         ----------
@@ -142,7 +142,7 @@ class FittedNetwork(BaseTinyMLP):
             Inputs.
 
         layer : int, default=-1
-            Which hidden layer: 0 is the first, -1 the last.
+            Index of the hidden layer: 0 is the first, -1 the last.
 
         Returns
         -------
@@ -164,31 +164,32 @@ class FittedNetwork(BaseTinyMLP):
                 f"layer={layer!r} is not a hidden layer. The network has {n_hidden} of them; "
                 f"choose {choice}."
             )
-        X, dtype = net._inputs(X)
-        last = layer % n_hidden + 1
-        whole = net._architecture()
-        return net._outputs(X, dtype, Architecture(whole.units[: last + 1], whole.bias))
+        X, coefs, intercepts = net._cast(X)
+        n_layers, whole = layer % n_hidden + 1, net._architecture()
+        part = Architecture(whole.units[: n_layers + 1], whole.bias)
+        network = network_of(part, net._layer_activations[:n_layers])
+        return network.predict(coefs[:n_layers], intercepts[:n_layers], X)
 
     @property
     def feature_importances_(self):
-        """How much each input matters, see the class."""
+        """Importance of each input, see the class."""
         net = self._snapshot()
         check_is_fitted(net)
         return importances_of(vars(net))
 
     def diagnose(self, X, y=None, sample_weight=None) -> "Diagnosis":
-        """Say why the fitted network does not learn, or not well, and which parameter mends it.
+        """Return why the fitted network does not learn, or not well, and what to change.
 
-        Without y say which of the rows lie outside the training data, and how far: there the
-        network makes its predictions up.
+        Without y return which rows lie outside the range of the training data, and how far:
+        predictions there are extrapolations.
 
-        The estimator is not changed. It costs a few dozen passes of the data through the network,
-        and of large data an evenly spread part is looked at.
+        The estimator is not changed. The cost is a few dozen passes of the data through the
+        network; of large data an evenly spread part is examined.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs the network was trained on; without y new ones.
+            Training inputs, or new ones without y.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Their targets.
@@ -199,14 +200,14 @@ class FittedNetwork(BaseTinyMLP):
         Returns
         -------
         diagnosis : Diagnosis
-            A sequence of findings, those that explain most first. Each has `code`, `severity`,
-            `sentence`, `remedy` and `parameters` (for `set_params`). It prints as text and shows
-            as a table in a notebook.
+            A sequence of findings, the most important first. Each has `code`, `severity`,
+            `sentence`, `remedy` and `parameters` (for `set_params`). It prints as text, and as a
+            table in a notebook.
 
         Raises
         ------
         ValueError
-            When X and y are not of the kind that the network was trained on.
+            When X or y do not match the data of the fit.
 
         See Also
         --------
@@ -220,61 +221,47 @@ class FittedNetwork(BaseTinyMLP):
         ...     hidden_layer_sizes=(3,), activation="relu", bias=False, solver="lbfgs",
         ...     alpha=0.0, random_state=0,
         ... )
-        >>> import warnings
-        >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("ignore")
-        ...     diagnosis = net.fit(X, y).diagnose(X, y)
+        >>> diagnosis = net.fit(X, y).diagnose(X, y)
         >>> diagnosis[0].code, diagnosis[0].remedy
         ('no_bias', 'bias=True')
 
-        The same network at x = 9, three ranges beyond the data:
+        Without y, rows outside the range of the training data:
 
-        >>> print(net.diagnose([[2.5], [9]]))
-        2 rows, 1 of them outside the range of the training data.
-        1. warning: 50% of the rows lie outside the range of the training data: feature 0 in 50%,
-           by up to 3 times its range. Predictions there are extrapolations. [extrapolation]
-           Try training on such rows too, or removing these
+        >>> net.diagnose([[2.5], [9]])[0].code
+        'extrapolation'
         """
         net = self._snapshot()
         check_is_fitted(net)
         if y is None:
-            return net._outside(X)
+            from ._diagnosis.extrapolation import outside
+
+            if vars(net).get("_input_range") is None:
+                raise ValueError(
+                    "diagnose needs y: this network was saved by a release that did not keep the "
+                    "range of its training data."
+                )
+            X, names = validate_inputs(net, X), vars(net).get("feature_names_in_")
+            return outside(X, InputRange(*net._input_range), names)
+        from ._diagnosis.diagnose import diagnose
+        from ._diagnosis.trained_network import describe
+
         data = check(net, LOSSES[net._loss], X, y, sample_weight, reset=False)
         if data.y.shape[1] != net.n_outputs_:
             raise ValueError(
                 f"y has {data.y.shape[1]} outputs, but the network has {net.n_outputs_}."
             )
-        architecture = net._architecture()
-        theta = architecture.pack(net.coefs_, net.intercepts_, np.float64)
+        theta = net._architecture().pack(net.coefs_, net.intercepts_, np.float64)
         if net._scaling is not None:
-            theta = net._scaling.unfold(architecture, theta)
-        params = net.get_params(deep=False)
-        signature = inspect.signature(type(net).__init__).parameters.values()
-        defaults = {parameter.name: parameter.default for parameter in signature}
-        scaled = data.scaled(net._scaling)
-        from ._diagnosis.diagnose import diagnose
-        from ._diagnosis.trained_network import describe
-
+            theta = net._scaling.unfold(net._architecture(), theta)
+        signature = inspect.signature(type(net).__init__).parameters
+        defaults = {name: parameter.default for name, parameter in signature.items()}
+        params, scaled = net.get_params(deep=False), data.scaled(net._scaling)
         return diagnose(describe(vars(net), params, theta, scaled, defaults))
 
-    def _outside(self, X) -> "Diagnosis":
-        known = vars(self).get("_input_range")
-        if known is None:
-            raise ValueError(
-                "diagnose needs y: this network was saved by a release that did not keep the range "
-                "of its training data."
-            )
-        X = validate_inputs(self, X)
-        names = vars(self).get("feature_names_in_")
-        from ._data.input_range import InputRange
-        from ._diagnosis.extrapolation import outside
-
-        return outside(X, InputRange(*known), names)
-
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
-        """Average predictions over `size` rows each, shape (n_samples / size, n_outputs).
+        """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        The standard deviations are those of these means, without noise; None without a posterior.
+        With their standard deviations, without noise; None without a posterior.
         """
         net = self._snapshot()
         predictions = net.predict(X).astype(np.float64)
@@ -287,35 +274,28 @@ class FittedNetwork(BaseTinyMLP):
         return means, std
 
     def __sklearn_is_fitted__(self):
-        """Say so at once; scikit-learn would look through all attributes for one that ends in _."""
+        """Return whether there are weights; scikit-learn would look through all attributes."""
         return hasattr(self, "coefs_")
 
-    def _inputs(self, X):
-        """Validate X; give it, and the dtype of what is computed from it."""
+    def _cast(self, X):
+        """Validate X; return X, coefs and intercepts as float32, if all of them are, or float64."""
         X = validate_inputs(self, X)
         both_single = X.dtype == self.coefs_[0].dtype == np.float32
         dtype = np.dtype(np.float32 if both_single else np.float64)
-        if isinstance(X, np.ndarray):
-            return X.astype(dtype, copy=False, order="C"), dtype
-        return X.astype(dtype), dtype
-
-    def _outputs(self, X, dtype, architecture) -> np.ndarray:
-        """Compute what the last of some layers gives, shape (n_samples, n_units)."""
-        n_layers = len(architecture.units) - 1
-        network = network_of(architecture, self._layer_activations[:n_layers])
-        layers = (self.coefs_[:n_layers], self.intercepts_[:n_layers])
-        coefs, intercepts = ([part.astype(dtype, copy=False) for part in of] for of in layers)
-        return network.predict(coefs, intercepts, X)
+        dense = isinstance(X, np.ndarray)
+        X = X.astype(dtype, copy=False, order="C") if dense else X.astype(dtype)
+        parts = self.coefs_, self.intercepts_
+        return X, *([array.astype(dtype, copy=False) for array in part] for part in parts)
 
     def _architecture(self) -> Architecture:
         return architecture_of(vars(self))
 
     def _layers(self):
-        """Give coefs, intercepts and activation of each layer, for the exports."""
+        """Return coefs, intercepts and activation of each layer, for exports."""
         return zip(self.coefs_, self.intercepts_, self._layer_activations, strict=True)
 
     def _posterior_inputs(self, X):
-        """Give the network and the inputs in the units that the posterior was found in."""
+        """Return the network and the standardised inputs of the posterior."""
         if self._posterior is None:
             raise ValueError(f"A standard deviation needs the evidence: {why_none(self)}")
         X = X.astype(np.float64, copy=False)
@@ -328,15 +308,15 @@ class FittedNetwork(BaseTinyMLP):
         return network_of(architecture, self._layer_activations), X
 
     def _noise_at(self, X, weight=None) -> RowNoise | None:
-        """Give the noise of each row and output, where it varies."""
+        """Return the noise of each row and output, where it varies."""
         if not isinstance(self.noise_std_, VaryingNoise):
             return None
         return RowNoise.of(self.noise_std_.of_rows(X), weight)
 
-    def _squares_left_out(self, X, y, weight) -> np.ndarray:
-        """Give r^2 / (1 - h) of training rows, an estimate of their noise's variance.
+    def _loo_squares(self, X, y, weight) -> np.ndarray:
+        """Return r^2 / (1 - h) of training rows, an estimate of their noise's variance.
 
-        y is of the shape (n_samples, n_outputs). Of a row left out the residual is r / (1 - h).
+        y is of shape (n_samples, n_outputs). The leave-one-out residual is r / (1 - h).
         """
         network, inputs = self._posterior_inputs(X)
         y = y.astype(np.float64) if self._scaling is None else self._scaling.transform_y(y)
@@ -348,7 +328,7 @@ class FittedNetwork(BaseTinyMLP):
         return self._posterior.half_width(coverage)
 
     def _trained_html(self) -> str:
-        """Give the block of a notebook; nothing before a fit."""
+        """Return the HTML block of a notebook; empty before a fit."""
         if not hasattr(self, "coefs_"):
             return ""
         from ._displays.html import trained_network
@@ -357,17 +337,17 @@ class FittedNetwork(BaseTinyMLP):
 
     @property
     def history_(self):
-        """One row an epoch or iteration, as a dict of arrays."""
+        """Dict of arrays with an entry for each epoch or iteration."""
         return self._record.arrays()
 
     def __getstate__(self):
-        """Give the attributes, the private ones as plain dicts and arrays, for pickle and skops."""
+        """Return the attributes, private ones as dicts and arrays, for pickle and skops."""
         from ._export.persistence import plain
 
         return plain(super().__getstate__())
 
     def __setstate__(self, state):
-        """Take what `__getstate__` gave."""
+        """Set the attributes from `__getstate__`."""
         from ._export.persistence import restored
 
         super().__setstate__(restored(state))

@@ -19,15 +19,23 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
+from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.table import LOSSES, SQUARED_ERROR
 from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._selection import interval as band
-from sklearn_tinymlp._selection import refits
-from sklearn_tinymlp._selection import successive_halving as race
-from sklearn_tinymlp._selection.candidates import SHAPES, Candidate
+from sklearn_tinymlp._selection.ensemble_fit import (
+    LARGER_SHAPES,
+    OTHER_ACTIVATIONS,
+    SHAPES,
+    EnsembleFit,
+)
 from sklearn_tinymlp._selection.folds import splits_of
-from sklearn_tinymlp._selection.member import Trained
-from sklearn_tinymlp._selection.stacking import stacked, stacked_by
+from sklearn_tinymlp._selection.members import Trained, agrees, between_neighbours
+from sklearn_tinymlp._selection.stacking import (
+    least_loss_weights,
+    least_squares_weights,
+    mixture,
+)
+from sklearn_tinymlp._selection.successive_halving import SuccessiveHalving
 from sklearn_tinymlp._selection.tasks import Task
 
 # Both of `BOTH` come through all folds.
@@ -82,31 +90,28 @@ def test_weights_are_those_of_the_least_squared_error():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((4000, 1))
     noise = rng.standard_normal((3, 4000, 1)) * np.array([0.3, 0.6, 3.0])[:, None, None]
-    weights = stacked(y + noise, y, np.ones(4000))
+    weights = least_squares_weights(y + noise, y, np.ones(4000))
     assert weights.sum() == pytest.approx(1.0)
     # Of independent errors the best weights are as the inverse of their variances: 4 to 1.
     assert_allclose(weights[:2], [0.8, 0.2], atol=0.04)
     assert weights[2] == 0.0
-    equal = stacked(y[:10] + noise[:2, :10] * 0.0, y[:10], np.ones(10))
+    equal = least_squares_weights(y[:10] + noise[:2, :10] * 0.0, y[:10], np.ones(10))
     assert_allclose(equal, [0.5, 0.5])
     # A row of weight 2 is that row twice.
     counts = rng.integers(1, 4, 50).astype(float)
     rows = np.repeat(np.arange(50), counts.astype(int))
-    by_count = stacked((y + noise)[:2, :50], y[:50], counts)
-    repeated = stacked((y + noise)[:2, rows], y[rows], np.ones(len(rows)))
+    by_count = least_squares_weights((y + noise)[:2, :50], y[:50], counts)
+    repeated = least_squares_weights((y + noise)[:2, rows], y[rows], np.ones(len(rows)))
     assert_allclose(by_count, repeated, atol=0.02)
 
 
-def test_the_band_is_that_of_a_mixture_and_holds_its_share():
+def test_the_interval_is_that_of_a_mixture_and_holds_its_share():
     weights, means = np.array([0.25, 0.75]), np.array([[[0.0]], [[4.0]]])
-    mean, variance = band.mixture(weights, means, np.ones((2, 1, 1)))
+    mean, variance = mixture(weights, means, np.ones((2, 1, 1)))
     assert mean == 3.0 and variance == 1.0 + 0.25 * 9 + 0.75 * 1
-    rng = np.random.default_rng(0)
-    y = 2.0 * rng.standard_normal((5000, 1))
-    zero, one, count = np.zeros((5000, 1)), np.ones((5000, 1)), np.ones(5000)
-    assert_allclose(band.tails_of(y, zero, one, count).scale(), 2.0, rtol=0.05)
-    few = band.tails_of(y[:9], zero[:9], one[:9], count[:9])
-    assert_array_equal(few.scale(), [1.0])
+    residuals = np.abs(2.0 * np.random.default_rng(0).standard_normal((5000, 1)))
+    assert_allclose(ConformalScores.of(residuals).scale(), 2.0, rtol=0.05)
+    assert_array_equal(ConformalScores.of(residuals[:9]).scale(), [1.0])
 
 
 class Constant:
@@ -119,45 +124,46 @@ class Constant:
         return np.full(len(X), self.value)
 
 
-def test_a_member_that_goes_where_no_other_goes_is_left_out():
+def test_a_refitted_member_far_from_the_others_is_rejected():
     X = np.random.default_rng(0).standard_normal((50, 2))
+    points = between_neighbours(X, np.random.RandomState(0))
     others, error = [Constant(0.9), Constant(1.1)], np.array([0.2])
-    draw = np.random.RandomState(0)
-    assert refits.agrees(Constant(1.1), others, X, error, draw)
-    assert not refits.agrees(Constant(1.5), others, X, error, draw)
+    assert agrees(Constant(1.1), others, points, error)
+    assert not agrees(Constant(1.5), others, points, error)
 
     class Wild(Constant):
         def predict(self, X):
             return np.where(X[:, 0] > 0.8, 9.0, 1.0)
 
-    assert not refits.agrees(Wild(1.0), others, X, error, draw)
+    assert not agrees(Wild(1.0), others, points, error)
 
 
-def run_race(errors, n_folds=4, forbidden=None, task=None, **options):
-    """Run a race in which the error of a shape is given, or a function of the fold."""
+def halve(errors, larger=(), others=(), task=None):
+    """Run successive halving with the error of each shape given, or a function of the fold.
+
+    Return shape and activation of the finalists, and those of each member trained, with its fold.
+    """
     trained = []
 
-    def train(runners, fold):
-        outcomes = []
-        for candidate in (runner.candidate for runner in runners):
-            trained.append((candidate, fold))
+    def train(candidates, fold):
+        results = []
+        for candidate in candidates:
+            trained.append((candidate.hidden_layer_sizes, candidate.activation, fold))
             value = errors.get(candidate.hidden_layer_sizes, 9.0)
-            outcomes.append(Trained(object(), value(fold) if callable(value) else value))
-        return outcomes
+            results.append(Trained(object(), value(fold) if callable(value) else value))
+        return results
 
-    ran = race.Race(
+    halving = SuccessiveHalving(
         train,
         lambda mean, fold: mean**2,
-        n_folds,
-        Interruption(),
-        lambda candidate: candidate.hidden_layer_sizes != forbidden,
-        task,
+        4,
+        Task() if task is None else task,
     )
-    finished = ran.run([Candidate(shape, "tanh") for shape in SHAPES], **options)
-    return [runner.candidate for runner in finished], trained
+    finalists = halving.run(SHAPES, "tanh", larger, others)
+    return [(c.hidden_layer_sizes, c.activation) for c in finalists], trained
 
 
-def test_hopeless_candidates_train_on_no_more_folds():
+def test_candidates_of_large_error_train_on_no_more_folds():
     errors = {
         (5,): 1.0,
         (10,): 1.05,
@@ -165,55 +171,69 @@ def test_hopeless_candidates_train_on_no_more_folds():
         (10, 10): 2.0,
         (16, 16): lambda k: 1 + 5 * (k > 2),
     }
-    finished, trained = run_race(errors, grow=False, vary=False)
-    assert finished == [Candidate((5,), "tanh"), Candidate((10,), "tanh")]
-    folds = {shape: [k for c, k in trained if c.hidden_layer_sizes == shape] for shape in SHAPES}
+    finalists, trained = halve(errors)
+    assert finalists == [((5,), "tanh"), ((10,), "tanh")]
+    folds = {shape: [k for s, _, k in trained if s == shape] for shape in SHAPES}
     assert folds[(10, 10)] == [0] and folds[(20,)] == [0, 1] and folds[(16, 16)] == [0, 1, 2, 3]
 
 
-def test_a_candidate_left_behind_by_luck_comes_back():
+def test_a_candidate_stopped_by_the_luck_of_another_comes_back():
     errors = {(5,): 1.0, (10,): lambda k: 0.5 if k == 0 else 3.0}
-    finished, trained = run_race(errors, grow=False, vary=False)
-    assert finished == [Candidate((5,), "tanh")]
-    assert [k for c, k in trained if c.hidden_layer_sizes == (5,)] == [0, 1, 2, 3]
+    finalists, trained = halve(errors)
+    assert finalists == [((5,), "tanh")]
+    assert [k for shape, _, k in trained if shape == (5,)] == [0, 1, 2, 3]
 
 
 def test_shapes_grow_while_the_largest_is_the_best():
     errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
 
-    def largest(**options):
-        _, trained = run_race(grow=True, vary=False, **options)
-        return max(c.hidden_layer_sizes for c, _ in trained if len(c.hidden_layer_sizes) == 2)
+    def largest(errors, larger=LARGER_SHAPES):
+        _, trained = halve(errors, larger)
+        return max(shape for shape, *_ in trained if len(shape) == 2)
 
-    assert largest(errors=errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
-    assert largest(errors=errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
-    assert largest(errors=errors | {(16, 16): 1.06}) == (16, 16)
-    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(24, 24)) == (16, 16)
-    assert largest(errors=errors | {(24, 24): 0.9}, forbidden=(32, 32)) == (24, 24)
-    _, trained = run_race(errors, grow=False, vary=True)
-    varied = {c for c, _ in trained if c.activation != "tanh"}
-    assert varied == {Candidate(s, a) for s in ((16, 16), (10, 10)) for a in ("silu", "sin")}
+    assert largest(errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
+    assert largest(errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
+    assert largest(errors | {(16, 16): 1.06}) == (16, 16)
+    assert largest(errors | {(24, 24): 0.9}, larger=[]) == (16, 16)
+    assert largest(errors | {(24, 24): 0.9}, larger=[(24, 24)]) == (24, 24)
+
+
+def test_the_two_best_shapes_are_tried_with_other_activations():
+    errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
+    _, trained = halve(errors, others=("silu", "sin"))
+    varied = {(shape, activation) for shape, activation, _ in trained if activation != "tanh"}
+    assert varied == {(shape, a) for shape in ((16, 16), (10, 10)) for a in ("silu", "sin")}
+
+
+@pytest.mark.parametrize("n_rows, affordable", [(300, False), (2000, True), (13_000, False)])
+def test_larger_shapes_are_tried_where_rows_and_time_allow(n_rows, affordable):
+    X = np.random.default_rng(0).standard_normal((n_rows + 1, 5))
+    rows, splits = np.arange(n_rows + 1), [(np.arange(n_rows), np.array([n_rows]))]
+    net, draw = TinyMLPEnsembleRegressor(), np.random.RandomState(0)
+    fit = EnsembleFit(net, X, X[:, 0], None, rows, splits, draw)
+    assert fit._is_affordable((24, 24)) == affordable
 
 
 class Watched(Task):
-    """Asks to leave out the siblings of one task."""
+    """Asks to skip the siblings of one task."""
 
-    def __init__(self, name, own=None):
-        super().__init__()
+    def __init__(self, name, own=None, stop_siblings=None):
+        super().__init__(stop_siblings)
         self.name, self.own = name, own
 
     def subtask(self, name, n_subtasks=0):
-        return Watched(self.name, name)
+        return Watched(self.name, name, self.stop_subtasks)
 
     def end(self):
-        return self.own == self.name
+        if self.own == self.name:
+            self.stop_siblings.set()
 
 
 @pytest.mark.parametrize("name, n_candidates", [("(5,) tanh", 5), ("(5,) relu", 9)])
-def test_a_callback_ends_the_race_after_a_candidate(name, n_candidates):
+def test_a_callback_ends_successive_halving_after_a_candidate(name, n_candidates):
     equal = dict.fromkeys(SHAPES, 1.0)
-    finished, trained = run_race(equal, task=Watched(name), grow=True, vary=True)
-    assert len(set(trained)) == 4 * n_candidates == 4 * len(finished)
+    finalists, trained = halve(equal, LARGER_SHAPES, OTHER_ACTIVATIONS, Watched(name))
+    assert len(set(trained)) == 4 * n_candidates == 4 * len(finalists)
 
 
 @pytest.mark.parametrize(
@@ -224,20 +244,20 @@ def test_a_callback_ends_the_race_after_a_candidate(name, n_candidates):
         ((9, 9), [4, 4, 4, 4, 4]),
     ],
 )
-def test_a_race_that_is_stopped_keeps_those_not_far_behind(stop_at, n_kept):
+def test_a_stop_keeps_those_not_far_behind(stop_at, n_kept):
     stop = Interruption()
 
-    def train(runners, fold):
-        outcomes = []
-        for number, _ in enumerate(runners):
+    def train(candidates, fold):
+        results = []
+        for number, _ in enumerate(candidates):
             if (fold + 1, number) == stop_at:
                 stop.set()
-            outcomes.append(Trained() if stop.is_set() else Trained(object(), 1.0))
-        return outcomes
+            results.append(Trained() if stop.is_set() else Trained(object(), 1.0))
+        return results
 
-    ran = race.Race(train, lambda mean, fold: mean, 4, stop, bool)
-    standing = ran.run([Candidate(shape, "tanh") for shape in SHAPES], grow=False, vary=False)
-    assert [len(runner.members) for runner in standing] == n_kept
+    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, Task(stop))
+    finalists = halving.run(SHAPES, "tanh")
+    assert [len(candidate.members) for candidate in finalists] == n_kept
 
 
 # ------------------------------------------------------------------------------ the estimator
@@ -444,9 +464,7 @@ def test_ctrl_c_before_any_member_leaves_the_ensemble_as_it_was(data, fitted, mo
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_ctrl_c_while_scouts_are_out_leaves_the_default_ensemble_as_it_was(
-    data, monkeypatch, n_jobs
-):
+def test_ctrl_c_while_pilots_train_leaves_the_default_ensemble_as_it_was(data, monkeypatch, n_jobs):
     X, y, *_ = data
     monkeypatch.setattr(TinyMLPRegressor, "_ensemble_context", raise_keyboard_interrupt)
     net = TinyMLPEnsembleRegressor(n_jobs=n_jobs)
@@ -533,7 +551,7 @@ def test_members_of_parts_are_weighed_by_rows_new_to_them(data, members):
     X, y, new, truth = data
     net = TinyMLPEnsembleRegressor.from_members(members, new, truth)
     predictions = np.array([member.predict(new) for member in members])
-    weights = stacked(predictions[..., None], truth[:, None], np.ones(len(truth)))
+    weights = least_squares_weights(predictions[..., None], truth[:, None], np.ones(len(truth)))
     assert_allclose(net.results_["weight"], weights)
     assert weights[2] == 0.0 and len(net.estimators_) == 2  # the last is wrong
     assert_allclose(net.out_of_fold_predictions_, weights @ predictions)
@@ -706,14 +724,16 @@ def test_weights_of_other_losses_are_those_of_the_least_loss():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((2000, 1))
     noise = rng.standard_normal((2, 2000, 1)) * np.array([0.3, 0.6])[:, None, None]
-    by_squares = stacked(y + noise, y, np.ones(2000))
-    assert_allclose(stacked_by(SQUARED_ERROR, y + noise, y, np.ones(2000)), by_squares, atol=0.02)
+    by_squares = least_squares_weights(y + noise, y, np.ones(2000))
+    assert_allclose(
+        least_loss_weights(SQUARED_ERROR, y + noise, y, np.ones(2000)), by_squares, atol=0.02
+    )
     # Of outliers the squared error takes the candidate that they draw to themselves.
     far = rng.random((2000, 1)) < 0.05
     wrong = np.where(far, y + 30.0 * rng.standard_normal((2000, 1)), y)
     drawn = np.array([y + noise[0], np.where(far, wrong, y + 3.0 * noise[1])])
-    assert stacked(drawn, wrong, np.ones(2000))[1] > 0.8
-    assert stacked_by(LOSSES["absolute_error"], drawn, wrong, np.ones(2000))[0] > 0.5
+    assert least_squares_weights(drawn, wrong, np.ones(2000))[1] > 0.8
+    assert least_loss_weights(LOSSES["absolute_error"], drawn, wrong, np.ones(2000))[0] > 0.5
 
 
 @pytest.mark.parametrize("quantile", [0.1, 0.9])

@@ -1,1 +1,1 @@
-"""How an ensemble finds its members: folds, a race of candidates, weights, members on all rows."""
+"""How an ensemble finds its members: folds, successive halving, stacking, refits on all rows."""

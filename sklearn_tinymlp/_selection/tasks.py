@@ -1,73 +1,72 @@
-"""`Task`: what scikit-learn's callbacks are told of the fit of an ensemble.
+"""`Task`: the tasks of an ensemble's fit, reported to scikit-learn's callbacks.
 
 The tasks are
 
     fit > race > candidate > fold
     fit > refits > member
 
-and the fit of a network is merged with the fold or the member that it is. Without callbacks a task
-is empty, and nothing happens.
+and the fit of a network is merged with its fold or member.
 """
 
 from contextlib import nullcontext
 
+from .._machine.interruption import Interruption
+
 
 class Task:
-    """A task, and who is told of its begin and end.
+    """A task, what stops it, and the callback context and data that it is reported with.
 
-    Parameters
-    ----------
-    context : CallbackContext, default=None
-        scikit-learn's; None without callbacks.
-    ensemble : TinyMLPEnsembleRegressor, default=None
-        Whose callbacks they are.
-    data : tuple of (X, y, sample_weight), default=()
-        The rows that are trained on, or functions that give them.
+    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and those
+    beside it; `stop_subtasks` follows it. Without callbacks there is no context.
     """
 
-    def __init__(self, context=None, ensemble=None, data=()):
+    def __init__(self, stop_siblings=None, context=None, ensemble=None, data=()):
+        self.stop_siblings = Interruption() if stop_siblings is None else stop_siblings
+        self.stop_subtasks = Interruption(self.stop_siblings)
         self.context, self.ensemble, self.data = context, ensemble, data
 
     @classmethod
-    def of_fit(cls, ensemble, X, y, sample_weight, n_subtasks) -> "Task":
-        """Give the task of a fit, within `managed(ensemble)`; an empty one without callbacks."""
-        watched = [ensemble, ensemble.estimator]
-        if not any(getattr(estimator, "_skl_callbacks", None) for estimator in watched):
-            return cls()
-        context = ensemble._init_callback_context("fit", max_subtasks=n_subtasks)
-        return cls(context, ensemble, (X, y, sample_weight))
+    def of_fit(cls, ensemble, interruption, *data) -> "Task":
+        """Return the task of a fit to X, y and sample_weight, within `managed(ensemble)`."""
+        estimators = ensemble, ensemble.estimator
+        if not any(getattr(estimator, "_skl_callbacks", None) for estimator in estimators):
+            return cls(interruption)
+        context = ensemble._init_callback_context("fit", max_subtasks=2)
+        return cls(interruption, context, ensemble, data)
 
     def subtask(self, name, n_subtasks=0) -> "Task":
-        """Give a task within this one; to be called by one thread alone."""
+        """Return a task within this one; not thread-safe.
+
+        A task without subtasks may go to another process, and gets its data there, by `on`.
+        """
         if self.context is None:
-            return self
+            return Task(self.stop_subtasks)
         context = self.context.subcontext(name, max_subtasks=n_subtasks)
-        return Task(context, self.ensemble, self.data)
+        return Task(self.stop_subtasks, context, self.ensemble, self.data if n_subtasks else ())
 
     def on(self, *data) -> "Task":
-        """Give the same task on other rows; on none before it is sent to another process."""
-        return Task(self.context, self.ensemble, data)
+        """Return the same task on other rows."""
+        return Task(self.stop_siblings, self.context, self.ensemble, data)
 
     def begin(self) -> "Task":
-        """Tell that it begins."""
+        """Report the beginning of the task."""
         if self.context is not None:
-            self.context.call_on_fit_task_begin(**self._given())
+            self.context.call_on_fit_task_begin(**self._arguments())
         return self
 
-    def end(self, *, is_fitted=False) -> bool:
-        """Tell that it has ended; give whether a callback asks to leave out its siblings."""
-        if self.context is None:
-            return False
-        attributes = {"reconstruction_attributes": {}} if is_fitted else {}
-        return self.context.call_on_fit_task_end(**self._given(), **attributes)
+    def end(self, **options) -> None:
+        """Report the end of the task; a callback may ask to skip its siblings."""
+        if self.context is not None:
+            if self.context.call_on_fit_task_end(**self._arguments(), **options):
+                self.stop_siblings.set()
 
-    def handed_on_to(self, network):
-        """Let the network that is this task tell those callbacks that want it, within a `with`."""
+    def propagate(self, network):
+        """Merge the fit of a network, within a `with` block, with this task."""
         if self.context is None:
             return nullcontext()
         return self.context.propagate_callback_context(network)
 
-    def _given(self) -> dict:
+    def _arguments(self) -> dict:
         X, y, weight = self.data
         metadata = None if weight is None else {"sample_weight": weight}
         return {"estimator": self.ensemble, "X": X, "y": y, "metadata": metadata}

@@ -126,7 +126,7 @@ def fitted_noise(
             network = mean_network()._fit(X, y, sample_weight, noise=noise, **options)
         if network.stop_reason_ == "interrupted":
             return Rounds(noise, network)
-        squares = network._squares_left_out(X[rows], columns[rows], weight)
+        squares = network._loo_squares(X[rows], columns[rows], weight)
         networks, factors = [], []
         for column, seed in zip(squares.T, seeds, strict=True):
             mean = np.average(column, weights=weight)
