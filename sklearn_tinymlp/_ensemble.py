@@ -211,7 +211,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 check_consistent_length(X, groups)
             random_state = check_random_state(self.random_state)
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
-            fitting = EnsembleFit(self, X, y, weight, weighted, splits, random_state)
+            fitting = EnsembleFit(
+                self, X, y, weight, weighted, splits=splits, random_state=random_state
+            )
             del X, y, weight, splits  # `fitting` has the rows with weight
             interruption = Interruption()
             task = Task.of_fit(self, interruption, *data).begin()
@@ -279,7 +281,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
         splits = [(weighted[:0], np.arange(len(weighted)))]
         random_state = np.random.RandomState(0)
-        fitting = EnsembleFit(ensemble, X, y, weight, weighted, splits, random_state)
+        fitting = EnsembleFit(
+            ensemble, X, y, weight, weighted, splits=splits, random_state=random_state
+        )
         vars(ensemble).update(fitting.weigh(members))
         return ensemble
 

@@ -210,7 +210,7 @@ def test_larger_shapes_are_tried_where_rows_and_time_allow(n_rows, affordable):
     X = np.random.default_rng(0).standard_normal((n_rows + 1, 5))
     rows, splits = np.arange(n_rows + 1), [(np.arange(n_rows), np.array([n_rows]))]
     net, draw = TinyMLPEnsembleRegressor(), np.random.RandomState(0)
-    fit = EnsembleFit(net, X, X[:, 0], None, rows, splits, draw)
+    fit = EnsembleFit(net, X, X[:, 0], None, rows, splits=splits, random_state=draw)
     assert fit._is_affordable((24, 24)) == affordable
 
 

@@ -61,7 +61,7 @@ FOLD_TOL_FACTOR = 3.0
 class EnsembleFit:
     """Fits an ensemble: from candidates that it trains, or from members fitted already."""
 
-    def __init__(self, ensemble, X, y, weight, weighted, splits, random_state):
+    def __init__(self, ensemble, X, y, weight, weighted, *, splits, random_state):
         self.shape, self.weighted = y.shape, weighted  # of all rows, and which are used here
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
@@ -197,7 +197,7 @@ class EnsembleFit:
 
     def _train(self, jobs, context, fold: Fold) -> list[Trained]:
         """Train networks; a job is a network and its task."""
-        arguments = context, self.X, self.y, self.weight, fold
+        arguments = context, (self.X, self.y, self.weight), fold
         results = self.workers.call(train, [(*job, *arguments) for job in jobs])
         results = [Trained() if result is None else result for result in results]
         for (_, task), result in zip(jobs, results, strict=True):  # for other processes
@@ -211,7 +211,7 @@ class EnsembleFit:
         """Train the pilot networks shared by the members that are trained on each part of rows."""
         network, workers = clone(self.template).set_params(random_state=self.seed), self.workers
         data, shared = (self.X, self.y, self.weight), (workers.interruption, workers.share_memory)
-        return workers.call(train_pilots, [(network, *data, rows, *shared) for rows in parts])
+        return workers.call(train_pilots, [(network, data, rows, *shared) for rows in parts])
 
     def _network(self, candidate: Candidate, number) -> TinyMLPRegressor:
         """Return an unfitted network, for a fold or, with numbers from -1 down, for all rows."""

@@ -43,24 +43,25 @@ class Trained(NamedTuple):
     stopped: bool = False  # by a callback, with the siblings
 
 
-def train_pilots(network, X, y, weight, rows, interruption, share) -> EnsembleContext:
+def train_pilots(network, data, rows, interruption, share) -> EnsembleContext:
     """Train the pilot networks that all members trained on these rows share."""
-    data = [_select(array, rows) for array in (X, y, weight)]
+    data = [_select(array, rows) for array in data]
     return network._ensemble_context(*data, interruption, share=share)
 
 
-def train(network, task, context: EnsembleContext, X, y, weight, fold: Fold) -> Trained:
+def train(network, task, context: EnsembleContext, data, fold: Fold) -> Trained:
     """Train a network on the training rows of a fold, and predict the held-out ones."""
     if task.stop_siblings.is_set():
         return Trained()
     begun = time.perf_counter()
     error, interrupted = None, False
-    data = [_select(array, fold.training) for array in (X, y, weight)]
-    task = task.on(*data)
+    X, y, _ = data
+    used = [_select(array, fold.training) for array in data]
+    task = task.on(*used)
     try:
         with task.propagate(network), managed(network):
             task.begin()
-            network._fit_all(*data, context=context)
+            network._fit_all(*used, context=context)
         interrupted = network.stop_reason_ == "interrupted"
     except KeyboardInterrupt:
         interrupted = True

@@ -103,7 +103,16 @@ def search(
                 best = Point(theta, estimate_at(stage, theta, hyper), stage.loss)
                 reason = StopReason.INTERRUPTED
                 break
-        best, reason = _climb(stage, theta, hyper, monitor, tol, steps, estimate_at, minimise)
+        best, reason = _climb(
+            stage,
+            theta,
+            hyper,
+            monitor,
+            tol=tol,
+            steps=steps,
+            estimate_at=estimate_at,
+            minimise=minimise,
+        )
         theta, hyper = best.theta, best.estimate.next
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
             break
@@ -149,7 +158,7 @@ def estimate(
 
 
 def _climb(
-    objective, theta, hyper, monitor, tol, steps, estimate_at, minimise
+    objective, theta, hyper, monitor, *, tol, steps, estimate_at, minimise
 ) -> tuple[Point, StopReason]:
     """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
     best, reason, done = None, None, False
