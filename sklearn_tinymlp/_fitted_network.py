@@ -331,7 +331,7 @@ class FittedNetwork(BaseTinyMLP):
         """Give the noise of each row and output, where it varies."""
         if not isinstance(self.noise_std_, VaryingNoise):
             return None
-        return RowNoise.of(self.noise_std_.of_rows(X), weight)
+        return RowNoise.of(self.noise_std_.predict(X), weight)
 
     def _squares_left_out(self, X, y, weight) -> np.ndarray:
         """Give r^2 / (1 - h) of training rows, an estimate of their noise's variance.

@@ -19,11 +19,11 @@ from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
-from sklearn_tinymlp._relevance import pilots as scouts
 from sklearn_tinymlp._solvers import held_curvature
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._solvers.levenberg_marquardt import search_by_evidence
 from sklearn_tinymlp._solvers.monitor import History, Monitor
+from sklearn_tinymlp._training import input_selection
 
 ACTIVATIONS = "tanh", "identity"
 
@@ -186,7 +186,7 @@ WAYS = {
         (curvatures, "MOST_ROWS"): 300,
         (held_curvature, "MOST_ROWS"): 300,
         (held_curvature, "LEAST_ROWS"): 150,
-        (scouts, "_can_be_scouted"): lambda *_: False,  # scouts are meant to be quick
+        (input_selection, "_can_be_selected"): lambda *_: False,  # pilots are meant to be quick
     },
 }
 # By residuals or not, and how many rows, of 700 with one output or two.

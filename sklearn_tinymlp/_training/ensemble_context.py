@@ -1,6 +1,6 @@
-"""`EnsembleContext`: what an ensemble does once for all members, and what a single fit does itself.
+"""`EnsembleContext`: what an ensemble does once for all its members.
 
-Both classes have the same methods, which a fit calls.
+`SingleFit` has the same methods, for a fit outside of an ensemble.
 """
 
 from threading import Lock
@@ -11,9 +11,30 @@ import numpy as np
 from .._data.data import Data
 from .._machine.interruption import Interruption
 from .._relevance.pilots import RelevanceReport
+from .calibration import BeforeSelection
 from .input_selection import relevance_report
 from .plan import Plan
-from .posterior import BeforeSelection
+
+
+class SingleFit:
+    """A fit that shares nothing."""
+
+    interruption = None
+    before = BeforeSelection
+    relevance_report = staticmethod(relevance_report)
+
+    @staticmethod
+    def scale(plan: Plan, data: Data) -> Data:
+        """Return the data in the units of training."""
+        return data.scaled(plan.scaling)
+
+    @staticmethod
+    def on_inputs(scaled: Data, inputs) -> Data:
+        """Return scaled data on some of the inputs."""
+        return scaled.on_inputs(inputs)
+
+
+SINGLE_FIT = SingleFit()
 
 
 class SharedData:
@@ -36,34 +57,13 @@ class SharedData:
             return self._on_inputs
 
 
-class SingleFit:
-    """A fit outside of an ensemble, which shares nothing."""
-
-    interruption = None
-    before = BeforeSelection
-    relevance_report = staticmethod(relevance_report)
-
-    @staticmethod
-    def scale(plan: Plan, data: Data) -> Data:
-        """Return the data in the units of training."""
-        return data.scaled(plan.scaling)
-
-    @staticmethod
-    def on_inputs(scaled: Data, inputs) -> Data:
-        """Return scaled data on some of the inputs."""
-        return scaled.on_inputs(inputs)
-
-
-SINGLE_FIT = SingleFit()
-
-
 class EnsembleContext(NamedTuple):
     """What the members of an ensemble share."""
 
-    report: RelevanceReport | None  # of the pilots, from rows of the same distribution
-    interruption: Interruption  # of the ensemble; it ends the members, too
+    report: RelevanceReport | None  # of pilots on rows of the same distribution
+    interruption: Interruption  # of the ensemble, and so of its members
     dtypes: tuple[np.dtype, np.dtype]  # of the data in the units of training, and trained on
-    shared: SharedData | None  # where members share memory
+    shared: SharedData | None  # None where members do not share memory
 
     @classmethod
     def of(cls, plan: Plan, scaled: Data, report, interruption, share) -> "EnsembleContext":
@@ -74,7 +74,7 @@ class EnsembleContext(NamedTuple):
         return cls(report, interruption, dtypes, shared)
 
     def before(self, plan: Plan, data: Data) -> None:
-        """Return None: the ensemble calibrates the intervals, no member trains again for them."""
+        """Return None: the ensemble calibrates its intervals, members are not refitted."""
 
     def relevance_report(self, plan, scaled, random_state, interruption) -> RelevanceReport | None:
         """Return the report of the ensemble's pilot networks."""

@@ -1,4 +1,4 @@
-"""`Settings`: the hyperparameters, checked once and read into one frozen value."""
+"""`Settings`: the hyperparameters, checked and read into one frozen value."""
 
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -22,7 +22,7 @@ NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
 BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
-# In scikit-learn's language what each parameter of `TinyMLPRegressor` may be.
+# Constraints on the parameters of `TinyMLPRegressor`, as scikit-learn writes them.
 CONSTRAINTS = {
     "loss": [StrOptions(LOSSES.keys())],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
@@ -58,23 +58,22 @@ CONSTRAINTS = {
     "max_fun": [AT_LEAST_ONE],
 }
 
-# Class, and types and values of all parameters, of estimators whose parameters are valid.
+# Class, types and values of parameters that have been found valid.
 VALID_PARAMETERS: set[tuple] = set()
 MOST_VALID_PARAMETERS = 1000
 
 
 def validate(kind: type, params: dict[str, Any], check) -> None:
-    """Call `check` on the parameters of a class, unless the same ones have passed it before.
+    """Call `check` unless the same parameters of the class have passed it before.
 
     A check takes a quarter of the time that a small fit takes beside its training.
     """
     try:
         key = kind, *((type(value), value) for value in params.values())
-        known = key in VALID_PARAMETERS
-    except TypeError:  # a list, say, cannot be looked up
+        if key in VALID_PARAMETERS:
+            return
+    except TypeError:  # a list has no hash
         check()
-        return
-    if known:
         return
     check()
     if len(VALID_PARAMETERS) >= MOST_VALID_PARAMETERS:
@@ -85,7 +84,7 @@ def validate(kind: type, params: dict[str, Any], check) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """The hyperparameters of a fit; names are those of the parameters unless said otherwise."""
+    """The hyperparameters of a fit, named as the parameters are."""
 
     params: dict[str, Any]  # as given, by name
     incremental: bool  # `partial_fit`
@@ -95,13 +94,11 @@ class Settings:
     solver: Solver | None  # None: by cost
     alpha: float | None  # None: from the data, where the solver can
     grouping: str | None  # which weights then share a penalty; None: from the data too
-    standardize: bool | None  # None: where the solver wants it
     bias: bool
     n_init: int
     loss_tol: float  # -inf where there is no target
     batch_size: int | None
     learning_rate_init: float
-    schedule: str
     max_iter: int
     tol: float
     verbose: bool
@@ -110,23 +107,22 @@ class Settings:
 
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
-        """Read parameters whose types and ranges have been checked, see `CONSTRAINTS`.
+        """Read parameters that meet `CONSTRAINTS`.
 
         Raises
         ------
         ValueError
-            When layer sizes or activations are none, or parameters contradict each other.
+            When layer sizes or activations are invalid, or parameters contradict each other.
         """
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
         activations = activations_of(params, len(hidden), loss)
         _refuse_contradictions(params)
-        alpha, standardize, batch_size = (
+        alpha, batch_size = (
             None if isinstance(params[name], str) else params[name]
-            for name in ("alpha", "standardize", "batch_size")
+            for name in ("alpha", "batch_size")
         )
-        schedule = params["learning_rate"]
         return cls(
             params=params,
             incremental=incremental,
@@ -136,13 +132,11 @@ class Settings:
             solver=SOLVERS.get(params["solver"]),
             alpha=None if alpha is None else float(alpha),
             grouping=params["alpha"] if alpha is None and params["alpha"] != "auto" else None,
-            standardize=None if standardize is None else bool(standardize),
             bias=bool(params["bias"]),
             n_init=params["n_init"],
             loss_tol=-np.inf if params["loss_tol"] is None else float(params["loss_tol"]),
             batch_size=batch_size,
             learning_rate_init=first_rate(params),
-            schedule=schedule if isinstance(schedule, str) else "constant",
             max_iter=int(params["max_iter"]),
             tol=float(params["tol"]),
             verbose=bool(params["verbose"]),
@@ -150,21 +144,10 @@ class Settings:
             n_iter_no_change=float(params["n_iter_no_change"]),
         )
 
-    @property
-    def continues(self) -> bool:
-        """Whether training goes on from an earlier fit, if there is one."""
-        return bool(self.params["warm_start"]) or self.incremental
-
 
 def layer_sizes(sizes) -> tuple[int, ...]:
-    """Give the units of each hidden layer.
-
-    Raises
-    ------
-    ValueError
-        When one is not a whole number above 0.
-    """
-    if isinstance(sizes, np.ndarray):  # of no dimension it has no iterator
+    """Return the units of each hidden layer; raise a ValueError unless all are ints above 0."""
+    if isinstance(sizes, np.ndarray):  # one of dimension zero cannot be iterated over
         sizes = sizes.tolist()
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
     if any(not isinstance(size, Integral) for size in sizes):
@@ -177,13 +160,13 @@ def layer_sizes(sizes) -> tuple[int, ...]:
 
 
 def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
-    """Give the activation of each layer, the output's last.
+    """Return the activation of each layer, the output's last.
 
     Raises
     ------
     ValueError
-        When one is not known, when they are not as many as hidden layers, or when the loss needs
-        predictions above zero and the output does not give them.
+        When one is unknown, when there is not one for each hidden layer, or when the loss needs
+        predictions above zero, which the output does not ensure.
     """
     given = params["activation"]
     names = [given] * n_hidden if isinstance(given, (str, Activation)) else list(given)
@@ -210,7 +193,7 @@ def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
 
 
 def first_rate(params) -> float:
-    """Give the learning rate at the start."""
+    """Return the initial learning rate."""
     by_name = isinstance(params["learning_rate"], str)
     rate = params["learning_rate_init"] if by_name else params["learning_rate"]
     return 0.001 if rate is None else float(rate)
@@ -223,8 +206,8 @@ def _refuse_contradictions(params) -> None:
     if not isinstance(rate, str) and first is not None:
         raise ValueError(
             f"learning_rate={rate!r} is a constant rate and learning_rate_init={first!r} is "
-            "another. Give one of the two: a number as learning_rate, or a schedule's name and "
-            "learning_rate_init."
+            "another. Set one of the two: learning_rate to a number, or learning_rate to the name "
+            "of a schedule and learning_rate_init."
         )
     if n_init > 1 and params["warm_start"]:
         raise ValueError(
