@@ -11,14 +11,14 @@ from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from ._base import ExplainsUnavailable, unchanged_on_error
-from ._data.data import Data, columns_of
+from ._data.data import Data
 from ._diagnosis.convergence_warning import check_before_training, warn
 from ._diagnosis.rate_advice import rate_advice
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
 from ._training.callbacks import CallbackSupportMixin, FitTasks, managed
-from ._training.ensemble_context import SINGLE_FIT, EnsembleContext
+from ._training.ensemble_context import SINGLE_FIT, EnsembleContext, SharedData
 from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
@@ -26,6 +26,8 @@ from ._training.plan import Plan
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw
 from ._training.train import train
+
+COLUMN_ATTRIBUTES = "n_features_in_", "feature_names_in_"
 
 
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
@@ -158,7 +160,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         data = data.with_counts() if plan.weights_are_relative else data
         random_state, scaled = check_random_state(self.random_state), data.scaled(plan.scaling)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
-        return EnsembleContext.of(plan, scaled, report, interruption, share)
+        shared = SharedData(scaled, plan.working_dtype) if share else None
+        return EnsembleContext(True, report, interruption, shared)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator: here one, see `_fit` for the options."""
@@ -178,17 +181,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     ):
         """Fit one network, in named steps: each value is computed once and handed down.
 
-        Parameters
-        ----------
-        X, y, sample_weight : array-like
-        validation : tuple of three array-likes or None
-            X, y and weights of the validation set.
-        user_start : UserStart
-        incremental : bool
-            Whether this is `partial_fit`.
-        context : SingleFit or EnsembleContext
-        noise : VaryingNoise or None
-            None for noise of one width.
+        `validation` holds X, y and weights of the validation set, `incremental` is True for
+        `partial_fit`, and `noise` is a VaryingNoise or None.
         """
         learner = self._snapshot()  # learns the columns of X; this estimator changes last
         settings = Settings.read(self.get_params(deep=False), incremental)
@@ -201,9 +195,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         if plan.weights_are_relative:
             data = data.with_counts()
         random_state = check_random_state(self.random_state)
-        columns = columns_of(learner) | {"_input_range": data.input_range(warm_start)}
+        names = [name for name in COLUMN_ATTRIBUTES if name in vars(learner)]
+        columns = {name: vars(learner)[name] for name in names}
+        columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, data)
-        interruption, before = Interruption(context.interruption), context.before(plan, scaled)
+        interruption = Interruption(context.interruption)
+        before = context.before_selection(plan, scaled)
         if not user_start.names:
             report = context.relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)

@@ -30,11 +30,8 @@ class Data:
     ) -> "Data":
         """Validate the user's data; with `reset` the estimator learns the columns of X.
 
-        Raises
-        ------
-        ValueError, TypeError
-            scikit-learn's own, and where weights sum to zero, the loss does not take y, or the
-            validation set, a tuple of X, y and weights or None, is not of the same kind.
+        `validation` is a tuple of X, y and weights, or of None. TypeError and ValueError are
+        scikit-learn's, the loss's, or the package's own.
         """
         data = check(estimator, loss, X, y, sample_weight, reset=reset)
         if all(part is None for part in validation):
@@ -130,12 +127,6 @@ class Data:
             precision = self.noise.precision.astype(dtype)
             weight = precision if weight is None else weight * precision
         return Samples.of(X, y, weight)
-
-
-def columns_of(estimator) -> dict:
-    """Return the attributes for the number and names of the columns of X."""
-    known = vars(estimator)
-    return {name: known[name] for name in ("n_features_in_", "feature_names_in_") if name in known}
 
 
 def check(estimator, loss, X, y, sample_weight, *, reset, suffix="") -> Data:

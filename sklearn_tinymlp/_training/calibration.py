@@ -5,7 +5,6 @@ parameter that they determine, and where inputs were selected with the help of a
 network is refitted on part of the rows, and the others are compared with its predictions.
 """
 
-from contextlib import nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +15,6 @@ from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
-from .._machine.threads import single_threaded_blas
 from .._network.network import network_of
 from .._solvers.monitor import History, Monitor, Solution
 from .input_selection import relevance_report, revised
@@ -57,25 +55,10 @@ def posterior_of(
     interrupted: bool,
     before: BeforeSelection | None,
 ) -> Posterior | None:
-    """Return the calibrated posterior; None where there is none.
+    """Return the calibrated posterior of a solution, None where there is none.
 
-    Parameters
-    ----------
-    plan : Plan
-    data : Data
-        In the units of training.
-    start : Start
-        Where the solution began.
-    solution : Solution
-    interrupted : bool
-        Whether the user ended the training, and should not have to wait.
-    before : BeforeSelection or None
-        None for no refits.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        On another Ctrl-C; with large data this takes as long as some iterations.
+    `interrupted` is whether the user ended the training, and should not have to wait. Without
+    `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
     """
     n_parameters, loss = plan.architecture.n_parameters, plan.settings.loss
     quick = len(data.y) * n_parameters**2 <= WORK_AFTER_CTRL_C
@@ -85,8 +68,7 @@ def posterior_of(
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:
         return None
     interruption = Interruption()  # independent of a Ctrl-C that has ended the training
-    one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
-    with interruption.catches_sigint(), one_thread():
+    with interruption.catches_sigint(), plan.blas_threads():
         posterior = _calibrated(plan, data, solution, interruption.raise_if_set)
         if before is not None and not interrupted and _needs_refits(plan, solution, data):
             noise_std = np.mean(solution.state.noise_std)

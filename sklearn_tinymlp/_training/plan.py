@@ -1,6 +1,7 @@
 """`Plan`: every decision of a fit, made from settings and data before training begins."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
+from .._machine.threads import single_threaded_blas
 from .._network.architecture import Architecture
 from .._network.network import network_of
 from .._objective.objective import Objective
@@ -35,6 +37,9 @@ LBFGS_LIMIT = 3_000_000
 # thread costs as much as it saves.
 ONE_THREAD_PARAMETERS = 100_000
 
+# Parameters that sgd and adam take as they are.
+RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
+
 # MLPRegressor's default, for alpha="auto" with a solver that cannot find it.
 DEFAULT_ALPHA = 1e-4
 
@@ -58,14 +63,7 @@ class Plan:
 
     @classmethod
     def of(cls, settings: Settings, data: Data, warm_start: WarmStart | None) -> "Plan":
-        """Decide.
-
-        Raises
-        ------
-        ValueError
-            When the solver cannot take the loss, the weights or noise that varies, when the spread
-            of the data is not finite, or when the scaling of the fit before cannot be undone.
-        """
+        """Decide; a ValueError where settings and data contradict each other."""
         n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
@@ -137,15 +135,10 @@ class Plan:
         """Float64 for second-order steps, and for lbfgs as in scikit-learn."""
         return self.dtype if self.solver.float32 else np.dtype(np.float64)
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether early stopping splits its validation set off, if none is given."""
-        return self.settings.early_stopping and self.solver.holds_out
-
-    @property
-    def on_one_thread(self) -> bool:
-        """Whether BLAS uses one thread."""
-        return self.architecture.n_parameters <= ONE_THREAD_PARAMETERS
+    def blas_threads(self):
+        """Return the context in which to train."""
+        few = self.architecture.n_parameters <= ONE_THREAD_PARAMETERS
+        return single_threaded_blas() if few else nullcontext()
 
     def objective(self, data: Data) -> Objective:
         """Return what is minimised on data in the units of training."""
@@ -167,16 +160,12 @@ class Plan:
         stochastic = StochasticOptions(
             schedule=SCHEDULE_CODES[schedule],
             learning_rate_init=settings.learning_rate_init,
-            power_t=float(params["power_t"]),
-            momentum=float(params["momentum"]),
             nesterovs_momentum=bool(params["nesterovs_momentum"]),
-            beta_1=float(params["beta_1"]),
-            beta_2=float(params["beta_2"]),
-            epsilon=float(params["epsilon"]),
             alpha=self.alpha,
             tol=settings.tol,
             n_iter_no_change=settings.n_iter_no_change,
             loss_tol=settings.loss_tol,
+            **{name: float(params[name]) for name in RATES_AND_MOMENTS},
         )
         batch_size = 200 if settings.batch_size is None else int(settings.batch_size)
         return Options(

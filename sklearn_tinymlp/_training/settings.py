@@ -107,18 +107,25 @@ class Settings:
 
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
-        """Read parameters that meet `CONSTRAINTS`.
-
-        Raises
-        ------
-        ValueError
-            When layer sizes or activations are invalid, or parameters contradict each other.
-        """
+        """Read parameters that meet `CONSTRAINTS`; a ValueError if they contradict each other."""
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
         activations = activations_of(params, len(hidden), loss)
-        _refuse_contradictions(params)
+        rate, first_rate_given, n_init = (
+            params[name] for name in ("learning_rate", "learning_rate_init", "n_init")
+        )
+        if not isinstance(rate, str) and first_rate_given is not None:
+            raise ValueError(
+                f"learning_rate={rate!r} is a constant rate and learning_rate_init="
+                f"{first_rate_given!r} is another. Set one of the two: learning_rate to a number, "
+                "or learning_rate to the name of a schedule and learning_rate_init."
+            )
+        if n_init > 1 and params["warm_start"]:
+            raise ValueError(
+                f"n_init={n_init} asks for several random starts, warm_start=True for the weights "
+                "of the last fit. Set n_init=1 or warm_start=False."
+            )
         alpha, batch_size = (
             None if isinstance(params[name], str) else params[name]
             for name in ("alpha", "batch_size")
@@ -133,7 +140,7 @@ class Settings:
             alpha=None if alpha is None else float(alpha),
             grouping=params["alpha"] if alpha is None and params["alpha"] != "auto" else None,
             bias=bool(params["bias"]),
-            n_init=params["n_init"],
+            n_init=n_init,
             loss_tol=-np.inf if params["loss_tol"] is None else float(params["loss_tol"]),
             batch_size=batch_size,
             learning_rate_init=first_rate(params),
@@ -160,14 +167,7 @@ def layer_sizes(sizes) -> tuple[int, ...]:
 
 
 def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
-    """Return the activation of each layer, the output's last.
-
-    Raises
-    ------
-    ValueError
-        When one is unknown, when there is not one for each hidden layer, or when the loss needs
-        predictions above zero, which the output does not ensure.
-    """
+    """Return the activation of each layer, the output's last; a ValueError if one is invalid."""
     given = params["activation"]
     names = [given] * n_hidden if isinstance(given, (str, Activation)) else list(given)
     for name in names:
@@ -197,20 +197,3 @@ def first_rate(params) -> float:
     by_name = isinstance(params["learning_rate"], str)
     rate = params["learning_rate_init"] if by_name else params["learning_rate"]
     return 0.001 if rate is None else float(rate)
-
-
-def _refuse_contradictions(params) -> None:
-    rate, first, n_init = (
-        params[name] for name in ("learning_rate", "learning_rate_init", "n_init")
-    )
-    if not isinstance(rate, str) and first is not None:
-        raise ValueError(
-            f"learning_rate={rate!r} is a constant rate and learning_rate_init={first!r} is "
-            "another. Set one of the two: learning_rate to a number, or learning_rate to the name "
-            "of a schedule and learning_rate_init."
-        )
-    if n_init > 1 and params["warm_start"]:
-        raise ValueError(
-            f"n_init={n_init} asks for several random starts, warm_start=True for the weights of "
-            "the last fit. Set n_init=1 or warm_start=False."
-        )

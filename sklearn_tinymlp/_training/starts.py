@@ -106,14 +106,7 @@ class Start(NamedTuple):
 
 
 def draw(plan, user_start: UserStart, random_state: np.random.RandomState) -> list[Start]:
-    """Return the end of the fit before, or `n_init` draws overwritten by the user's weights.
-
-    Raises
-    ------
-    ValueError
-        When the shapes are not those of the network, or the user's weights are not finite, or
-        intercepts where there are to be none.
-    """
+    """Return the end of the fit before, or `n_init` draws overwritten by the user's weights."""
     if plan.warm_start is not None:
         return [Start(_theta_before(plan), random_state)]
     n_init, states = plan.settings.n_init, [random_state]

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import nullcontext
 from functools import partial
 from typing import NamedTuple
 
@@ -16,7 +15,6 @@ from .._activations.users_own import raise_caught
 from .._data.data import Data
 from .._data.hold_out import split_validation_off
 from .._machine.interruption import Interruption
-from .._machine.threads import single_threaded_blas
 from .._relevance.random_features import random_features
 from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .callbacks import FitTasks
@@ -49,8 +47,7 @@ def train(
     """Train from each start on data in the units of training; Ctrl-C keeps what there is."""
     look = None if tasks is not None else LongFit().look
     train_one = partial(_train_from, plan, data, tasks, interruption, look)
-    one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
-    with interruption.catches_sigint(), one_thread():
+    with interruption.catches_sigint(), plan.blas_threads():
         # Printed lines and callbacks must come from one thread.
         in_threads = not plan.settings.verbose and tasks is None
         solutions = train_all(train_one, starts, interruption, in_threads)
@@ -101,7 +98,7 @@ def train_all(
 def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random_state) -> Solution:
     settings, warm_start = plan.settings, plan.warm_start
     watcher = None if tasks is None else tasks.begin_start()
-    if plan.holds_out and data.validation is None:
+    if settings.early_stopping and plan.solver.holds_out and data.validation is None:
         fraction = settings.params["validation_fraction"]
         data = split_validation_off(data, fraction, random_state)
     objective = plan.objective(data)
