@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, group_names, occam_factor
+from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._relevance import pilots
 from sklearn_tinymlp._relevance.random_features import random_features
@@ -117,7 +118,7 @@ def test_the_charge_is_the_integral_over_ln_alpha():
 def start_and_error(X, y, weight=None):
     architecture = Architecture((X.shape[1], 8, 1))
     state = np.random.RandomState(0)
-    return random_features(architecture, ("tanh", "identity"), X, y, weight, state)
+    return random_features(architecture, ("tanh", "identity"), Data(X, y, weight), state)
 
 
 def test_random_features_know_rows_by_what_they_are():

@@ -119,7 +119,7 @@ class Data:
             return self
         return replace(self, X=self.X.astype(dtype), y=self.y.astype(dtype))
 
-    def samples(self, dtype) -> Samples:
+    def samples(self, dtype=np.float64) -> Samples:
         """Return the arrays for an objective, rows weighted by weight over variance."""
         X, y = self.X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)
         weight = self.sample_weight

@@ -101,7 +101,7 @@ def run_pilots(
                 return None
         data = data.on_inputs(inputs)
         architecture = Architecture((len(inputs), UNITS, data.y.shape[1]))
-        samples = data.samples(np.dtype(np.float64))
+        samples = data.samples()
         objective = Objective(network_of(architecture, activations), samples, 0.0, loss=loss)
         draw = partial(_start, objective, data, first_intercepts, random_state)
         search = partial(_search, objective, interruption)
@@ -147,8 +147,7 @@ def _start(objective: Objective, data: Data, first_intercepts, random_state) -> 
     """Draw start weights: from random features for squared errors, otherwise as a network's."""
     architecture, activations = objective.network.architecture, objective.network.activations
     if objective.loss.least_squares:
-        arrays = data.X, data.y, data.sample_weight
-        return random_features(architecture, activations, *arrays, random_state).theta
+        return random_features(architecture, activations, data, random_state).theta
     coefs, intercepts = initial_parameters(
         architecture, "glorot_uniform", activations[:1], random_state
     )

@@ -16,6 +16,7 @@ depends on the order of the rows, and a row of weight 2 is that row twice.
 import numpy as np
 
 from .._activations.lookup import value_and_slope
+from .._data.data import Data
 from .._network.architecture import Architecture
 from .._solvers.evidence_restarts import Restart
 
@@ -27,19 +28,13 @@ RIDGES = np.logspace(-6, 2, 9)
 MAX_RIDGE_ROWS, MIN_RIDGE_ROWS = 1000, 20
 
 
-def random_features(
-    architecture: Architecture, activations, X, y, sample_weight, random_state
-) -> Restart:
-    """Draw hidden layers, and solve for an output layer with the identity as its activation.
-
-    X and y, of shape (n_samples, n_outputs), are standardised.
-    """
-    if len(y) > MAX_RIDGE_ROWS:
-        rows = random_state.permutation(len(y))[:MAX_RIDGE_ROWS]
-        X, y = X[rows], y[rows]
-        sample_weight = None if sample_weight is None else sample_weight[rows]
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
-    X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+def random_features(architecture: Architecture, activations, data: Data, random_state) -> Restart:
+    """Draw hidden layers for standardised data, and solve for an output layer of the identity."""
+    if len(data.y) > MAX_RIDGE_ROWS:
+        data = data.on_rows(random_state.permutation(len(data.y))[:MAX_RIDGE_ROWS])
+    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
+    weight = data.sample_weight
+    weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
     best, best_error = None, np.inf
     for scale in SCALES:
         coefs, intercepts, hidden = _hidden_layers(

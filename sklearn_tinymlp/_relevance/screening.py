@@ -61,15 +61,15 @@ def screened(
 
     `data` are standardised, and the network has one hidden layer. Ctrl-C raises KeyboardInterrupt.
     """
-    network, float64 = network_of(architecture, activations), np.dtype(np.float64)
+    network = network_of(architecture, activations)
     training, held_out = (
-        Objective(network, data.on_rows(rows).samples(float64), 0.0)
+        Objective(network, data.on_rows(rows).samples(), 0.0)
         for rows in next(hold_out_splits(len(data.y), random_state))
     )
     drawn = initial_parameters(architecture, "glorot_uniform", activations[:1], random_state)
     theta = architecture.pack(*drawn, np.float64)
     shares, theta = _reweighted(training, held_out, architecture, theta, interruption)
-    every_row = Objective(network, data.samples(float64), 0.0)
+    every_row = Objective(network, data.samples(), 0.0)
     missed = residual_inputs(data, data.y - every_row.predict(theta))
     ranked = np.concatenate([missed[: n_kept // 2], np.argsort(-shares, kind="stable")])
     kept = np.sort(ranked[np.sort(np.unique(ranked, return_index=True)[1])][:n_kept])

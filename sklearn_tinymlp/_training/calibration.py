@@ -15,7 +15,6 @@ from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
-from .._network.network import network_of
 from .._solvers.monitor import History, Monitor, Solution
 from .input_selection import relevance_report, revised
 from .plan import Plan
@@ -84,10 +83,9 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     posterior = laplace_posterior(plan, data, solution, between)
     if solution.state.noise is not None:
         return posterior  # this noise has the width of the residuals already
-    network = network_of(plan.architecture, plan.settings.activations)
     sample = curvature_sample(plan, data)
     X, weight = sample.X.astype(np.float64, copy=False), sample.sample_weight
-    return posterior.calibrated(network, X, sample.y, weight, between, sample.noise)
+    return posterior.calibrated(plan.network, X, sample.y, weight, between, sample.noise)
 
 
 def _needs_refits(plan: Plan, solution: Solution, data: Data) -> bool:
@@ -123,9 +121,8 @@ def _scale_by_refits(
         if refit.state is None:
             return 1.0
         posterior = laplace_posterior(plan, training, refit, interruption.raise_if_set)
-        network = network_of(plan.architecture, plan.settings.activations)
         X = rest.X.astype(np.float64, copy=False)
-        z = posterior.distances(network, X, rest.y, rest.noise)
+        z = posterior.distances(plan.network, X, rest.y, rest.noise)
         if selected:
             z = z * (float(np.mean(refit.state.noise_std)) / noise_std)
         weight = rest.sample_weight

@@ -67,7 +67,7 @@ class FitResult:
         at = ranks.index(max(ranks))
         best, start = trained.solutions[at], starts[at]
         theta = raw_weights(plan, best.theta)
-        # Of y of 1e200 the loss in the units of y overflows.
+        # For y of 1e200 the loss overflows in the units of y, which is no failure.
         failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
         failed = failed and plan.solver.least_squares and best.n_iter > 0
         if failed or not np.isfinite(theta).all():

@@ -79,8 +79,7 @@ def embedded(
     """
     activations = settings.activations
     if settings.loss.least_squares:
-        arrays = data.X, data.y, data.sample_weight
-        drawn = random_features(architecture, activations, *arrays, random_state).theta.copy()
+        drawn = random_features(architecture, activations, data, random_state).theta.copy()
     else:  # small weights, whose penalty is next to nothing
         parts = initial_parameters(architecture, "glorot_uniform", activations[:-1], random_state)
         drawn = SMALL_WEIGHTS * architecture.pack(*parts, np.float64)

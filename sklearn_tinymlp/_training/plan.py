@@ -14,7 +14,7 @@ from .._data.scaling import Scaling
 from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
 from .._machine.threads import single_threaded_blas
 from .._network.architecture import Architecture
-from .._network.network import network_of
+from .._network.network import Network, network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import Restart
 from .._solvers.solver import Options, Solver
@@ -140,11 +140,16 @@ class Plan:
         few = self.architecture.n_parameters <= ONE_THREAD_PARAMETERS
         return single_threaded_blas() if few else nullcontext()
 
+    @property
+    def network(self) -> Network:
+        """The network that is trained."""
+        return network_of(self.architecture, self.settings.activations)
+
     def objective(self, data: Data) -> Objective:
         """Return what is minimised on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
         return Objective(
-            network_of(self.architecture, settings.activations),
+            self.network,
             data.samples(dtype),
             self.alpha,
             None if data.validation is None else data.validation.samples(dtype),

@@ -12,7 +12,6 @@ from .._data.data import Data
 from .._data.scaling import Scaling
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
-from .._network.network import network_of
 from .._objective.objective import Objective
 from .._solvers.monitor import Solution
 from .._solvers.table import SOLVERS
@@ -35,9 +34,8 @@ def curvature_sample(plan: Plan, data: Data) -> Data:
 def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
     """Return the normal distribution of the weights; `between` is called for each block of rows."""
     theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
-    network = network_of(plan.architecture, plan.settings.activations)
     sample = curvature_sample(plan, data)
-    objective = Objective(network, sample.samples(np.dtype(np.float64)), 0.0)
+    objective = Objective(plan.network, sample.samples(), 0.0)
     curvature = Curvature.cheapest(plan.architecture, len(sample.y))
     with np.errstate(all="ignore"):
         product = curvature.product(
@@ -46,7 +44,7 @@ def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Po
         precision = product.certainly_factorised(state.hyper.alpha[state.groups], state.hyper.beta)
     extrapolation = None
     if not sparse.issparse(data.X):
-        predict = partial(network.predict, *plan.architecture.unpack(theta))
+        predict = partial(plan.network.predict, *plan.architecture.unpack(theta))
         extrapolation = Extrapolation.of(predict, data.seen_inputs())
     return Posterior(
         theta,

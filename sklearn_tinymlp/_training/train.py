@@ -129,10 +129,7 @@ def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random
     # The explained variance of a fit is that of squared errors.
     if plan.by_evidence and settings.loss.least_squares and not sparse.issparse(data.X):
         draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
-        arrays = data.X, data.y, data.sample_weight
-        draw_restart = partial(
-            random_features, plan.architecture, settings.activations, *arrays, draw
-        )
+        draw_restart = partial(random_features, plan.architecture, settings.activations, data, draw)
         options = options._replace(draw_restart=draw_restart)
     solution = plan.solver.solve(objective, theta, monitor, options)
     raise_caught()
