@@ -5,7 +5,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+from sklearn.neural_network import MLPRegressor
+from sklearn.utils._param_validation import Interval, InvalidParameterError, StrOptions
 
 from .._activations.lookup import is_positive
 from .._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
@@ -20,10 +21,17 @@ from .._solvers.table import SOLVERS
 AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
-BELOW_ONE = Interval(Real, 0, 1, closed="left")
+
+# Parameters with the constraints that MLPRegressor has.
+SHARED = (
+    "batch_size power_t max_iter shuffle random_state tol verbose warm_start momentum "
+    "nesterovs_momentum early_stopping validation_fraction beta_1 beta_2 epsilon n_iter_no_change "
+    "max_fun"
+).split()
 
 # Constraints on the parameters of `TinyMLPRegressor`, as scikit-learn writes them.
 CONSTRAINTS = {
+    **{name: MLPRegressor._parameter_constraints[name] for name in SHARED},
     "loss": [StrOptions(LOSSES.keys())],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
@@ -37,25 +45,8 @@ CONSTRAINTS = {
     "init": [StrOptions(set(INITIALIZERS))],
     "n_init": [AT_LEAST_ONE],
     "loss_tol": [None, NOT_NEGATIVE],
-    "batch_size": [StrOptions({"auto"}), AT_LEAST_ONE],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), ABOVE_ZERO],
     "learning_rate_init": [None, ABOVE_ZERO],
-    "power_t": [NOT_NEGATIVE],
-    "max_iter": [AT_LEAST_ONE],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [NOT_NEGATIVE],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [BELOW_ONE],
-    "beta_1": [BELOW_ONE],
-    "beta_2": [BELOW_ONE],
-    "epsilon": [ABOVE_ZERO],
-    "n_iter_no_change": [AT_LEAST_ONE, Options(Real, {np.inf})],
-    "max_fun": [AT_LEAST_ONE],
 }
 
 # Class, types and values of parameters that have been found valid.
