@@ -70,7 +70,7 @@ def test_of_a_linear_network_it_is_the_share_of_the_variance():
 def test_it_does_not_depend_on_the_blocks_of_inputs(monkeypatch):
     net = fitted()
     whole = net.feature_importances_
-    monkeypatch.setattr(importances, "NUMBERS", 60 * 4 * 2)
+    monkeypatch.setattr(importances, "BLOCK_VALUES", 60 * 4 * 2)
     assert_allclose(net.feature_importances_, whole, rtol=1e-12)
 
 

@@ -105,13 +105,9 @@ class Data:
         """Apply a scaling to all parts."""
         if scaling is None:
             return self
-        return Data(
-            scaling.transform_X(self.X),
-            scaling.transform_y(self.y),
-            self.sample_weight,
-            None if self.validation is None else self.validation.scaled(scaling),
-            self.noise,
-        )
+        validation = None if self.validation is None else self.validation.scaled(scaling)
+        X, y = scaling.transform_X(self.X), scaling.transform_y(self.y)
+        return replace(self, X=X, y=y, validation=validation)
 
     def in_dtype(self, dtype) -> "Data":
         """Return X and y in another dtype, the same data where they have it."""
