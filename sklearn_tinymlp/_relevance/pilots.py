@@ -51,13 +51,12 @@ FURTHER_ATTEMPTS, RESIDUAL_SCALES, MIN_RESIDUAL_SHARE = 2, (0.5, 1.0, 2.0, 4.0),
 # More rows would select the same inputs, and take longer.
 MAX_PILOT_ROWS = 2000
 
-# Multiply-adds of an iteration of a pilot, which must cost little beside the network that follows;
-# with so many inputs that is never so.
+# Multiply-adds of an iteration of a pilot, which must cost little beside the network that follows,
+# and a number of inputs that always takes more.
 MAX_PILOT_WORK, MAX_PILOT_INPUTS = 25_000_000, 100_000
 
-# Nats that a penalty for each input must gain, in all and for each row, where one nat for 20 rows
-# is some 5% of the error: on data without idle inputs it gained less, and cost up to 10%
-# (docs/evidence.md).
+# Log evidence that a penalty for each input must gain, in all and for each row: some 5% of the
+# error. On data without idle inputs it gained less, and cost up to 10% (docs/evidence.md).
 MIN_NATS, MIN_NATS_PER_ROW = 10.0, 0.05
 
 # Effective parameters of an input, of five, below which it is irrelevant.
@@ -165,7 +164,7 @@ def reinitialised(inputs, architecture: Architecture, theta, random_state, scale
     drawn *= scale / np.sqrt(len(inputs))
     coefs[0][:, weakest], coefs[1][weakest] = 0.0, 0.0
     coefs[0][np.ix_(inputs, weakest)] = drawn
-    at = random_state.standard_normal((len(weakest), len(inputs)))  # bends among the rows
+    at = random_state.standard_normal((len(weakest), len(inputs)))  # a bend among the rows
     intercepts[0][weakest] = -np.einsum("ji,ij->j", at, drawn)
     return architecture.pack(coefs, intercepts, np.float64)
 

@@ -131,11 +131,17 @@ class FitResult:
         """Return all fitted attributes by name."""
         plan, solution, record = self.plan, self.solution, self.record
         settings, reason, warm_start = plan.settings, solution.reason, plan.warm_start
+        losses, scores, best_score = record.columns.get("loss", []), None, None
+        best_loss = min(losses, default=None)
         state, n_seen = None, 0  # that a later warm start continues from
         if plan.solver.stochastic:
-            state, n_seen = solution.state, int(solution.state.progress["samples"][0])
+            state, progress = solution.state, solution.state.progress
+            n_seen, best_loss = int(progress["samples"][0]), float(progress["best_loss"][0])
         elif warm_start is not None:
             state, n_seen = warm_start.stochastic_state, warm_start.n_seen
+        if settings.early_stopping and "validation_score" in record.columns:
+            best_loss, best_score = None, solution.score
+            scores = record.columns["validation_score"]
         return {
             **predicting_attributes(plan, self.columns, self.weights, solution.constants),
             "loss_": solution.loss,
@@ -145,9 +151,11 @@ class FitResult:
             "solver_": plan.solver.name,
             "stop_reason_": "partial_fit" if reason is None else reason.code,
             "converged_": self.converged,
-            "loss_curve_": record.columns.get("loss", []),
+            "loss_curve_": losses,
             "best_epoch_": best_epoch(record, solution, plan),
-            **self._best_losses_and_scores(),
+            "best_loss_": best_loss,
+            "validation_scores_": scores,
+            "best_validation_score_": best_score,
             "_stochastic_state": state,
             "t_": n_seen,
             "starts_": self.starts,
@@ -165,19 +173,6 @@ class FitResult:
         if "feature_names_in_" not in self.columns:
             attributes.pop("feature_names_in_", None)
         estimator.__dict__ = attributes
-
-    def _best_losses_and_scores(self) -> dict[str, Any]:
-        columns, solution = self.record.columns, self.solution
-        best_loss, scores, best_score = min(columns.get("loss", []), default=None), None, None
-        if self.plan.settings.early_stopping and "validation_score" in columns:
-            best_loss, scores, best_score = None, columns["validation_score"], solution.score
-        elif self.plan.solver.stochastic:
-            best_loss = float(solution.state.progress["best_loss"][0])
-        return {
-            "best_loss_": best_loss,
-            "validation_scores_": scores,
-            "best_validation_score_": best_score,
-        }
 
     def _hyperparameters(self) -> dict[str, Any]:
         """Return what the evidence has found; None for each where it was not used."""
@@ -206,19 +201,17 @@ class FitResult:
 
 def _starts_table(solutions: list[Solution]) -> dict[str, np.ndarray]:
     """Tabulate how each start ended, a row a start."""
-    reasons = [solution.reason.code if solution.reason else "partial_fit" for solution in solutions]
     table = {
-        "loss": np.array([solution.loss for solution in solutions]),
-        "n_iter": np.array([solution.n_iter for solution in solutions]),
-        "stop_reason": np.array(reasons),
+        "loss": [solution.loss for solution in solutions],
+        "n_iter": [solution.n_iter for solution in solutions],
+        "stop_reason": [s.reason.code if s.reason else "partial_fit" for s in solutions],
+        "log_evidence": [solution.log_evidence for solution in solutions],
+        "validation_score": [solution.score for solution in solutions],
     }
-    for name, values in (
-        ("log_evidence", np.array([solution.log_evidence for solution in solutions])),
-        ("validation_score", np.array([solution.score for solution in solutions])),
-    ):
-        if np.isfinite(values).any():
-            table[name] = values
-    return table
+    for name in ("log_evidence", "validation_score"):
+        if not np.isfinite(table[name]).any():
+            del table[name]
+    return {name: np.array(values) for name, values in table.items()}
 
 
 def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
