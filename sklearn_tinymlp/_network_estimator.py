@@ -41,7 +41,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
 
     def _validate_params(self):
         """Check types and ranges of the parameters, unless the same ones have been valid before."""
-        validate(type(self), self.get_params(deep=False), super()._validate_params)
+        validate(type(self), self.get_params(deep=False))
 
     # ------------------------------------------------------------------ what the user calls
 
