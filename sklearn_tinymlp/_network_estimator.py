@@ -195,8 +195,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         if plan.weights_are_relative:
             data = data.with_counts()
         random_state = check_random_state(self.random_state)
-        names = [name for name in COLUMN_ATTRIBUTES if name in vars(learner)]
-        columns = {name: vars(learner)[name] for name in names}
+        known = vars(learner)
+        columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
         columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, data)
         interruption = Interruption(context.interruption)

@@ -111,10 +111,7 @@ class Plan:
     @property
     def full_architecture(self) -> Architecture:
         """The network with all inputs, unused ones included."""
-        if self.inputs is None:
-            return self.architecture
-        hidden_and_output = self.architecture.units[1:]
-        return Architecture((self.n_inputs, *hidden_and_output), self.settings.bias)
+        return Architecture((self.n_inputs, *self.architecture.units[1:]), self.settings.bias)
 
     def with_all_inputs(self, theta) -> np.ndarray:
         """Insert weights of zero for unused inputs."""
