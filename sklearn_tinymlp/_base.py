@@ -1,4 +1,4 @@
-"""`BaseTinyMLP`: what both estimators tell scikit-learn, notebooks and other threads."""
+"""`BaseTinyMLP`: tags, notebook block, intervals and snapshots of both estimators."""
 
 from contextlib import contextmanager
 from functools import cache
@@ -8,18 +8,15 @@ import numpy as np
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import _check_feature_names
 
-# Where scikit-learn's block in a notebook links to.
-DOCUMENTATION = (
-    "https://sklearn-tinymlp.readthedocs.io/en/stable/generated/"
-    "{estimator_module}.{estimator_name}.html"
-)
-
 
 class BaseTinyMLP:
-    """Tags, the page in the documentation, the block in a notebook, a copy that stays as it is."""
+    """Base class of both estimators."""
 
     _doc_link_module = "sklearn_tinymlp"
-    _doc_link_template = DOCUMENTATION
+    _doc_link_template = (
+        "https://sklearn-tinymlp.readthedocs.io/en/stable/generated/"
+        "{estimator_module}.{estimator_name}.html"
+    )
 
     def __sklearn_tags__(self):
         """Accept sparse inputs and several outputs."""
@@ -29,12 +26,12 @@ class BaseTinyMLP:
         return tags
 
     def predict_interval(self, X, coverage=0.95):
-        """Give an interval for the target of each row of X.
+        """Compute a prediction interval for the target of each row of X.
 
-        It is the prediction and, on both sides, as many of its standard deviations as rows left out
-        ask for: 1.96 for 95%, and for 99% not 2.58 but more where the tails of the residuals are
-        longer than those of a normal distribution (split conformal prediction, Lei et al., JASA
-        113, 2018).
+        It is the prediction plus and minus a multiple of its standard deviation, which is
+        calibrated on out-of-fold or leave-one-out residuals: 1.96 for 95%, and for 99% more than
+        2.58 where the residuals have heavier tails than a normal distribution (split conformal
+        prediction, Lei et al., JASA 113, 2018).
 
         Parameters
         ----------
@@ -42,7 +39,7 @@ class BaseTinyMLP:
             Inputs.
 
         coverage : float, default=0.95
-            The share of new targets that the intervals are to hold, between 0 and 1.
+            The share of new targets that the intervals should contain, between 0 and 1.
 
         Returns
         -------
@@ -63,17 +60,16 @@ class BaseTinyMLP:
         return np.stack([mean - half, mean + half], axis=1)
 
     def _get_params_html(self, *args, **kwargs):
-        """Show what was trained below the parameters, wherever a block of scikit-learn shows those.
+        """Show the trained network below the parameters, also as a step of a pipeline or search.
 
-        That is alone, and as a step of a pipeline or of what a search has found. From
-        scikit-learn 1.9 on the attributes have a block of their own, which a search that is not
-        fitted leaves out, and what was trained stands there.
+        From scikit-learn 1.9 on it is shown below the fitted attributes, which have a block of
+        their own.
         """
         params = super()._get_params_html(*args, **kwargs)
         return params if hasattr(super(), "_get_fitted_attr_html") else self._with_trained(params)
 
     def _get_fitted_attr_html(self, *args, **kwargs):
-        """Show what was trained below the attributes; scikit-learn 1.9 asks for it."""
+        """Show the trained network below the fitted attributes, with scikit-learn 1.9."""
         return self._with_trained(super()._get_fitted_attr_html(*args, **kwargs))
 
     def _with_trained(self, block):
@@ -84,7 +80,7 @@ class BaseTinyMLP:
         return block
 
     def _adopt(self, network, X):
-        """Take what another network has learned, as if it had been given X as it is here."""
+        """Copy the fitted attributes of another network, with the column names of X."""
         learner = self._snapshot()
         _check_feature_names(learner, X, reset=True)
         own = {*self.get_params(deep=False), "feature_names_in_", "_skl_callbacks"}
@@ -104,7 +100,7 @@ class BaseTinyMLP:
 
 @contextmanager
 def unchanged_on_error(estimator):
-    """Give an estimator its attributes, and its RandomState its state, back on an error."""
+    """Restore the attributes of an estimator, and its RandomState, on an error."""
     before, random_state = vars(estimator).copy(), estimator.random_state
     own_state = isinstance(random_state, np.random.RandomState)
     state = random_state.get_state(legacy=False) if own_state else None
@@ -119,7 +115,7 @@ def unchanged_on_error(estimator):
 
 @cache
 def _slots_of(kind) -> list[str]:
-    """Name the attributes that a subclass keeps in slots."""
+    """Return the names of the slots of a subclass."""
     names = []
     for base in kind.__mro__:
         slots = vars(base).get("__slots__", ())
@@ -127,11 +123,10 @@ def _slots_of(kind) -> list[str]:
     return [name for name in names if name not in ("__dict__", "__weakref__")]
 
 
-class SaysWhy:
+class ExplainsUnavailable:
     """Put the reason into the error of a method that is not available.
 
-    The error of scikit-learn's `available_if` says that there is no such attribute, and keeps the
-    reason for those who read on to its cause.
+    The error of scikit-learn's `available_if` only has the reason as its cause.
     """
 
     def __init__(self, method):
@@ -139,7 +134,7 @@ class SaysWhy:
         self.__doc__ = method.__doc__
 
     def __get__(self, estimator, kind=None):
-        """Give the method, or raise the AttributeError that says why not."""
+        """Return the method, or raise the AttributeError with the reason."""
         try:
             return self.method.__get__(estimator, kind)
         except AttributeError as error:

@@ -311,7 +311,7 @@ class FittedNetwork(BaseTinyMLP):
         """Return the noise of each row and output, where it varies."""
         if not isinstance(self.noise_std_, VaryingNoise):
             return None
-        return RowNoise.of(self.noise_std_.of_rows(X), weight)
+        return RowNoise.of(self.noise_std_.predict(X), weight)
 
     def _loo_squares(self, X, y, weight) -> np.ndarray:
         """Return r^2 / (1 - h) of training rows, an estimate of their noise's variance.

@@ -1,31 +1,33 @@
 """`NetworkEstimator`: `fit` and `partial_fit` in named steps, for any kind of target.
 
-A subclass has the parameters as its `__init__`, and scikit-learn's mixin for its kind. What a step
-assumes of the targets is listed in docs/extending.md.
+A subclass adds `__init__` with the parameters, and scikit-learn's mixin for its kind. The steps'
+assumptions about the targets are listed in docs/extending.md.
 """
 
 from functools import cache
 
 from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
-from ._base import SaysWhy, unchanged_on_error
-from ._data.data import Data, columns_of
+from ._base import ExplainsUnavailable, unchanged_on_error
+from ._data.data import Data
 from ._diagnosis.convergence_warning import check_before_training, warn
 from ._diagnosis.rates import rate_advice
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
 from ._training.callbacks import CallbackSupportMixin, FitTasks, managed
-from ._training.ensemble_context import SINGLE_FIT, EnsembleContext
+from ._training.ensemble_context import SINGLE_FIT, EnsembleContext, SharedData
 from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan
 from ._training.settings import Settings, validate
-from ._training.starts import NO_START, UserStart, draw, random_state_of, refuse_contradictions
+from ._training.starts import NO_USER_START, UserStart, WarmStart, draw
 from ._training.train import train
-from ._training.warm_start import WarmStart
+
+COLUMN_ATTRIBUTES = "n_features_in_", "feature_names_in_"
 
 
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
@@ -34,12 +36,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     @classmethod
     @cache
     def _get_param_names(cls):
-        """Read the signature once a class; scikit-learn reads it in each `fit`, for 0.1 ms."""
+        """Read the signature once for each class, not in each `fit`, which takes 0.1 ms."""
         return super()._get_param_names()
 
     def _validate_params(self):
-        """Check types and ranges of the parameters, unless the same ones were right before."""
-        validate(type(self), self.get_params(deep=False), super()._validate_params)
+        """Check types and ranges of the parameters, unless the same ones have been valid before."""
+        validate(type(self), self.get_params(deep=False))
 
     # ------------------------------------------------------------------ what the user calls
 
@@ -67,14 +69,14 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample. Whole numbers say how often a row counts. Of others only the
-            ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``: they take the
-            number of rows with a weight for the number of observations. The other solvers take
-            weights as they are, as MLPRegressor.
+            Weight of each sample. Whole numbers are counts of a row. Of others only the ratios
+            matter to the solver 'auto' and to 'lm' with ``alpha="auto"``, where the number of
+            observations is that of rows with a weight. The other solvers take weights as they are,
+            as MLPRegressor does.
 
         X_val, y_val, sample_weight_val : array-likes, default=None
             A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
-            takes the place of the held-out fraction.
+            replaces the held-out fraction.
 
         coefs_init : list of array-like of shape (units before, units after), default=None
             Start weights of each layer, instead of drawn ones.
@@ -89,22 +91,22 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            When data or parameters are not of the kind asked for or contradict each other, when the
-            derivative of an `Activation` is not that of its value, and when training ended in
-            weights that are not finite. The estimator then stays as it was before the call.
+            When data or parameters are invalid or contradict each other, when the derivative of an
+            `Activation` is not that of its value, and when training ended in weights that are not
+            finite. The estimator is then unchanged.
 
         Warns
         -----
         ConvergenceWarning
             Before training, when no weights can reach the targets: they lie outside the range of
             the output activation, or need an intercept that ``bias=False`` forbids. After
-            training, when it did not converge: with the reason, the loss reached, and what
-            `diagnose` finds first.
+            training, when it did not converge: with the reason, the loss reached, and the first
+            finding of `diagnose`.
         """
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
-            given = UserStart(coefs_init, intercepts_init)
-            return self._fit_all(X, y, sample_weight, validation=validation, given=given)
+            user_start = UserStart(coefs_init, intercepts_init)
+            return self._fit_all(X, y, sample_weight, validation=validation, user_start=user_start)
 
     def _check_solver(self):
         if not getattr(SOLVERS.get(self.solver), "stochastic", False):
@@ -114,7 +116,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             )
         return True
 
-    @SaysWhy
+    @ExplainsUnavailable
     @available_if(lambda est: est._check_solver())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -140,7 +142,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         ValueError
             As `fit` does, and with ``early_stopping=True``.
         """
-        self._validate_params()  # scikit-learn's decorator leaves it out once fitted
+        self._validate_params()  # scikit-learn's decorator skips it once fitted
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if self.n_init > 1:
@@ -153,14 +155,13 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     def _ensemble_context(self, X, y, sample_weight, interruption, *, share) -> EnsembleContext:
         """Train pilots, and with `share` scale the data, once for several fits to these rows."""
         settings = Settings.read(self.get_params(deep=False))
-        nothing = (None, None, None)
-        learner = self._snapshot()
-        data = Data.of(learner, settings.loss, X, y, sample_weight, validation=nothing, reset=True)
+        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
         plan = Plan.of(settings, data, None)
         data = data.with_counts() if plan.weights_are_relative else data
-        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
+        random_state, scaled = check_random_state(self.random_state), data.scaled(plan.scaling)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
-        return EnsembleContext.of(plan, scaled, report, interruption, share)
+        shared = SharedData(scaled, plan.working_dtype) if share else None
+        return EnsembleContext(True, report, interruption, shared)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator: here one, see `_fit` for the options."""
@@ -173,50 +174,44 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         sample_weight,
         *,
         validation=(None, None, None),
-        given=NO_START,
+        user_start=NO_USER_START,
         incremental=False,
         context=SINGLE_FIT,
         noise=None,
     ):
         """Fit one network, in named steps: each value is computed once and handed down.
 
-        Parameters
-        ----------
-        X, y, sample_weight : array-like
-        validation : tuple of three array-likes or None
-            X, y and weights of the validation set.
-        given : UserStart
-        incremental : bool
-            Whether this is `partial_fit`.
-        context : SingleFit or EnsembleContext
-        noise : VaryingNoise or None
-            The noise of each row; None where all rows have the same.
+        `validation` holds X, y and weights of the validation set, `incremental` is True for
+        `partial_fit`, and `noise` is a VaryingNoise or None.
         """
         learner = self._snapshot()  # learns the columns of X; this estimator changes last
         settings = Settings.read(self.get_params(deep=False), incremental)
-        earlier = WarmStart.of(self) if settings.continues else None
-        refuse_contradictions(given, settings.n_init, earlier)
+        warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
+        user_start.refuse_contradictions(settings.n_init, warm_start)
         data = Data.of(
-            learner, settings.loss, X, y, sample_weight, validation=validation, reset=not earlier
+            learner, settings.loss, X, y, sample_weight, validation, reset=warm_start is None
         )
-        plan = Plan.of(settings, data, earlier)
+        plan = Plan.of(settings, data, warm_start)
         if plan.weights_are_relative:
             data = data.with_counts()
-        random_state = random_state_of(self.random_state)
-        columns = columns_of(learner) | {"_input_range": data.input_range(earlier)}
+        random_state = check_random_state(self.random_state)
+        known = vars(learner)
+        columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
+        columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, data)
-        interruption, before = Interruption(context.interruption), context.before(plan, scaled)
-        if not given.names:
+        interruption = Interruption(context.interruption)
+        before = context.before_selection(plan, scaled)
+        if not user_start.names:
             report = context.relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
         scaled = context.on_inputs(scaled, plan.inputs)
         if noise is not None:
-            scaled = scaled.with_noise(noise.of_rows(data.X))
-        starts = draw(plan, given, random_state)
-        said = check_before_training(plan, data, scaled, starts)
+            scaled = scaled.with_noise(noise.predict(data.X))
+        starts = draw(plan, user_start, random_state)
+        warned = check_before_training(plan, data, scaled, starts)
         tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
-        seen = SeenRows.of(data, earlier.seen if earlier and incremental else None)
+        seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)
         result = FitResult.of(
             plan,
             scaled,
@@ -228,7 +223,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             noise=noise,
             advice=rate_advice,
         )
-        warn(result, data, scaled, said)
+        warn(result, data, scaled, warned)
         result.write_to(self)
         if tasks is not None:
             tasks.end()

@@ -5,7 +5,7 @@ from functools import partial
 from sklearn.base import RegressorMixin, clone
 
 from ._network_estimator import NetworkEstimator
-from ._training.heteroscedastic_noise import UNITS_OF_VARIANCE, fitted_noise
+from ._training.heteroscedastic_noise import UNITS_OF_VARIANCE, fit_varying_noise
 from ._training.settings import CONSTRAINTS
 
 
@@ -387,7 +387,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)
-        rounds = fitted_noise(partial(clone, self), of_variance, X, y, sample_weight, **options)
-        if rounds.interrupted is not None:
-            return self._adopt(rounds.interrupted, X)
-        return self._fit(X, y, sample_weight, noise=rounds.noise, **options)
+        noise, interrupted = fit_varying_noise(
+            partial(clone, self), of_variance, X, y, sample_weight, **options
+        )
+        if interrupted is not None:
+            return self._adopt(interrupted, X)
+        return self._fit(X, y, sample_weight, noise=noise, **options)

@@ -33,7 +33,7 @@ from sklearn.neural_network._base import LOSS_FUNCTIONS
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
 from sklearn_tinymlp._network.initialization import INITIALIZERS
-from sklearn_tinymlp._training import restarts
+from sklearn_tinymlp._training import train as training
 
 if __name__ == "__main__":  # pytest does the same for its modules
     sys.path.insert(0, str(Path(__file__).parent))
@@ -698,7 +698,7 @@ def the_best_start_is_kept(trained):
         if number == best:
             assert bits(alone)[: len(net.coefs_)] == bits(net)[: len(net.coefs_)]
     for n_threads in (1, 3):
-        with patch.object(restarts, "_openmp_effective_n_threads", lambda n=n_threads: n):
+        with patch.object(training, "_openmp_effective_n_threads", lambda n=n_threads: n):
             assert bits(trained.again()) == bits(net), f"{n_threads} threads"
 
 

@@ -3,6 +3,7 @@
 What is refused in the data themselves is in test_hostile_input.py.
 """
 
+import functools
 import warnings
 
 import joblib
@@ -242,12 +243,14 @@ def test_wrong_types_and_ranges_are_refused(name, value):
         clone(net).partial_fit(X, y)
 
 
-def test_parameters_found_valid_are_forgotten_before_they_are_too_many(monkeypatch):
-    monkeypatch.setattr(settings, "VALID_PARAMETERS", set())
-    monkeypatch.setattr(settings, "MOST_VALID_PARAMETERS", 2)
-    for alpha in (0.0, 1.0, 2.0, 3.0, 0.0):
+def test_parameters_found_valid_are_remembered_and_forgotten_before_they_are_too_many(monkeypatch):
+    assert settings._validate.cache_parameters()["maxsize"] is not None
+    remembered = functools.lru_cache(maxsize=2, typed=True)(settings._validate.__wrapped__)
+    monkeypatch.setattr(settings, "_validate", remembered)
+    for alpha in (0.0, 1.0, 1.0, 2.0, 3.0, 0.0):
         make_net(alpha=alpha)._validate_params()
-        assert 1 <= len(settings.VALID_PARAMETERS) <= 2
+        assert 1 <= remembered.cache_info().currsize <= 2
+    assert remembered.cache_info().hits == 1
     with pytest.raises(ValueError, match="alpha"):
         make_net(alpha=-1.0)._validate_params()
 

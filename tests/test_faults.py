@@ -31,7 +31,7 @@ from sklearn_tinymlp._engine import kernels, limited_memory
 from sklearn_tinymlp._machine.memory import Scratch
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._solvers import stochastic
-from sklearn_tinymlp._training import callbacks, posterior, train
+from sklearn_tinymlp._training import calibration, callbacks, train
 from sklearn_tinymlp._training.fit_result import FitResult
 
 # The fits are short on purpose: what they warn of is not the subject.
@@ -63,7 +63,7 @@ ENGINES = {
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    monkeypatch.setattr("sklearn_tinymlp._training.restarts._openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr("sklearn_tinymlp._training.train._openmp_effective_n_threads", lambda: 2)
 
 
 def make_net(solver, **params):
@@ -330,7 +330,7 @@ def test_after_ctrl_c_no_time_is_spent_on_intervals_of_large_data(monkeypatch):
         raise KeyboardInterrupt
 
     net = make_net("lm by the evidence", max_iter=100)
-    monkeypatch.setattr(posterior, "_calibrated", interrupted_posterior)
+    monkeypatch.setattr(calibration, "_calibrated", interrupted_posterior)
     with pytest.warns(UserWarning, match="standard deviations of predictions are not available"):
         net.fit(X, y)
     monkeypatch.undo()

@@ -547,7 +547,7 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     inputs = rng.standard_normal((300, 3))
     targets = np.sin(inputs[:, 0]) + 0.1 * rng.standard_normal(300)
     monkeypatch.setattr(lm, "solve", interrupted_at_once_the_third_time)
-    monkeypatch.setattr("sklearn_tinymlp._training.restarts._openmp_effective_n_threads", lambda: 1)
+    monkeypatch.setattr("sklearn_tinymlp._training.train._openmp_effective_n_threads", lambda: 1)
     with pytest.warns(UserWarning, match="interrupted"):
         net = TinyMLPRegressor(solver="lm", alpha="one", n_init=4, random_state=0)
         net.fit(inputs, targets)

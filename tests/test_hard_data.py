@@ -8,12 +8,13 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._bayes.groups import GROUPINGS, PRIOR_RANGE, group_names, occam_factor
+from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._network.architecture import Architecture
-from sklearn_tinymlp._relevance import pilots as scouts
+from sklearn_tinymlp._relevance import pilots
 from sklearn_tinymlp._relevance.random_features import random_features
 from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
-from sklearn_tinymlp._training import fit_result as outcome_module
+from sklearn_tinymlp._training import fit_result
 
 
 def waves(rng):
@@ -117,7 +118,7 @@ def test_the_charge_is_the_integral_over_ln_alpha():
 def start_and_error(X, y, weight=None):
     architecture = Architecture((X.shape[1], 8, 1))
     state = np.random.RandomState(0)
-    return random_features(architecture, ("tanh", "identity"), X, y, weight, state)
+    return random_features(architecture, ("tanh", "identity"), Data(X, y, weight), state)
 
 
 def test_random_features_know_rows_by_what_they_are():
@@ -170,7 +171,7 @@ def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
     ):
         net.fit(X, y)
     assert not net.converged_
-    monkeypatch.setattr(outcome_module, "BEATEN", np.inf)
+    monkeypatch.setattr(fit_result, "BEATEN", np.inf)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net.fit(X, y)
@@ -186,7 +187,7 @@ def test_ctrl_c_while_inputs_are_told_apart_ends_the_fit(monkeypatch):
         monitor.interrupted.set()
         return search(objective, theta, monitor, **options)
 
-    monkeypatch.setattr(scouts, "search_by_evidence", pressed)
+    monkeypatch.setattr(pilots, "search_by_evidence", pressed)
     with pytest.warns(UserWarning, match="interrupted by user"):
         net = TinyMLPRegressor(random_state=0).fit(X, y)
     assert calls and net.stop_reason_ == "interrupted" and not net.converged_

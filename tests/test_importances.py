@@ -70,7 +70,7 @@ def test_of_a_linear_network_it_is_the_share_of_the_variance():
 def test_it_does_not_depend_on_the_blocks_of_inputs(monkeypatch):
     net = fitted()
     whole = net.feature_importances_
-    monkeypatch.setattr(importances, "NUMBERS", 60 * 4 * 2)
+    monkeypatch.setattr(importances, "BLOCK_VALUES", 60 * 4 * 2)
     assert_allclose(net.feature_importances_, whole, rtol=1e-12)
 
 
@@ -115,26 +115,26 @@ def test_partial_fit_keeps_the_last_rows_it_saw(monkeypatch):
     net = TinyMLPRegressor(solver="sgd", random_state=0)
     for row in range(30):  # one at a time
         net.partial_fit(X[row : row + 1], y[row : row + 1])
-    assert_array_equal(net._seen_rows.joined()[0], X[:30])
+    assert_array_equal(net._seen_rows.X, X[:30])
     assert net.feature_importances_.sum() == pytest.approx(1.0)
-    monkeypatch.setattr(importances, "MOST_ROWS", 20)
+    monkeypatch.setattr(importances, "MAX_SEEN_ROWS", 20)
     net.partial_fit(X[30:45], y[30:45], WEIGHT[30:45])
-    seen, weight = net._seen_rows.joined()
+    seen, weight = net._seen_rows
     last = [*range(25, 30), *(30 + np.flatnonzero(WEIGHT[30:45]))]
     assert_array_equal(seen[-len(last) :], X[last])
     assert_array_equal(weight[-len(last) :], [1] * 5 + list(WEIGHT[last[5:]]))
     net.partial_fit(sparse.csr_matrix(X[45:]), y[45:])
-    assert_allclose(net._seen_rows.joined()[0].toarray()[-15:], X[45:])
+    assert_allclose(net._seen_rows.X.toarray()[-15:], X[45:])
     net.fit(X[:8], y[:8])
-    assert_array_equal(net._seen_rows.joined()[0], X[:8])
+    assert_array_equal(net._seen_rows.X, X[:8])
 
 
 def test_of_many_rows_some_are_kept_and_none_is_the_users(monkeypatch):
-    monkeypatch.setattr(importances, "MOST_ROWS", 20)
+    monkeypatch.setattr(importances, "MAX_SEEN_ROWS", 20)
     own = X.copy()
     net = fitted(own, y, WEIGHT)
     before = net.feature_importances_
-    seen, weight = net._seen_rows.joined()
+    seen, weight = net._seen_rows
     assert seen.shape == (20, 4) and (weight > 0).all()
     places = np.sort([np.flatnonzero((X == row).all(axis=1))[0] for row in seen])
     assert (WEIGHT[places] > 0).all()

@@ -115,8 +115,8 @@ def test_importances_are_kept_without_rows_and_later_are_those_of_later_rows(way
     assert_array_equal(ROUND_TRIPS[way](loaded).feature_importances_, net.feature_importances_)
     net.partial_fit(X[40:], Y[40:])
     loaded.partial_fit(X[40:], Y[40:])
-    assert_array_equal(net._seen_rows.joined()[0], X)
-    assert_array_equal(loaded._seen_rows.joined()[0], X[40:])
+    assert_array_equal(net._seen_rows.X, X)
+    assert_array_equal(loaded._seen_rows.X, X[40:])
     assert not np.array_equal(loaded.feature_importances_, net.feature_importances_)
 
 

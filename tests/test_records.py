@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
 from sklearn_tinymlp import LossCurveDisplay, TinyMLPRegressor
-from sklearn_tinymlp._training.long_fits import LongFit
+from sklearn_tinymlp._training.train import LongFit
 
 matplotlib.use("Agg")
 
@@ -218,7 +218,7 @@ class Clock:
 
 
 def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
-    monkeypatch.setattr(LongFit, "last_said", -1e9)
+    monkeypatch.setattr(LongFit, "last_logged", -1e9)
     fit = LongFit(Clock(2.0))
     for n_iter in range(1, 50):
         fit.look(n_iter, 200)
@@ -235,7 +235,7 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
 
 @ignore_convergence
 def test_a_fit_that_is_short_nearly_done_or_verbose_says_nothing(caplog, monkeypatch, capsys):
-    monkeypatch.setattr(LongFit, "last_said", -1e9)
+    monkeypatch.setattr(LongFit, "last_logged", -1e9)
     nearly = LongFit(Clock(2.0))
     for n_iter in range(1, 7):
         nearly.look(n_iter, 6)

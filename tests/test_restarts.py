@@ -9,8 +9,8 @@ from problems import PROBLEMS, SOLVERS
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._machine.interruption import Interruption
 from sklearn_tinymlp._solvers.monitor import History, Solution, StopReason
-from sklearn_tinymlp._training import restarts
-from sklearn_tinymlp._training.restarts import train_all
+from sklearn_tinymlp._training import train as training
+from sklearn_tinymlp._training.train import train_all
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -23,7 +23,7 @@ def solution(number, reason=StopReason.TOL):
 
 @pytest.fixture(params=[1, 2, 5])
 def n_threads(request, monkeypatch):
-    monkeypatch.setattr(restarts, "_openmp_effective_n_threads", lambda: request.param)
+    monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda: request.param)
     return request.param
 
 
@@ -44,7 +44,7 @@ def test_an_interrupted_start_is_the_last(n_threads):
 
 
 def test_starts_are_trained_at_the_same_time(monkeypatch):
-    monkeypatch.setattr(restarts, "_openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda: 2)
     both = threading.Barrier(2, timeout=10)
 
     def train(number):
@@ -68,8 +68,8 @@ def test_ctrl_c_while_threads_train_ends_them_and_keeps_what_they_have(monkeypat
     def pressed(trainings, return_when):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(restarts, "_openmp_effective_n_threads", lambda: 2)
-    monkeypatch.setattr(restarts, "wait", pressed)
+    monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr(training, "wait", pressed)
     event = threading.Event()
     solutions = train_all(
         start_that_ends_once_interrupted(event), [(0,), (1,)], event, in_threads=True
@@ -79,7 +79,7 @@ def test_ctrl_c_while_threads_train_ends_them_and_keeps_what_they_have(monkeypat
 
 
 def test_an_error_in_one_thread_ends_the_others_and_is_raised(monkeypatch):
-    monkeypatch.setattr(restarts, "_openmp_effective_n_threads", lambda: 2)
+    monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda: 2)
     event = threading.Event()
     until_interrupted = start_that_ends_once_interrupted(event)
 
@@ -96,7 +96,7 @@ def test_an_error_in_one_thread_ends_the_others_and_is_raised(monkeypatch):
 def test_the_number_of_threads_changes_nothing(monkeypatch, solver):
     nets = []
     for number in (1, 3):
-        monkeypatch.setattr(restarts, "_openmp_effective_n_threads", lambda n=number: n)
+        monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda n=number: n)
         net = TinyMLPRegressor(
             hidden_layer_sizes=(4,), solver=solver, n_init=6, max_iter=30, random_state=0
         )

@@ -7,20 +7,20 @@ from scipy import sparse
 
 
 class InputRange(NamedTuple):
-    """Least and greatest value of each feature in training, arrays of shape (n_features,)."""
+    """Minimum and maximum of each feature in training, arrays of shape (n_features,)."""
 
     least: np.ndarray
     greatest: np.ndarray
 
     @classmethod
     def of(cls, X) -> "InputRange":
-        """Measure inputs, dense or sparse."""
+        """Compute the range of dense or sparse inputs."""
         if sparse.issparse(X):
             return cls(X.min(axis=0).toarray().ravel(), X.max(axis=0).toarray().ravel())
         return cls(X.min(axis=0), X.max(axis=0))
 
     def joined(self, other: "InputRange") -> "InputRange":
-        """Give the range of both."""
+        """Return the range of both."""
         return InputRange(
             np.minimum(self.least, other.least), np.maximum(self.greatest, other.greatest)
         )

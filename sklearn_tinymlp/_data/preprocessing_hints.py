@@ -1,15 +1,15 @@
-"""What mends missing values and strings, shown by the errors that refuse them."""
+"""Preprocessing for missing values and strings, shown by the errors that refuse them."""
 
 from contextlib import contextmanager
 
 import numpy as np
 from scipy import sparse
 
-# Of wider arrays the lists of columns would hide the lines around them.
-MOST_COLUMNS = 20
+# Columns that are listed; longer lists would hide the lines around them.
+MAX_COLUMNS = 20
 
 # Three lines, to be copied.
-MEND = (
+HINT = (
     "\n\nFill and encode in front of the network "
     "(from sklearn.compose, .impute, .pipeline, .preprocessing):\n"
     "    {columns}\n"
@@ -21,7 +21,7 @@ MEND = (
 
 @contextmanager
 def preprocessing_hint(estimator, X):
-    """Add to scikit-learn's error what to do, where X has missing values or strings."""
+    """Add a remedy to scikit-learn's error where X has missing values or strings."""
     try:
         yield
     except ValueError as error:
@@ -34,13 +34,17 @@ def preprocessing_hint(estimator, X):
             raise
         if missing and "Input X contains NaN" not in message:
             raise
-        columns = _columns(X, numbers, others)
-        mend = MEND.format(columns=columns, estimator=type(estimator).__name__)
-        raise type(error)(message + mend) from error
+        columns = f"numbers, strings = {numbers!r}, {others!r}"
+        if hasattr(X, "iloc") and len(numbers) + len(others) > MAX_COLUMNS:
+            kinds = 'dtype_include="number"', 'dtype_exclude="number"'
+            selectors = ", ".join(f"make_column_selector({kind})" for kind in kinds)
+            columns = f"numbers, strings = {selectors}"
+        hint = HINT.format(columns=columns, estimator=type(estimator).__name__)
+        raise type(error)(message + hint) from error
 
 
 def _kinds_of_columns(X) -> tuple[list, list]:
-    """Give the names, or numbers, of columns that are numbers, and of others."""
+    """Return the names, or places, of numeric columns, and of others."""
     numbers, others = [], []
     if hasattr(X, "columns"):
         named = [(name, np.asarray(X[name])) for name in X.columns]
@@ -60,12 +64,3 @@ def _are_numbers(values) -> bool:
     except (TypeError, ValueError):  # the first is that of pandas' NA
         return all(not isinstance(value, str) for value in values.tolist())
     return True
-
-
-def _columns(X, numbers, others) -> str:
-    """Give the line that says which columns are which."""
-    if hasattr(X, "iloc") and len(numbers) + len(others) > MOST_COLUMNS:
-        kinds = 'dtype_include="number"', 'dtype_exclude="number"'
-        selectors = ", ".join(f"make_column_selector({kind})" for kind in kinds)
-        return f"numbers, strings = {selectors}"
-    return f"numbers, strings = {numbers!r}, {others!r}"

@@ -9,8 +9,8 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._network.architecture import Architecture
 
-# Numbers that are worked on at once: 1 MB, so that no copy of all the data is made on the way.
-NUMBERS = 2**17
+# Values computed at once, 1 MB, so that no temporary array is as large as the data.
+BLOCK_VALUES = 2**17
 
 
 class Scaling(NamedTuple):
@@ -23,18 +23,18 @@ class Scaling(NamedTuple):
 
     @classmethod
     def identity(cls, n_features, n_outputs) -> "Scaling":
-        """Leave X and y as they are."""
+        """Return the scaling that changes nothing."""
         return cls(
             np.zeros(n_features), np.ones(n_features), np.zeros(n_outputs), np.ones(n_outputs)
         )
 
     @classmethod
     def of(cls, X, y, sample_weight, *, bias: bool, scale_y: bool) -> "Scaling":
-        """Measure X of shape (n_samples, n_features) and y of shape (n_samples, n_outputs).
+        """Compute mean and standard deviation of X and y, of shape (n_samples, n_outputs).
 
         Without bias nothing is centred, because a shift could not be folded in; a sparse X is not
-        centred, because it would no longer be sparse. What is not centred is scaled by its root
-        mean square. `scale_y` is False where the output activation fixes the units of y.
+        centred, to stay sparse. What is not centred is scaled by its root mean square. `scale_y`
+        is False where the output activation fixes the units of y.
         """
         centre_x = bias and not sparse.issparse(X)
         x_mean, x_scale = _moments(X, sample_weight, centre_x)
@@ -45,7 +45,7 @@ class Scaling(NamedTuple):
         return cls(x_mean, x_scale, y_mean, y_scale)
 
     def transform_X(self, X):
-        """Standardise inputs; a new array."""
+        """Standardise inputs, in a new array."""
         if sparse.issparse(X):
             scaled = X.astype(np.result_type(X.dtype, np.float32), copy=True)
             scaled.data /= self.x_scale.astype(scaled.dtype)[scaled.indices]
@@ -53,7 +53,7 @@ class Scaling(NamedTuple):
         return _scaled(X, self.x_mean, self.x_scale)
 
     def transform_y(self, y):
-        """Standardise targets; a new array."""
+        """Standardise targets, in a new array."""
         return _scaled(y, self.y_mean, self.y_scale)
 
     def fold(self, architecture: Architecture, theta) -> np.ndarray:
@@ -84,8 +84,6 @@ class Scaling(NamedTuple):
 
 
 def _scaled(values, mean, scale):
-    if values.size <= NUMBERS:
-        return ((values - mean) / scale).astype(values.dtype, copy=False)
     scaled = np.empty_like(values)
     for rows in _blocks(values):
         scaled[rows] = (values[rows] - mean) / scale
@@ -93,9 +91,9 @@ def _scaled(values, mean, scale):
 
 
 def _moments(values, sample_weight, centre):
-    """Weighted mean and standard deviation of each column, or zero and root mean square."""
+    """Return mean and standard deviation of each column, or zero and root mean square."""
     if sparse.issparse(values):
-        if not values.has_canonical_format:  # entries of the same place would count apart
+        if not values.has_canonical_format:  # duplicate entries must be summed
             values = values.copy()
             values.sum_duplicates()
         mean, variance = mean_variance_axis(values, axis=0, weights=sample_weight)
@@ -107,23 +105,22 @@ def _moments(values, sample_weight, centre):
         largest = reduce(
             np.maximum, (np.abs(values[rows] - mean).max(axis=0) for rows in _blocks(values))
         )
-        largest[largest == 0] = 1.0  # the square of 1e200 has no floating-point number
+        largest[largest == 0] = 1.0  # relative to the largest, as the square of 1e200 overflows
         squares = _average(
             lambda block: (np.abs(block - mean) / largest) ** 2, values, sample_weight
         )
         scale = largest * np.sqrt(squares)
-    # A column that is constant to rounding keeps its units, and one whose spread is so small that
-    # its inverse is no number.
+    # A column keeps its units if it is constant to rounding or the inverse of its scale overflows.
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     scale[constant | (scale < np.finfo(np.float64).tiny)] = 1.0
     return mean, scale
 
 
 def _average(function, values, sample_weight):
-    """Give `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
+    """Compute `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
 
-    NumPy adds the rows of two columns or more one after the other, as is done here block by block.
-    A single column it adds pairwise, with other roundings: that stays in one piece.
+    NumPy adds the rows of several columns one after the other, as is done here block by block. It
+    adds those of a single column pairwise, which is therefore not cut.
     """
     total = None
     for rows in [slice(None)] if values.shape[1] == 1 else _blocks(values):
@@ -138,6 +135,5 @@ def _average(function, values, sample_weight):
 
 
 def _blocks(values):
-    """Cut rows into blocks of NUMBERS numbers."""
-    step = max(1, NUMBERS // values.shape[1])
+    step = max(1, BLOCK_VALUES // values.shape[1])
     return [slice(start, start + step) for start in range(0, len(values), step)]

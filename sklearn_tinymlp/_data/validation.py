@@ -1,8 +1,8 @@
-"""scikit-learn's validation of X and y, and the way past it for arrays on which it finds nothing.
+"""scikit-learn's validation of X and y, and a short cut for arrays that it would not change.
 
-Validation takes 60 us of a prediction that takes 10, most of it to tell plain arrays from data
-frames. An array that is plain, finite and of the right shape would come out of it as it went in,
-so that this is looked for first; whatever else it may be, scikit-learn has the word.
+Validation takes 60 us of a prediction that takes 10, mostly to distinguish plain arrays from data
+frames. A plain and finite array of the right shape is therefore recognised first; all else is
+validated by scikit-learn.
 """
 
 import numpy as np
@@ -13,10 +13,7 @@ from .preprocessing_hints import preprocessing_hint
 
 
 def is_plain(array, *n_dims) -> bool:
-    """Say whether this is a NumPy array of finite float32 or float64, not empty, in C order.
-
-    Finite is said by the sum, as scikit-learn does first: a sum that overflows says no.
-    """
+    """Whether this is a NumPy array of float32 or float64, not empty, in C order, of finite sum."""
     if type(array) is not np.ndarray or array.ndim not in n_dims or array.size == 0:
         return False
     if array.dtype not in (np.float64, np.float32) or not array.flags.c_contiguous:
@@ -26,23 +23,13 @@ def is_plain(array, *n_dims) -> bool:
 
 
 def _fits(estimator, X) -> bool:
-    """Say whether X has the columns of the fit, where neither has names."""
+    """Whether X has the columns of the fit, where neither has names."""
     named = getattr(estimator, "feature_names_in_", None) is not None
     return not named and X.shape[1] == getattr(estimator, "n_features_in_", None)
 
 
 def validate_inputs(estimator, X):
-    """Give X of shape (n_samples, n_features) validated for a fitted estimator.
-
-    Returns
-    -------
-    X : ndarray or CSR matrix of float64 or float32
-
-    Raises
-    ------
-    ValueError, TypeError
-        Those of `sklearn.utils.validation.validate_data`.
-    """
+    """Return X validated for a fitted estimator: an array or CSR matrix of float64 or float32."""
     if is_plain(X, 2) and _fits(estimator, X):
         return X
     with preprocessing_hint(estimator, X):
@@ -54,15 +41,9 @@ def validate_inputs(estimator, X):
 
 
 def validate_training_data(estimator, X, y, reset, name="X"):
-    """Give X and y validated, X as float64 or float32 in C order or CSR, y with one or two axes.
+    """Return X and y validated, X as float64 or float32 in C order or CSR, y with one or two axes.
 
-    With `reset` the estimator learns the number and the names of the columns; `name` is what a
-    sentence calls X.
-
-    Raises
-    ------
-    ValueError, TypeError
-        Those of `sklearn.utils.validation.validate_data`.
+    With `reset` the estimator learns number and names of the columns; errors call X `name`.
     """
     plain = is_plain(X, 2) and is_plain(y, 1, 2) and len(X) == len(y)
     if plain and (reset or _fits(estimator, X)):
@@ -76,7 +57,7 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             X,
             y,
             accept_sparse="csr",
-            # A vector gets the same checks in half the time when it need not be a matrix.
+            # For a vector the same checks take half the time.
             multi_output=not (isinstance(y, np.ndarray) and y.ndim == 1),
             y_numeric=True,
             dtype=(np.float64, np.float32),
@@ -88,9 +69,9 @@ def validate_training_data(estimator, X, y, reset, name="X"):
 
 
 def check_sparse(X, name):
-    """Refuse a CSR matrix whose indices lead out of it, where compiled code would follow them."""
+    """Raise a ValueError for a CSR matrix with invalid indices, which kernels would follow."""
     if sparse.issparse(X):
-        try:  # a new matrix with the same arrays, because the check may put others in their place
+        try:  # a new matrix of the same arrays, since the check may replace them
             sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
         except ValueError as error:
             raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error

@@ -1,9 +1,9 @@
 """Pilot networks: which inputs are relevant, and whether a penalty for each input pays.
 
 A network of a few units is trained in hundredths of a second, with one penalty for all weights and
-with one an input (automatic relevance determination, ARD). Where ARD has the greater evidence after
-the Occam factor of its penalties (`_bayes.groups`), inputs whose weights the data do not determine
-are dropped from the network that is then trained: they take no time, and cannot be overfitted.
+with one for each input (automatic relevance determination, ARD). Where ARD has the greater evidence
+after the Occam factor of its penalties (`_bayes.groups`), the network is trained without the inputs
+whose weights the data do not determine: they take no time, and cannot be overfitted.
 """
 
 from bisect import bisect_left
@@ -32,98 +32,85 @@ from .screening import residual_inputs, screened
 
 UNITS, ACTIVATION = 5, "tanh"
 
-# Starts from random features beside that from the end of the fit with one penalty.
-N_PILOTS, MOST_ITERATIONS = 4, 200
+# Starts from random features beside that from the end of the fit with one penalty, and iterations
+# of that fit.
+N_STARTS, MAX_ITERATIONS = 4, 200
 
-# A pilot's evidence has converged when it has not risen for so many iterations: with half of a
+# Iterations without a rise of the evidence after which a pilot has converged: with half of a
 # network's number nine sets had the same errors, in nine tenths of the time.
-REST = 10
+PLATEAU_ITERATIONS = 10
 
-# Iterations of a round, and how many pilots go on after it.
+# Iterations of each round, and how many pilots are kept after it.
 ROUNDS = (30, 3), (40, 2), (130, 1)
 
-# Further attempts where residuals depend on inputs, from units re-initialised on these at several
-# scales: one attempt in five misses a product or a wave among 45 to 60 inputs.
-FURTHER_ATTEMPTS, RESIDUAL_SCALES = 2, (0.5, 1.0, 2.0, 4.0)
-
-# ... and this share of the residuals depends on them: more units than a pilot has do the rest.
-LEFT_UNEXPLAINED = 0.1
+# Further attempts where residuals depend on inputs, with units re-initialised on these at several
+# scales: one attempt in five misses a product or a wave among 45 to 60 inputs. The inputs make up
+# at least this share of the residuals; for less, the network has units that a pilot lacks.
+FURTHER_ATTEMPTS, RESIDUAL_SCALES, MIN_RESIDUAL_SHARE = 2, (0.5, 1.0, 2.0, 4.0), 0.1
 
 # More rows would select the same inputs, and take longer.
-MOST_ROWS = 2000
+MAX_PILOT_ROWS = 2000
 
-# Multiply-adds of an iteration: pilots must cost little beside the network that follows them.
-MOST_WORK = 25_000_000
+# Multiply-adds of an iteration of a pilot, which must cost little beside the network that follows,
+# and a number of inputs that always takes more.
+MAX_PILOT_WORK, MAX_PILOT_INPUTS = 25_000_000, 100_000
 
-# No pilot with more inputs has ever been cheap.
-MOST_INPUTS = 100_000
+# Log evidence that a penalty for each input must gain, in all and for each row: some 5% of the
+# error. On data without idle inputs it gained less, and cost up to 10% (docs/evidence.md).
+MIN_NATS, MIN_NATS_PER_ROW = 10.0, 0.05
 
-# A penalty an input must be worth a twentieth of a nat a row, some 5% of the error, and 10 nats: on
-# data without idle inputs it was worth less, and cost up to 10% (docs/evidence.md).
-NATS, NATS_A_ROW = 10.0, 0.05
-
-# An input is idle where the data determine less than a tenth of a weight of it, of five.
-IDLE = 0.1
+# Effective parameters of an input, of five, below which it is irrelevant.
+MIN_DETERMINED = 0.1
 
 
 class RelevanceReport(NamedTuple):
     """Result of the pilot networks."""
 
     grouping: str  # of the weights that share a penalty
-    selected: np.ndarray  # relevant inputs, those first of which the data determine most
-    architecture: Architecture  # of the pilots
-    theta: np.ndarray  # of the best
+    selected: np.ndarray  # relevant inputs, those of most effective parameters first
+    architecture: Architecture  # of the best pilot, on all inputs
+    theta: np.ndarray
     explained: float  # share of the variance
 
 
 def run_pilots(
     data: Data,
     loss: Loss,
-    output: str,
+    output,
     first_intercepts: np.ndarray | None,
     random_state,
     interruption: Interruption,
 ) -> RelevanceReport | None:
     """Train pilot networks; None where ARD does not pay, and after Ctrl-C.
 
-    Parameters
-    ----------
-    data : Data
-        Standardised; not more than `MOST_ROWS`.
-    loss : Loss
-    output : str or Activation
-        The output activation of the network that follows.
-    first_intercepts : ndarray of shape (n_outputs,) or None
-        First intercepts of the output layer; None to draw them.
-    random_state : RandomState
-    interruption : Interruption
+    `data` are standardised, at most `MAX_PILOT_ROWS`; `output` is the output activation, and
+    `first_intercepts` are those of the output layer, drawn if None, of the network that follows.
     """
-    of_all = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
-    inputs = np.arange(data.X.shape[1])
-    most = most_inputs(*data.y.shape)
-    # Squared errors are a matter of the inputs alone; a deviance needs predictions above zero.
+    whole = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
+    inputs, most = np.arange(data.X.shape[1]), most_inputs(*data.y.shape)
+    # A deviance needs predictions above zero.
     activations = ACTIVATION, "identity" if loss.least_squares else output
     with interruption.catches_sigint(), single_threaded_blas():
         if most < len(inputs):
             try:
-                inputs = screened(data, of_all, activations, most, random_state, interruption)
+                inputs = screened(data, whole, activations, most, random_state, interruption)
             except KeyboardInterrupt:
                 return None
             if inputs is None:
                 return None
         data = data.on_inputs(inputs)
         architecture = Architecture((len(inputs), UNITS, data.y.shape[1]))
-        samples = data.samples(np.dtype(np.float64))
+        samples = data.samples()
         objective = Objective(network_of(architecture, activations), samples, 0.0, loss=loss)
         draw = partial(_start, objective, data, first_intercepts, random_state)
         search = partial(_search, objective, interruption)
         one = search("one", draw())
-        # Where its own penalty has grown before its effect was found an input stays irrelevant. The
-        # fit with one penalty has found such effects; the drawn starts find others.
-        ard = successive_halving(search, [one.theta, *(draw() for _ in range(N_PILOTS))])
+        # An input whose penalty grows before its effect is found stays irrelevant. The fit with one
+        # penalty finds such effects; the drawn starts find others.
+        ard = successive_halving(search, [one.theta, *(draw() for _ in range(N_STARTS))])
         for _ in range(FURTHER_ATTEMPTS if loss.least_squares else 0):
             residuals = data.y - objective.predict(ard.theta)
-            inputs_left = residual_inputs(data, residuals, LEFT_UNEXPLAINED)
+            inputs_left = residual_inputs(data, residuals, MIN_RESIDUAL_SHARE)
             if not len(inputs_left):
                 break
             starts = [
@@ -132,33 +119,34 @@ def run_pilots(
             ]
             ard = max(ard, successive_halving(search, starts), key=penalised_evidence)
 
-    def of_all_inputs(theta) -> np.ndarray:
-        coefs, intercepts = architecture.unpack(theta)
-        first = np.zeros(of_all.coef_shapes[0])
+    def report(grouping, selected, pilot, explained) -> RelevanceReport:
+        coefs, intercepts = architecture.unpack(pilot.theta)
+        first = np.zeros(whole.coef_shapes[0])
         first[inputs] = coefs[0]
-        return of_all.pack([first, coefs[1]], intercepts, np.float64)
+        theta = whole.pack([first, coefs[1]], intercepts, np.float64)
+        return RelevanceReport(grouping, selected, whole, theta, explained)
 
-    margin = max(NATS, NATS_A_ROW * samples.weight_sum) if loss.least_squares else 0.0
+    margin = max(MIN_NATS, MIN_NATS_PER_ROW * samples.weight_sum) if loss.least_squares else 0.0
     pays = penalised_evidence(ard) > penalised_evidence(one) + margin
     if interruption.is_set() or not (pays or loss.deviance):
         return None
     if not pays:
-        return RelevanceReport("one", inputs, of_all, of_all_inputs(one.theta), np.inf)
+        return report("one", inputs, one, np.inf)
     determined = ard.state.gamma[: len(inputs)]
-    relevant = np.argsort(-determined, kind="stable")[: int(np.sum(determined > IDLE))]
-    if not len(relevant):
+    n_relevant = int(np.sum(determined > MIN_DETERMINED))
+    if not n_relevant:
         return None
-    # Of another loss than squared errors a start from here is tried whatever it explains.
+    relevant = np.argsort(-determined, kind="stable")[:n_relevant]
+    # With a loss other than squared errors the restart is tried whatever it explains.
     explained = explained_by(objective, ard) if loss.least_squares else np.inf
-    return RelevanceReport("input", inputs[relevant], of_all, of_all_inputs(ard.theta), explained)
+    return report("input", inputs[relevant], ard, explained)
 
 
 def _start(objective: Objective, data: Data, first_intercepts, random_state) -> np.ndarray:
-    """Draw a start: from random features for squared errors, else as a network's own."""
+    """Draw start weights: from random features for squared errors, otherwise as a network's."""
     architecture, activations = objective.network.architecture, objective.network.activations
     if objective.loss.least_squares:
-        arrays = data.X, data.y, data.sample_weight
-        return random_features(architecture, activations, *arrays, random_state).theta
+        return random_features(architecture, activations, data, random_state).theta
     coefs, intercepts = initial_parameters(
         architecture, "glorot_uniform", activations[:1], random_state
     )
@@ -176,7 +164,7 @@ def reinitialised(inputs, architecture: Architecture, theta, random_state, scale
     drawn *= scale / np.sqrt(len(inputs))
     coefs[0][:, weakest], coefs[1][weakest] = 0.0, 0.0
     coefs[0][np.ix_(inputs, weakest)] = drawn
-    at = random_state.standard_normal((len(weakest), len(inputs)))  # a kink among the rows
+    at = random_state.standard_normal((len(weakest), len(inputs)))  # a bend among the rows
     intercepts[0][weakest] = -np.einsum("ji,ij->j", at, drawn)
     return architecture.pack(coefs, intercepts, np.float64)
 
@@ -184,48 +172,39 @@ def reinitialised(inputs, architecture: Architecture, theta, random_state, scale
 def most_inputs(n_samples, n_outputs) -> int:
     """Return the number of inputs up to which an iteration of a pilot is cheap."""
 
-    def is_dear(n_inputs):
+    def is_expensive(n_inputs) -> bool:
         pilot = Architecture((n_inputs, UNITS, n_outputs))
-        return Curvature.cheapest(pilot, n_samples).work > MOST_WORK
+        return Curvature.cheapest(pilot, n_samples).work > MAX_PILOT_WORK
 
-    return max(1, bisect_left(range(1, MOST_INPUTS), True, key=is_dear))
+    return max(1, bisect_left(range(1, MAX_PILOT_INPUTS), True, key=is_expensive))
 
 
 def successive_halving(search, starts) -> Solution:
-    """Train pilots with ARD in rounds, and drop the worse ones after each.
-
-    One whose evidence has converged is not trained further.
-    """
-    field = [search("input", theta, iterations=ROUNDS[0][0]) for theta in starts]
-    for (_, n_left), (iterations, _) in pairwise(ROUNDS):
-        field = sorted(field, key=penalised_evidence, reverse=True)[:n_left]
-        field = [
+    """Train pilots with ARD in rounds, drop the worse after each; converged ones rest."""
+    pilots = [search("input", theta, iterations=ROUNDS[0][0]) for theta in starts]
+    for (_, n_kept), (iterations, _) in pairwise(ROUNDS):
+        pilots = sorted(pilots, key=penalised_evidence, reverse=True)[:n_kept]
+        pilots = [
             pilot
             if pilot.reason is StopReason.EVIDENCE or pilot.state is None
             else search("input", pilot.theta, hyper=pilot.state.hyper, iterations=iterations)
-            for pilot in field
+            for pilot in pilots
         ]
-    return max(field, key=penalised_evidence)
+    return max(pilots, key=penalised_evidence)
 
 
 def _search(
-    objective: Objective,
-    interruption,
-    grouping: str,
-    theta,
-    *,
-    hyper=None,
-    iterations=MOST_ITERATIONS,
+    objective: Objective, interruption, grouping, theta, hyper=None, iterations=MAX_ITERATIONS
 ) -> Solution:
-    """Train one pilot; after Ctrl-C it ends at once."""
+    """Train one pilot, until Ctrl-C."""
     architecture = objective.network.architecture
     groups = GROUPINGS[grouping](architecture)
     monitor = Monitor(iterations, History(), interrupted=interruption)
     options = {"groups": groups, "tol": 1e-4, "hyper": hyper}
     if objective.loss.least_squares:
-        return search_by_evidence(objective, theta, monitor, rest=REST, **options)
+        return search_by_evidence(objective, theta, monitor, rest=PLATEAU_ITERATIONS, **options)
     curvature = Curvature.cheapest(architecture, objective.training.n_samples)
-    # Of its own, so that the starts that follow do not depend on the number of rows.
+    # A random state of its own: the starts that follow must not depend on the number of rows.
     options |= {"curvature": curvature, "random_state": np.random.RandomState(0)}
     return held_curvature.search(objective, theta, monitor, **options)
 

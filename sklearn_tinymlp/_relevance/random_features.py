@@ -2,21 +2,21 @@
 
 Start weights of size 1 make units that bend once over the data: a curve with many waves looks
 like noise to them, and the evidence then settles for noise. Hidden units drawn at random with
-their kinks among the data and weights of a larger scale follow it at once. For each scale the
+their bends among the data and weights of a larger scale follow it at once. For each scale the
 output layer is a ridge regression, whose error on new rows is estimated by generalised
 cross-validation,
 
     n sum r^2 / (n - trace(h))^2,    h = H (H^T H + ridge)^-1 H^T
 
-(Golub, Heath & Wahba, Technometrics 21, 1979, eq. 1.4); the scale and the ridge of the least of
-them are taken. What they explain is also a reference: a network that explains much less has not
-learned what there is to learn. Neither depends on the order of the rows, and a row of weight 2 is
-that row twice.
+(Golub, Heath & Wahba, Technometrics 21, 1979, eq. 1.4); the scale and the ridge of the least
+estimate are taken. The variance that they explain is also a reference for networks. Neither
+depends on the order of the rows, and a row of weight 2 is that row twice.
 """
 
 import numpy as np
 
 from .._activations.lookup import value_and_slope
+from .._data.data import Data
 from .._network.architecture import Architecture
 from .._solvers.evidence_restarts import Restart
 
@@ -24,36 +24,17 @@ from .._solvers.evidence_restarts import Restart
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 RIDGES = np.logspace(-6, 2, 9)
 
-# Rows that are looked at: so many tell the scale.
-MOST_ROWS = 1000
-
-# Fewer rows leave too little for an error on new ones.
-LEAST_ROWS = 20
+# More rows would select the same scale; fewer give no reliable error on new ones.
+MAX_RIDGE_ROWS, MIN_RIDGE_ROWS = 1000, 20
 
 
-def random_features(
-    architecture: Architecture, activations, X, y, sample_weight, random_state
-) -> Restart:
-    """Draw and solve.
-
-    Parameters
-    ----------
-    architecture : Architecture
-    activations : sequence
-        One a layer, the output's last; the output's is taken for the identity.
-    X : ndarray of shape (n_samples, n_features)
-        Standardised.
-    y : ndarray of shape (n_samples, n_outputs)
-        Standardised.
-    sample_weight : ndarray of shape (n_samples,) or None
-    random_state : RandomState
-    """
-    if len(y) > MOST_ROWS:
-        rows = random_state.permutation(len(y))[:MOST_ROWS]
-        X, y = X[rows], y[rows]
-        sample_weight = None if sample_weight is None else sample_weight[rows]
-    weight = np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
-    X, y = X.astype(np.float64, copy=False), y.astype(np.float64, copy=False)
+def random_features(architecture: Architecture, activations, data: Data, random_state) -> Restart:
+    """Draw hidden layers for standardised data, and solve for an output layer of the identity."""
+    if len(data.y) > MAX_RIDGE_ROWS:
+        data = data.on_rows(random_state.permutation(len(data.y))[:MAX_RIDGE_ROWS])
+    X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
+    weight = data.sample_weight
+    weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
     best, best_error = None, np.inf
     for scale in SCALES:
         coefs, intercepts, hidden = _hidden_layers(
@@ -65,7 +46,9 @@ def random_features(
             best_error, best = error, ([*coefs, output[:-1]], [*intercepts, output[-1]])
     with np.errstate(over="ignore", invalid="ignore"):
         spread = np.average(y**2, axis=0, weights=weight).mean()
-    known = weight.sum() >= LEAST_ROWS and spread > 0 and np.isfinite([spread, best_error]).all()
+    known = (
+        weight.sum() >= MIN_RIDGE_ROWS and spread > 0 and np.isfinite([spread, best_error]).all()
+    )
     explained = 1.0 - best_error / spread if known else np.nan
     return Restart(architecture.pack(*best, np.float64), float(explained))
 
@@ -76,7 +59,7 @@ def _hidden_layers(architecture, activations, X, scale, random_state):
         architecture.coef_shapes[:-1], activations[:-1], strict=True
     ):
         coef = random_state.standard_normal((n_in, n_out)) * scale / np.sqrt(n_in)
-        # A kink among the rows, which are standardised.
+        # Each unit bends at a point among the rows, which are standardised.
         at = random_state.standard_normal((n_out, n_in))
         intercept = -np.einsum("ji,ij->j", at, coef) if architecture.bias else np.zeros(n_out)
         values, _ = value_and_slope(activation, values @ coef + intercept)
@@ -87,10 +70,9 @@ def _hidden_layers(architecture, activations, X, scale, random_state):
 
 
 def _ridge(hidden, y, weight, bias) -> tuple[float, np.ndarray]:
-    """Give the least mean squared error expected of new rows, and the output layer of it.
+    """Return the least error estimate over the ridges, and its output layer, intercepts last.
 
-    The intercepts are the last row; an error that is no number, of values without bounds, is
-    infinite.
+    The error is infinite where hidden values overflow.
     """
     n_samples, root = weight.sum(), np.sqrt(weight)[:, None]
     H = np.column_stack([hidden, np.full(len(hidden), float(bias))])

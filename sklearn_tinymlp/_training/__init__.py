@@ -1,1 +1,1 @@
-"""The way of a fit, a file a step."""
+"""The steps of a fit: settings, plan, starts, training, calibration, result."""

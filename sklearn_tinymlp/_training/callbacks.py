@@ -1,7 +1,7 @@
-"""Tells scikit-learn's callbacks of the starts, epochs and iterations of a fit.
+"""Calls scikit-learn's callbacks for the starts, epochs and iterations of a fit.
 
-`sklearn.callback` is experimental and came with scikit-learn 1.9: it is touched in this file alone,
-and without it estimators have no `set_callbacks` and nothing else is different. The tasks are
+`sklearn.callback` is experimental and came with scikit-learn 1.9: only this file uses it, and
+without it estimators have no `set_callbacks`. The tasks are
 
     fit > epoch or iteration            with one start,
     fit > start > epoch or iteration    with `n_init` of them.
@@ -18,28 +18,18 @@ try:
 except ImportError:  # scikit-learn < 1.9
 
     class CallbackSupportMixin:
-        """Support nothing."""
+        """Without callbacks."""
 
     def managed(estimator):
-        """Tear nothing down."""
+        """Return a context that does nothing."""
         return nullcontext()
 
 
 class FitTasks:
-    """The tasks of one fit; made when the fit begins, and only where there are callbacks.
+    """The tasks of one fit, made when it begins and only if there are callbacks.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Has callbacks, and is being fitted within `managed(estimator)`.
-    data : tuple of array-like
-        X, y and sample_weight as the user gave them: a scorer that predicts on a DataFrame wants
-        its names.
-    plan : Plan
-    n_starts : int
-        Random starts.
-    columns : dict
-        What has been learned of the columns of X.
+    `data` holds X, y and sample_weight as the user passed them: a scorer that predicts on a
+    DataFrame needs its column names, which are in the attributes `columns`.
     """
 
     def __init__(self, estimator, data, plan, n_starts, columns):
@@ -47,11 +37,10 @@ class FitTasks:
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         self.given = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
         self.plan, self.columns = plan, columns
-        self.step = "epoch" if plan.solver.stochastic else "iteration"
         incremental = plan.settings.incremental
-        # By the evidence a start may have more beginnings than one, see `solve_by_evidence`.
-        beginnings = 3 + FURTHER if plan.by_evidence else 1
-        self.n_steps = 1 if incremental else beginnings * plan.settings.max_iter
+        # By the evidence a start may be trained several times, see `solve_by_evidence`.
+        n_beginnings = 3 + FURTHER if plan.by_evidence else 1
+        self.n_steps = 1 if incremental else n_beginnings * plan.settings.max_iter
         self.several = n_starts > 1
         self.context = estimator._init_callback_context(
             "partial_fit" if incremental else "fit",
@@ -61,63 +50,60 @@ class FitTasks:
 
     @classmethod
     def begin(cls, estimator, data, plan, n_starts, columns) -> "FitTasks | None":
-        """Tell the callbacks that the fit begins; None if there are none."""
+        """Begin the task of the fit; None if there are no callbacks."""
         if not getattr(estimator, "_skl_callbacks", None):
             return None
         return cls(estimator, data, plan, n_starts, columns)
 
-    def predictor(self, theta) -> dict:
-        """Give the attributes of an estimator that predicts with weights in training's units."""
-        weights = raw_weights(self.plan, theta.copy())
-        names = {"feature_names_in_": None, **self.columns}
-        return predicting_attributes(self.plan, names, weights)
+    def state(self, theta) -> dict:
+        """Return how an estimator is made, for callbacks that ask for one, from these weights."""
+
+        def attributes() -> dict:
+            weights = raw_weights(self.plan, theta.copy())
+            columns = {"feature_names_in_": None, **self.columns}
+            return predicting_attributes(self.plan, columns, weights)
+
+        return {"reconstruction_attributes": attributes}
 
     def begin_start(self) -> "Steps":
-        """Begin a random start."""
+        """Begin a start, a task of its own if there are several."""
         if not self.several:
-            return Steps(self.context, self.given, self.step, self.predictor)
+            return Steps(self, self.context)
         context = self.context.subcontext("start", max_subtasks=self.n_steps)
         context.call_on_fit_task_begin(**self.given)
-        return Steps(context, self.given, self.step, self.predictor, is_start=True)
+        return Steps(self, context)
 
     def end(self) -> None:
-        """Take note that the estimator is fitted."""
+        """End the task of the fit: the estimator is fitted."""
         self.context.call_on_fit_task_end(**self.given, reconstruction_attributes={})
 
 
 class Steps:
-    """The epochs or iterations of one start: the `Watcher` of its `Monitor`.
+    """The epochs or iterations of one start: the `Watcher` of its `Monitor`."""
 
-    An estimator that predicts is made for those callbacks only that ask for it.
-    """
-
-    def __init__(self, parent, given, name, predictor, is_start=False):
-        self.parent, self.given, self.name = parent, given, name
-        self.predictor, self.is_start = predictor, is_start
-        self.n_beginnings = 0
-        self.context = None
+    def __init__(self, tasks: FitTasks, parent):
+        self.tasks, self.parent, self.given = tasks, parent, tasks.given
+        self.name = "epoch" if tasks.plan.solver.stochastic else "iteration"
+        self.n_beginnings, self.context = 0, None
 
     def begin(self, theta, n_iter) -> None:
-        """Begin the next step, unless one is going on."""
+        """Begin the next step, unless one is under way."""
         if self.context is not None:
             return
         self.n_beginnings += n_iter == 0
         again = ", second beginning" if self.n_beginnings > 1 else ""
         self.context = self.parent.subcontext(self.name + again)
-        self.context.call_on_fit_task_begin(**self.given, **self._state(theta))
+        self.context.call_on_fit_task_begin(**self.given, **self.tasks.state(theta))
 
     def end(self, theta) -> bool:
-        """End the step; whether a callback asks to stop."""
+        """End the step; return whether a callback asks to stop."""
         context, self.context = self.context, None
-        return context.call_on_fit_task_end(**self.given, **self._state(theta))
+        return context.call_on_fit_task_end(**self.given, **self.tasks.state(theta))
 
     def end_start(self, theta) -> bool:
-        """End the start; whether a callback asks to leave out the others."""
-        if self.context is not None:  # a step that led nowhere, as a failed line search
+        """End the start; return whether a callback asks to skip the others."""
+        if self.context is not None:  # a step without a result, as a failed line search
             self.context.call_on_fit_task_end(**self.given)
-        if not self.is_start:
+        if not self.tasks.several:
             return False
-        return self.parent.call_on_fit_task_end(**self.given, **self._state(theta))
-
-    def _state(self, theta) -> dict:
-        return {"reconstruction_attributes": lambda: self.predictor(theta)}
+        return self.parent.call_on_fit_task_end(**self.given, **self.tasks.state(theta))

@@ -1,7 +1,4 @@
-"""`EnsembleContext`: what an ensemble does once for all members, and what a single fit does itself.
-
-Both classes have the same methods, which a fit calls.
-"""
+"""`EnsembleContext`: what an ensemble does once for the fits of all its members."""
 
 from threading import Lock
 from typing import NamedTuple
@@ -11,9 +8,9 @@ import numpy as np
 from .._data.data import Data
 from .._machine.interruption import Interruption
 from .._relevance.pilots import RelevanceReport
+from .calibration import BeforeSelection
 from .input_selection import relevance_report
 from .plan import Plan
-from .posterior import BeforeSelection
 
 
 class SharedData:
@@ -36,58 +33,29 @@ class SharedData:
             return self._on_inputs
 
 
-class SingleFit:
-    """A fit outside of an ensemble, which shares nothing."""
-
-    interruption = None
-    before = BeforeSelection
-    relevance_report = staticmethod(relevance_report)
-
-    @staticmethod
-    def scale(plan: Plan, data: Data) -> Data:
-        """Return the data in the units of training."""
-        return data.scaled(plan.scaling)
-
-    @staticmethod
-    def on_inputs(scaled: Data, inputs) -> Data:
-        """Return scaled data on some of the inputs."""
-        return scaled.on_inputs(inputs)
-
-
-SINGLE_FIT = SingleFit()
-
-
 class EnsembleContext(NamedTuple):
-    """What the members of an ensemble share."""
+    """What the members of an ensemble share; nothing in a single fit."""
 
-    report: RelevanceReport | None  # of the pilots, from rows of the same distribution
-    interruption: Interruption  # of the ensemble; it ends the members, too
-    dtypes: tuple[np.dtype, np.dtype]  # of the data in the units of training, and trained on
-    shared: SharedData | None  # where members share memory
+    is_ensemble: bool = False
+    report: RelevanceReport | None = None  # of pilots on rows of the same distribution
+    interruption: Interruption | None = None  # of the ensemble, and so of its members
+    shared: SharedData | None = None  # None where members do not share memory
 
-    @classmethod
-    def of(cls, plan: Plan, scaled: Data, report, interruption, share) -> "EnsembleContext":
-        """Share scaled data, if asked to, in the dtype that takes least memory in all."""
-        few = report is not None and 2 * len(report.selected) <= plan.n_inputs
-        dtypes = (scaled.X.dtype if few else plan.working_dtype, plan.working_dtype)
-        shared = SharedData(scaled.in_dtype(dtypes[0]), dtypes[1]) if share else None
-        return cls(report, interruption, dtypes, shared)
+    def before_selection(self, plan: Plan, scaled: Data) -> BeforeSelection | None:
+        """Return what refits need; None for members, whose ensemble calibrates the intervals."""
+        return None if self.is_ensemble else BeforeSelection(plan, scaled)
 
-    def before(self, plan: Plan, data: Data) -> None:
-        """Return None: the ensemble calibrates the intervals, no member trains again for them."""
-
-    def relevance_report(self, plan, scaled, random_state, interruption) -> RelevanceReport | None:
-        """Return the report of the ensemble's pilot networks."""
-        return self.report
+    def relevance_report(self, *arguments) -> RelevanceReport | None:
+        """Return the report of the ensemble's pilot networks, or train those of a single fit."""
+        return self.report if self.is_ensemble else relevance_report(*arguments)
 
     def scale(self, plan: Plan, data: Data) -> Data:
         """Return the data in the units of training."""
-        if self.shared is not None:
-            return self.shared.data
-        return data.scaled(plan.scaling).in_dtype(self.dtypes[0])
+        return data.scaled(plan.scaling) if self.shared is None else self.shared.data
 
     def on_inputs(self, scaled: Data, inputs) -> Data:
         """Return scaled data on some of the inputs."""
-        if self.shared is not None:
-            return self.shared.on_inputs(inputs)
-        return scaled.on_inputs(inputs).in_dtype(self.dtypes[1])
+        return (scaled if self.shared is None else self.shared).on_inputs(inputs)
+
+
+SINGLE_FIT = EnsembleContext()

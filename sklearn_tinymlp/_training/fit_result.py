@@ -1,4 +1,4 @@
-"""`FitResult`: what a fit found, in the units of the user's data, and how it becomes attributes."""
+"""`FitResult`: what a fit found, in the units of the user's data, as fitted attributes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,40 +12,37 @@ from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._solvers.evidence_restarts import BEATEN, nats_between
 from .._solvers.monitor import History, Solution, StopReason
+from .calibration import BeforeSelection, posterior_of
 from .divergence import has_diverged
 from .fitted_weights import predicting_attributes, raw_weights
 from .heteroscedastic_noise import VaryingNoise
 from .importances import SeenRows
 from .plan import Plan
-from .posterior import BeforeSelection, posterior_of, scaling_or_identity
-from .restarts import summary
+from .posterior import scaling_or_identity
 from .starts import Start
 from .train import Trained, rank
 
-# A network is disbelieved where a reference is better by so much of the variance, too, that it
-# matters: 0.99 of data without noise is no collapse.
+# Explained variance by which random features must exceed a network that has collapsed: 0.99 of
+# data without noise is no collapse.
 COLLAPSED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """Trained weights of one layout, and what is known of them.
-
-    A regressor has one vector of weights; several that share a layout stand in further rows.
-    """
+    """The best solution of a fit."""
 
     plan: Plan
-    columns: dict[str, Any]  # what the estimator has learned of the columns of X
-    weights: np.ndarray  # (n_networks, n_parameters) for raw data
-    solution: Solution  # the best
-    starts: dict[str, np.ndarray]
+    columns: dict[str, Any]  # attributes that describe the columns of X
+    weights: np.ndarray  # (n_parameters,) for raw data
+    solution: Solution
+    starts: dict[str, np.ndarray]  # `starts_`
     record: History
     posterior: Posterior | None
     interrupted: bool
     without_interval: bool  # Ctrl-C came while the posterior was computed
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
-    diverged: bool = False  # on the way, wherever it ended
+    diverged: bool = False  # at some iteration
 
     @classmethod
     def of(
@@ -63,22 +60,17 @@ class FitResult:
     ) -> "FitResult":
         """Keep the best start, fold the scaling in, and compute the posterior.
 
-        Without the plan `before` the pilots, as of a member of an ensemble, the intervals are not
-        calibrated by refits. `advice` on weights that are not finite ends the error's message.
-
-        Raises
-        ------
-        ValueError
-            When the weights or the loss are not finite.
+        Without `before` intervals are not calibrated by refits. `advice` on weights that are not
+        finite ends the message of the ValueError.
         """
         ranks = [rank(solution, plan.settings.loss_tol) for solution in trained.solutions]
         at = ranks.index(max(ranks))
         best, start = trained.solutions[at], starts[at]
         theta = raw_weights(plan, best.theta)
-        lost = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
-        # y of 1e200 has a loss that no number holds, in the units of y.
-        lost = lost and plan.solver.least_squares and best.n_iter > 0
-        if lost or not np.isfinite(theta).all():
+        # For y of 1e200 the loss overflows in the units of y, which is no failure.
+        failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
+        failed = failed and plan.solver.least_squares and best.n_iter > 0
+        if failed or not np.isfinite(theta).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
                 " contain large values and need to be preprocessed."
@@ -90,14 +82,14 @@ class FitResult:
         except KeyboardInterrupt:
             without_interval = True
         record = best.record
-        if plan.earlier is not None:
-            record = plan.earlier.record.joined(record)
+        if plan.warm_start is not None:
+            record = plan.warm_start.record.joined(record)
         return cls(
             plan=plan,
             columns=columns,
-            weights=theta[np.newaxis],
+            weights=theta,
             solution=best,
-            starts=summary(trained.solutions),
+            starts=_starts_table(trained.solutions),
             record=record,
             posterior=posterior,
             interrupted=trained.interrupted_by_user,
@@ -115,10 +107,10 @@ class FitResult:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the evidence calls noise what a cheap reference predicts of rows left out.
+        """Whether the evidence takes for noise what random features predict of held-out rows.
 
-        In nats, n / 2 times the logarithm of the ratio of the errors left over: a reference that is
-        better by chance is so by a few.
+        The difference must exceed what chance gives, in nats: n / 2 times the logarithm of the
+        ratio of the remaining errors.
         """
         state = self.solution.state
         if not self.plan.by_evidence or state is None:
@@ -129,18 +121,29 @@ class FitResult:
 
     @property
     def converged(self) -> bool:
-        """Whether training ended for a good reason, at the target where there is one."""
+        """Whether training converged, and reached the target if there is one."""
         reason = self.solution.reason
         if reason is None or not reason.converged or self.collapsed or self.diverged:
             return False
         return reason is StopReason.VALIDATION or self.reached
 
     def attributes(self) -> dict[str, Any]:
-        """Give all fitted attributes by name."""
+        """Return all fitted attributes by name."""
         plan, solution, record = self.plan, self.solution, self.record
-        settings, reason = plan.settings, solution.reason
+        settings, reason, warm_start = plan.settings, solution.reason, plan.warm_start
+        losses, scores, best_score = record.columns.get("loss", []), None, None
+        best_loss = min(losses, default=None)
+        state, n_seen = None, 0  # that a later warm start continues from
+        if plan.solver.stochastic:
+            state, progress = solution.state, solution.state.progress
+            n_seen, best_loss = int(progress["samples"][0]), float(progress["best_loss"][0])
+        elif warm_start is not None:
+            state, n_seen = warm_start.stochastic_state, warm_start.n_seen
+        if settings.early_stopping and "validation_score" in record.columns:
+            best_loss, best_score = None, solution.score
+            scores = record.columns["validation_score"]
         return {
-            **predicting_attributes(plan, self.columns, self.weights[0], self.solution.constants),
+            **predicting_attributes(plan, self.columns, self.weights, solution.constants),
             "loss_": solution.loss,
             "n_iter_": solution.n_iter,
             "n_layers_": len(plan.architecture.units),
@@ -148,87 +151,67 @@ class FitResult:
             "solver_": plan.solver.name,
             "stop_reason_": "partial_fit" if reason is None else reason.code,
             "converged_": self.converged,
-            "loss_curve_": record.columns.get("loss", []),
-            "best_epoch_": best_epoch(record, solution, self.plan),
-            **self._best_of_the_curve(),
-            **self._where_training_stands(),
+            "loss_curve_": losses,
+            "best_epoch_": best_epoch(record, solution, plan),
+            "best_loss_": best_loss,
+            "validation_scores_": scores,
+            "best_validation_score_": best_score,
+            "_stochastic_state": state,
+            "t_": n_seen,
             "starts_": self.starts,
             "_record": record,
             "_posterior": self.posterior,
             "_seen_rows": self.seen,
-            "_importances": None,  # those of a file end with its weights
+            "_importances": None,  # set when the estimator is loaded from a file
             "_grouping": plan.grouping,
             **self._hyperparameters(),
         }
 
     def write_to(self, estimator) -> None:
-        """Set the fitted attributes in one step: another thread may be predicting.
-
-        What a callback has changed meanwhile on the estimator itself stays.
-        """
+        """Set the fitted attributes in one step: another thread may be predicting."""
         attributes = vars(estimator) | self.attributes()
         if "feature_names_in_" not in self.columns:
             attributes.pop("feature_names_in_", None)
         estimator.__dict__ = attributes
 
-    def _best_of_the_curve(self) -> dict[str, Any]:
-        columns, solution = self.record.columns, self.solution
-        if self.plan.settings.early_stopping and "validation_score" in columns:
-            return {
-                "best_loss_": None,
-                "validation_scores_": columns["validation_score"],
-                "best_validation_score_": solution.score,
-            }
-        best_loss = min(columns.get("loss", []), default=None)
-        if self.plan.solver.stochastic:
-            best_loss = float(solution.state.progress["best_loss"][0])
-        return {
-            "best_loss_": best_loss,
-            "validation_scores_": None,
-            "best_validation_score_": None,
-        }
-
-    def _where_training_stands(self) -> dict[str, Any]:
-        """Keep what a later warm start goes on from, also beyond a fit by lbfgs or lm."""
-        state, earlier = self.solution.state, self.plan.earlier
-        if self.plan.solver.stochastic:
-            return {"_stochastic_state": state, "t_": int(state.progress["samples"][0])}
-        if earlier is not None:
-            return {"_stochastic_state": earlier.stochastic_state, "t_": earlier.n_seen}
-        return {"_stochastic_state": None, "t_": 0}
-
     def _hyperparameters(self) -> dict[str, Any]:
-        """Give what the evidence has to say, or None where it was not asked."""
-        plan, solution = self.plan, self.solution
-        if not plan.by_evidence or solution.state is None:
+        """Return what the evidence has found; None for each where it was not used."""
+        plan, solution, state = self.plan, self.solution, self.solution.state
+        if not plan.by_evidence or state is None:
             nothing = "noise_std_", "n_effective_parameters_", "log_evidence_"
             return {"alpha_": plan.alpha, "alpha_groups_": None, **dict.fromkeys(nothing)}
-        state, scaling = solution.state, scaling_or_identity(plan)
+        alpha, scaling = state.hyper.alpha, scaling_or_identity(plan)
+        if plan.inputs is not None:  # unused inputs have an infinite penalty
+            n_used, per_input = len(plan.inputs), np.full(plan.n_inputs, np.inf)
+            per_input[plan.inputs] = alpha[:n_used]
+            alpha = np.concatenate([per_input, alpha[n_used:]])
+        names = self.columns.get("feature_names_in_")
+        names = [f"x{k}" for k in range(plan.n_inputs)] if names is None else list(names)
         noise = scaling.y_scale * state.noise_std
-        # The evidence is that of standardised y, a density: the scale comes in once a sample.
-        in_units_of_y = float(state.n_samples * np.log(scaling.y_scale).sum())
+        # The evidence is a density of standardised y; in the units of y each sample has a factor.
+        log_scale = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {
-            "alpha_": self._alpha_of_all_inputs(state.hyper.alpha),
-            "alpha_groups_": group_names(
-                plan.full_architecture, plan.grouping, self._input_names()
-            ),
+            "alpha_": alpha,
+            "alpha_groups_": group_names(plan.full_architecture, plan.grouping, names),
             "noise_std_": self.noise or (float(noise[0]) if len(noise) == 1 else noise),
             "n_effective_parameters_": float(state.gamma.sum()),
-            "log_evidence_": solution.log_evidence - in_units_of_y,
+            "log_evidence_": solution.log_evidence - log_scale,
         }
 
-    def _input_names(self) -> list[str]:
-        names = self.columns.get("feature_names_in_")
-        return [f"x{k}" for k in range(self.plan.n_inputs)] if names is None else list(names)
 
-    def _alpha_of_all_inputs(self, alpha) -> np.ndarray:
-        """Give inputs that are out of use an infinite penalty."""
-        if self.plan.inputs is None:
-            return alpha
-        n_used = len(self.plan.inputs)
-        of_inputs = np.full(self.plan.n_inputs, np.inf)
-        of_inputs[self.plan.inputs] = alpha[:n_used]
-        return np.concatenate([of_inputs, alpha[n_used:]])
+def _starts_table(solutions: list[Solution]) -> dict[str, np.ndarray]:
+    """Tabulate how each start ended, a row a start."""
+    table = {
+        "loss": [solution.loss for solution in solutions],
+        "n_iter": [solution.n_iter for solution in solutions],
+        "stop_reason": [s.reason.code if s.reason else "partial_fit" for s in solutions],
+        "log_evidence": [solution.log_evidence for solution in solutions],
+        "validation_score": [solution.score for solution in solutions],
+    }
+    for name in ("log_evidence", "validation_score"):
+        if not np.isfinite(table[name]).any():
+            del table[name]
+    return {name: np.array(values) for name, values in table.items()}
 
 
 def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
@@ -239,23 +222,23 @@ def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
 
 
 def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
-    """Give the row of the record, counted from 1, at whose end the weights were those kept.
+    """Return the row of the record, counted from 1, after which the weights were those kept.
 
     With early stopping it is that of the best validation score, by the evidence that of its
-    greatest value, else the last.
+    maximum, otherwise the last.
     """
-    columns = solution.record.columns  # of this fit
+    columns, warm_start = solution.record.columns, plan.warm_start  # columns of this fit
     n_rows, n_own = (len(rows.columns.get("loss", ())) for rows in (record, solution.record))
-    judges = []
+    criteria = []
     if plan.settings.early_stopping and solution.reason is not StopReason.LOSS_TOL:
-        judges.append("validation_score")
+        criteria.append("validation_score")
     if plan.by_evidence and np.isfinite(solution.log_evidence):
-        judges.append("log_evidence")
-    for judge in judges:
-        values = np.asarray(columns.get(judge, ()), dtype=float)
+        criteria.append("log_evidence")
+    for criterion in criteria:
+        values = np.asarray(columns.get(criterion, ()), dtype=float)
         if np.isfinite(values).any():
-            earlier = None if plan.earlier is None else plan.earlier.best_validation_score
-            if earlier is not None and np.nanmax(values) <= earlier:
-                break  # the fit before had a better one, whose weights are gone
+            before = None if warm_start is None else warm_start.best_validation_score
+            if before is not None and np.nanmax(values) <= before:
+                break  # the weights of a better score, in the fit before, are not kept
             return n_rows - n_own + int(np.nanargmax(values)) + 1
     return n_rows

@@ -21,7 +21,7 @@ def raw_weights(plan: Plan, theta) -> np.ndarray:
 
 
 def predicting_attributes(plan: Plan, columns, weights, constants=None) -> dict[str, Any]:
-    """Give the attributes that `predict` reads; `constants` of the loss are those of training."""
+    """Return the attributes that `predict` reads; `constants` are those of the loss."""
     architecture = plan.full_architecture
     coefs, intercepts = architecture.unpack(weights)
     return {
@@ -39,11 +39,11 @@ def predicting_attributes(plan: Plan, columns, weights, constants=None) -> dict[
 
 
 def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
-    """Read the layer sizes, and whether there are intercepts, off fitted attributes."""
+    """Infer layer sizes and bias from fitted attributes."""
     coefs, intercepts = fitted["coefs_"], fitted["intercepts_"]
     units = (coefs[0].shape[0], *(len(intercept) for intercept in intercepts))
     return _architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
 
 
-# It keeps what it has found out, which is a tenth of a prediction of one row.
+# Its cached properties take a tenth of the time that the prediction of one row takes.
 _architecture = lru_cache(maxsize=64)(Architecture)

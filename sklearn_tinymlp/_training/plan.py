@@ -1,6 +1,7 @@
 """`Plan`: every decision of a fit, made from settings and data before training begins."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,64 +12,66 @@ from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
+from .._machine.threads import single_threaded_blas
 from .._network.architecture import Architecture
-from .._network.network import network_of
+from .._network.network import Network, network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import Restart
 from .._solvers.solver import Options, Solver
 from .._solvers.table import SOLVERS
 from .settings import Settings
-from .warm_start import WarmStart
+from .starts import WarmStart
 
-# solver="auto" takes lm up to so many values of X, which it copies to float64 for 0.8 GB; with a
-# fixed alpha up to this many multiply-adds an iteration: a seventh of a second on one core.
+# solver="auto" takes lm with the evidence up to so many values of X, whose copy in float64 takes
+# 0.8 GB; with a fixed alpha up to so many multiply-adds an iteration, a seventh of a second on one
+# core.
 LM_VALUES = 100_000_000
 LM_WORK = 1_500_000_000
 
-# Else it takes lbfgs, up to this many samples x parameters; beyond, a pass over the data takes so
-# long that many steps of adam in each are worth more.
+# Otherwise it takes lbfgs up to so many samples x parameters; beyond, a pass over the data takes so
+# long that the many steps of adam in each are worth more.
 LBFGS_LIMIT = 3_000_000
 
-# Networks of at most this many parameters train on one BLAS thread, see `_machine.threads`. The
-# products of a batch of 200 rows with a layer of 300 x 300 take a millisecond; below that a second
-# thread costs as much as it does.
-ONE_THREAD = 100_000
+# Networks of at most so many parameters train on one BLAS thread, see `_machine.threads`. The
+# product of a batch of 200 rows with a layer of 300 x 300 takes a millisecond; below that a second
+# thread costs as much as it saves.
+ONE_THREAD_PARAMETERS = 100_000
 
-# Where alpha is "auto" and the solver cannot find it: MLPRegressor's default.
+# Parameters that sgd and adam take as they are.
+RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
+
+# MLPRegressor's default, for alpha="auto" with a solver that cannot find it.
 DEFAULT_ALPHA = 1e-4
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be trained, on what, and how."""
+    """What is trained, on what, and how."""
 
     settings: Settings
     architecture: Architecture
     solver: Solver
-    scaling: Scaling | None  # from raw data to what is trained on
+    scaling: Scaling | None  # from raw data to the units of training
     dtype: np.dtype  # of the data, and of the fitted weights
     n_inputs: int
     n_training: int  # rows
-    earlier: WarmStart | None  # the fit that this one continues
-    grouping: str  # by the evidence: which weights share a penalty, see `_bayes.groups`
+    warm_start: WarmStart | None  # the fit that this one continues
+    grouping: str  # which weights share a penalty by the evidence, see `_bayes.groups`
     inputs: np.ndarray | None = None  # those in use; None for all
-    restart: Restart | None = None  # where pilots have found one
+    restart: Restart | None = None  # found by pilot networks
     first_intercepts: np.ndarray | None = None  # of the output layer; None: as they are drawn
 
     @classmethod
-    def of(cls, settings: Settings, data: Data, earlier: WarmStart | None) -> "Plan":
-        """Decide.
-
-        Raises
-        ------
-        ValueError
-            When the solver cannot take the loss or the weights, when the spread of the data is not
-            finite, or when the scaling of the earlier fit cannot be undone any more.
-        """
+    def of(cls, settings: Settings, data: Data, warm_start: WarmStart | None) -> "Plan":
+        """Decide; a ValueError where settings and data contradict each other."""
+        n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
         solver = choose_solver(settings, data, architecture)
-        scaling = choose_scaling(settings, data, earlier)
+        scaling = choose_scaling(settings, data, warm_start)
+        if settings.early_stopping and solver.holds_out and data.validation is None:
+            # As scikit-learn's train_test_split rounds.
+            n_training -= math.ceil(settings.params["validation_fraction"] * n_rows)
         plan = cls(
             settings,
             architecture,
@@ -76,27 +79,22 @@ class Plan:
             scaling,
             data.X.dtype,
             data.X.shape[1],
-            _rows_to_train_on(settings, solver, data),
-            earlier,
-            earlier.grouping if earlier is not None else settings.grouping or "one",
+            n_training,
+            warm_start,
+            (settings.grouping or "one") if warm_start is None else warm_start.grouping,
             first_intercepts=first_intercepts(settings, solver, data, scaling),
         )
-        plan.refuse_noise_that_cannot_vary()
-        return plan
-
-    def refuse_noise_that_cannot_vary(self) -> None:
-        """Raise a ValueError where the noise is to vary, and there are no bands."""
-        settings = self.settings
-        has_intervals = (
-            self.by_evidence and settings.loss.least_squares and not settings.early_stopping
-        )
-        if settings.params["noise"] == "varying" and not has_intervals:
+        evidence_of_squares = plan.by_evidence and settings.loss.least_squares
+        if settings.params["noise"] == "varying" and (
+            settings.early_stopping or not evidence_of_squares
+        ):
             raise ValueError(
                 "noise='varying' needs the evidence of squared errors: solver='lm' (or 'auto'), "
                 "alpha='auto', loss='squared_error' and early_stopping=False. Got the solver "
-                f"{self.solver.name!r}, alpha={settings.params['alpha']!r}, "
+                f"{solver.name!r}, alpha={settings.params['alpha']!r}, "
                 f"loss={settings.loss.name!r} and early_stopping={settings.early_stopping!r}."
             )
+        return plan
 
     @property
     def by_evidence(self) -> bool:
@@ -105,21 +103,18 @@ class Plan:
 
     @property
     def alpha(self) -> float:
-        """Strength of the penalty in the objective; by the evidence it has none of its own."""
+        """The objective's penalty; by the evidence it has none of its own."""
         if self.settings.alpha is not None:
             return self.settings.alpha
         return 0.0 if self.by_evidence else DEFAULT_ALPHA
 
     @property
     def full_architecture(self) -> Architecture:
-        """The network with all inputs, those out of use included."""
-        if self.inputs is None:
-            return self.architecture
-        hidden_and_output = self.architecture.units[1:]
-        return Architecture((self.n_inputs, *hidden_and_output), self.settings.bias)
+        """The network with all inputs, unused ones included."""
+        return Architecture((self.n_inputs, *self.architecture.units[1:]), self.settings.bias)
 
     def with_all_inputs(self, theta) -> np.ndarray:
-        """Give inputs that are out of use weights of zero."""
+        """Insert weights of zero for unused inputs."""
         if self.inputs is None:
             return theta
         coefs, intercepts = self.architecture.unpack(theta)
@@ -129,35 +124,29 @@ class Plan:
 
     @property
     def weights_are_relative(self) -> bool:
-        """Whether only the ratios of weights count; a named solver takes them as MLPRegressor."""
+        """Whether only ratios of sample weights count; other solvers follow MLPRegressor."""
         return self.by_evidence or self.settings.solver is None
 
     @property
     def working_dtype(self) -> np.dtype:
-        """Second-order steps need float64; scikit-learn's lbfgs too computes in it."""
+        """Float64 for second-order steps, and for lbfgs as in scikit-learn."""
         return self.dtype if self.solver.float32 else np.dtype(np.float64)
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether early stopping takes its validation set from the data, if none is given."""
-        return self.settings.early_stopping and self.solver.holds_out
+    def blas_threads(self):
+        """Return the context in which to train."""
+        few = self.architecture.n_parameters <= ONE_THREAD_PARAMETERS
+        return single_threaded_blas() if few else nullcontext()
 
     @property
-    def on_one_thread(self) -> bool:
-        """Whether BLAS is to use one thread."""
-        return self.architecture.n_parameters <= ONE_THREAD
-
-    @property
-    def batch_size(self) -> int:
-        """Rows of a minibatch."""
-        asked = self.settings.batch_size
-        return min(200 if asked is None else int(asked), self.n_training)
+    def network(self) -> Network:
+        """The network that is trained."""
+        return network_of(self.architecture, self.settings.activations)
 
     def objective(self, data: Data) -> Objective:
-        """Describe what is minimised on data in the units of training."""
+        """Return what is minimised on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
         return Objective(
-            network_of(self.architecture, settings.activations),
+            self.network,
             data.samples(dtype),
             self.alpha,
             None if data.validation is None else data.validation.samples(dtype),
@@ -166,44 +155,38 @@ class Plan:
         )
 
     def options(self, random_state) -> Options:
-        """Gather what the solver is told."""
-        settings = self.settings
-        return Options(
-            tol=settings.tol,
-            max_fun=settings.params["max_fun"],
-            alpha_by_evidence=self.by_evidence,
-            groups=GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None,
-            stochastic=self._rates(),
-            batch_size=self.batch_size,
-            shuffle=bool(settings.params["shuffle"]),
-            random_state=random_state,
-            earlier=None if self.earlier is None else self.earlier.stochastic_state,
-            single_epoch=settings.incremental,
-            restart=self.restart,
-        )
-
-    def _rates(self) -> StochasticOptions:
+        """Return the options of the solver."""
         settings, params = self.settings, self.settings.params
-        schedule = settings.schedule if self.solver.has_schedule else "constant"
-        return StochasticOptions(
+        has_schedule = self.solver.has_schedule and isinstance(params["learning_rate"], str)
+        schedule = params["learning_rate"] if has_schedule else "constant"
+        stochastic = StochasticOptions(
             schedule=SCHEDULE_CODES[schedule],
             learning_rate_init=settings.learning_rate_init,
-            power_t=float(params["power_t"]),
-            momentum=float(params["momentum"]),
             nesterovs_momentum=bool(params["nesterovs_momentum"]),
-            beta_1=float(params["beta_1"]),
-            beta_2=float(params["beta_2"]),
-            epsilon=float(params["epsilon"]),
             alpha=self.alpha,
             tol=settings.tol,
             n_iter_no_change=settings.n_iter_no_change,
             loss_tol=settings.loss_tol,
+            **{name: float(params[name]) for name in RATES_AND_MOMENTS},
+        )
+        batch_size = 200 if settings.batch_size is None else int(settings.batch_size)
+        return Options(
+            tol=settings.tol,
+            max_fun=params["max_fun"],
+            alpha_by_evidence=self.by_evidence,
+            groups=GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None,
+            stochastic=stochastic,
+            batch_size=min(batch_size, self.n_training),
+            shuffle=bool(params["shuffle"]),
+            random_state=random_state,
+            earlier=None if self.warm_start is None else self.warm_start.stochastic_state,
+            single_epoch=settings.incremental,
+            restart=self.restart,
         )
 
 
 def choose_solver(settings: Settings, data: Data, architecture: Architecture) -> Solver:
-    """Take the solver that was asked for, or choose by cost."""
-    n_parameters = architecture.n_parameters
+    """Return the solver asked for, or choose one by cost."""
     loss, weight = settings.loss, data.sample_weight
     negative = weight is not None and weight.min() < 0
     asked = settings.solver
@@ -227,16 +210,23 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
         return asked
     by_evidence = settings.alpha is None and loss.expected_curvature is not None
     if (loss.least_squares or by_evidence) and not negative:
-        if suits_lm(settings, architecture, data.X):
+        n_rows = data.X.shape[0]
+        if settings.alpha is None:
+            suits_lm = data.X.size <= LM_VALUES  # of a sparse X the stored ones
+        else:
+            suits_lm = Curvature.cheapest(architecture, n_rows).work <= LM_WORK
+        if suits_lm:
             return SOLVERS["lm"]
-    return SOLVERS["lbfgs" if data.X.shape[0] * n_parameters <= LBFGS_LIMIT else "adam"]
+    return SOLVERS[
+        "lbfgs" if data.X.shape[0] * architecture.n_parameters <= LBFGS_LIMIT else "adam"
+    ]
 
 
 def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) -> np.ndarray | None:
-    """Return the output's intercepts, of which the best constant is the prediction.
+    """Return intercepts of the output layer that predict the best constant.
 
-    None where the start is that of MLPRegressor, which draws them, where squared errors see to it
-    by the scaling, and where the output activation does not take the value.
+    None where the start is that of MLPRegressor, which draws them, for squared errors, whose
+    targets are centred, and where the output activation does not reach the constant.
     """
     loss = settings.loss
     as_mlp_regressor = not loss.uses_d2 and not solver.least_squares
@@ -251,31 +241,21 @@ def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) ->
     return np.array(inverse) if np.isfinite(inverse).all() else None
 
 
-def suits_lm(settings: Settings, architecture: Architecture, X) -> bool:
-    """Whether lm is the solver of choice: with the evidence, or where a fixed alpha is cheap."""
-    if settings.alpha is None:
-        return X.size <= LM_VALUES  # of a sparse X those that are stored
-    return Curvature.cheapest(architecture, X.shape[0]).work <= LM_WORK
-
-
-def choose_scaling(settings: Settings, data: Data, earlier: WarmStart | None) -> Scaling | None:
+def choose_scaling(settings: Settings, data: Data, warm_start: WarmStart | None) -> Scaling | None:
     """Decide on standardisation; training that continues keeps its first scaling."""
-    output = settings.activations[-1]
-    if earlier is not None:
-        _refuse_what_cannot_be_undone(earlier.scaling, settings)
-        return earlier.scaling
-    wanted = settings.standardize
-    if wanted is None:
+    scales_y = settings.activations[-1] == "identity"
+    if warm_start is not None:
+        if warm_start.scaling is not None:
+            _refuse_what_cannot_be_undone(warm_start.scaling, settings, scales_y)
+        return warm_start.scaling
+    wanted = settings.params["standardize"]
+    if isinstance(wanted, str):
         wanted = settings.solver is None or settings.solver.least_squares
     if not wanted:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         scaling = Scaling.of(
-            data.X,
-            data.y,
-            data.sample_weight,
-            bias=settings.bias,
-            scale_y=output == "identity",
+            data.X, data.y, data.sample_weight, bias=settings.bias, scale_y=scales_y
         )
     if not all(np.isfinite(part).all() for part in scaling):
         raise ValueError(
@@ -285,28 +265,17 @@ def choose_scaling(settings: Settings, data: Data, earlier: WarmStart | None) ->
     return scaling
 
 
-def _refuse_what_cannot_be_undone(scaling, settings):
-    """Refuse to go on where the scaling of the first fit cannot be folded in any more."""
-    if scaling is None:
-        return
+def _refuse_what_cannot_be_undone(scaling: Scaling, settings, scales_y) -> None:
+    """Raise a ValueError where the scaling of the first fit can no longer be folded in."""
     if not settings.bias and (scaling.x_mean.any() or scaling.y_mean.any()):
         raise ValueError(
             "Training continues on data centred as in the first fit, which bias=False cannot "
             "undo. Set warm_start=False or bias=True."
         )
-    scales_y = scaling.y_mean.any() or (scaling.y_scale != 1).any()
-    if settings.activations[-1] != "identity" and scales_y:
+    if not scales_y and (scaling.y_mean.any() or (scaling.y_scale != 1).any()):
         params = settings.params
         raise ValueError(
             "Training continues on y scaled as in the first fit, which output_activation="
             f"{params['output_activation']!r} and loss={params['loss']!r} cannot undo. Set "
             "warm_start=False or output_activation='identity'."
         )
-
-
-def _rows_to_train_on(settings, solver, data) -> int:
-    n_samples = data.X.shape[0]
-    if settings.early_stopping and solver.holds_out and data.validation is None:
-        # As scikit-learn's train_test_split rounds.
-        return n_samples - math.ceil(settings.params["validation_fraction"] * n_samples)
-    return n_samples

@@ -1,11 +1,18 @@
-"""`Settings`: the hyperparameters, checked once and read into one frozen value."""
+"""`Settings`: the hyperparameters, checked and read into one frozen value."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, InvalidParameterError, Options, StrOptions
+from sklearn.neural_network import MLPRegressor
+from sklearn.utils._param_validation import (
+    Interval,
+    InvalidParameterError,
+    StrOptions,
+    validate_parameter_constraints,
+)
 
 from .._activations.lookup import is_positive
 from .._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
@@ -20,10 +27,17 @@ from .._solvers.table import SOLVERS
 AT_LEAST_ONE = Interval(Integral, 1, None, closed="left")
 NOT_NEGATIVE = Interval(Real, 0, None, closed="left")
 ABOVE_ZERO = Interval(Real, 0, None, closed="neither")
-BELOW_ONE = Interval(Real, 0, 1, closed="left")
 
-# In scikit-learn's language what each parameter of `TinyMLPRegressor` may be.
+# Parameters with the constraints that MLPRegressor has.
+SHARED = (
+    "batch_size power_t max_iter shuffle random_state tol verbose warm_start momentum "
+    "nesterovs_momentum early_stopping validation_fraction beta_1 beta_2 epsilon n_iter_no_change "
+    "max_fun"
+).split()
+
+# Constraints on the parameters of `TinyMLPRegressor`, as scikit-learn writes them.
 CONSTRAINTS = {
+    **{name: MLPRegressor._parameter_constraints[name] for name in SHARED},
     "loss": [StrOptions(LOSSES.keys())],
     "quantile": [Interval(Real, 0, 1, closed="neither")],
     "hidden_layer_sizes": ["array-like", AT_LEAST_ONE],
@@ -37,55 +51,35 @@ CONSTRAINTS = {
     "init": [StrOptions(set(INITIALIZERS))],
     "n_init": [AT_LEAST_ONE],
     "loss_tol": [None, NOT_NEGATIVE],
-    "batch_size": [StrOptions({"auto"}), AT_LEAST_ONE],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), ABOVE_ZERO],
     "learning_rate_init": [None, ABOVE_ZERO],
-    "power_t": [NOT_NEGATIVE],
-    "max_iter": [AT_LEAST_ONE],
-    "shuffle": ["boolean"],
-    "random_state": ["random_state"],
-    "tol": [NOT_NEGATIVE],
-    "verbose": ["verbose"],
-    "warm_start": ["boolean"],
-    "momentum": [Interval(Real, 0, 1, closed="both")],
-    "nesterovs_momentum": ["boolean"],
-    "early_stopping": ["boolean"],
-    "validation_fraction": [BELOW_ONE],
-    "beta_1": [BELOW_ONE],
-    "beta_2": [BELOW_ONE],
-    "epsilon": [ABOVE_ZERO],
-    "n_iter_no_change": [AT_LEAST_ONE, Options(Real, {np.inf})],
-    "max_fun": [AT_LEAST_ONE],
 }
 
-# Class, and types and values of all parameters, of estimators whose parameters are valid.
-VALID_PARAMETERS: set[tuple] = set()
-MOST_VALID_PARAMETERS = 1000
 
-
-def validate(kind: type, params: dict[str, Any], check) -> None:
-    """Call `check` on the parameters of a class, unless the same ones have passed it before.
+def validate(kind: type, params: dict[str, Any]) -> None:
+    """Check the parameters of a class against its constraints, once for the same ones.
 
     A check takes a quarter of the time that a small fit takes beside its training.
     """
+    check = _validate
+    if isinstance(params["random_state"], np.random.RandomState):  # the cache would keep it alive
+        check = _validate.__wrapped__
     try:
-        key = kind, *((type(value), value) for value in params.values())
-        known = key in VALID_PARAMETERS
-    except TypeError:  # a list, say, cannot be looked up
-        check()
-        return
-    if known:
-        return
-    check()
-    if len(VALID_PARAMETERS) >= MOST_VALID_PARAMETERS:
-        VALID_PARAMETERS.clear()
-    if not isinstance(params["random_state"], np.random.RandomState):  # it would be kept alive
-        VALID_PARAMETERS.add(key)
+        check(kind, **params)
+    except InvalidParameterError:
+        raise
+    except TypeError:  # a list has no hash
+        _validate.__wrapped__(kind, **params)
+
+
+@lru_cache(maxsize=1000, typed=True)
+def _validate(kind: type, **params) -> None:
+    validate_parameter_constraints(kind._parameter_constraints, params, caller_name=kind.__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The hyperparameters of a fit; names are those of the parameters unless said otherwise."""
+    """The hyperparameters of a fit, named as the parameters are."""
 
     params: dict[str, Any]  # as given, by name
     incremental: bool  # `partial_fit`
@@ -95,13 +89,11 @@ class Settings:
     solver: Solver | None  # None: by cost
     alpha: float | None  # None: from the data, where the solver can
     grouping: str | None  # which weights then share a penalty; None: from the data too
-    standardize: bool | None  # None: where the solver wants it
     bias: bool
     n_init: int
     loss_tol: float  # -inf where there is no target
     batch_size: int | None
     learning_rate_init: float
-    schedule: str
     max_iter: int
     tol: float
     verbose: bool
@@ -110,23 +102,29 @@ class Settings:
 
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
-        """Read parameters whose types and ranges have been checked, see `CONSTRAINTS`.
-
-        Raises
-        ------
-        ValueError
-            When layer sizes or activations are none, or parameters contradict each other.
-        """
+        """Read parameters that meet `CONSTRAINTS`; a ValueError if they contradict each other."""
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
         activations = activations_of(params, len(hidden), loss)
-        _refuse_contradictions(params)
-        alpha, standardize, batch_size = (
-            None if isinstance(params[name], str) else params[name]
-            for name in ("alpha", "standardize", "batch_size")
+        rate, first_rate_given, n_init = (
+            params[name] for name in ("learning_rate", "learning_rate_init", "n_init")
         )
-        schedule = params["learning_rate"]
+        if not isinstance(rate, str) and first_rate_given is not None:
+            raise ValueError(
+                f"learning_rate={rate!r} is a constant rate and learning_rate_init="
+                f"{first_rate_given!r} is another. Set one of the two: learning_rate to a number, "
+                "or learning_rate to the name of a schedule and learning_rate_init."
+            )
+        if n_init > 1 and params["warm_start"]:
+            raise ValueError(
+                f"n_init={n_init} asks for several random starts, warm_start=True for the weights "
+                "of the last fit. Set n_init=1 or warm_start=False."
+            )
+        alpha, batch_size = (
+            None if isinstance(params[name], str) else params[name]
+            for name in ("alpha", "batch_size")
+        )
         return cls(
             params=params,
             incremental=incremental,
@@ -136,13 +134,11 @@ class Settings:
             solver=SOLVERS.get(params["solver"]),
             alpha=None if alpha is None else float(alpha),
             grouping=params["alpha"] if alpha is None and params["alpha"] != "auto" else None,
-            standardize=None if standardize is None else bool(standardize),
             bias=bool(params["bias"]),
-            n_init=params["n_init"],
+            n_init=n_init,
             loss_tol=-np.inf if params["loss_tol"] is None else float(params["loss_tol"]),
             batch_size=batch_size,
             learning_rate_init=first_rate(params),
-            schedule=schedule if isinstance(schedule, str) else "constant",
             max_iter=int(params["max_iter"]),
             tol=float(params["tol"]),
             verbose=bool(params["verbose"]),
@@ -150,21 +146,10 @@ class Settings:
             n_iter_no_change=float(params["n_iter_no_change"]),
         )
 
-    @property
-    def continues(self) -> bool:
-        """Whether training goes on from an earlier fit, if there is one."""
-        return bool(self.params["warm_start"]) or self.incremental
-
 
 def layer_sizes(sizes) -> tuple[int, ...]:
-    """Give the units of each hidden layer.
-
-    Raises
-    ------
-    ValueError
-        When one is not a whole number above 0.
-    """
-    if isinstance(sizes, np.ndarray):  # of no dimension it has no iterator
+    """Return the units of each hidden layer; raise a ValueError unless all are ints above 0."""
+    if isinstance(sizes, np.ndarray):  # one of dimension zero cannot be iterated over
         sizes = sizes.tolist()
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
     if any(not isinstance(size, Integral) for size in sizes):
@@ -177,14 +162,7 @@ def layer_sizes(sizes) -> tuple[int, ...]:
 
 
 def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
-    """Give the activation of each layer, the output's last.
-
-    Raises
-    ------
-    ValueError
-        When one is not known, when they are not as many as hidden layers, or when the loss needs
-        predictions above zero and the output does not give them.
-    """
+    """Return the activation of each layer, the output's last; a ValueError if one is invalid."""
     given = params["activation"]
     names = [given] * n_hidden if isinstance(given, (str, Activation)) else list(given)
     for name in names:
@@ -210,24 +188,7 @@ def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
 
 
 def first_rate(params) -> float:
-    """Give the learning rate at the start."""
+    """Return the initial learning rate."""
     by_name = isinstance(params["learning_rate"], str)
     rate = params["learning_rate_init"] if by_name else params["learning_rate"]
     return 0.001 if rate is None else float(rate)
-
-
-def _refuse_contradictions(params) -> None:
-    rate, first, n_init = (
-        params[name] for name in ("learning_rate", "learning_rate_init", "n_init")
-    )
-    if not isinstance(rate, str) and first is not None:
-        raise ValueError(
-            f"learning_rate={rate!r} is a constant rate and learning_rate_init={first!r} is "
-            "another. Give one of the two: a number as learning_rate, or a schedule's name and "
-            "learning_rate_init."
-        )
-    if n_init > 1 and params["warm_start"]:
-        raise ValueError(
-            f"n_init={n_init} asks for several random starts, warm_start=True for the weights of "
-            "the last fit. Set n_init=1 or warm_start=False."
-        )

@@ -1,21 +1,21 @@
-"""`StopWhen`: a callback that ends a training when a condition of the user's own holds.
+"""`StopWhen`: a callback that ends training when a condition of the user's own holds.
 
-scikit-learn 1.9 brings a protocol for callbacks, a progress bar and a monitor of scores, but none
-that stops. This one speaks the protocol by its method names and imports nothing.
+scikit-learn 1.9 has a protocol for callbacks, a progress bar and a monitor of scores, but no
+callback that stops. This one implements the protocol by its method names and imports nothing.
 """
 
 
 class StopWhen:
-    """Callback that ends a training as soon as a condition holds.
+    """Callback that ends training as soon as a condition holds.
 
-    It is for scikit-learn 1.9 or later, whose callbacks `set_callbacks` gives to an estimator.
+    It needs scikit-learn 1.9 or later, where estimators have `set_callbacks`.
 
     Parameters
     ----------
     condition : callable
-        ``condition(net)`` is asked after each epoch or iteration, with an estimator that predicts
+        ``condition(net)`` is called after each epoch or iteration, with an estimator that predicts
         as if training had ended there. When it is true, training ends: `stop_reason_` is then
-        "callback". With `n_init` the starts that have not begun are left out, too.
+        "callback". With `n_init` the starts that have not begun are skipped, too.
 
     Raises
     ------
@@ -24,7 +24,7 @@ class StopWhen:
 
     See Also
     --------
-    TinyMLPRegressor : `loss_tol`, `early_stopping` and `max_iter` end it without a callback.
+    TinyMLPRegressor : `loss_tol`, `early_stopping` and `max_iter` end training without a callback.
 
     Examples
     --------
@@ -46,7 +46,7 @@ class StopWhen:
         self.condition = condition
 
     def setup(self, estimator, context):
-        """Do nothing before a fit.
+        """Do nothing: only the end of a task is of interest.
 
         Parameters
         ----------
@@ -54,35 +54,13 @@ class StopWhen:
             What is being fitted.
 
         context : sklearn.callback.CallbackContext
-            The fit.
+            The fit, or the task that begins.
         """
 
-    def teardown(self, estimator, context):
-        """Do nothing after a fit.
-
-        Parameters
-        ----------
-        estimator : estimator
-            What is being fitted.
-
-        context : sklearn.callback.CallbackContext
-            The fit.
-        """
-
-    def on_fit_task_begin(self, estimator, context):
-        """Do nothing before an epoch or iteration.
-
-        Parameters
-        ----------
-        estimator : estimator
-            What is being fitted.
-
-        context : sklearn.callback.CallbackContext
-            What begins.
-        """
+    teardown = on_fit_task_begin = setup
 
     def on_fit_task_end(self, estimator, context, *, fitted_estimator=None):
-        """Ask the condition after an epoch, an iteration or a start.
+        """Evaluate the condition after an epoch, an iteration or a start.
 
         Parameters
         ----------
@@ -93,7 +71,7 @@ class StopWhen:
             What has ended.
 
         fitted_estimator : estimator, default=None
-            What predicts as if training had ended there; None where a step led nowhere.
+            Predicts as if training had ended there; None after a step without a result.
 
         Returns
         -------

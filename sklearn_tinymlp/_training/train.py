@@ -1,28 +1,37 @@
-"""`train`: a solver runs from each start, in threads, watched and interruptible."""
+"""`train`: run a solver from each start, in threads, monitored and interruptible."""
 
-from contextlib import nullcontext
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
 
 from .._activations.users_own import raise_caught
 from .._data.data import Data
+from .._data.hold_out import split_validation_off
 from .._machine.interruption import Interruption
-from .._machine.threads import single_threaded_blas
-from .._objective.objective import Objective
 from .._relevance.random_features import random_features
 from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .callbacks import FitTasks
-from .long_fits import LongFit
 from .plan import Plan
-from .restarts import train_all
 from .starts import Start
+
+LOGGER = logging.getLogger("sklearn_tinymlp")
+
+# A fit is long after so many seconds, if it may take as many more.
+LONG_SECONDS = 5.0
+
+# Seconds between two messages about long fits: a search makes hundreds of fits.
+SILENT_SECONDS = 300.0
 
 
 class Trained(NamedTuple):
-    """How each start ended."""
+    """The solution from each start."""
 
     solutions: list[Solution]
     interrupted_by_user: bool
@@ -35,91 +44,138 @@ def train(
     tasks: FitTasks | None,
     interruption: Interruption,
 ) -> Trained:
-    """Train from each start; after Ctrl-C the solutions are those so far.
-
-    Parameters
-    ----------
-    plan : Plan
-    data : Data
-        In the units of training.
-    starts : list of Start
-    tasks : FitTasks or None
-        The user's callbacks, if there are any.
-    interruption : Interruption
-        Ctrl-C sets it, or has set it before.
-    """
+    """Train from each start on data in the units of training; Ctrl-C keeps what there is."""
     look = None if tasks is not None else LongFit().look
-    train_one = partial(_train_from, plan, data, tasks, interruption, look=look)
-    one_thread = single_threaded_blas if plan.on_one_thread else nullcontext
-    with interruption.catches_sigint(), one_thread():
-        # Neither lines of text nor callbacks are to come from several threads.
+    train_one = partial(_train_from, plan, data, tasks, interruption, look)
+    with interruption.catches_sigint(), plan.blas_threads():
+        # Printed lines and callbacks must come from one thread.
         in_threads = not plan.settings.verbose and tasks is None
         solutions = train_all(train_one, starts, interruption, in_threads)
     ended_by_user = any(solution.reason is StopReason.INTERRUPTED for solution in solutions)
     return Trained(solutions, interruption.by_ctrl_c or ended_by_user)
 
 
-def _train_from(
-    plan: Plan, data: Data, tasks, interruption, theta, random_state, *, look
-) -> Solution:
+def train_all(
+    train: Callable[..., Solution],
+    starts: Sequence[tuple],
+    interruption: Interruption,
+    in_threads: bool,
+) -> list[Solution]:
+    """Call `train(*start)` for each start; fewer solutions than starts after an interruption.
+
+    The solutions do not depend on the number of threads, which is that of scikit-learn's own
+    parallel code: the number of cores, or fewer with OMP_NUM_THREADS or in joblib's workers.
+    """
+    n_threads = 1
+    if in_threads and len(starts) > 1:
+        n_threads = min(len(starts), _openmp_effective_n_threads())
+
+    def train_unless_interrupted(number) -> Solution | None:
+        if number > 0 and interruption.is_set():
+            return None
+        solution = train(*starts[number])
+        if solution.reason is StopReason.INTERRUPTED:
+            interruption.set()
+        return solution
+
+    if n_threads == 1:
+        solutions = [train_unless_interrupted(number) for number in range(len(starts))]
+    else:
+        with ThreadPoolExecutor(n_threads) as pool:
+            trainings = []
+            try:
+                for number in range(len(starts)):
+                    trainings.append(pool.submit(train_unless_interrupted, number))
+                done, _ = wait(trainings, return_when=FIRST_EXCEPTION)
+                if any(training.exception() for training in done):
+                    interruption.set()
+            except KeyboardInterrupt:
+                interruption.set()
+        solutions = [training.result() for training in trainings]
+    return [solution for solution in solutions if solution is not None]
+
+
+def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random_state) -> Solution:
+    settings, warm_start = plan.settings, plan.warm_start
     watcher = None if tasks is None else tasks.begin_start()
-    if plan.holds_out and data.validation is None:
-        fraction = plan.settings.params["validation_fraction"]
-        data = data.holding_out(fraction, random_state)
+    if settings.early_stopping and plan.solver.holds_out and data.validation is None:
+        fraction = settings.params["validation_fraction"]
+        data = split_validation_off(data, fraction, random_state)
     objective = plan.objective(data)
     theta = theta.astype(plan.dtype).astype(plan.working_dtype)
-    monitor = _monitor(plan, objective, theta, interruption, watcher)
-    monitor.look = look
-    options = plan.options(random_state)
-    # What a start explains, and whether a fit is doubted, is said of squared errors.
-    if plan.by_evidence and plan.settings.loss.least_squares and not sparse.issparse(data.X):
-        draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
-        second = partial(
-            random_features,
-            plan.architecture,
-            plan.settings.activations,
-            data.X,
-            data.y,
-            data.sample_weight,
-            draw,
-        )
-        options = options._replace(draw_restart=second)
-    solution = plan.solver.solve(objective, theta, monitor, options)
-    raise_caught()
-    if watcher is not None and watcher.end_start(solution.theta):
-        interruption.set()  # the starts to come are left out
-    return solution
-
-
-def _monitor(plan: Plan, objective: Objective, theta, interruption, watcher) -> Monitor:
-    settings, earlier = plan.settings, plan.earlier
-    early_stopping = settings.early_stopping and objective.validation is not None
+    has_validation = objective.validation is not None
+    early_stopping = settings.early_stopping and has_validation
     monitor = Monitor(
         settings.max_iter,
         History(),
         loss_tol=settings.loss_tol,
         verbose=settings.verbose,
-        validate=objective.validation_scores if objective.validation is not None else None,
+        validate=objective.validation_scores if has_validation else None,
         early_stopping=early_stopping,
         tol=settings.tol,
         n_iter_no_change=settings.n_iter_no_change,
         interrupted=interruption,
         watcher=watcher,
+        look=look,
     )
-    if early_stopping and earlier is None:
+    if early_stopping and warm_start is None:
         monitor.best_theta = theta
-    elif early_stopping and earlier.stochastic_state and earlier.best_validation_score is not None:
-        monitor.best_score = earlier.best_validation_score
-        progress = earlier.stochastic_state.progress
-        monitor.no_improvement = int(progress["no_improvement"][0])
-    return monitor
+    elif early_stopping and warm_start.stochastic_state:
+        if warm_start.best_validation_score is not None:
+            monitor.best_score = warm_start.best_validation_score
+            progress = warm_start.stochastic_state.progress
+            monitor.no_improvement = int(progress["no_improvement"][0])
+    options = plan.options(random_state)
+    # The explained variance of a fit is that of squared errors.
+    if plan.by_evidence and settings.loss.least_squares and not sparse.issparse(data.X):
+        draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
+        draw_restart = partial(random_features, plan.architecture, settings.activations, data, draw)
+        options = options._replace(draw_restart=draw_restart)
+    solution = plan.solver.solve(objective, theta, monitor, options)
+    raise_caught()
+    if watcher is not None and watcher.end_start(solution.theta):
+        interruption.set()  # the remaining starts are skipped
+    return solution
 
 
 def rank(solution: Solution, loss_tol: float) -> tuple:
-    """Larger is better: finite weights, the target met, then score, evidence and loss."""
+    """Return a key, larger is better: finite weights, target met, score, evidence, loss."""
     values = solution.score, solution.log_evidence, -solution.loss
     return (
         bool(np.isfinite(solution.theta).all()),
         bool(solution.loss <= loss_tol),
         *(value if np.isfinite(value) else -np.inf for value in values),
     )
+
+
+class LongFit:
+    """Logs one warning when a fit takes long; the starts of a fit share it."""
+
+    last_logged = -SILENT_SECONDS  # by any fit
+
+    def __init__(self, clock=time.monotonic):
+        self.clock, self.begun, self.n_before, self.logged = clock, None, 0, False
+
+    def look(self, n_iter, max_iter) -> None:
+        """Log the warning, which Python prints by default, if the fit is a long one."""
+        if self.logged:
+            return
+        now = self.clock()
+        if self.begun is None:  # the first iterations may have waited for the compiler
+            self.begun, self.n_before = now, n_iter
+        elapsed = now - self.begun
+        left = elapsed / max(n_iter - self.n_before, 1) * (max_iter - n_iter)
+        if min(elapsed, left) < LONG_SECONDS:
+            return
+        self.logged = True
+        if now - LongFit.last_logged < SILENT_SECONDS:
+            return
+        LongFit.last_logged = now
+        LOGGER.warning(
+            "The fit has taken %.0f s for %d iterations and may take another %.0f s, up to "
+            "max_iter=%d. verbose=True shows its progress; Ctrl-C ends it and keeps the network.",
+            elapsed,
+            n_iter,
+            left,
+            max_iter,
+        )

@@ -1,0 +1,40 @@
+"""Hold-out: rows that a network is trained without and then evaluated on."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from sklearn.model_selection import train_test_split
+
+from .data import Data
+
+HELD_OUT_SHARE = 0.2
+
+
+def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the sorted numbers of training and held-out rows; each row is held out once."""
+    size = max(1, int(HELD_OUT_SHARE * n_rows))
+    order = random_state.permutation(n_rows)
+    for first in range(0, n_rows, size):
+        held_out = slice(first, first + size)
+        yield np.sort(np.delete(order, held_out)), np.sort(order[held_out])
+
+
+def split_validation_off(data: Data, fraction, random_state) -> Data:
+    """Hold out a validation set, with the draws of MLPRegressor; a ValueError if it is empty."""
+    arrays = [data.X, data.y]
+    if data.sample_weight is not None:
+        arrays.append(data.sample_weight)
+    parts = train_test_split(*arrays, random_state=random_state, test_size=fraction)
+    training, validation = Data(*parts[::2]), Data(*parts[1::2])
+    if len(validation.y) < 2:
+        raise ValueError(
+            "The validation set is too small. Increase 'validation_fraction' "
+            "or the size of your dataset."
+        )
+    if validation.sample_weight is not None and not validation.sample_weight.sum():
+        raise ValueError(
+            "The validation set that early_stopping holds out has no weight: sample_weight is "
+            "zero there. Set X_val and y_val, or another random_state."
+        )
+    return replace(training, validation=validation)
