@@ -20,7 +20,7 @@ from benchmarks.hard_data import KINDS
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._relevance import pilots
 from sklearn_tinymlp._solvers import evidence_restarts, held_curvature, levenberg_marquardt
-from sklearn_tinymlp._training import input_selection, posterior
+from sklearn_tinymlp._training import calibration, input_selection
 
 SPLITS = 3
 
@@ -31,16 +31,15 @@ RULES = {
     "pilots choose inputs and penalties, no restart from them": [
         (input_selection, "_can_be_embedded", lambda *_: False)
     ],
-    "pilots: one start, not five": [(pilots, "N_PILOTS", 0)],
     "pilots: no search for residual inputs": [(pilots, "FURTHER_ATTEMPTS", 0)],
-    "pilots: rest for 20 iterations": [(pilots, "REST", 20)],
-    "pilots: no margin for ARD": [(pilots, "NATS", 0.0), (pilots, "NATS_A_ROW", 0.0)],
+    "pilots: rest for 20 iterations": [(pilots, "PLATEAU_ITERATIONS", 20)],
+    "pilots: no margin for ARD": [(pilots, "MIN_NATS", 0.0), (pilots, "MIN_NATS_PER_ROW", 0.0)],
     "no restart from random features": [(evidence_restarts, "DOUBTFUL", 0.0)],
     "no second beginning on few rows": [(evidence_restarts, "FEW_SAMPLES", 0)],
     "no careful damping": [(levenberg_marquardt, "CAREFUL_DAMPING", 1e-2)],
     "no stages on samples of rows": [(held_curvature, "stage_sizes", lambda n_rows, *_: [n_rows])],
     "curvature held for 20 steps from the beginning": [(held_curvature, "FIRST_STEPS", 20)],
-    "no refits for intervals": [(posterior, "_has_few_residuals", lambda *_: False)],
+    "no refits for intervals": [(calibration, "_needs_refits", lambda *_: False)],
 }
 
 

@@ -7,7 +7,6 @@ assumptions about the targets are listed in docs/extending.md.
 from functools import cache
 
 from sklearn.base import BaseEstimator, _fit_context
-from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 
 from ._base import ExplainsUnavailable, unchanged_on_error
@@ -24,7 +23,7 @@ from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan
 from ._training.settings import Settings, validate
-from ._training.starts import NO_USER_START, UserStart, WarmStart, draw
+from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
 from ._training.train import train
 
 COLUMN_ATTRIBUTES = "n_features_in_", "feature_names_in_"
@@ -158,7 +157,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
         plan = Plan.of(settings, data, None)
         data = data.with_counts() if plan.weights_are_relative else data
-        random_state, scaled = check_random_state(self.random_state), data.scaled(plan.scaling)
+        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
         return EnsembleContext(True, report, interruption, shared)
@@ -189,12 +188,18 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)
         data = Data.of(
-            learner, settings.loss, X, y, sample_weight, validation, reset=warm_start is None
+            learner,
+            settings.loss,
+            X,
+            y,
+            sample_weight,
+            validation=validation,
+            reset=warm_start is None,
         )
         plan = Plan.of(settings, data, warm_start)
         if plan.weights_are_relative:
             data = data.with_counts()
-        random_state = check_random_state(self.random_state)
+        random_state = random_state_of(self.random_state)
         known = vars(learner)
         columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
         columns["_input_range"] = data.input_range(warm_start)

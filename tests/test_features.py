@@ -552,3 +552,17 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
         net = TinyMLPRegressor(solver="lm", alpha="one", n_init=4, random_state=0)
         net.fit(inputs, targets)
     assert net.score(inputs, targets) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_constant_output_does_not_hide_the_signal_of_another(seed):
+    rng = np.random.RandomState(seed)
+    X, new = np.linspace(0, 1, 250)[:, np.newaxis], np.linspace(0.002, 0.998, 500)[:, np.newaxis]
+    wave = np.sin(8 * np.pi * X.ravel())
+    y = np.column_stack([wave + 0.1 * rng.standard_normal(250), np.ones(250)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net = TinyMLPRegressor(random_state=seed).fit(X, y)
+    predictions = net.predict(new)
+    assert r2_score(np.sin(8 * np.pi * new.ravel()), predictions[:, 0]) > 0.97
+    np.testing.assert_allclose(predictions[:, 1], 1.0, atol=1e-3)

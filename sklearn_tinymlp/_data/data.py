@@ -26,7 +26,7 @@ class Data:
 
     @classmethod
     def of(
-        cls, estimator, loss: Loss, X, y, sample_weight, validation=(None,) * 3, reset=True
+        cls, estimator, loss: Loss, X, y, sample_weight, *, validation=(None,) * 3, reset=True
     ) -> "Data":
         """Validate the user's data; with `reset` the estimator learns the columns of X.
 

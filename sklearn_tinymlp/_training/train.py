@@ -46,7 +46,7 @@ def train(
 ) -> Trained:
     """Train from each start on data in the units of training; Ctrl-C keeps what there is."""
     look = None if tasks is not None else LongFit().look
-    train_one = partial(_train_from, plan, data, tasks, interruption, look)
+    train_one = partial(_train_from, plan, data, tasks=tasks, interruption=interruption, look=look)
     with interruption.catches_sigint(), plan.blas_threads():
         # Printed lines and callbacks must come from one thread.
         in_threads = not plan.settings.verbose and tasks is None
@@ -95,7 +95,9 @@ def train_all(
     return [solution for solution in solutions if solution is not None]
 
 
-def _train_from(plan: Plan, data: Data, tasks, interruption, look, theta, random_state) -> Solution:
+def _train_from(
+    plan: Plan, data: Data, theta, random_state, *, tasks, interruption, look
+) -> Solution:
     settings, warm_start = plan.settings, plan.warm_start
     watcher = None if tasks is None else tasks.begin_start()
     if settings.early_stopping and plan.solver.holds_out and data.validation is None:
