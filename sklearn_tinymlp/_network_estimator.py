@@ -187,15 +187,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         settings = Settings.read(self.get_params(deep=False), incremental)
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)
-        data = Data.of(
-            learner,
-            settings.loss,
-            X,
-            y,
-            sample_weight,
-            validation=validation,
-            reset=warm_start is None,
-        )
+        arrays, is_first = (X, y, sample_weight), warm_start is None
+        data = Data.of(learner, settings.loss, *arrays, validation=validation, reset=is_first)
         plan = Plan.of(settings, data, warm_start)
         if plan.weights_are_relative:
             data = data.with_counts()
@@ -214,7 +207,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             scaled = scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)
         warned = check_before_training(plan, data, scaled, starts)
-        tasks = FitTasks.begin(self, (X, y, sample_weight), plan, len(starts), columns)
+        tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)
         result = FitResult.of(

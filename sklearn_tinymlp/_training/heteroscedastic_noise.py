@@ -19,6 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, column_or_1d
 
 from .._data.validation import validate_training_data
+from .ensemble_context import SINGLE_FIT
 
 # Fits of the variance, each to the residuals of another f. More of them changed the likelihood of
 # new rows by less than 0.01 nats.
@@ -85,13 +86,21 @@ class VaryingNoise:
 
 
 def fit_varying_noise(
-    mean_network: Callable, variance_network: Callable, X, y, sample_weight, **options
+    mean_network: Callable,
+    variance_network: Callable,
+    X,
+    y,
+    sample_weight,
+    *,
+    context=SINGLE_FIT,
+    **options,
 ) -> tuple[VaryingNoise | None, Any]:
     """Fit mean and variance in turns; return the noise, and the network that Ctrl-C interrupted.
 
     ``mean_network()`` and ``variance_network(random_state=...)`` return unfitted networks, and
     `options` are arguments of `_fit`.
     """
+    alone = SINGLE_FIT._replace(interruption=context.interruption)
     network = mean_network()
     X, y = validate_training_data(network, X, y, True)
     y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -106,16 +115,19 @@ def fit_varying_noise(
     for _ in range(N_ROUNDS):
         with warnings.catch_warnings():  # the last fit, whose network is kept, warns
             warnings.simplefilter("ignore", ConvergenceWarning)
-            network = mean_network()._fit(X, y, sample_weight, noise=noise, **options)
+            network = mean_network()._fit(
+                X, y, sample_weight, noise=noise, context=context, **options
+            )
         if network.stop_reason_ == "interrupted":
             return noise, network
-        squares = network._loo_squares(X[rows], columns[rows], weight)
+        loo_squares = network._loo_squares(X[rows], columns[rows], weight)
         networks, factors = [], []
-        for column, seed in zip(squares.T, seeds, strict=True):
+        for column, seed in zip(loo_squares.T, seeds, strict=True):
             mean = np.average(column, weights=weight)
             mean = mean if mean > 0.0 else 1.0
             variance = variance_network(random_state=int(seed))
-            variance.fit(X[rows], np.maximum(column / mean, MIN_SQUARE), sample_weight=weight)
+            squares = np.maximum(column / mean, MIN_SQUARE)
+            variance._fit(X[rows], squares, weight, context=alone)
             if variance.stop_reason_ == "interrupted":
                 return noise, network
             share = np.average(_relative_variance(variance, X[rows]), weights=weight)
