@@ -1,17 +1,23 @@
 """Each loss: its formulas agree with each other, with its kernel and with scikit-learn's."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from sklearn_tinymlp._engine.compiled import compiled_loss, kernel_of
 from sklearn_tinymlp._losses.loss import Loss, quantiles
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine.compilation import call_from_python
+from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.network import network_of
+from sklearn_tinymlp._objective.objective import Objective
+from sklearn_tinymlp._objective.samples import Samples
 
 OUTPUTS = ["identity", "exp", "softplus"]
 by_name = pytest.mark.parametrize("loss", LOSSES.values(), ids=list(LOSSES))
@@ -192,3 +198,38 @@ def test_a_loss_without_what_it_needs_is_refused(missing):
     del parts[missing]
     with pytest.raises(TypeError, match=missing):
         Loss(**parts)
+
+
+def test_a_loss_may_couple_the_outputs_of_a_row():
+    def probabilities(f):
+        return softmax(f, axis=1)
+
+    cross_entropy = replace(
+        LOSSES["huber"],
+        name="cross_entropy",
+        value=lambda y, f: -y * np.log(probabilities(f)),
+        slope=lambda y, f: probabilities(f) - y,
+        couples_outputs=True,
+    )
+    rng = np.random.default_rng(0)
+    X, labels = rng.standard_normal((300, 2)), rng.integers(0, 3, 300)
+    weight = rng.uniform(0.5, 2.0, 300)
+    network = network_of(Architecture((2, 4, 3)), ("tanh", "identity"))
+    samples = Samples.of(X, np.eye(3)[labels], weight)
+    objective = Objective(network, samples, 0.0, loss=cross_entropy)
+    theta = rng.standard_normal(network.architecture.n_parameters)
+    value, gradient = objective.weighted_gradient(theta, np.ones(3))
+    assert value == pytest.approx(
+        log_loss(labels, probabilities(objective.predict(theta)), sample_weight=weight)
+        * weight.sum(),
+        rel=1e-12,
+    )
+    step = 1e-6
+    differences = [
+        objective.weighted_gradient(theta + h, np.ones(3))[0]
+        - objective.weighted_gradient(theta - h, np.ones(3))[0]
+        for h in step * np.eye(len(theta))
+    ]
+    np.testing.assert_allclose(gradient, np.divide(differences, 2 * step), rtol=1e-6, atol=1e-5)
+    many = replace(objective, training=Samples.of(np.tile(X, (300, 1)), np.ones((90_000, 3))))
+    assert not many.is_compiled and replace(many, loss=LOSSES["huber"]).is_compiled

@@ -13,8 +13,8 @@ MAX_STEPS = 200
 class Loss:
     """A loss, by its formula in NumPy and in compiled code.
 
-    In the functions y are targets and f predictions, arrays of shape (n_samples, n_outputs), and
-    every entry is computed independently. A TypeError is raised when a function is missing.
+    In the functions y are targets and f predictions, arrays of shape (n_samples, n_outputs). A
+    TypeError is raised when a function is missing.
     """
 
     name: str  # value of the estimator's parameter `loss`
@@ -53,6 +53,10 @@ class Loss:
     # Early stopping scores by D², the explained share of this loss, instead of R² as MLPRegressor
     # does, and the initial output is the best constant.
     uses_d2: bool = False
+
+    # The outputs of a row depend on each other, as with softmax: the entries of `value` sum to the
+    # loss of the row, and gradients are computed in NumPy, since a kernel has one output at a time.
+    couples_outputs: bool = False
 
     nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it for solvers that need that
     location_family: bool = False  # f is the centre of y: residuals estimate the noise level

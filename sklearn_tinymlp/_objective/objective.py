@@ -138,8 +138,9 @@ class Objective:
                     at_outputs = weight * residuals
                     total += 0.5 * np.vdot(at_outputs, residuals)
                 else:
-                    total += float(np.sum(weight * loss.value(block.y, f)))
-                    at_outputs = weight * loss.slope(block.y, f)
+                    y, outputs = block.y.T, f.T  # (n_rows, n_outputs), as a loss expects
+                    total += float(np.sum(weight * loss.value(y, outputs).T))
+                    at_outputs = weight * loss.slope(y, outputs).T
                 if network.activations[-1] != "identity":
                     at_outputs = at_outputs * network.output_slopes(passed)
                 network.gradient(layers, passed, at_outputs, gradient)
@@ -159,7 +160,8 @@ class Objective:
     def is_compiled(self) -> bool:
         """Whether gradients are compiled: the work of these rows exceeds `COMPILED_WORK`."""
         n_units = sum(self.network.architecture.units[1:])
-        return self.training.n_samples * n_units > COMPILED_WORK
+        many = self.training.n_samples * n_units > COMPILED_WORK
+        return many and not self.loss.couples_outputs
 
     def _compiles(self, output_weights) -> bool:
         """Whether the compiled loss can apply these weights, by scaling targets and weights."""
