@@ -121,7 +121,7 @@ def minibatches():
 def grid():
     """Work E: shares of the files in a profile, and the number of iterations."""
     run = works.grid(False).contenders["ours"]
-    n_iterations, go_on = [], lbfgs.Search.go_on
+    n_iterations, go_on = [], lbfgs.Loop.go_on
 
     def counted(search, *arguments):
         n_iterations.append(go_on(search, *arguments))
@@ -129,7 +129,7 @@ def grid():
 
     whole = milliseconds(lambda: run(0), 1)
     profile = cProfile.Profile()
-    with patch.object(lbfgs.Search, "go_on", counted):
+    with patch.object(lbfgs.Loop, "go_on", counted):
         profile.runcall(run, 0)
     shares = dict.fromkeys(("the kernel", "ours in Python", "the rest"), 0.0)
     for (file, _, function), (_, _, seconds, _, _) in pstats.Stats(profile).stats.items():

@@ -21,7 +21,7 @@ from sklearn_tinymlp._bayes import irls, several_outputs
 from sklearn_tinymlp._bayes.curvature import Curvature, sample_of, work_of
 from sklearn_tinymlp._bayes.evidence import Hyperparameters
 from sklearn_tinymlp._bayes.groups import GROUPINGS
-from sklearn_tinymlp._bayes.low_rank import Rows, sampled_product
+from sklearn_tinymlp._bayes.low_rank import JacobianRows, sampled_product
 from sklearn_tinymlp._losses.table import LOSSES
 from sklearn_tinymlp._machine import lapack
 from sklearn_tinymlp._machine.memory import FRESH, Scratch
@@ -783,8 +783,8 @@ def test_what_the_compiled_engine_cannot_weigh_is_not_compiled(monkeypatch):
 
 def test_rows_are_those_of_the_jacobian(blocks):
     objective, theta = problem("several outputs, weighted")
-    parts = [Rows.of(objective.network, block) for block in objective.linearise(theta)]
-    rows, explicit = Rows.joined(parts), Explicit.of(objective, theta)
+    parts = [JacobianRows.of(objective.network, block) for block in objective.linearise(theta)]
+    rows, explicit = JacobianRows.joined(parts), Explicit.of(objective, theta)
     order = np.argsort(rows.outputs, kind="stable")
     J = explicit.jacobian.reshape(-1, theta.size)
     assert_allclose(rows.times(theta)[order], J @ theta, **CLOSE)

@@ -22,7 +22,7 @@ from numpy.testing import assert_allclose
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._solvers.lbfgs import Search
+from sklearn_tinymlp._solvers.lbfgs import Loop
 
 repeatable = settings(deadline=None, derandomize=True, print_blob=True)
 
@@ -315,7 +315,7 @@ def test_lbfgs_has_no_partial_fit():
 
 def lbfgs_problem(estimator, monkeypatch, n_outputs):
     """The function that an estimator minimises by L-BFGS, and a point to look at it."""
-    minimize, begin = scipy.optimize.minimize, Search.begin
+    minimize, begin = scipy.optimize.minimize, Loop.begin
     seen = []
 
     def spy(fun, x0, args=(), **options):
@@ -339,7 +339,7 @@ def lbfgs_problem(estimator, monkeypatch, n_outputs):
     with monkeypatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         patch.setattr(scipy.optimize, "minimize", spy)
-        patch.setattr(Search, "begin", spy_on_ours)
+        patch.setattr(Loop, "begin", spy_on_ours)
         estimator.fit(X, y if n_outputs > 1 else y.ravel())
     (problem,) = seen
     return problem

@@ -29,7 +29,7 @@ from sklearn_tinymlp._selection.ensemble_fit import (
     EnsembleFit,
 )
 from sklearn_tinymlp._selection.folds import splits_of
-from sklearn_tinymlp._selection.members import Trained, agrees, between_neighbours
+from sklearn_tinymlp._selection.members import TrainedMember, agrees, between_neighbours
 from sklearn_tinymlp._selection.stacking import (
     least_loss_weights,
     least_squares_weights,
@@ -150,7 +150,7 @@ def halve(errors, larger=(), others=(), task=None):
         for candidate in candidates:
             trained.append((candidate.hidden_layer_sizes, candidate.activation, fold))
             value = errors.get(candidate.hidden_layer_sizes, 9.0)
-            results.append(Trained(object(), value(fold) if callable(value) else value))
+            results.append(TrainedMember(object(), value(fold) if callable(value) else value))
         return results
 
     halving = SuccessiveHalving(
@@ -252,7 +252,7 @@ def test_a_stop_keeps_those_not_far_behind(stop_at, n_kept):
         for number, _ in enumerate(candidates):
             if (fold + 1, number) == stop_at:
                 stop.set()
-            results.append(Trained() if stop.is_set() else Trained(object(), 1.0))
+            results.append(TrainedMember() if stop.is_set() else TrainedMember(object(), 1.0))
         return results
 
     halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, Task(stop))

@@ -19,7 +19,7 @@ from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
-from sklearn_tinymlp._solvers.lbfgs import FTOL, Search, solve
+from sklearn_tinymlp._solvers.lbfgs import FTOL, Loop, solve
 from sklearn_tinymlp._solvers.monitor import History, Monitor, StopReason
 
 CENTRE = np.array([1.0, -2.0, 3.0])
@@ -187,14 +187,14 @@ def test_early_stopping_gives_the_parameters_of_the_best_score():
 
 @pytest.mark.parametrize("n_calls", [1, 2, 13, 30])
 def test_an_interrupt_keeps_the_parameters_so_far(n_calls, monkeypatch):
-    go_on, calls = Search.go_on, iter(range(1, n_calls + 1))
+    go_on, calls = Loop.go_on, iter(range(1, n_calls + 1))
 
     def by_evaluations(search, losses, target, budget):
         if next(calls, None) == n_calls:
             raise KeyboardInterrupt
         return go_on(search, losses, target, 1)
 
-    monkeypatch.setattr(Search, "go_on", by_evaluations)
+    monkeypatch.setattr(Loop, "go_on", by_evaluations)
     watcher = monitor()
     solution = solve(rosenbrock, START, watcher, tol=1e-6, max_fun=1000)
     assert solution.reason is StopReason.INTERRUPTED
@@ -315,7 +315,7 @@ CUTS = [{"max_iter": 1}, {"max_iter": 12}, {"max_iter": 25}, {"max_fun": 9}, {"m
 
 
 def our_path(objective, start, gtol, max_fun, max_iter, ftol=FTOL, budget=10**15):
-    search = Search.begin(objective.compiled, start, tol=gtol, ftol=ftol, max_fun=max_fun)
+    search = Loop.begin(objective.compiled, start, tol=gtol, ftol=ftol, max_fun=max_fun)
     state, losses = search.arrays.state, []
     while state[limited_memory.EVENT] == limited_memory.RUNNING and len(losses) < max_iter:
         room = np.empty(max_iter - len(losses))

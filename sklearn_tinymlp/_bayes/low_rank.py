@@ -35,7 +35,7 @@ from .precision import JacobianProduct, Precision
 
 
 @dataclass(frozen=True)
-class Rows:
+class JacobianRows:
     """Some rows of a Jacobian by their factors, a column each."""
 
     architecture: Architecture
@@ -44,7 +44,7 @@ class Rows:
     outputs: np.ndarray  # (n_rows,) the output that each belongs to
 
     @classmethod
-    def of(cls, network: Network, block: LinearBlock, factors=None) -> "Rows":
+    def of(cls, network: Network, block: LinearBlock, factors=None) -> "JacobianRows":
         """Return a row for each output and each row of the data, output by output.
 
         With `factors` of shape (n_outputs, n_rows) a row for each such combination of outputs,
@@ -65,7 +65,7 @@ class Rows:
         return cls(network.architecture, values, network.deltas(block.layers, slopes, at), outputs)
 
     @classmethod
-    def joined(cls, parts: list["Rows"]) -> "Rows":
+    def joined(cls, parts: list["JacobianRows"]) -> "JacobianRows":
         """Concatenate several blocks."""
         if len(parts) == 1:
             return parts[0]
@@ -76,7 +76,9 @@ class Rows:
         outputs = np.concatenate([part.outputs for part in parts])
         return cls(parts[0].architecture, values, deltas, outputs)
 
-    def kernel(self, prior: Layers, others: "Rows | None" = None, scratch=FRESH) -> np.ndarray:
+    def kernel(
+        self, prior: Layers, others: "JacobianRows | None" = None, scratch=FRESH
+    ) -> np.ndarray:
         """Compute J D^-1 J'^T of these rows with others, or with themselves."""
         others = others or self
         shape = len(self.outputs), len(others.outputs)
@@ -149,7 +151,7 @@ class Rows:
 class LowRankJacobianProduct(JacobianProduct):
     """J by its rows, those of all residuals or of a sample of them."""
 
-    rows: Rows
+    rows: JacobianRows
     times: float = 1.0  # number of residuals that each row represents
     residuals: np.ndarray | None = None  # (n_rows,) where the rows are those of all residuals
 
@@ -183,7 +185,7 @@ class LowRankPrecision(Precision):
     alpha: np.ndarray  # (n_parameters,)
     damping: float
     beta: np.ndarray  # (n_outputs,)
-    rows: Rows  # scaled by the roots of the noise precisions
+    rows: JacobianRows  # scaled by the roots of the noise precisions
     lower: np.ndarray  # (n_rows, n_rows) factor of M
     residuals: np.ndarray | None = None
 
@@ -240,7 +242,7 @@ class LowRankPrecision(Precision):
         return gamma, by_output if len(by_output) > 1 else gamma.sum(keepdims=True)
 
     def variances(self, network, block: LinearBlock) -> np.ndarray:
-        rows = Rows.of(network, block)
+        rows = JacobianRows.of(network, block)
         prior = network.layers(self._diagonal)
         across = np.asfortranarray(self.rows.kernel(prior, rows))
         lapack.solve_triangular(self.lower, across)
@@ -268,9 +270,9 @@ def low_rank_product(objective: Objective, theta, passed=None, between=None, scr
     network, n_outputs = objective.network, objective.n_outputs
     parts, residuals = [], []
     for block in objective.linearise(theta, passed, between):
-        parts.append(Rows.of(network, block))
+        parts.append(JacobianRows.of(network, block))
         residuals.append(block.residuals.reshape(-1))
-    rows, residuals = Rows.joined(parts), np.concatenate(residuals)
+    rows, residuals = JacobianRows.joined(parts), np.concatenate(residuals)
     gradients = np.empty((n_outputs, network.architecture.n_parameters))
     for k in range(n_outputs):
         own = np.where(rows.outputs == k, residuals, 0.0) if n_outputs > 1 else residuals
@@ -293,8 +295,8 @@ def sampled_product(objective: Objective, theta, n_draws, times, beta, random_st
         for _ in range(n_draws):
             if n_outputs > 1:
                 factors = relative * random_state.choice([-1.0, 1.0], size=block.at_outputs.shape)
-            parts.append(Rows.of(network, block, factors))
-    return LowRankJacobianProduct(Rows.joined(parts), times / n_draws)
+            parts.append(JacobianRows.of(network, block, factors))
+    return LowRankJacobianProduct(JacobianRows.joined(parts), times / n_draws)
 
 
 @lru_cache(maxsize=4)

@@ -97,7 +97,7 @@ def compiled_loss(kernel, dtype):
 
 
 @lru_cache(maxsize=64)
-def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
+def kernel_network(network: Network, dtype, loss: Loss) -> kernels.KernelNetwork:
     """Compile the functions of a network and a loss for 'float32' or 'float64'."""
     architecture, activations = network.architecture, network.activations
     units = architecture.units
@@ -112,7 +112,7 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.Network:
     columns += [starts[:-2], starts[1:-1]]
     columns += [[function.address for function in column] for column in functions]
     backpropagate = linear_algebra.compiled(linear_algebra.backpropagate, dtype)
-    return kernels.Network(
+    return kernels.KernelNetwork(
         layers=np.column_stack(columns).astype(unsigned),
         n_coefs=architecture.n_coefs,
         bias=architecture.bias,
@@ -139,7 +139,7 @@ def work_arrays(network, n_parameters, dtype) -> kernels.Work:
 class CompiledObjective:
     """Mean loss over the rows + alpha / 2 sum(coefs^2) / weight_sum."""
 
-    network: kernels.Network
+    network: kernels.KernelNetwork
     rows: kernels.Rows
     y: np.ndarray
     weight: np.ndarray  # empty when every sample counts 1

@@ -34,7 +34,7 @@ BLOCK_ROWS = 128
 TILE = 3072
 
 
-class Network(NamedTuple):
+class KernelNetwork(NamedTuple):
     """An architecture and a loss."""
 
     layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
@@ -47,7 +47,7 @@ class Network(NamedTuple):
     backpropagate: int  # address of the function of `linear_algebra`
 
 
-# Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
+# Columns of `KernelNetwork.layers`: units before and after; where coefs and intercepts begin
 # in theta; how many units precede these two in a block; addresses of the activation and of two
 # functions of `linear_algebra`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)

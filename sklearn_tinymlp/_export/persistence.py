@@ -13,7 +13,7 @@ from .._bayes.conformal import ConformalScores
 from .._bayes.dense import DensePrecision
 from .._bayes.extrapolation import Extrapolation
 from .._bayes.laplace import Posterior
-from .._bayes.low_rank import LowRankPrecision, Rows
+from .._bayes.low_rank import JacobianRows, LowRankPrecision
 from .._bayes.several_outputs import OutputsPrecision, Places
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
@@ -42,7 +42,7 @@ FIELDS = {
     "extrapolation": Extrapolation,
     "tails": ConformalScores,
     "options": StochasticOptions,
-    "rows": Rows,
+    "rows": JacobianRows,
     "places": Places,
     "architecture": Architecture,
 }

@@ -14,7 +14,7 @@ from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings, layer_sizes
 from .members import (
     Fold,
-    Trained,
+    TrainedMember,
     agrees,
     between_neighbours,
     predict_held_out,
@@ -195,11 +195,11 @@ class EnsembleFit:
             if member is not None and agrees(member, candidate.members, points, error):
                 candidate.refits.append(member)
 
-    def _train(self, jobs, context, fold: Fold) -> list[Trained]:
+    def _train(self, jobs, context, fold: Fold) -> list[TrainedMember]:
         """Train networks; a job is a network and its task."""
         arguments = context, (self.X, self.y, self.weight), fold
         results = self.workers.call(train, [(*job, *arguments) for job in jobs])
-        results = [Trained() if result is None else result for result in results]
+        results = [TrainedMember() if result is None else result for result in results]
         for (_, task), result in zip(jobs, results, strict=True):  # for other processes
             if result.interrupted:
                 self.workers.interruption.set()

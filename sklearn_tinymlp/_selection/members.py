@@ -31,7 +31,7 @@ class Fold(NamedTuple):
     calibration: np.ndarray  # indices into `held_out`, of the rows whose variance is computed
 
 
-class Trained(NamedTuple):
+class TrainedMember(NamedTuple):
     """The result of training one member."""
 
     member: TinyMLPRegressor | None = None  # None where training was interrupted or failed
@@ -49,10 +49,10 @@ def train_pilots(network, data, rows, interruption, share) -> EnsembleContext:
     return network._ensemble_context(*data, interruption, share=share)
 
 
-def train(network, task, context: EnsembleContext, data, fold: Fold) -> Trained:
+def train(network, task, context: EnsembleContext, data, fold: Fold) -> TrainedMember:
     """Train a network on the training rows of a fold, and predict the held-out ones."""
     if task.stop_siblings.is_set():
-        return Trained()
+        return TrainedMember()
     begun = time.perf_counter()
     error, interrupted = None, False
     X, y, _ = data
@@ -75,9 +75,9 @@ def train(network, task, context: EnsembleContext, data, fold: Fold) -> Trained:
         context.interruption.set()
     stopped = task.stop_siblings.asked
     if interrupted or error is not None:
-        return Trained(error=error, interrupted=interrupted, stopped=stopped)
+        return TrainedMember(error=error, interrupted=interrupted, stopped=stopped)
     mean, variance = predict_held_out(network, X, y, fold)
-    return Trained(network, mean, variance, time.perf_counter() - begun, stopped=stopped)
+    return TrainedMember(network, mean, variance, time.perf_counter() - begun, stopped=stopped)
 
 
 def _select(array, rows):

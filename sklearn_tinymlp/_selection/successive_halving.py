@@ -49,7 +49,7 @@ class Candidate:
 class SuccessiveHalving:
     """Trains candidates on one fold after another."""
 
-    train: Callable  # train(candidates, fold) returns a `Trained` for each
+    train: Callable  # train(candidates, fold) returns a `TrainedMember` for each
     fold_error: Callable  # fold_error(mean, fold) returns the mean squared error, in variances
     n_folds: int
     task: Task = field(default_factory=Task)

@@ -45,26 +45,22 @@ def alternating(
     """
     if objective.loss.with_scale is None or (keep_kinks and objective.loss.nonsmooth):
         return one_round(objective, theta, None)
-    limit, solution, narrowing = monitor.max_iter, None, 1.0
+    solution, narrowing = None, 1.0
     objective = objective.at_constant()
     first = max(objective.loss.parameters)
-    share = max(LEAST_ITERATIONS, int(ROUND_SHARE * limit))
-    try:
-        for _ in range(MOST_ROUNDS):
-            monitor.max_iter = min(limit, monitor.n_iter + share)
+    share = max(LEAST_ITERATIONS, int(ROUND_SHARE * monitor.max_iter))
+    for _ in range(MOST_ROUNDS):
+        with monitor.at_most(share):
             solution = one_round(objective, theta, solution)
-            theta = solution.theta
-            narrowing *= NARROWER
-            following = objective.with_scale(objective.predict(theta), narrowing)
-            if solution.reason in ENDS or monitor.n_iter >= limit:
-                return solution._replace(constants=objective.loss.parameters)
-            scales = zip(objective.loss.parameters, following.loss.parameters, strict=True)
-            change = max(abs(a - b) for a, b in scales)
-            objective = following
-            if change <= settled * first and solution.reason is not StopReason.MAX_ITER:
-                break
-        monitor.max_iter = limit
-        solution = one_round(objective, theta, solution)
-        return solution._replace(constants=objective.loss.parameters)
-    finally:
-        monitor.max_iter = limit
+        theta = solution.theta
+        narrowing *= NARROWER
+        following = objective.with_scale(objective.predict(theta), narrowing)
+        if solution.reason in ENDS or monitor.n_iter >= monitor.max_iter:
+            return solution._replace(constants=objective.loss.parameters)
+        scales = zip(objective.loss.parameters, following.loss.parameters, strict=True)
+        change = max(abs(a - b) for a, b in scales)
+        objective = following
+        if change <= settled * first and solution.reason is not StopReason.MAX_ITER:
+            break
+    solution = one_round(objective, theta, solution)
+    return solution._replace(constants=objective.loss.parameters)

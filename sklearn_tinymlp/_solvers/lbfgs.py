@@ -37,7 +37,7 @@ def solve(objective: Objective, theta, monitor: Monitor, *, tol, max_fun, ftol=F
 
     `theta` is float64 and not changed; `max_fun` bounds the number of evaluations of the loss.
     """
-    search = Search.begin(objective.compiled, theta, tol=tol, ftol=ftol, max_fun=max_fun)
+    search = Loop.begin(objective.compiled, theta, tol=tol, ftol=ftol, max_fun=max_fun)
     try:
         reason = _iterate_until_it_ends(search, monitor)
     except KeyboardInterrupt:
@@ -48,7 +48,7 @@ def solve(objective: Objective, theta, monitor: Monitor, *, tol, max_fun, ftol=F
     return monitor.solution(theta, loss, reason, warning=_warning(reason, monitor))
 
 
-class Search(NamedTuple):
+class Loop(NamedTuple):
     """Arguments of the compiled loop that stay the same from call to call."""
 
     objective: CompiledObjective
@@ -58,7 +58,7 @@ class Search(NamedTuple):
     work: kernels.Work
 
     @classmethod
-    def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Search":
+    def begin(cls, objective, theta, *, tol, ftol, max_fun) -> "Loop":
         """Allocate what the loop needs."""
         arrays = limited_memory.LimitedMemory.initial(theta.size, tol, ftol, max_fun)
         work = work_arrays(objective.network, theta.size, np.float64)
@@ -80,7 +80,7 @@ class Search(NamedTuple):
         return self.theta, float(state[limited_memory.LOSS])
 
 
-def _iterate_until_it_ends(search: Search, monitor: Monitor) -> StopReason:
+def _iterate_until_it_ends(search: Loop, monitor: Monitor) -> StopReason:
     state = search.arrays.state
     reason, budget = None, FIRST_BUDGET
     while reason is None:

@@ -1,6 +1,7 @@
 """What all solvers share: the reasons for stopping, the history, the monitor, the solution."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -128,6 +129,16 @@ class Monitor:
     def one_by_one(self) -> bool:
         """Whether iterations must be reported one at a time, not many after a kernel call."""
         return self.verbose or self.validate is not None or self.watcher is not None
+
+    @contextmanager
+    def at_most(self, n_iterations: int) -> Iterator[None]:
+        """Allow so many further iterations, within `max_iter`, in this context."""
+        max_iter = self.max_iter
+        self.max_iter = min(max_iter, self.n_iter + n_iterations)
+        try:
+            yield
+        finally:
+            self.max_iter = max_iter
 
     def begin(self, theta) -> None:
         """Announce that an iteration begins or continues, before `update` ends it."""
