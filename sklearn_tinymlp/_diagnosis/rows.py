@@ -4,6 +4,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .._bayes.irls import NORMAL_MEDIAN
 from .finding import INFO, WARNING, Finding, listed, make_finding
 
 # Fewer copies make the prediction interval less than a twentieth too narrow.
@@ -27,9 +28,6 @@ TAIL_DISTANCE = 5.0
 
 # Fewer residuals, or a smaller share of all, hardly change a fit.
 LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 3, 0.005
-
-# Median of |z| of a normal distribution; its inverse turns a median into a standard deviation.
-NORMAL_MEDIAN = 0.6744898
 
 # Residuals with less than this share of the variance are no noise, but those of a function that is
 # approximated, largest where it bends.
