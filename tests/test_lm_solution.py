@@ -11,7 +11,7 @@ from test_levenberg_marquardt import Run, assert_same_columns, each_kind, in_num
 from watching import Watch
 
 from sklearn_tinymlp._bayes.curvature import Curvature
-from sklearn_tinymlp._bayes.evidence import MOST_BETA
+from sklearn_tinymlp._bayes.evidence import MOST_BETA, Hyperparameters
 from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import held_curvature
@@ -296,8 +296,11 @@ class Fake:
         return next(self.solutions)
 
 
+HYPER = Hyperparameters(np.ones(2), np.ones(2))
+
+
 def ending(log_evidence, reason=StopReason.EVIDENCE, gamma=(1.0, 1.0), score=-np.inf):
-    state = None if gamma is None else by_evidence.State(None, np.array(gamma), None, 1.0)
+    state = None if gamma is None else by_evidence.State(HYPER, np.array(gamma), None, 1.0)
     return Solution(
         None, 0.0, 1, reason, History(), score=score, log_evidence=log_evidence, state=state
     )
@@ -367,3 +370,25 @@ def test_the_fixed_penalty_is_that_of_the_coefs(monkeypatch):
     np.testing.assert_array_equal(beta, [1.0, 1.0])
     assert watched is monitor
     assert options == {"tol": 0.1, "estimate": False, "curvature": BY_RESIDUALS}
+
+
+def test_precision_without_bound_of_one_output_does_not_count():
+    exact, noisy = np.array([1e8, 1e-1]), np.array([1e6, 1e2])
+    gamma = np.array([1.0, 1.0])
+    one, other = (
+        Solution(
+            None,
+            0.0,
+            1,
+            StopReason.EVIDENCE,
+            History(),
+            log_evidence=log_evidence,
+            state=by_evidence.State(Hyperparameters(np.ones(2), beta), gamma, None, 10.0),
+        )
+        for beta, log_evidence in ((exact, 20.0), (noisy, 0.0))
+    )
+    # 1/2 n ln 100 = 23 nats are those of precision beyond a noise of a thousandth.
+    assert by_evidence._better(one, other) is other
+    assert by_evidence._better(other, one) is other
+    single = one._replace(state=one.state._replace(hyper=Hyperparameters(np.ones(1), exact[:1])))
+    assert by_evidence._better(single, other) is single

@@ -182,7 +182,7 @@ def test_standardising_in_blocks_has_the_bits_of_doing_it_at_once(
     rng = np.random.RandomState(0)
     values = (rng.standard_normal(shape) + 1.0).astype(dtype)
     weight = rng.uniform(0.1, 2, shape[0]).astype(dtype) if weighted else None
-    monkeypatch.setattr(scaling, "NUMBERS", 100)
+    monkeypatch.setattr(scaling, "BLOCK_VALUES", 100)
     mean, scale = scaling._moments(values, weight, centre)
     wide = values.astype(np.float64)
     assert_array_equal(mean, np.average(wide, axis=0, weights=weight) if centre else 0.0)

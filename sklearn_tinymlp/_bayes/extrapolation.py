@@ -37,8 +37,11 @@ class Extrapolation:
         size = min(n_rows, max(10, N_PREDICTIONS // (2 * n_inputs)))
         rows = X[np.linspace(0, n_rows - 1, size).astype(int)].astype(np.float64)
         here, curvature = predict(rows), []
-        for step in STEP * np.eye(n_inputs):
-            second = (predict(rows - step) - 2.0 * here + predict(rows + step)) / STEP**2
+        for j in range(n_inputs):
+            below, above = rows.copy(), rows.copy()
+            below[:, j] -= STEP
+            above[:, j] += STEP
+            second = (predict(below) - 2.0 * here + predict(above)) / STEP**2
             curvature.append(np.sqrt(np.mean(second**2, axis=0)))
         return cls(X.min(axis=0), X.max(axis=0), np.array(curvature))
 
