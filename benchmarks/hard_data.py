@@ -1,7 +1,7 @@
-"""R² on everyday data that are hard for one start and one penalty: default and `alpha="one"`.
+"""R² of the default and of `alpha="one"` on data that are hard with one start and penalty.
 
-`python -m benchmarks.hard_data` prints a table: least and greatest R² of new, noise-free targets
-over the seeds, and the median time of a fit.
+`python -m benchmarks.hard_data` prints a table: least and greatest R² over the seeds, on new
+noise-free targets, and the median time of a fit.
 """
 
 import argparse
@@ -70,7 +70,7 @@ KINDS = {
 
 
 def measured(kind, alpha, seeds) -> str:
-    """Give the cells of a row."""
+    """Return the cells of a row."""
     scores, times = [], []
     for seed in range(seeds):
         X, y, new, truth = kind(np.random.default_rng(seed))
