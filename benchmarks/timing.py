@@ -68,7 +68,7 @@ def in_turn(contenders, n_rounds, warm_up=True):
 
 
 def median_ratio(theirs, ours):
-    """Compute the median ratio over the rounds; infinite if our runs failed."""
+    """Compute the median ratio over the rounds; infinite if the peer failed."""
     with np.errstate(invalid="ignore"):
         ratios = np.array(theirs.seconds) / np.array(ours.seconds)
     ratios = ratios[~np.isnan(ratios)]
