@@ -33,7 +33,7 @@ class Job:
     """The contenders of a work, and how their results are compared."""
 
     contenders: dict[str, Callable]
-    result: Callable | None = None  # computed from a result: what has to agree at least
+    result: Callable | None = None  # computed from a result; compared if parameters are not
     result_name: str = "MSE"
     measured: dict = field(default_factory=dict)  # of peers that time themselves
     note: Callable | None = None  # (runs of ours) -> text
