@@ -2,8 +2,8 @@
 
 `python -m benchmarks.ablation` prints a table with a row for each rule switched off: the geometric
 mean of test errors relative to the default, the worst data set, the mean coverage of 95%
-intervals and the ratio of processor times. `--data DIR` adds data sets: files of NumPy (`.npz`)
-with X, y and, a column a split, `test`.
+intervals and the ratio of processor times. `--data DIR` adds data sets: `.npz` files with
+X, y and `test`, which has a column for each split.
 """
 
 import argparse

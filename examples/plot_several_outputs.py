@@ -4,7 +4,7 @@ Several outputs
 
 Weight, waist and pulse of twenty men, predicted from their chin-ups, sit-ups and jumps. One network
 has three outputs, each with its own noise level and therefore its own interval width: the exercises
-explain some of the waist, a little of the weight, and nothing of the pulse.
+explain part of the variance in waist, a little of that in weight, and none in pulse.
 """
 
 import matplotlib.pyplot as plt
