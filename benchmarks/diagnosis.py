@@ -120,7 +120,7 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
     rows = [
         ("reports with a cause", len(due)),
         (
-            "cause first, all findings due, none excluded",
+            "all required findings, in first place, none excluded",
             sum(outcome.right for outcome in due),
         ),
         ("other or excluded findings", len(wrong)),
@@ -129,7 +129,7 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
         ("of these with a finding", sum(not outcome.right for outcome in healthy)),
         ("goal reached by at most three first remedies", reached),
         (
-            "not reached, the rest named",
+            "goal not reached, remaining cause reported",
             sum(outcome.mended and outcome.r2 < outcome.report.goal for outcome in outcomes),
         ),
         (
@@ -137,8 +137,8 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
             sum(outcome.revisited for outcome in outcomes),
         ),
         ("the reports with two other seeds", len(others)),
-        ("of these named differently", sum(not outcome.right for outcome in others)),
-        ("of these goal not reached, nothing named", sum(not o.mended for o in others)),
+        ("of these with different findings", sum(not outcome.right for outcome in others)),
+        ("of these without goal or finding", sum(not o.mended for o in others)),
         ("healthy fits", len(fits)),
         ("of these with an error", alarms["error"]),
         ("of these with a warning", alarms["warning"]),
