@@ -252,7 +252,7 @@ def minibatches(hidden, batch, dtype, quick):
 
 
 def flops(sizes, n_samples):
-    """Count operations of forward, gradient and backward products, except backward to the inputs."""
+    """Count operations of forward, gradient and backward products (not back to the inputs)."""
     products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     return 2 * n_samples * (3 * sum(products) - products[0])
 
