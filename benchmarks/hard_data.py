@@ -65,7 +65,7 @@ KINDS = {
     "Friedman's first function among 20 inputs, in 400 rows": friedman,
     "Five of 250 inputs, in 60 rows": more_inputs_than_rows,
     "Six sources in 300 channels, in 60 rows": spectra,
-    "Three directions among 20 inputs, none of them idle, in 800 rows": every_input,
+    "Three directions among 20 inputs, all of them relevant, in 800 rows": every_input,
 }
 
 

@@ -42,7 +42,7 @@ mean, std = model.predict(X_test, return_std=True)
 print(f"R² {model.score(X_test, y_test):.3f} on {len(X_test)} held-out penguins")
 without_bill = X_test[:1].assign(bill_length_mm=float("nan"))
 print(f"a penguin whose bill was not measured: {model.predict(without_bill)[0]:.0f} g")
-print(f"{(abs(mean - y_test) < 1.96 * std).mean():.0%} of them are within the 95% band")
+print(f"{(abs(mean - y_test) < 1.96 * std).mean():.0%} of them are within the 95% interval")
 
 # %%
 # Partial dependence on the columns of the table: the mean prediction over each, with its 95%
