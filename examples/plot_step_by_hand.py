@@ -75,7 +75,7 @@ for name, slope in slopes.items():
 # %%
 # Update
 # ------
-# Each weight changes by its derivative times the learning rate, downhill. All derivatives are
+# The learning rate times its derivative is subtracted from each weight. All derivatives are
 # computed **before** any weight changes; `delta1` computed from the new `W2` would be wrong.
 
 stepped = [old - rate * slopes[name] for name, old in zip(slopes, (W1, b1, W2, b2), strict=True)]
