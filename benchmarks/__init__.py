@@ -1,1 +1,1 @@
-"""Benchmarks: `python -m benchmarks`, and what rules in the package were set by."""
+"""Benchmarks: `python -m benchmarks`, and the measurements behind rules of the package."""

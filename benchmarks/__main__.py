@@ -1,4 +1,4 @@
-"""The command: run the works against the peers that are here; print, draw and keep the figures.
+"""The command: time the works and the installed peers; print, plot and save the results.
 
 Usage: python -m benchmarks [--quick] [--only A,C,start-up,scaling] [--json FILE] [--chart FILE]
        [--write-docs]
@@ -21,14 +21,14 @@ OTHERS = {"start-up": start_up, "scaling": scaling}
 
 
 def describe(machine):
-    """Write a line on the machine."""
+    """Describe the machine in a line."""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     about = f"{machine['processor']}, one thread; {machine['date']}; Python {machine['python']}"
     return f"{about}, {packages}"
 
 
 def run_works(chosen, quick):
-    """Run the chosen works, printing each when it is done."""
+    """Run the selected works and print each result."""
     rows = []
     for work in WORKS:
         if chosen and work.name not in chosen and work.name[0] not in chosen:
@@ -41,11 +41,11 @@ def run_works(chosen, quick):
 
 
 def write_docs(results):
-    """Put the tables, the chart and the machine into the pages on speed and README.md."""
+    """Write tables, chart and machine into the pages on speed and README.md."""
     about = describe(results["machine"]) + "."
     for page in ("docs/speed.md", GOALS_PAGE):
         report.write_between_markers(page, "machine", about)
-    peers = [row for row in results["works"] if not row.work.startswith("G")]  # of G see the goals
+    peers = [row for row in results["works"] if not row.work.startswith("G")]  # a goal only
     report.write_between_markers("docs/speed.md", "works", report.markdown(peers))
     report.write_between_markers("docs/speed.md", "losses", report.losses(results["works"]))
     for name, module in OTHERS.items():
@@ -57,7 +57,7 @@ def write_docs(results):
 
 
 def main():
-    """Run what is asked for."""
+    """Run the benchmarks that the arguments select."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__.splitlines()[0],

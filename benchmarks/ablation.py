@@ -1,9 +1,9 @@
-"""What each rule of thumb of the default fit is worth: accuracy, coverage and time without it.
+"""Ablation: accuracy, coverage and time of the default fit without each rule of thumb.
 
 `python -m benchmarks.ablation` prints a table with a row for each rule switched off: the geometric
-mean of its test errors over those of the default, the worst data set, the mean coverage of 95%
-intervals and the ratio of processor times. `--data DIR` adds data sets: files of NumPy (`.npz`)
-with X, y and, a column a split, `test`.
+mean of test errors relative to the default, the worst data set, the mean coverage of 95%
+intervals and the ratio of processor times. `--data DIR` adds data sets: `.npz` files with
+X, y and `test`, which has a column for each split.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from sklearn_tinymlp._training import calibration, input_selection
 
 SPLITS = 3
 
-# What is patched without each rule: object, name, value.
+# The patch that disables each rule: object, name, value.
 RULES = {
     "default": [],
     "no pilot networks": [(input_selection, "_is_left_open", lambda *_: False)],
@@ -44,7 +44,7 @@ RULES = {
 
 
 def data_sets(folder) -> dict:
-    """Collect (X, y, new X, new y) of each split by name of the data set."""
+    """Return the splits, (X, y, new X, new y), of each data set by name."""
     diabetes = load_diabetes(return_X_y=True)
     sets = {"diabetes": [_split(*diabetes, seed) for seed in range(SPLITS)]}
     for name, kind in KINDS.items():

@@ -1,9 +1,8 @@
-"""The guard: another revision's speed beside this one's, in turn, and whether this one is slower.
+"""Speed regression test: time this revision against another one.
 
-Each revision works in a process of its own, both on one processor; they take turns run by run, so
-that a busy spell meets both. What is compared is the time that the processor spent on a run, of
-which other processes take no part. Processes differ by where their memory happens to lie: there
-are several pairs of them.
+The two revisions run alternately, in separate processes on the same core, so that a varying load
+affects both. The processor time of each run is compared, which excludes other processes. Several
+pairs of processes are used, because memory layout varies between processes.
 """
 
 import subprocess
@@ -24,15 +23,15 @@ from .works import WORKS
 
 ROOT = Path(__file__).parents[1]
 
-# A work that takes this much longer is a slowdown; what is less is not told from noise.
+# Ratio of times above which a work is slower; smaller ratios cannot be distinguished from noise.
 MOST = 1.05
 
-# The interval of the median: the truth is missed once in twenty times.
+# One minus the confidence level of the interval of the median.
 MISSED = 0.05
 
 N_PAIRS, N_TURNS = 3, 7
 
-# The package comes from the one folder, the works from the other.
+# The package is imported from the first folder, the works from the second.
 WORKER = """
 import sys
 sys.path.insert(0, {package!r})
@@ -45,7 +44,7 @@ against.work()
 
 
 class Verdict(NamedTuple):
-    """Time now over time then: the median of the ratios, and between what it lies."""
+    """Time now over time then: the median ratio and its confidence interval."""
 
     ratio: float
     low: float
@@ -53,12 +52,12 @@ class Verdict(NamedTuple):
 
     @property
     def is_slower(self) -> bool:
-        """Whether it is a slowdown of more than 5%, and surely one at all."""
+        """Whether the slowdown exceeds 5% and is significant."""
         return self.ratio > MOST and self.low > 1.0
 
 
 def judge(now, then) -> Verdict:
-    """Compare the times of runs that took turns.
+    """Compare the times of alternating runs.
 
     The interval is that of the sign test: the k-th smallest and k-th largest ratio, whatever the
     distribution of the noise.
@@ -66,7 +65,7 @@ def judge(now, then) -> Verdict:
     Parameters
     ----------
     now, then : sequence of float
-        Seconds, as many of the one as of the other.
+        Seconds, of equal length.
     """
     ratios = sorted(a / b for a, b in zip(now, then, strict=True))
     k = max(0, int(binom.ppf(MISSED / 2, len(ratios), 0.5)) - 1)
@@ -74,12 +73,12 @@ def judge(now, then) -> Verdict:
 
 
 def chosen_works(names):
-    """Give the works of these names or letters; of none all of them."""
+    """Return the works with these names or letters; all if none are given."""
     return [work for work in WORKS if not names or work.name in names or work.name[0] in names]
 
 
 def work():
-    """Answer each name of a work on the standard input by the seconds that a run of ours takes."""
+    """Read names of works from standard input; print the seconds of our run of each."""
     warnings.simplefilter("ignore")
     by_name, built = {work.name: work for work in WORKS}, {}
     print("ready", flush=True)
@@ -94,7 +93,7 @@ def work():
 
 
 def seconds_of(run, n_calls):
-    """Measure the processor's time for a run."""
+    """Measure the processor time of a run."""
     begun = time.process_time()
     for _ in range(n_calls):
         run(0)
@@ -102,7 +101,7 @@ def seconds_of(run, n_calls):
 
 
 class Worker:
-    """A process that works with one revision of the package."""
+    """A process that imports one revision of the package."""
 
     def __init__(self, package):
         code = WORKER.format(package=str(package), works=str(ROOT))
@@ -111,7 +110,7 @@ class Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=tempfile.gettempdir(),  # Python looks there first
+            cwd=tempfile.gettempdir(),  # first on Python's search path
         )
         if self._answer() != "ready":
             self.end()
@@ -121,13 +120,13 @@ class Worker:
         return self.process.stdout.readline().strip()
 
     def seconds(self, name) -> float:
-        """Let it do a work once."""
+        """Run a work once in the process."""
         self.process.stdin.write(name + "\n")
         self.process.stdin.flush()
         return float(self._answer())
 
     def end(self):
-        """Let the process come to its end."""
+        """End the process."""
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
@@ -135,7 +134,7 @@ class Worker:
 
 @contextmanager
 def revision(name):
-    """Check a revision out beside the clone for as long as it is needed."""
+    """Check out a revision beside the clone, temporarily."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder).resolve() / "revision"
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -147,7 +146,7 @@ def revision(name):
 
 
 def compare(names, then):
-    """Measure works with the package in the folder `then` and with this one; give the verdicts."""
+    """Compare the times of works with the package in the folder `then` and with this one."""
     now_and_then = {name: ([], []) for name in names}
     for _ in range(N_PAIRS):
         with ExitStack() as stack:
@@ -164,7 +163,7 @@ def compare(names, then):
 
 
 def main(then, names) -> int:
-    """Print how this revision compares with another; return 1 where it is slower, else 0."""
+    """Print the comparison with another revision; return 1 if this one is slower, else 0."""
     timing.pin()
     works = {work.name: work.title for work in chosen_works(names)}
     with revision(then) as folder:

@@ -1,9 +1,9 @@
-"""The default fit of any size: widths, inputs, outputs and rows, beside two first-order fits.
+"""The default fit over widths, inputs, outputs and rows, compared with two first-order fits.
 
 `python -m benchmarks.any_size` prints a table: the default solver, the same network with
-`solver="lbfgs"`, and an `MLPRegressor` of its size behind scalers, in one process, one after the
-other. `--quick` takes the first row of each kind. Seconds are those of the processor, R² is that of
-new rows without noise.
+`solver="lbfgs"`, and an `MLPRegressor` of its size after scalers, fitted one after the other in one
+process. `--quick` runs the first row of each kind. Times are processor times; R² is on new,
+noise-free rows.
 """
 
 import argparse
@@ -46,7 +46,7 @@ HEADER = (
 
 
 class Drawn(NamedTuple):
-    """Rows, and their targets with and without noise."""
+    """Inputs, and targets with and without noise."""
 
     X: np.ndarray
     y: np.ndarray
@@ -63,22 +63,22 @@ class Case(NamedTuple):
 
 
 def one_output(n_inputs, n_rows) -> Drawn:
-    """Draw the target of `default_fit`: five inputs matter, noise of 0.3."""
+    """Draw data with the target of `default_fit`: five relevant inputs, noise of 0.3."""
     return Drawn(*make_data(n_rows, n_inputs))
 
 
 def several_outputs(n_outputs, n_rows) -> Drawn:
-    """Draw outputs that each mix four functions of five inputs, with noise of 0.05."""
+    """Draw outputs that are mixtures of four functions of five inputs, with noise of 0.05."""
     rng = np.random.default_rng(0)
     X = rng.uniform(-2.0, 2.0, (n_rows, 5))
     functions = np.sin(2 * X[:, 0]), X[:, 1] * X[:, 2], X[:, 3], np.cos(X[:, 4])
     truth = np.column_stack(functions) @ rng.standard_normal((4, n_outputs))
-    truth = truth.squeeze()  # one output is a vector, as predictions are
+    truth = truth.squeeze()  # one output is one-dimensional, as in predictions
     return Drawn(X, truth + 0.05 * rng.standard_normal(truth.shape), truth)
 
 
 def function_of(inputs, function, noise, n_rows) -> Drawn:
-    """Draw a function of some inputs."""
+    """Draw inputs, and compute targets by a function of them."""
     rng = np.random.default_rng(0)
     X = inputs(rng, n_rows)
     truth = function(X)
@@ -86,7 +86,7 @@ def function_of(inputs, function, noise, n_rows) -> Drawn:
 
 
 def uniform(n_inputs, low, high, rng, n_rows):
-    """Draw inputs from a box."""
+    """Draw uniform inputs."""
     return rng.uniform(low, high, (n_rows, n_inputs))
 
 
@@ -144,7 +144,7 @@ CASES = {
 
 
 def fitted(estimator, data: Drawn):
-    """Fit; return the estimator and the processor's seconds."""
+    """Fit; return the estimator and the processor time in seconds."""
     begun = time.process_time()
     estimator.fit(data.X, data.y)
     return estimator, time.process_time() - begun

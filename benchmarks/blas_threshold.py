@@ -1,9 +1,9 @@
-"""Measure loops against BLAS for the products of one layer: where `BLAS_SIZE` comes from.
+"""Time loops against BLAS for the products of one layer, to choose `BLAS_SIZE`.
 
 Usage: OPENBLAS_NUM_THREADS=1 python -m benchmarks.blas_threshold [--rows 128]
 
-For each layer shape the time of a forward product, a backward product and a gradient over a block
-of rows, by loops and by BLAS, the least of many runs, and their ratio.
+For each layer shape it prints the times of forward product, backward product and gradient over a
+block of rows, by loops and by BLAS, and their ratio. Each time is the minimum of many runs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SHAPES += [(64, 64), (80, 80), (100, 100), (30, 200), (200, 30), (200, 200), (50
 
 
 def layer_seconds(n_in, n_out, n_rows, blas):
-    """Time a layer's three products."""
+    """Time the three products of a layer."""
     affine = linear_algebra.compiled(linear_algebra.AFFINE[blas], "float64")
     multiply = linear_algebra.compiled(linear_algebra.ACCUMULATE[blas], "float64")
     rng = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def layer_seconds(n_in, n_out, n_rows, blas):
 
 
 def main():
-    """Print a line a layer shape."""
+    """Print a line for each layer shape."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=128)
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The default fit beside `MLPRegressor()` on the same data: seconds, R², share within the band.
+"""The default fit and `MLPRegressor()` on the same data: time, R², coverage.
 
-`python -m benchmarks.default_fit` prints a table, each row measured in one process, the two fits
-one after the other. The target is a sine, a product, two slopes and noise; further inputs are idle.
+`python -m benchmarks.default_fit` prints a table. The two fits of a row run one after the other in
+one process. The target is a sine, a product, two slopes and noise; further inputs are irrelevant.
 """
 
 import argparse
@@ -27,12 +27,12 @@ SIZES = (
 )
 N_NEW, NOISE = 20_000, 0.3
 
-# Smaller data are fitted three times, with other start weights.
+# Smaller data are fitted three times, with different start weights.
 REPEATED = 100_000
 
 
 def make_data(n_rows, n_inputs, seed=0):
-    """Draw inputs, targets, and targets without noise."""
+    """Draw inputs, targets, and noise-free targets."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n_rows, n_inputs))
     truth = np.sin(2 * X[:, 0]) + X[:, 1] * X[:, 2] + 0.5 * X[:, 3] + 0.5 * np.tanh(X[:, 4])
@@ -40,7 +40,7 @@ def make_data(n_rows, n_inputs, seed=0):
 
 
 def median_fit(make, X, y):
-    """Give the last of the fitted estimators, and the median time of a fit."""
+    """Return the last fitted estimator and the median time of a fit."""
     times = []
     for seed in range(3 if X.size <= REPEATED else 1):
         estimator = make(random_state=seed)
@@ -73,9 +73,7 @@ def main():
     warnings.simplefilter("ignore")
     for size in ((300, 5), (9000, 5)):  # compile
         TinyMLPRegressor().fit(*make_data(*size)[:2])
-    print(
-        "| rows x inputs | default, s | MLPRegressor, s | ratio | R² | its R² | within the band |"
-    )
+    print("| rows x inputs | default, s | MLPRegressor, s | ratio | R² | its R² | within 95% |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for size in SIZES:
         if size[0] <= most_rows:

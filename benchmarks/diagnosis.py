@@ -1,10 +1,9 @@
-"""How often the diagnosis is right: the reports of tests/reports, and 300 healthy fits.
+"""Accuracy of the diagnosis on the cases of tests/reports and on 300 healthy fits.
 
 Usage: python -m benchmarks.diagnosis [--healthy 300] [--write-docs]
 
-A healthy fit is one that converged and whose R² on new rows, against targets without noise, is
-above 0.97: it learned what there was to learn. What is then said, ignored parameters aside, is a
-false alarm.
+A fit is healthy if it converged and its R² on new, noise-free rows is above 0.97. Any finding on a
+healthy fit, except ignored parameters, is a false alarm.
 """
 
 import argparse
@@ -58,15 +57,15 @@ SIZES = ((8,), (20,), (8, 8))
 
 
 class Healthy(NamedTuple):
-    """A fit that learned what there was to learn, and what was said of it."""
+    """A healthy fit and its findings."""
 
     data: tuple
     params: dict
-    findings: list  # severity, code, but of ignored parameters
+    findings: list  # severity and code, without ignored parameters
 
 
 def healthy_fits(most: int, rng_seed=0):
-    """Fit networks until so many are healthy; each combination once, in a random order."""
+    """Fit each combination once, in random order, until the given number of fits are healthy."""
     combinations = list(product(HEALTHY_DATA, HEALTHY_PARAMS, SIZES, range(3)))
     np.random.RandomState(rng_seed).shuffle(combinations)
     found = 0
@@ -89,7 +88,7 @@ def healthy_fits(most: int, rng_seed=0):
 
 
 def count_alarms(fits: list[Healthy]) -> dict:
-    """Count the healthy fits of which something of each severity is said."""
+    """Count the healthy fits with a finding of each severity."""
     return {
         severity: sum(any(said == severity for said, _ in fit.findings) for fit in fits)
         for severity in ("error", "warning", "info")
@@ -97,9 +96,9 @@ def count_alarms(fits: list[Healthy]) -> dict:
 
 
 def with_other_seeds() -> list[Outcome]:
-    """Follow the reports with other data and other start weights, which nobody has looked at.
+    """Run the reports with other data and start weights, not used in development.
 
-    A few then end in an error of weights that are not finite, and say which rate would do.
+    A few then raise an error about non-finite weights, which suggests a learning rate.
     """
     outcomes = []
     for seed, report in product(OTHER_SEEDS, reports()):
@@ -112,7 +111,7 @@ def with_other_seeds() -> list[Outcome]:
 
 
 def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]) -> str:
-    """Write the figures as a table."""
+    """Format the results as a table."""
     due = [outcome for outcome in outcomes if outcome.report.first]
     healthy = [outcome for outcome in outcomes if not outcome.report.first]
     wrong = [outcome for outcome in due if not (outcome.right or outcome.silent)]
@@ -121,7 +120,7 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
     rows = [
         ("reports with a cause", len(due)),
         (
-            "cause first, all findings due, none excluded",
+            "all required findings, in first place, none excluded",
             sum(outcome.right for outcome in due),
         ),
         ("other or excluded findings", len(wrong)),
@@ -130,7 +129,7 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
         ("of these with a finding", sum(not outcome.right for outcome in healthy)),
         ("goal reached by at most three first remedies", reached),
         (
-            "not reached, the rest named",
+            "goal not reached, remaining cause reported",
             sum(outcome.mended and outcome.r2 < outcome.report.goal for outcome in outcomes),
         ),
         (
@@ -138,8 +137,8 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
             sum(outcome.revisited for outcome in outcomes),
         ),
         ("the reports with two other seeds", len(others)),
-        ("of these named differently", sum(not outcome.right for outcome in others)),
-        ("of these goal not reached, nothing named", sum(not o.mended for o in others)),
+        ("of these with different findings", sum(not outcome.right for outcome in others)),
+        ("of these without goal or finding", sum(not o.mended for o in others)),
         ("healthy fits", len(fits)),
         ("of these with an error", alarms["error"]),
         ("of these with a warning", alarms["warning"]),
@@ -149,7 +148,7 @@ def table_of(outcomes: list[Outcome], others: list[Outcome], fits: list[Healthy]
 
 
 def put_into(page: str, name: str, table: str) -> str:
-    """Put a table between the two comments of its name."""
+    """Insert a table between the two comments with its name."""
     pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
     return re.sub(
         pattern, lambda match: match[1] + "\n" + table + "\n" + match[2], page, flags=re.S
@@ -157,7 +156,7 @@ def put_into(page: str, name: str, table: str) -> str:
 
 
 def main():
-    """Measure, print, and write into the page if asked to."""
+    """Measure, print, and update the page if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--healthy", type=int, default=300)
     parser.add_argument("--write-docs", action="store_true")

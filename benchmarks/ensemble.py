@@ -1,9 +1,9 @@
-"""Ensemble and network beside their peers: test errors, share within the band, seconds of a fit.
+"""Ensemble, network and their peers: test error, coverage, time of a fit.
 
-`python -m benchmarks.ensemble` prints a table of data that need no download. `python -m
-benchmarks.ensemble DIRECTORY` takes its sets from there: each an .npz file with X, y and test, a
-column of booleans a split. The fits to a split come one after the other in one process, all peers
-with their defaults; CatBoost takes part where it is installed.
+`python -m benchmarks.ensemble` prints a table for data that need no download. `python -m
+benchmarks.ensemble DIRECTORY` reads its sets from there: .npz files with X, y and test, which has a
+boolean column for each split. The fits to a split run one after the other in one process. All peers
+have their defaults; CatBoost is included if installed.
 """
 
 import argparse
@@ -32,12 +32,12 @@ from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 YACHT = Path(__file__).parents[1] / "examples" / "data" / "yacht.csv"
 
-# A Gaussian process takes the cube of the rows: minutes from here on.
+# Maximum rows for a Gaussian process, whose time grows with their cube; more take minutes.
 MOST_ROWS_OF_GP = 1500
 
 
 class Split(NamedTuple):
-    """Rows to train on and rows to test on."""
+    """Training and test rows."""
 
     X: np.ndarray
     y: np.ndarray
@@ -46,15 +46,15 @@ class Split(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """What one fit came to."""
+    """The result of one fit."""
 
-    error: float  # root mean squared, over the standard deviation of y
-    held: float  # share of new targets within the 95% band; NaN without one
+    error: float  # RMSE over the standard deviation of y
+    held: float  # of 95% intervals on test targets; NaN if there are none
     seconds: float
 
 
 def contenders(split: Split, seed: int, n_jobs) -> dict:
-    """Make an estimator of each kind, with its defaults."""
+    """Return an estimator of each kind, with its defaults."""
     scaled = StandardScaler()
     kinds = {
         "network": TinyMLPRegressor(random_state=seed),
@@ -79,7 +79,7 @@ def contenders(split: Split, seed: int, n_jobs) -> dict:
 
 
 def embedded(n_splits: int) -> dict[str, list[Split]]:
-    """Give data that are at hand: measured ones of scikit-learn and of the examples, Friedman's."""
+    """Return data that need no download: those of scikit-learn and the examples, and Friedman's."""
     yacht = np.loadtxt(YACHT, delimiter=",", skiprows=1)
     friedman = {
         "Friedman 1, 400 rows": make_friedman1(400, noise=1.0, random_state=0),
@@ -100,7 +100,7 @@ def embedded(n_splits: int) -> dict[str, list[Split]]:
 
 
 def from_directory(directory: Path, n_splits: int) -> Iterator[tuple[str, list[Split]]]:
-    """Read the sets, the smallest first."""
+    """Read the data sets, the smallest first."""
     for path in sorted(directory.glob("*.npz"), key=lambda path: path.stat().st_size):
         with np.load(path) as data:
             X, y, test = data["X"].astype(float), data["y"].astype(float), data["test"]
@@ -109,7 +109,7 @@ def from_directory(directory: Path, n_splits: int) -> Iterator[tuple[str, list[S
 
 
 def fit_of(estimator, split: Split) -> Fit:
-    """Fit and try on the new rows."""
+    """Fit, and evaluate on the test rows."""
     begun = time.perf_counter()
     estimator.fit(split.X, split.y)
     seconds = time.perf_counter() - begun
@@ -122,7 +122,7 @@ def fit_of(estimator, split: Split) -> Fit:
 
 
 def report(table: dict[str, dict[str, list[Fit]]]) -> None:
-    """Print errors and seconds of each set, and ratios over all."""
+    """Print errors and seconds for each set, and mean ratios."""
     names = list(dict.fromkeys(name for row in table.values() for name in row))
     print("| set | " + " | ".join(names) + " | held by ensemble |")
     print("| --- " * (len(names) + 2) + "|")
@@ -149,7 +149,7 @@ def report(table: dict[str, dict[str, list[Fit]]]) -> None:
 
 
 def main():
-    """Fit all to all, and print the table."""
+    """Fit all estimators to all sets, and print the table."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.ensemble", description=__doc__.splitlines()[0]
     )

@@ -1,4 +1,4 @@
-"""The C floor: `floor.c`, compiled when there is a compiler, as contenders for the works."""
+"""The C floor: `floor.c`, compiled if there is a compiler, as a contender in the works."""
 
 import ctypes
 import shutil
@@ -14,7 +14,7 @@ FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-s
 
 @cache
 def library(real="double"):
-    """Compile the floor for a kind of numbers; None without a compiler that takes the flags."""
+    """Compile the floor for a dtype; None without a compiler that accepts the flags."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         return None
@@ -29,12 +29,12 @@ def library(real="double"):
 
 
 def pointer(array):
-    """Point to an array's numbers."""
+    """Return a pointer to the data of an array."""
     return array.ctypes.data_as(ctypes.c_void_p)
 
 
 def three_points(X, y, theta, activation, n_epochs, rate):
-    """Give the contender of work A."""
+    """Return the contender of work A."""
     function = getattr(library(), f"three_points_{activation}")
     x = X.ravel().copy()
 
@@ -49,7 +49,7 @@ def three_points(X, y, theta, activation, n_epochs, rate):
 
 
 def time_to_error(X, y, starts, errors):
-    """Give the contender of work B: Levenberg-Marquardt from each start to its error."""
+    """Return the contender of work B: Levenberg-Marquardt from each start to its target error."""
     function, x = library().levenberg_marquardt, X.ravel().copy()
     function.restype = ctypes.c_int64
 
@@ -65,9 +65,9 @@ def time_to_error(X, y, starts, errors):
 
 
 def adam(X, y, theta, orders, batch, alpha):
-    """Give the contender of work C; `orders` holds the order of rows of each epoch.
+    """Return the contender of work C; `orders` holds the order of rows in each epoch.
 
-    Batches are of a multiple of four rows and divide the rows.
+    The batch size must be a multiple of four and divide the number of rows.
     """
     function = library("float" if X.dtype == np.float32 else "double").adam
     orders = np.ascontiguousarray(orders, np.int64)

@@ -1,7 +1,7 @@
-"""R² on everyday data that are hard for one start and one penalty: default and `alpha="one"`.
+"""R² of the default and of `alpha="one"` on data that are hard with one start and penalty.
 
-`python -m benchmarks.hard_data` prints a table: least and greatest R² of new, noise-free targets
-over the seeds, and the median time of a fit.
+`python -m benchmarks.hard_data` prints a table: least and greatest R² over the seeds, on new
+noise-free targets, and the median time of a fit.
 """
 
 import argparse
@@ -65,12 +65,12 @@ KINDS = {
     "Friedman's first function among 20 inputs, in 400 rows": friedman,
     "Five of 250 inputs, in 60 rows": more_inputs_than_rows,
     "Six sources in 300 channels, in 60 rows": spectra,
-    "Three directions among 20 inputs, none of them idle, in 800 rows": every_input,
+    "Three directions among 20 inputs, all of them relevant, in 800 rows": every_input,
 }
 
 
 def measured(kind, alpha, seeds) -> str:
-    """Give the cells of a row."""
+    """Return the cells of a row."""
     scores, times = [], []
     for seed in range(seeds):
         X, y, new, truth = kind(np.random.default_rng(seed))

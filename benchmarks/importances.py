@@ -1,9 +1,9 @@
-"""Rank correlation of ways to tell how much an input matters with permutation importance.
+"""Rank correlation of measures of feature importance with permutation importance.
 
-`python -m benchmarks.importances` prints a table: Spearman's correlation with the loss of R² on
-held-out rows when a column is shuffled (`sklearn.inspection.permutation_importance`), as mean over
-the seeds. A folder of .npz files with X and y, or of .csv files whose last column is y, takes the
-place of the ten sets.
+`python -m benchmarks.importances` prints a table: Spearman's correlation with the fall of R² on
+held-out rows when a column is shuffled (`sklearn.inspection.permutation_importance`), the mean over
+the seeds. A folder of .npz files with X and y, or of .csv files whose last column is y, replaces
+the ten sets.
 """
 
 import argparse
@@ -31,13 +31,13 @@ def target_among(loaded, column):
 
 
 def yacht(rng):
-    """Six inputs, one of which matters by far the most."""
+    """Draw six inputs, one of them far more important than the others."""
     table = np.loadtxt(DATA / "yacht.csv", delimiter=",", skiprows=1)
     return table[:, :-1], table[:, -1]
 
 
 def penguins(rng):
-    """Weigh penguins: species and island as one input each, sex, four measures and the year."""
+    """Return the penguins: species, island, sex, four measurements and the year."""
     with open(DATA / "penguins.csv", encoding="utf-8") as file:
         rows = [line.strip().split(",") for line in file][1:]
     columns = list(zip(*(row for row in rows if "NA" not in row), strict=True))
@@ -48,7 +48,7 @@ def penguins(rng):
 
 
 def correlated(rng):
-    """Eight inputs in pairs that go together, of which the function reads five."""
+    """Draw eight inputs in correlated pairs, five of them relevant."""
     shared = rng.standard_normal((600, 4))
     X = np.repeat(shared, 2, axis=1) + 0.5 * rng.standard_normal((600, 8))
     y = X[:, 0] + np.sin(2 * X[:, 2]) + X[:, 4] * X[:, 5] + 0.3 * X[:, 6]
@@ -79,7 +79,7 @@ SETS = {
 
 
 def sets_of(folder):
-    """Read a folder's tables."""
+    """Read the tables of a folder."""
     sets = {}
     for path in sorted(Path(folder).glob("*.npz")):
         sets[path.stem] = lambda rng, path=path: [np.load(path)[name] for name in ("X", "y")]
@@ -94,17 +94,17 @@ def sets_of(folder):
 
 
 def by_weights(net, X):
-    """Root mean square of the first layer's weights of each standardised input."""
+    """Compute the root mean square of the first-layer weights of each standardised input."""
     return np.sqrt(np.mean((net.coefs_[0] * X.std(axis=0)[:, None]) ** 2, axis=1))
 
 
 def by_gradient(net, X):
-    """Root mean square of the derivative by each standardised input."""
+    """Compute the root mean square of the derivative by each standardised input."""
     return np.sqrt(np.mean(net.predict_gradient(X) ** 2, axis=0)) * X.std(axis=0)
 
 
 def by_mean(net, X):
-    """Mean squared change where an input is set to its mean."""
+    """Compute the mean squared change when an input is set to its mean."""
     here, changes = net.predict(X), []
     for j in range(X.shape[1]):
         moved = X.copy()
@@ -114,7 +114,7 @@ def by_mean(net, X):
 
 
 def by_shuffling(net, X):
-    """Mean squared change where an input takes the values of other training rows."""
+    """Compute the mean squared change when an input takes the values of other rows."""
     return net.feature_importances_
 
 
@@ -127,7 +127,7 @@ MEASURES = {
 
 
 def correlations(make, seeds):
-    """Give a row a seed, a column a measure; and the time of `feature_importances_` in ms."""
+    """Return a row for each seed and a column for each measure, and the time of ours in ms."""
     found, times = [], []
     for seed in range(seeds):
         X, y = make(np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Under load: memory after thousands of fits, memory of large data, how soon Ctrl-C is heard.
+"""Load tests: memory after thousands of fits, peak memory for large data, response to Ctrl-C.
 
 Usage: python -m benchmarks.load [--quick] [--write-docs]
 """
@@ -24,8 +24,8 @@ SOLVERS = {
     "adam, three starts": "solver='adam', n_init=3",
 }
 
-# As many fits to warm up as in each of the rounds that follow. Their figures are medians, so that
-# a busy spell of the machine does not count.
+# The number of fits in the warm-up and in each of the following rounds. Medians are reported, which
+# other load on the machine affects little.
 MANY_FITS = (
     MEMORY_IN_USE
     + """
@@ -52,7 +52,7 @@ print(in_use() - before, 1e3 * medians[0], 1e3 * medians[-1])
 
 
 def many_fits(params, n_fits=N_FITS, n_rounds=9):
-    """Fit tiny networks one after the other in a process of their own.
+    """Fit tiny networks one after the other in a new process.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def many_fits(params, n_fits=N_FITS, n_rounds=9):
     return growth / 1024, first, last
 
 
-# Code, and what it takes to compile it, is there before the data.
+# Compile, and allocate the memory that this takes, before the data exist.
 LARGE = (
     MEMORY_IN_USE
     + """
@@ -93,26 +93,26 @@ small_and_large(lambda X, y: net.predict(X, return_std=True))
 
 
 def large(params, n, work=FIT):
-    """Give the peak of memory with data of n rows and 20 columns, data included, and the data, MB.
+    """Return the peak memory in MB for data of n rows and 20 columns, and the size of the data.
 
-    The peak is that above what was in use before the data were made.
+    The peak includes the data and excludes memory in use before they were created.
     """
     peak, data = in_new_process((LARGE + work).format(params=params, n=n))
     return peak / 1024, data / 1024
 
 
 def most_mb(data):
-    """Say how much memory a fit may take, data included."""
+    """Return the memory limit of a fit, data included."""
     return MOST_TIMES_DATA * data + MOST_EXTRA_MB
 
 
 def marked(text, met):
-    """Set a figure that misses its goal in bold."""
+    """Format a number, in bold if it misses its goal."""
     return text if met else f"**{text}**"
 
 
 def main():
-    """Measure all, print the figures and keep them in the docs if asked to."""
+    """Run all measurements, print them, and update the docs if asked to."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.load", description=__doc__.splitlines()[0]
     )

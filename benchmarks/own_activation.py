@@ -1,10 +1,10 @@
-"""Time fits with an activation of the user's own against the same built-in, and the diagnosis.
+"""Time fits with a custom activation against the same built-in one, and the diagnosis.
 
 Usage: OPENBLAS_NUM_THREADS=1 python -m benchmarks.own_activation [--repeats 9]
 
-Every figure is the median of paired fits in one process with the same number of iterations. The
-last lines compare a fit whose ConvergenceWarning is ignored with one whose warning is shown, which
-is the cost of the diagnosis in it.
+Numbers are medians of paired fits in one process with the same number of iterations. The last lines
+compare fits whose ConvergenceWarning is ignored and shown: the difference is the cost of the
+diagnosis in the warning.
 """
 
 import argparse
@@ -27,7 +27,7 @@ def value(z):
 
 
 def derivative(z):
-    """Its slope."""
+    """Compute its derivative."""
     return 1 - np.tanh(z) ** 2
 
 
@@ -75,7 +75,7 @@ def compare(name, nets, repeats):
 
 
 def shown_and_ignored(name, repeats):
-    """Print what showing the warning adds to a fit."""
+    """Print the time that a visible warning adds to a fit."""
     (X, y), params = CASES[name]
     net = TinyMLPRegressor(activation="tanh", **ENDLESS, **params)
 

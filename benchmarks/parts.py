@@ -1,4 +1,4 @@
-"""Where the time of the works goes: the same fit with one thing left out at a time.
+"""Profiles of the works: the same fit without one part at a time.
 
 Usage: python -m benchmarks.parts [--write-docs]
 """
@@ -26,7 +26,7 @@ LAYERS = {"C": ((100,), 200), "C'": ((100,), 32), "D": ((100, 100), 200), "D'": 
 
 
 def milliseconds(run, n_rounds=7):
-    """Give the median time of a run, which is not counted the first time."""
+    """Return the median time of a run, after an untimed first one."""
     return 1e3 * timing.in_turn({"run": lambda _: run()}, n_rounds)["run"].median
 
 
@@ -36,7 +36,7 @@ def fit_time(X, y, **params):
 
 
 def single_rows():
-    """Work A: what is training, and what is not."""
+    """Work A: time of training, and the rest."""
     X, y = works.three_points()
     lines = []
     for activation in ("relu", "tanh"):
@@ -59,7 +59,7 @@ def single_rows():
 
 
 def levenberg_marquardt():
-    """Work B: what is training, and what is not."""
+    """Work B: time of training, and the rest."""
     X, y = works.sine()
     params = {
         "solver": "lm",
@@ -87,7 +87,7 @@ def levenberg_marquardt():
 
 
 def minibatches():
-    """Work C and D: epochs without shuffling, without Adam, and forward alone."""
+    """Works C and D: epochs without shuffling, without Adam, and with the forward pass only."""
     lines = []
     for name, (hidden, batch) in LAYERS.items():
         for dtype in (np.float64, np.float32):
@@ -119,7 +119,7 @@ def minibatches():
 
 
 def grid():
-    """Work E: shares of the files in a profile, and the number of iterations."""
+    """Work E: shares of time by file in a profile, and the number of iterations."""
     run = works.grid(False).contenders["ours"]
     n_iterations, go_on = [], lbfgs.Loop.go_on
 
@@ -144,7 +144,7 @@ def grid():
 
 
 def predictions():
-    """Work F: what a row costs, and what a call costs."""
+    """Work F: the cost of a row and of a call."""
     lines = []
     X, y = works.smooth(2000, 10)
     params = {"hidden_layer_sizes": (100,), "activation": "relu", "solver": "adam"}
@@ -159,7 +159,7 @@ def predictions():
 
 
 def callback_contexts():
-    """Give what the contexts of scikit-learn's callbacks cost a fit that has no callbacks."""
+    """Return the cost of scikit-learn's callback contexts for a fit without callbacks."""
     X, y = works.smooth(100, 3)
     params = {"solver": "adam", "hidden_layer_sizes": (20,), "max_iter": 1000, **works.ENDLESS}
 
@@ -182,7 +182,7 @@ def callback_contexts():
 
 
 def main():
-    """Print the table, and put it into docs/speed_goals.md if asked to."""
+    """Print the table, and update docs/speed_goals.md if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write-docs", action="store_true", help="write docs/speed_goals.md")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""The other libraries as contenders: each function gives one, or None where its library is not.
+"""Contenders from other libraries: each function returns one, or None if its library is missing.
 
-A contender is called with the number of the round and returns its parameters (all coefs, then all
-intercepts), its predictions, or None where it gave up; see `timing.in_turn`.
+A contender is called with the number of the round. It returns its parameters (all coefs, then all
+intercepts), its predictions, or None if it failed; see `timing.in_turn`.
 """
 
 import importlib.util
@@ -18,14 +18,14 @@ from sklearn.neural_network import MLPRegressor
 
 from .timing import Runs
 
-# JAX reads this when it is first imported.
+# JAX reads this at its first import.
 os.environ.setdefault(
     "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 )
 
 
 def needs(module):
-    """Make a function return None where a module is not installed."""
+    """Make a function return None if a module is not installed."""
 
     def decorate(function):
         @wraps(function)
@@ -44,7 +44,7 @@ class ReachedError(Exception):
 
 
 class UntilError(MLPRegressor):
-    """MLPRegressor whose lbfgs ends as soon as the mean squared error is reached."""
+    """MLPRegressor whose lbfgs stops at a target mean squared error."""
 
     mse = 0.0
 
@@ -57,7 +57,7 @@ class UntilError(MLPRegressor):
 
 
 def mlp_time_to_error(X, y, errors, **params):
-    """Give scikit-learn's lbfgs, one random state a round, each to its own mean squared error."""
+    """Return scikit-learn's lbfgs, with a random state and a target error for each round."""
 
     def run(index):
         net = UntilError(solver="lbfgs", random_state=index, **params)
@@ -72,7 +72,7 @@ def mlp_time_to_error(X, y, errors, **params):
 
 
 def scipy_time_to_error(X, y, starts, errors):
-    """Give `least_squares(method="lm")` with the exact Jacobian of a tanh network."""
+    """Return `least_squares(method="lm")` with the exact Jacobian of a tanh network."""
     n_hidden = (starts[0].size - 1) // (X.shape[1] + 2)
     first, second = X.shape[1] * n_hidden, (X.shape[1] + 1) * n_hidden
 
@@ -107,7 +107,7 @@ def scipy_time_to_error(X, y, starts, errors):
 
 
 def split_layers(theta, sizes):
-    """Give the coefs and the intercepts of each layer from the flat parameters."""
+    """Return the coefs and intercepts of each layer from flat parameters."""
     shapes = list(zip(sizes, sizes[1:], strict=False))
     ends = np.cumsum([a * b for a, b in shapes] + [b for _, b in shapes])
     parts = np.split(theta, ends[:-1])
@@ -117,7 +117,7 @@ def split_layers(theta, sizes):
 
 @needs("catboost")
 def catboost_fit(X, y, X_new):
-    """Give CatBoost with its defaults on one thread, from data to predictions."""
+    """Return CatBoost with its defaults on one thread, fit and predict."""
     from catboost import CatBoostRegressor
 
     def run(_):
@@ -129,7 +129,7 @@ def catboost_fit(X, y, X_new):
 
 @needs("jax")
 def jax_fit(X, y, theta, orders, sizes, batch, *, activation, solver, rate=1e-3, alpha=0.0):
-    """Give minibatch training as one `lax.scan`, compiled in the untimed first round."""
+    """Return minibatch training as one `lax.scan`, compiled in the untimed first round."""
     import jax
     from jax import numpy as jnp
 
@@ -175,7 +175,7 @@ def jax_fit(X, y, theta, orders, sizes, batch, *, activation, solver, rate=1e-3,
 
 @needs("torch")
 def torch_predict(X, theta, sizes):
-    """Give the predictions of a relu network in inference mode, of a NumPy array into another."""
+    """Return the prediction of a relu network in inference mode, from NumPy to NumPy."""
     import torch
 
     torch.set_num_threads(1)
@@ -195,7 +195,7 @@ def torch_predict(X, theta, sizes):
 
 @needs("fann2")
 def fann_three_points(X, y, n_epochs, rate):
-    """Give FANN's incremental training of 1-3-1 tanh; its start weights are its own."""
+    """Return FANN's incremental training of 1-3-1 tanh, from its own start weights."""
     from fann2 import libfann
 
     data = libfann.training_data()
@@ -233,7 +233,7 @@ for (k in seq_len(nrow(starts))) {
 
 
 def nnet_time_to_error(X, y, starts, errors):
-    """Time R's nnet, by R itself, or return None without R and nnet.
+    """Time R's nnet, measured in R; None without R and nnet.
 
     nnet's hidden units are logistic: tanh(z) = 2 logistic(2 z) - 1 gives the same start.
     """

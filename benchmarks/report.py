@@ -1,4 +1,4 @@
-"""From runs to rows, and rows to a Markdown table, a chart, JSON, and the docs."""
+"""Results as rows of a table, in Markdown, as a chart and JSON, and in the docs."""
 
 import json
 import re
@@ -9,8 +9,8 @@ import numpy as np
 
 from .timing import in_turn, median_ratio
 
-# Runs of the same path differ by rounding. In float32 it grows over a fit, and relu's kinks then
-# part the paths; after each of the last steps of adam the error swings by some percent.
+# Equal runs differ by rounding. In float32 the difference grows during a fit, mostly at the kinks
+# of relu, and the error after the last steps of adam varies by some percent.
 SAME = {np.dtype(np.float64): 1e-7, np.dtype(np.float32): 1e-5}
 CLOSE = 5e-2
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 class Row(NamedTuple):
-    """Ours against one peer."""
+    """Our time compared with one peer's."""
 
     work: str
     title: str
@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 def numbers(outcome):
-    """Give the numbers that contenders are compared by."""
+    """Return the numbers by which contenders are compared."""
     if hasattr(outcome, "cv_results_"):
         return outcome.cv_results_["mean_test_score"]
     if hasattr(outcome, "coefs_"):
@@ -42,7 +42,7 @@ def numbers(outcome):
 
 
 def sameness(ours, theirs, job):
-    """Say whether two outcomes are the same: by their numbers, or by what they come to."""
+    """Describe whether two results agree, by their numbers or by their errors."""
     ours, theirs = numbers(ours), numbers(theirs)
     if ours.shape != theirs.shape:
         return "other start weights, not compared"
@@ -97,26 +97,26 @@ def compare(work, quick):
 
 
 def digits(number):
-    """Write a number with three digits; a time that was never reached is infinite."""
+    """Format a number with three digits; infinity as a target never reached."""
     if not np.isfinite(number):
         return "never"
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def table(header, rows):
-    """Write a Markdown table."""
+    """Format a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 def markdown(rows):
-    """Write the table of works, a line each: our time, and the ratios to it of the peers' times."""
+    """Format the table of works: our time, and the ratio of each peer's time to it."""
     cells = []
     for work in dict.fromkeys(row.work for row in rows):
         peers = [row for row in rows if row.work == work]
         ratios = {row.peer: digits(row.ratio) for row in peers}
         scikit_learn = ratios.pop("scikit-learn", "")
-        # Remarks of further peers are alike, unless the errors differ.
+        # Remarks on further peers are the same unless the errors differ.
         remarks = [row.remarks for row in peers[1:] if re.search("test|not the same", row.remarks)]
         cells.append(
             [
@@ -131,14 +131,14 @@ def markdown(rows):
 
 
 def measured(row):
-    """Write the ratio, the time, or both, as the goal has them."""
+    """Format the ratio, the time, or both, like the goal."""
     ratio = f"{digits(row.ratio)}x" if "x" in row.goal else ""
     time = f"{digits(row.our_ms)} ms" if "ms" in row.goal else ""
     return ", ".join(filter(None, (ratio, time)))
 
 
 def goals(rows):
-    """Write the table of the goals that are not met, and name the works that meet theirs."""
+    """Format the table of missed goals, and list the works that meet theirs."""
     named = []
     for row in rows:
         again = any(row.work == other.work for _, other in named)
@@ -150,7 +150,7 @@ def goals(rows):
 
 
 def summary(rows):
-    """Write the rows against scikit-learn alone, in fewer columns."""
+    """Format the comparison with scikit-learn only, in fewer columns."""
     cells = [
         [
             row.title,
@@ -165,7 +165,7 @@ def summary(rows):
 
 
 def losses(rows):
-    """List the peers that are faster; the C floor and the bare arithmetic are none."""
+    """List the peers that are faster, without the C floor and the bare arithmetic."""
     faster = {}
     for row in rows:
         if row.ratio < 1 and row.peer != "C floor" and not row.work.startswith("G"):
@@ -175,17 +175,17 @@ def losses(rows):
 
 
 def chart(rows, path):
-    """Draw the speed against scikit-learn's as bars."""
+    """Plot the speed relative to scikit-learn's as bars."""
     from matplotlib import rcParams
     from matplotlib.figure import Figure
 
-    rcParams["svg.hashsalt"] = rcParams["svg.fonttype"] = "none"  # the same file for the same rows
+    rcParams["svg.hashsalt"] = rcParams["svg.fonttype"] = "none"  # a reproducible file
     rows = [row for row in rows if row.peer == "scikit-learn" and np.isfinite(row.ratio)]
     if not rows:
         return
     figure = Figure(figsize=(9, 0.3 * len(rows) + 1.2), layout="constrained")
     ax = figure.subplots()
-    colors = {"float64": "#0072B2", "float32": "#E69F00"}  # also apart in grey
+    colors = {"float64": "#0072B2", "float32": "#E69F00"}  # distinguishable in greyscale
     for y, row in enumerate(rows):
         color = colors["float32" if "f32" in row.work else "float64"]
         ax.barh(y, row.ratio - 1, left=1, color=color, height=0.7)
@@ -205,13 +205,13 @@ def chart(rows, path):
 
 
 def write_json(results, path):
-    """Write all that was measured."""
+    """Write all measurements."""
     results = {**results, "works": [row._asdict() for row in results["works"]]}
     Path(path).write_text(json.dumps(results, indent=1, default=float) + "\n")
 
 
 def write_between_markers(path, name, text):
-    """Replace what stands between `<!-- name -->` and `<!-- end name -->` in a file of the docs."""
+    """Replace the text between `<!-- name -->` and `<!-- end name -->` in a file of the docs."""
     path = ROOT / path
     pattern = rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)"
     old = path.read_text()

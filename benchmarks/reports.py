@@ -1,8 +1,8 @@
-"""Reports of networks that would not learn, one small file each: what must be said, and what not.
+"""Reports of networks that did not learn, a small file each, with the expected findings.
 
 A file of tests/reports has the data by seed, the parameters, and under [said] the code of the first
-finding, others that must come (`also`) and codes that must not (`never`). `goal` is R² on new rows,
-without noise, that is to be reached by following the first remedy at most three times.
+finding, other required codes (`also`) and excluded ones (`never`). `goal` is the R² on new,
+noise-free rows to be reached by following the first remedy at most three times.
 """
 
 import tomllib
@@ -24,7 +24,7 @@ ESTIMATORS = {"TinyMLPRegressor": TinyMLPRegressor, "MLPRegressor": MLPRegressor
 
 MOST_REMEDIES = 3
 
-# What y depends on, of inputs around [-2, 2].
+# y as a function of inputs around [-2, 2].
 TARGETS = {
     "wave": lambda X: np.sin(2 * X[:, 0]),
     "fast wave": lambda X: np.sin(5 * X[:, 0]),
@@ -54,7 +54,7 @@ TARGETS = {
 
 
 class Data(NamedTuple):
-    """Rows to train on, and new rows with targets without noise."""
+    """Training rows, and new rows with noise-free targets."""
 
     X: np.ndarray
     y: np.ndarray
@@ -83,7 +83,7 @@ def make_data(
     weight=None,
     **_,
 ) -> Data:
-    """Draw inputs, compute targets, and put in what the report had."""
+    """Draw inputs, compute targets, and add the fault of the report."""
     rng = np.random.RandomState(seed)
 
     def inputs(n):
@@ -131,14 +131,14 @@ def make_data(
 
 @dataclass(frozen=True)
 class Report:
-    """A case of the corpus."""
+    """A report."""
 
     name: str
     title: str
     kind: str  # of estimator
     data_params: dict
     params: dict
-    first: str = ""  # code of the first finding; empty where nothing but ignored parameters is due
+    first: str = ""  # code of the first finding; empty if none is expected but ignored parameters
     also: tuple = ()
     never: tuple = ()
     goal: float = 0.9
@@ -146,7 +146,7 @@ class Report:
 
     @classmethod
     def read(cls, path: Path) -> "Report":
-        """Read a file of the corpus."""
+        """Read the file of a report."""
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         said = raw.get("said", {})
         return cls(
@@ -167,14 +167,14 @@ class Report:
         return make_data(**self.data_params)
 
     def estimator(self):
-        """Make the estimator that was reported."""
+        """Return the estimator of the report."""
         params = {"random_state": 0, **self.params}
         if "hidden_layer_sizes" in params:
             params["hidden_layer_sizes"] = tuple(params["hidden_layer_sizes"])
         return ESTIMATORS[self.kind](**params)
 
     def diagnosed(self, estimator, data: Data, given=None):
-        """Fit and diagnose; None where the fit ends in an error."""
+        """Fit and diagnose; None if the fit raises an error."""
         weight = {} if data.sample_weight is None else {"sample_weight": data.sample_weight}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
@@ -182,7 +182,7 @@ class Report:
         return diagnose(estimator, data.X, data.y, data.sample_weight)
 
     def first_weights(self, data: Data) -> dict:
-        """Give start weights of one value, where the report had such."""
+        """Return constant start weights if the report has them."""
         if not self.start:
             return {}
         sizes = [
@@ -198,50 +198,50 @@ class Report:
 
 
 class Outcome(NamedTuple):
-    """What was said of a case, and where following it led."""
+    """The findings of a report, and the result of following the remedies."""
 
     report: Report
     said: list  # codes of the first diagnosis
     severities: list
-    remedies: list  # the parameters followed, in order
-    r2: float  # on new rows, in the end
-    left: list  # codes of what is more than worth knowing in the end
-    revisited: bool  # whether advice repeated or undid an earlier one
+    remedies: list  # the parameters set, in order
+    r2: float  # on new rows, of the last fit
+    left: list  # codes of errors and warnings of the last fit
+    revisited: bool  # whether a remedy repeated or undid an earlier one
 
     @property
     def first(self) -> str:
-        """Code of the first finding, ignored parameters aside."""
+        """The code of the first finding other than ignored parameters."""
         return next((code for code in self.said if code != "idle_parameters"), "")
 
     @property
     def right(self) -> bool:
-        """Whether what must be said is, first, and what must not is not."""
+        """Whether all required findings are there, in first place, and no excluded ones."""
         all_due = set(self.report.also) <= set(self.said)
         return self.first == self.report.first and all_due and not self.wrong_codes
 
     @property
     def wrong_codes(self) -> set:
-        """What was said and must not be."""
+        """The excluded findings that were reported."""
         return set(self.report.never) & set(self.said)
 
     @property
     def silent(self) -> bool:
-        """Whether something is due and nothing was said."""
+        """Whether a finding was expected and none was reported."""
         return bool(self.report.first) and not self.first
 
     @property
     def mended(self) -> bool:
-        """Whether following the advice led to the goal, or what remains is named."""
+        """Whether the remedies reached the goal, or the remaining cause is named."""
         return self.r2 >= self.report.goal or bool(self.left)
 
 
 def reports() -> list[Report]:
-    """Read all, by name."""
+    """Read all reports, sorted by name."""
     return [Report.read(path) for path in sorted(FOLDER.glob("*.toml"))]
 
 
 def follow(report: Report) -> Outcome:
-    """Diagnose a case, and follow the first remedy, again and again."""
+    """Diagnose a report, and follow the first remedy repeatedly."""
     data, estimator = report.data(), report.estimator()
     found = report.diagnosed(estimator, data, report.first_weights(data))
     said, severities = [f.code for f in found], [f.severity for f in found]

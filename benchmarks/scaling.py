@@ -1,4 +1,4 @@
-"""How time and memory grow: rows, inputs, width, depth, starts; and arithmetic against the peak."""
+"""Growth of time and memory by rows, inputs, width, depth and starts; FLOP rates."""
 
 import numpy as np
 from sklearn.neural_network import MLPRegressor
@@ -9,7 +9,7 @@ from .report import digits, table
 from .timing import in_new_process, in_turn, least_seconds
 from .works import ENDLESS, flops, peak_of_gemm, smooth
 
-# One thing grows, the others stay: 2,000 rows, 10 inputs, one layer of 20 units, one start.
+# One quantity varies; the others are 2,000 rows, 10 inputs, one layer of 20 units, one start.
 BASE = {"n": 2000, "d": 10, "width": 20, "depth": 1, "starts": 1}
 AXES = {
     "n": (500, 2000, 8000, 32_000),
@@ -22,7 +22,7 @@ N_ITER = 10
 
 
 def contenders(n, d, width, depth, starts):
-    """Give a fit of N_ITER epochs or iterations by adam, lbfgs, lm, and MLPRegressor's adam."""
+    """Return fits of N_ITER epochs or iterations by adam, lbfgs, lm, and MLPRegressor's adam."""
     X, y = smooth(n, d)
     layers = (width,) * depth
     params = {"hidden_layer_sizes": layers, "alpha": 1e-4, "max_iter": N_ITER, **ENDLESS}
@@ -40,7 +40,7 @@ def contenders(n, d, width, depth, starts):
 
 
 def growth(quick):
-    """Give a dict an axis and solver: the times of `N_ITER` iterations and the exponent of growth.
+    """Return the times of `N_ITER` iterations and the exponent of growth, by axis and solver.
 
     The exponent is the slope between the two largest sizes: 1 is proportional.
     """
@@ -61,7 +61,7 @@ def growth(quick):
     return rows
 
 
-# Begins the code of a process: its imports, and two functions that give kB.
+# The first lines of a process: imports, and two functions that return kB.
 MEMORY_IN_USE = """
 import resource, warnings
 from pathlib import Path
@@ -98,13 +98,13 @@ print(peak() - before, X.nbytes / 1024)
 
 
 def memory(quick):
-    """Give by how much the peak of resident memory rises in a fit, of n rows of 20 inputs, MB."""
+    """Return the increase of peak resident memory in a fit to n rows of 20 inputs, in MB."""
     try:
         import resource  # noqa: F401
     except ImportError:  # Windows
         return []
     rows = []
-    n = 300_000 if quick else 1_000_000  # far above what importing took for a moment
+    n = 300_000 if quick else 1_000_000  # far above the peak of importing
     for estimator, solver in (
         ("TinyMLPRegressor", "adam"),
         ("MLPRegressor", "adam"),
@@ -126,10 +126,10 @@ def memory(quick):
 
 
 def gflops(quick):
-    """Give the arithmetic and the traffic a second on many rows, against what the core can do.
+    """Return arithmetic and memory traffic per second on many rows, relative to the core's peak.
 
-    Of adam an epoch in batches of 200, of lm an iteration: the Gram matrix of the Jacobian, half a
-    matrix product. An epoch reads each row once.
+    For adam an epoch in batches of 200 is counted, for lm an iteration, the Gram matrix of the
+    Jacobian, as half a matrix product. An epoch reads each row once.
     """
     rows = []
     for dtype in (np.float64, np.float32):
@@ -175,12 +175,12 @@ def gflops(quick):
 
 
 def measure(quick):
-    """Measure all."""
+    """Run all measurements."""
     return {"growth": growth(quick), "memory": memory(quick), "gflops": gflops(quick)}
 
 
 def markdown(results):
-    """Write the three tables."""
+    """Format the three tables."""
     names = {
         "n": "rows",
         "d": "inputs",

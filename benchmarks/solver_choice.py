@@ -1,9 +1,9 @@
-"""The measurement behind solver="auto": time to the same loss by lm, lbfgs and adam over N and P.
+"""Time of lm, lbfgs and adam to the same loss by N and P: the basis of solver="auto".
 
 Usage: OPENBLAS_NUM_THREADS=1 python -m benchmarks.solver_choice [--seconds 5]
 
-lbfgs is run for 200 iterations; lm and adam have as long as `--seconds` to come to its loss, from
-the same start weights, on standardised data, alpha=1e-4. One thread; the median of three starts.
+lbfgs runs for 200 iterations; lm and adam have at most `--seconds` to reach its loss, from the same
+start weights, on standardised data, with alpha=1e-4. One thread; medians of three starts.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def draw(n_samples, n_features):
 
 
 def seconds_to(target, solver, X, y, hidden, seed, most):
-    """Time a fit to the target loss; infinite when it does not get there within `most` seconds."""
+    """Time a fit to the target loss; infinite if not reached within `most` seconds."""
     params = {
         "hidden_layer_sizes": hidden,
         "alpha": 1e-4,
@@ -64,7 +64,7 @@ def seconds_to(target, solver, X, y, hidden, seed, most):
 
 
 def main():
-    """Print a row a problem."""
+    """Print a row for each problem."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0)
     arguments = parser.parse_args()

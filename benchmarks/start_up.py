@@ -1,8 +1,7 @@
-"""What it costs to begin: the import, and the first fit of a process, with and without a cache.
+"""Start-up: time of the import, and of the first fit of a process with and without a cache.
 
 The defaults compile nothing up to some thousands of rows; sgd, adam and lbfgs compile their loops,
-which numba keeps on disk. Seconds are those of the processor: other work on the machine matters
-little.
+which numba caches on disk. Times are processor times, which other processes affect little.
 """
 
 import tempfile
@@ -29,10 +28,10 @@ for _ in range(2):
 print(imported - loaded, *times)
 """
 
-# The arguments of the fits.
+# Parameters of the fits.
 CASES = ("", "solver='adam'", "solver='lbfgs'", "solver='sgd', batch_size=1")
 
-# What is measured, in seconds.
+# The measurements, in seconds.
 COLUMNS = {
     "import_s": "import beyond scikit-learn's, s",
     "cold_s": "first fit, no cache, s",
@@ -40,7 +39,7 @@ COLUMNS = {
     "second_s": "second fit, s",
 }
 
-# How long the defaults may take, in seconds.
+# Goals for the defaults, in seconds.
 GOALS = {
     "import_s": ("import beyond scikit-learn's", 0.10),
     "cold_s": ("first fit of a process, no cache", 0.5),
@@ -48,7 +47,7 @@ GOALS = {
 
 
 def measure(quick):
-    """Give a dict a case, with seconds."""
+    """Return a dict of seconds for each case."""
     rows = []
     for params in CASES:
         code = CODE.format(params=params)
@@ -68,13 +67,13 @@ def measure(quick):
 
 
 def markdown(rows):
-    """Write the table."""
+    """Format the table."""
     cells = [[row["params"], *(f"{row[what]:.2f}" for what in COLUMNS)] for row in rows]
     return table(["a fit with", *COLUMNS.values()], cells)
 
 
 def goals(rows):
-    """Write what is above its goal, of the defaults."""
+    """Format the times of the defaults that exceed their goals."""
     cells = [
         [what, f"{rows[0][key]:.2f}", goal, "yes" if rows[0][key] <= goal else "**no**"]
         for key, (what, goal) in GOALS.items()

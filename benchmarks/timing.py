@@ -1,4 +1,4 @@
-"""How everything is timed: runs taken in turn within one process, or a run in a new process."""
+"""Timing: alternating runs within one process, or runs in a new process."""
 
 import os
 import platform
@@ -12,37 +12,37 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# A run shorter than this is repeated within one timing, as `timeit` does. A fit of a millisecond
-# straight after half a second of other code finds the processor's caches cold, and takes nearly
-# twice as long as in a loop over fits.
+# A shorter run is repeated within one timing, as `timeit` does. A fit of a millisecond that follows
+# half a second of other code starts with cold processor caches, and takes nearly twice as long as
+# in a loop of fits.
 LEAST_SECONDS = 20e-3
 
 
 class Runs(NamedTuple):
-    """The timings of one contender, and what its run for each index gave (None: gave up)."""
+    """The timings of one contender, and the result of each run (None: failed)."""
 
     seconds: list[float]
     outcomes: list[Any]
 
     @property
     def median(self):
-        """Median time; infinite where most runs gave up."""
+        """The median time; infinite if most runs failed."""
         return median(self.seconds)
 
     @property
     def n_reached(self):
-        """Count runs that did the work."""
+        """Count the runs that succeeded."""
         return sum(outcome is not None for outcome in self.outcomes)
 
 
 def in_turn(contenders, n_rounds, warm_up=True):
-    """Time each contender once a round, one after the other, so that a busy spell meets all.
+    """Time all contenders in each round, so that a varying load affects all of them.
 
     Parameters
     ----------
     contenders : dict of callable
-        Called with the number of the round. What a run returns is kept; None says that it gave up,
-        and its time is infinite.
+        Called with the number of the round. Results are kept; None means that the run failed, and
+        its time is infinite.
     n_rounds : int
     warm_up : bool, default=True
         Whether each runs once beforehand, untimed.
@@ -62,13 +62,13 @@ def in_turn(contenders, n_rounds, warm_up=True):
             if index >= 0:
                 runs[name].seconds.append(np.inf if outcome is None else seconds)
                 runs[name].outcomes.append(outcome)
-            if index <= 0 and calls[name] == 1:  # the first call may have compiled, the second not
+            if index <= 0 and calls[name] == 1:  # the first call may have compiled
                 calls[name] = 1 + int(LEAST_SECONDS / seconds)
     return runs
 
 
 def median_ratio(theirs, ours):
-    """Median of the ratios of each round; infinite where they never did the work."""
+    """Compute the median ratio over the rounds; infinite if the peer failed."""
     with np.errstate(invalid="ignore"):
         ratios = np.array(theirs.seconds) / np.array(ours.seconds)
     ratios = ratios[~np.isnan(ratios)]
@@ -76,7 +76,7 @@ def median_ratio(theirs, ours):
 
 
 def least_seconds(function, *arguments, n_rounds=50):
-    """Time the fastest of some runs: for a routine whose own limit is wanted."""
+    """Return the minimum time of some runs, to measure the limit of a routine."""
     least = np.inf
     for _ in range(n_rounds):
         begun = time.perf_counter()
@@ -94,13 +94,13 @@ def in_new_process(code, **environment):
 
 
 def pin():
-    """Keep this process and its children to one processor, so that no peer has a second thread."""
+    """Restrict this process and its children to one core, so that no peer uses several threads."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def machine():
-    """Name the processor, the versions and the settings that speed depends on."""
+    """Describe processor, versions and settings."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -1,8 +1,8 @@
-"""The table of works: what is done, by whom, and the goal of each.
+"""The works: tasks, contenders and goals.
 
-A work builds its contenders: "ours", "scikit-learn" where it can do the same, and the peers that
-are here. All start from the same weights and see the rows in the same order, so that what comes out
-can be compared (`report.sameness`).
+A work creates its contenders: "ours", "scikit-learn" if it can do the same, and installed peers.
+All start from the same weights and use the same order of rows, so that results can be compared
+(`report.sameness`).
 """
 
 from collections.abc import Callable
@@ -30,23 +30,23 @@ ENDLESS = {"tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
 
 @dataclass
 class Job:
-    """The contenders of a work, and what makes their outcomes comparable."""
+    """The contenders of a work, and how their results are compared."""
 
     contenders: dict[str, Callable]
-    result: Callable | None = None  # of an outcome's numbers: what has to agree at least
+    result: Callable | None = None  # computed from a result; compared if parameters are not
     result_name: str = "MSE"
-    measured: dict = field(default_factory=dict)  # runs of a peer that times itself
+    measured: dict = field(default_factory=dict)  # of peers that time themselves
     note: Callable | None = None  # (runs of ours) -> text
-    n_rounds: int | None = None  # where the work decides it
-    compared: bool = True  # whether all give numbers that can be compared
-    alike: bool = True  # whether these should be the same
+    n_rounds: int | None = None  # if the work determines it
+    compared: bool = True  # whether all results can be compared
+    alike: bool = True  # whether they should be equal
 
 
 @dataclass
 class Work:
     """A line of the table of works.
 
-    `goals` are the least ratios to a peer's time, `most_ms` is the most of our own time.
+    `goals` are minimum ratios to a peer's time, `most_ms` is the maximum of our own time.
     """
 
     name: str
@@ -58,16 +58,16 @@ class Work:
 
 
 def three_points():
-    """Give the three points of the question this package began with."""
+    """Return the three points 1 -> 5, 2 -> 4, 3 -> 3."""
     return np.array([[1.0], [2.0], [3.0]]), np.array([5.0, 4.0, 3.0])
 
 
 def sine():
     """Draw sin(x) with noise of 0.1 at 200 points evenly from -pi to pi, `default_rng(0)`.
 
-    Of the ways to draw such data this one gives the figures that the goals were set by: lbfgs of
-    MLPRegressor, alpha=0, run until it converges (tol=1e-6, max_iter=2000), random states 0 to 9,
-    comes to a mean squared error of 0.0090 from 8 of 10 starts, and never to 0.0080.
+    The goals were set on these data: lbfgs of MLPRegressor with alpha=0, run until convergence
+    (tol=1e-6, max_iter=2000) with random states 0 to 9, reaches a mean squared error of 0.0090 from
+    8 of 10 starts, and 0.0080 from none.
     """
     x = np.linspace(-np.pi, np.pi, 200)
     return x[:, None], np.sin(x) + 0.1 * np.random.default_rng(0).standard_normal(200)
@@ -82,20 +82,20 @@ def smooth(n_samples, n_features, dtype=np.float64):
 
 
 def yacht():
-    """Read 277 rows of the yacht data, nine tenths."""
+    """Read 277 rows of the yacht data, 90% of them."""
     path = Path(__file__).parents[1] / "examples" / "data" / "yacht.csv"
     rows = np.random.default_rng(0).permutation(np.loadtxt(path, delimiter=",", skiprows=1))[:277]
     return rows[:, :-1], rows[:, -1]
 
 
 def diabetes_columns(standardised):
-    """Give the diabetes data, raw or of unit variance."""
+    """Return the diabetes data, raw or with unit variance."""
     X, y = load_diabetes(return_X_y=True)
     return (X / X.std(axis=0), (y - y.mean()) / y.std()) if standardised else (X, y)
 
 
 def start(sizes, random_state=0, n_samples=1, n_epochs=0):
-    """Draw the start weights and the order of rows of each epoch as MLPRegressor does."""
+    """Draw start weights and the order of rows in each epoch as MLPRegressor does."""
     rng = np.random.RandomState(random_state)
     coefs, intercepts = [], []
     for n_in, n_out in zip(sizes, sizes[1:], strict=False):
@@ -120,19 +120,19 @@ def mean_squared_error(theta, sizes, activation, X, y):
 
 
 def fits(model, X, y):
-    """Give a contender that fits."""
+    """Return a contender that fits an estimator."""
     return lambda _: model.fit(X, y)
 
 
 def both(X, y, **params):
-    """Give the two estimators with the same parameters as contenders."""
+    """Return both estimators with the same parameters as contenders."""
     theirs = MLPRegressor(**params)
     ours = TinyMLPRegressor(**theirs.get_params())
     return {"ours": fits(ours, X, y), "scikit-learn": fits(theirs, X, y)}
 
 
 def present(contenders):
-    """Drop the contenders that are not installed."""
+    """Remove contenders that are not installed."""
     return {name: run for name, run in contenders.items() if run is not None}
 
 
@@ -140,7 +140,7 @@ def present(contenders):
 
 
 def single_rows(activation, quick):
-    """Work A: the question's three points."""
+    """Work A: three points."""
     n_epochs, rate, sizes = 2443, 0.01, (1, 3, 1)
     X, y = three_points()
     params = {
@@ -183,8 +183,8 @@ def single_rows(activation, quick):
 def to_error(data, mse, quick):
     """Work B: 10 tanh units, from ten starts to a mean squared error.
 
-    With `mse` None each start goes to where MLPRegressor's lbfgs ends, its stopping rules as they
-    come. With a number MLPRegressor has the patience to get there.
+    If `mse` is None the target of each start is the error at which MLPRegressor's lbfgs ends with
+    its default stopping rules. Otherwise MLPRegressor may run as long as it needs.
     """
     X, y = data()
     sizes = (X.shape[1], 10, 1)
@@ -222,7 +222,7 @@ def to_error(data, mse, quick):
 
 
 def minibatches(hidden, batch, dtype, quick):
-    """Work C and D: adam over 20,000 rows."""
+    """Works C and D: adam on 20,000 rows."""
     n_samples, n_features, n_epochs, alpha = 20_000, 10, 2 if quick else 10, 1e-4
     X, y = smooth(n_samples, n_features, dtype)
     sizes = (n_features, *hidden, 1)
@@ -252,19 +252,19 @@ def minibatches(hidden, batch, dtype, quick):
 
 
 def flops(sizes, n_samples):
-    """Count a product forward and one for the gradient, and backward through all but the first."""
+    """Count operations of forward, gradient and backward products (not back to the inputs)."""
     products = [a * b for a, b in zip(sizes, sizes[1:], strict=False)]
     return 2 * n_samples * (3 * sum(products) - products[0])
 
 
 def peak_of_gemm(dtype):
-    """Measure how many operations a second a large matrix product makes."""
+    """Measure the rate of a large matrix product, in operations per second."""
     square = np.ones((1024, 1024), dtype)
     return 2 * 1024**3 / least_seconds(np.dot, square, square, n_rounds=10)
 
 
 def grid(quick):
-    """Work E: the search for a size and a penalty on the diabetes data."""
+    """Work E: a grid search for size and penalty on the diabetes data."""
     X, y = load_diabetes(return_X_y=True)
     candidates = {
         "mlp__hidden_layer_sizes": [(3,), (10,)] if quick else [(2,), (3,), (5,), (10,)],
@@ -277,12 +277,12 @@ def grid(quick):
         return fits(GridSearchCV(pipeline, candidates, cv=5, n_jobs=1), X, y)
 
     theirs = MLPRegressor(solver="lbfgs", max_iter=500, random_state=0)
-    ours = TinyMLPRegressor(**theirs.get_params()).fit(X, y)  # the whole search has no warm-up
+    ours = TinyMLPRegressor(**theirs.get_params()).fit(X, y)  # the search has no warm-up
     return Job({"ours": search(ours), "scikit-learn": search(theirs)}, max, "best mean R²")
 
 
 def predictions(n_rows, dtype, quick):
-    """Work F: predict of a network of 10-100-1 relu."""
+    """Work F: predict with a 10-100-1 relu network."""
     X, y = smooth(2000, 10, dtype)
     theirs = MLPRegressor(max_iter=5, random_state=0).fit(X, y)
     ours = TinyMLPRegressor(**theirs.get_params()).fit(X, y)
@@ -298,12 +298,12 @@ def predictions(n_rows, dtype, quick):
 
 
 def evidence(data, hidden, quick):
-    """Work G: lm with the evidence, against the arithmetic of as many iterations alone.
+    """Work G: lm by the evidence, compared with the bare arithmetic of as many iterations.
 
-    Of an iteration that is the Gram matrix of the Jacobian (dsyrk by blocks of 256 rows, half the
-    multiply-adds of a dgemm), the tanh of each hidden unit, the Cholesky factor of the damped
-    matrix, and the factor and the inverse of A that the evidence needs. No forward product, no
-    Jacobian, no rejected step is counted.
+    The arithmetic of an iteration is the Gram matrix of the Jacobian (dsyrk by blocks of 256 rows,
+    half the multiply-adds of a dgemm), the tanh of each hidden unit, the Cholesky factor of the
+    damped matrix, and the factor and inverse of A for the evidence. Forward products, the Jacobian
+    and rejected steps are not counted.
     """
     X, y = data()
     net = TinyMLPRegressor(hidden_layer_sizes=hidden, solver="lm", alpha="one", random_state=0)
@@ -350,7 +350,7 @@ F32, F64 = np.float32, np.float64
 
 
 def whole_fits(data, quick):
-    """Work H: ensembles of networks and of trees with their defaults, from data to predictions."""
+    """Work H: ensembles of networks and of trees with their defaults, fit and predict."""
     X, X_new, y, y_new = train_test_split(*data(), random_state=0)
 
     def predicts(model):

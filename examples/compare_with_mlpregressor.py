@@ -1,7 +1,7 @@
 """Compare TinyMLPRegressor with MLPRegressor on real data: same weights, less time.
 
-For each data set four models are fitted to the same rows: both estimators with the same settings
-behind a scaler, and each with its own defaults on raw data. A table is printed and a picture saved.
+For each data set four models are fitted to the same rows: both estimators with the same parameters
+after a scaler, and each with its defaults on raw data. It prints a table and saves a figure.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from threadpoolctl import threadpool_limits
 from sklearn_tinymlp import TinyMLPRegressor
 
 THEIRS, OURS = "MLPRegressor, same settings", "TinyMLPRegressor, same settings"
-COLORS = {"MLPRegressor": "#8CC6EC", "TinyMLPRegressor": "#8A2B06"}  # also apart in grey
+COLORS = {"MLPRegressor": "#8CC6EC", "TinyMLPRegressor": "#8A2B06"}  # distinguishable in greyscale
 
 
 def load_problems():
-    """Return a dict, name: (X, y, alpha); each alpha suits its data."""
+    """Return (X, y, alpha) by name, with an alpha that suits the data."""
     yacht = np.loadtxt(Path(__file__).parent / "data" / "yacht.csv", delimiter=",", skiprows=1)
     return {
         "diabetes": (*load_diabetes(return_X_y=True), 1000.0),
@@ -35,7 +35,7 @@ def load_problems():
 
 
 def make_models(alpha):
-    """Return the pipelines to compare, by name: scaled with the same settings, raw by default."""
+    """Return the models by name: scalers and equal parameters, or raw data and defaults."""
     settings = {"hidden_layer_sizes": (20,), "learning_rate_init": 0.01, "max_iter": 2000}
     mlp = MLPRegressor(alpha=alpha, random_state=0, **settings)
     return {
@@ -47,7 +47,7 @@ def make_models(alpha):
 
 
 def fit_in_turn(models, X, y, repeats):
-    """Fit all models once to warm up, then `repeats` times in turn, on one thread.
+    """Fit all models once as a warm-up, then `repeats` times in turn, on one thread.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def fit_in_turn(models, X, y, repeats):
     """
     times = {name: [] for name in models}
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the table says what converged
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the table shows which fits converged
         for _ in range(1 + repeats):
             for name, model in models.items():
                 start = perf_counter()
@@ -66,7 +66,7 @@ def fit_in_turn(models, X, y, repeats):
 
 
 def print_table(models, times, train, test):
-    """Print one row a model, and how far the weights of the same settings are apart."""
+    """Print a row for each model, and the largest difference of weights for equal parameters."""
     line = "{:32}{:>9}{:>9}{:>9}{:>10}{:>8}{:>11}"
     print(line.format("", "R² train", "R² test", "fit ms", "speed-up", "n_iter", "converged"))
     for name, model in models.items():
@@ -83,17 +83,17 @@ def print_table(models, times, train, test):
 
 
 def plot_losses(ax, models, title):
-    """Draw the loss curves of the same settings, ours thin and on top."""
+    """Plot the loss curves for equal parameters, ours thin and on top."""
     for name, width, dashes in ((THEIRS, 6, "-"), (OURS, 1.5, "--")):
         estimator, loss_curve = name.split(",")[0], models[name][-1].loss_curve_
         ax.semilogy(loss_curve, dashes, linewidth=width, color=COLORS[estimator], label=estimator)
     ax.set(xlabel="epoch", ylabel="training loss")
-    ax.set_title(f"{title}\nSame settings, same path")
+    ax.set_title(f"{title}\nSame parameters, same weights")
     ax.legend()
 
 
 def plot_times(ax, models, times, test):
-    """Draw the time of each fit as a bar, with the score beside it."""
+    """Plot the time of each fit as a bar, with the score beside it."""
     for name, model in models.items():
         label = name.replace(", ", "\n", 1)
         ax.barh(label, times[name], color=COLORS[name.split(",")[0]])
@@ -105,7 +105,7 @@ def plot_times(ax, models, times, test):
 
 
 def plot_predictions(ax, models, X, y):
-    """Draw the predictions of the same settings over the true values, ours on top."""
+    """Plot predictions against true values for equal parameters, ours on top."""
     ax.axline((y.mean(), y.mean()), slope=1, color="0.6", linewidth=1)
     for name, size in ((THEIRS, 60), (OURS, 8)):
         estimator = name.split(",")[0]
@@ -115,14 +115,14 @@ def plot_predictions(ax, models, X, y):
 
 
 def main():
-    """Fit, print and draw."""
+    """Fit, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", default="compare_with_mlpregressor.png", help="the picture")
+    parser.add_argument("--output", default="compare_with_mlpregressor.png", help="the figure")
     parser.add_argument("--repeats", type=int, default=5, help="timed fits of each model")
     args = parser.parse_args()
 
-    print(f"fit ms: median of {args.repeats} fits, all models in turn, after one fit to warm up.")
-    print("speed-up: against MLPRegressor in the same kind of row. All on one thread.")
+    print(f"fit ms: median of {args.repeats} fits, all models in turn, after a warm-up.")
+    print("speed-up: against MLPRegressor with the same data. All on one thread.")
     figure = Figure(figsize=(15, 8.5), layout="constrained")
     problems = load_problems()
     for (name, (X, y, alpha)), axes in zip(problems.items(), figure.subplots(2, 3), strict=True):
@@ -136,7 +136,7 @@ def main():
         plot_times(axes[1], models, times, (X_test, y_test))
         plot_predictions(axes[2], models, X_test, y_test)
     figure.savefig(args.output, dpi=110)
-    print(f"\nPicture: {args.output}")
+    print(f"\nFigure: {args.output}")
 
 
 if __name__ == "__main__":

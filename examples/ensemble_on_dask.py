@@ -1,4 +1,4 @@
-"""An ensemble on more rows than fit into memory: a network for each of Dask's chunks.
+"""An ensemble for more rows than fit into memory: one network for each Dask chunk.
 
 Usage: python examples/ensemble_on_dask.py [--rows 1000000] [--chunk 25000]
 """
@@ -14,12 +14,12 @@ from sklearn.metrics import r2_score
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
-# One row in so many is held out of each chunk: the members are weighed by these.
+# One row in this many is held out of each chunk, to compute the weights of the members.
 HELD_OUT = 50
 
 
 def friedman(n_rows, chunk, seed):
-    """Make Friedman's first problem as chunked arrays; each chunk exists while it is worked on."""
+    """Generate Friedman's first problem as chunked arrays; a chunk exists only while in use."""
     rng = da.random.default_rng(seed)
     X = rng.uniform(size=(n_rows, 10), chunks=(chunk, 10))
     y = 10 * da.sin(3.14159 * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2
@@ -28,13 +28,13 @@ def friedman(n_rows, chunk, seed):
 
 @dask.delayed
 def train(X, y, seed):
-    """Train a network on a chunk, without the rows held out."""
+    """Train a network on a chunk without its hold-out."""
     kept = np.arange(len(y)) % HELD_OUT != 0
     return TinyMLPRegressor(random_state=seed).fit(X[kept], y[kept])
 
 
 def main():
-    """Train a member on each chunk, weigh them, and compare the ensemble with its members."""
+    """Train a member on each chunk, weight them, and compare the ensemble with its members."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--chunk", type=int, default=25_000, help=f"a multiple of {HELD_OUT}")

@@ -1,4 +1,4 @@
-"""A grid search whose fits run on a Dask cluster, here one of two processes on this machine.
+"""A grid search on a Dask cluster, by default two local processes.
 
 Usage: python examples/grid_search_on_dask.py [--scheduler tcp://address:8786]
 """
@@ -18,7 +18,7 @@ YACHT = Path(__file__).parent / "data" / "yacht.csv"
 
 
 def main():
-    """Search on the cluster, and print what was found and how long it took."""
+    """Search on the cluster; print the best parameters and the time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--scheduler", help="a running cluster; else one is started here")
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""A grid search whose fits run on a Ray cluster, here one of two processes on this machine.
+"""A grid search on a Ray cluster, by default two local processes.
 
 Usage: python examples/grid_search_on_ray.py [--address auto]
 """
@@ -19,7 +19,7 @@ YACHT = Path(__file__).parent / "data" / "yacht.csv"
 
 
 def main():
-    """Search on the cluster, and print what was found and how long it took."""
+    """Search on the cluster; print the best parameters and the time."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--address", help="a running cluster, or auto; else one is started here")
     arguments = parser.parse_args()

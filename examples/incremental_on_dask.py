@@ -1,4 +1,4 @@
-"""Training on more rows than fit into memory: Dask's chunks, one after the other, by partial_fit.
+"""Train on more rows than fit into memory: partial_fit on one Dask chunk after the other.
 
 Usage: python examples/incremental_on_dask.py [--rows 1000000]
 """
@@ -18,7 +18,7 @@ CHUNK = 50_000
 
 
 def friedman(n_rows, seed):
-    """Make Friedman's first problem as chunked arrays; each chunk exists while it is worked on."""
+    """Generate Friedman's first problem as chunked arrays; a chunk exists only while in use."""
     rng = da.random.default_rng(seed)
     X = rng.uniform(size=(n_rows, 10), chunks=(CHUNK, 10))
     y = 10 * da.sin(3.14159 * X[:, 0] * X[:, 1]) + 20 * (X[:, 2] - 0.5) ** 2
@@ -26,7 +26,7 @@ def friedman(n_rows, seed):
 
 
 def main():
-    """Train two passes over all chunks, and print the score of each."""
+    """Train for two passes over all chunks; print the score after each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     arguments = parser.parse_args()

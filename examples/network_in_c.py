@@ -17,7 +17,7 @@ YACHT = Path(__file__).parent / "data" / "yacht.csv"
 
 
 def main():
-    """Write one file of C, and print the largest difference from `predict`."""
+    """Write a C file; print the largest difference from `predict`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="yacht.c")
     arguments = parser.parse_args()

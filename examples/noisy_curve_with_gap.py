@@ -15,7 +15,7 @@ from sklearn_tinymlp import TinyMLPRegressor
 
 
 def main():
-    """Fit, print what the evidence says, and draw the band."""
+    """Fit, print what the evidence estimates, and plot the prediction interval."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="noisy_curve_with_gap.png")
     arguments = parser.parse_args()

@@ -2,9 +2,9 @@
 An activation from physics
 ==========================
 
-What flows through a turbulent pipe goes with the root of the pressure: steep at zero, never flat. A
-network of tanh has to learn that; one whose activation is such a root has it built in, and reaches
-further. An activation is a Python function and its derivative, and is compiled.
+Turbulent flow through a pipe is proportional to the square root of the pressure: steep at zero,
+never flat. A tanh network has to learn this shape; a network with a square root as activation has
+it built in, and extrapolates better. An activation is a Python function and its derivative.
 """
 
 import matplotlib.pyplot as plt
@@ -14,12 +14,12 @@ from sklearn_tinymlp import Activation, TinyMLPRegressor
 
 
 def root(z):
-    """Signed root, smooth at zero."""
+    """Compute a signed square root, smooth at zero."""
     return z / (1.0 + z * z) ** 0.25
 
 
 def slope(z):
-    """Its derivative."""
+    """Compute its derivative."""
     return (1.0 + 0.5 * z * z) / (1.0 + z * z) ** 1.25
 
 

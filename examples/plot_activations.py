@@ -1,9 +1,9 @@
 """
-Activations side by side, one's own among them
-==============================================
+Activations side by side
+========================
 
-Any function will do that has a derivative: the two are compiled, and the derivative is compared
-with finite differences before training. Here the sixth is one that the package does not have.
+Any differentiable function can be an activation. Its derivative is compared with finite differences
+before training. The sixth activation below is a custom one.
 """
 
 import matplotlib.pyplot as plt
@@ -13,12 +13,12 @@ from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
 
 
 def bump(z):
-    """Give the bell curve."""
+    """Compute a bell curve."""
     return np.exp(-z * z)
 
 
 def bump_slope(z):
-    """Give the slope of the bell curve."""
+    """Compute the derivative of the bell curve."""
     return -2 * z * np.exp(-z * z)
 
 
@@ -28,13 +28,13 @@ choices = {
     "leaky_relu(0.2)": activations.leaky_relu(0.2),
     "softplus": "softplus",
     "sin": "sin",
-    "a bump of one's own": Activation(bump, bump_slope, output_range=(0, 1)),
+    "custom bump": Activation(bump, bump_slope, output_range=(0, 1)),
 }
 
 # %%
-# One hull of the yacht data: every other of its 14 speeds is trained on (black), the others are
-# held out (white). Above each picture stand the log evidence, which has seen the black points
-# alone, and the RMSE on the white ones. The band is the 95% interval.
+# One hull of the yacht data: every other of its 14 speeds is used for training (black), the others
+# are held out (white). Titles give the log evidence, computed from the black points, and the RMSE
+# on the white ones. Shaded: the 95% prediction interval.
 
 data = np.loadtxt("data/yacht.csv", delimiter=",", skiprows=1)
 speed, resistance = data[14:28, 5], data[14:28, 6]
@@ -59,4 +59,4 @@ figure.supylabel("resistance")
 plt.show()
 
 # %%
-# From seven points the evidence tells the worst, and not the best.
+# With seven points the evidence identifies the worst activation, but not the best.

@@ -2,9 +2,9 @@
 Where to measure next
 =====================
 
-Each measurement costs a day in the laboratory. The band says where the next one tells most: where
-it is widest. Of fourteen measurements spread evenly none meets the peak; eight that are chosen so,
-after six to begin with, do.
+Each measurement costs a day in the laboratory. The next one is most informative where the
+prediction interval is widest. Fourteen evenly spaced measurements all miss the peak; six, followed
+by eight chosen in this way, find it.
 """
 
 import matplotlib.pyplot as plt
@@ -14,13 +14,13 @@ from sklearn_tinymlp import TinyMLPRegressor
 
 
 def measure(x):
-    """Give a narrow peak on a slope, measured with little noise."""
-    noise = 0.03 * np.cos(1e4 * x)  # the same each time, so that this page is reproducible
+    """Measure a narrow peak on a slope, with little noise."""
+    noise = 0.03 * np.cos(1e4 * x)  # always the same, so that this page is reproducible
     return np.exp(-((x - 1) ** 2) / 0.08) + 0.2 * x + noise
 
 
 def fitted(x):
-    """Fit a small network to few points."""
+    """Fit a small network."""
     return TinyMLPRegressor(hidden_layer_sizes=(10,), random_state=0).fit(x[:, None], measure(x))
 
 
@@ -33,7 +33,7 @@ evenly = np.linspace(-2, 2, 14)
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True, layout="constrained")
 for ax, x, title in zip(
-    axes, (evenly, chosen), ("evenly", "where the band is widest"), strict=True
+    axes, (evenly, chosen), ("evenly", "where the interval is widest"), strict=True
 ):
     mean, std = fitted(x).predict(grid[:, None], return_std=True)
     error = np.sqrt(np.mean((mean - measure(grid)) ** 2))

@@ -2,9 +2,9 @@
 Defaults on raw data
 ====================
 
-The resistance of sailing yachts, from their hull's shape and speed: 308 towing-tank experiments,
-features of very different sizes, no scaler, no tuning. `MLPRegressor` needs a scaler and a thousand
-epochs to come near.
+The resistance of sailing yachts by hull shape and speed: 308 towing-tank experiments, with features
+on very different scales, no scaler and no tuning. `MLPRegressor` needs a scaler and a thousand
+epochs to come close.
 """
 
 import warnings
@@ -25,7 +25,7 @@ data = np.loadtxt("data/yacht.csv", delimiter=",", skiprows=1)
 X_train, X_test, y_train, y_test = train_test_split(data[:, :-1], data[:, -1], random_state=0)
 
 # %%
-# Three models of 20 to 100 units. The first two are given raw data.
+# Three models of 20 to 100 units. The first two are fitted on raw data.
 
 models = {
     "MLPRegressor()": MLPRegressor(random_state=0),
@@ -42,8 +42,8 @@ for name, model in models.items():
     print(f"{name:44}{error:7.2f}{n_iter:8}")
 
 # %%
-# Both on the rows that were not trained on. The bars are 95% intervals: every prediction of the
-# default comes with a standard deviation.
+# Predictions of both on the test rows. The bars are 95% intervals: every prediction of the default
+# has a standard deviation.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained", sharey=True)
 theirs, ours = models["MLPRegressor()"], models["TinyMLPRegressor()"]

@@ -1,10 +1,10 @@
 """
-Asking an MLPRegressor what is wrong
-====================================
+Diagnosing an MLPRegressor
+==========================
 
-`diagnose` takes scikit-learn's `MLPRegressor` too, alone or within a pipeline or a transformer of
-the target. Given raw yacht data and its defaults, that one stops far from what is possible. Each
-step below does what the first finding says.
+`diagnose` also accepts scikit-learn's `MLPRegressor`, alone, in a pipeline or in a
+`TransformedTargetRegressor`. With its defaults and raw yacht data it stops with a poor fit. Each
+step below applies the remedy of the first finding.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import TinyMLPRegressor, diagnose
 
-warnings.simplefilter("ignore", ConvergenceWarning)  # the findings say more
+warnings.simplefilter("ignore", ConvergenceWarning)  # the findings are more specific
 
 data = np.loadtxt("data/yacht.csv", delimiter=",", skiprows=1)
 X, y = data[:, :-1], data[:, -1]
@@ -27,22 +27,22 @@ raw = MLPRegressor(random_state=0).fit(X, y)
 diagnose(raw, X, y)
 
 # %%
-# The target is not standardised, so it is.
+# The target is not standardised. Standardise it.
 
 mlp = MLPRegressor(random_state=0)
 scaled = TransformedTargetRegressor(mlp, transformer=StandardScaler()).fit(X, y)
 diagnose(scaled, X, y)
 
 # %%
-# It was still improving, so it may go on.
+# The loss was still falling. Train longer.
 
 mlp = MLPRegressor(max_iter=2000, random_state=0)
 longer = TransformedTargetRegressor(mlp, transformer=StandardScaler()).fit(X, y)
 diagnose(longer, X, y)
 
 # %%
-# Nothing is left that is called an error or a warning. The last finding names the solver that
-# decides by the evidence how many of the weights are determined.
+# No error or warning remains. The last finding suggests a solver that estimates by the evidence how
+# many of the weights are determined.
 
 net = TinyMLPRegressor(solver="lm", random_state=0).fit(X, y)
 diagnose(net, X, y)

@@ -1,8 +1,8 @@
 """
-What a training went through
-============================
+Displays
+========
 
-The six displays of the package, on the yacht data. Each has `from_estimator`, and takes `ax=`.
+The displays for a single network, on the yacht data. Each has `from_estimator`, with `ax=`.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ y = X.pop("residuary_resistance")
 net = TinyMLPRegressor(hidden_layer_sizes=(6,), random_state=0).fit(X, y)
 
 # %%
-# The losses of two sizes on one axis, and what ended each training.
+# The losses of two network sizes on one axis, with the reason why each training stopped.
 
 larger = TinyMLPRegressor(hidden_layer_sizes=(20,), random_state=0).fit(X, y)
 curves = LossCurveDisplay.from_estimator(net, name="6 units")
@@ -31,7 +31,7 @@ LossCurveDisplay.from_estimator(larger, name="20 units", ax=curves.ax_)
 plt.show()
 
 # %%
-# What Levenberg-Marquardt and the evidence did, iteration by iteration.
+# The state of Levenberg-Marquardt and the evidence after each iteration.
 
 TrainingStateDisplay.from_estimator(net)
 plt.show()
@@ -43,19 +43,19 @@ NetworkDisplay.from_estimator(net, X)
 plt.show()
 
 # %%
-# The prediction over the speed, the other features at their medians.
+# The prediction over the speed, with the other features at their medians.
 
 PredictionBandDisplay.from_estimator(net, X, y, feature="froude_number")
 plt.show()
 
 # %%
-# How much the predictions change with each feature: the speed decides most of the resistance.
+# Feature importances: the resistance depends mostly on the speed.
 
 ImportanceDisplay.from_estimator(net)
 plt.show()
 
 # %%
-# What each does on average over the data, with a band about this mean.
+# The mean prediction over each feature (partial dependence), with its 95% interval.
 
 EffectDisplay.from_estimator(net, X, most_features=3)
 plt.show()

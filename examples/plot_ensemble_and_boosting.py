@@ -3,8 +3,8 @@ An ensemble beside boosting
 ===========================
 
 Resistance of yacht hulls (Gerritsma, Onnink and Versluis 1981; UCI repository): 308 runs in a
-towing tank, six inputs, and a curve as smooth as water. Trees cut it into steps; networks do not.
-Neither of the two was tuned.
+towing tank, six inputs and a smooth function, which trees approximate by steps. Neither model was
+tuned.
 """
 
 from pathlib import Path
@@ -25,10 +25,10 @@ trees = HistGradientBoostingRegressor(random_state=0).fit(X, y)
 for name, model in (("ensemble", net), ("boosting", trees)):
     error = np.sqrt(np.mean((model.predict(new) - y_new) ** 2))
     print(f"{name}: test error {error:.2f}")
-print(f"R² of rows left out while training: {net.out_of_fold_r2_:.4f}")
+print(f"out-of-fold R²: {net.out_of_fold_r2_:.4f}")
 
 # %%
-# Along the Froude number, all else as it is for the median hull:
+# Predictions over the Froude number, for the median hull:
 
 grid = np.tile(np.median(X, axis=0), (200, 1))
 grid[:, -1] = np.linspace(X[:, -1].min(), X[:, -1].max(), 200)

@@ -2,9 +2,10 @@
 Which features matter
 =====================
 
-Progress of diabetes after a year, from ten measurements of 442 patients. `feature_importances_` is
-how much the predictions change where a feature takes the values of other patients. Beside it, how
-much R² is lost on held-out patients when a column is shuffled: the same question, put to the error.
+Disease progression one year after ten measurements of 442 diabetes patients.
+`feature_importances_` measures how much predictions change when a feature takes the values of other
+patients. `permutation_importance` measures how much R² on held-out patients falls when the feature
+is shuffled.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +25,8 @@ print(f"R² {net.score(X_test, y_test):.3f} on {len(X_test)} held-out patients")
 print(f"{net.n_effective_parameters_:.1f} of {net.n_parameters_} parameters are determined")
 
 # %%
-# Six of the features are blood values that go together (s1 to s6), so that one can make good for
-# another: their order is that of this fit.
+# Six of the features are correlated blood values (s1 to s6), which can replace each other: another
+# fit may rank them differently.
 
 shuffled = permutation_importance(net, X_test, y_test, n_repeats=10, random_state=0)
 order = np.argsort(net.feature_importances_)
@@ -40,7 +41,7 @@ axes[1].set_xlabel("loss of R² when shuffled")
 plt.show()
 
 # %%
-# What they do: the mean prediction over each, with 95% bands. The ticks are deciles of the data.
+# Partial dependence: the mean prediction over each, with 95% intervals. Ticks mark deciles.
 
 EffectDisplay.from_estimator(
     net, X_train, features=np.argsort(-net.feature_importances_)[:3], target_name="progress"
@@ -48,7 +49,7 @@ EffectDisplay.from_estimator(
 plt.show()
 
 # %%
-# scikit-learn's selection of features takes the network as it is.
+# scikit-learn's feature selection accepts the network without further arguments.
 
 chosen = SelectFromModel(net, prefit=True).get_support()
 print("more important than the mean:", *np.array(data.feature_names)[chosen])

@@ -2,8 +2,8 @@
 A noisy curve with a gap
 ========================
 
-The default gives a standard deviation with each prediction: the noise, and what the data leave open
-about the curve. It widens where data are missing. The curve is made up, so that the truth is known.
+By default each prediction has a standard deviation, which combines the noise with the uncertainty
+of the curve. It is larger where data are missing. The data are synthetic, so the truth is known.
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ print(f"noise_std_ {net.noise_std_:.3f}, the truth is 0.15")
 print(f"{net.n_effective_parameters_:.1f} of {net.n_parameters_} parameters are determined")
 
 # %%
-# The thin lines are draws from the posterior, each of one network and its noise.
+# Thin lines are draws from the posterior, each from one network, with its noise.
 
 grid = np.linspace(-4, 4, 300)
 mean, std = net.predict(grid[:, np.newaxis], return_std=True)

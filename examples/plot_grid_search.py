@@ -2,9 +2,9 @@
 Grid search in a pipeline
 =========================
 
-`TinyMLPRegressor` goes where any regressor of scikit-learn goes. With the evidence (`alpha="auto"`)
-there is little to search: on the diabetes data all sizes do nearly equally well, because the
-penalty adapts. A fixed penalty has to be found, and its best does no better.
+`TinyMLPRegressor` works wherever a scikit-learn regressor does. With the evidence (`alpha="auto"`)
+there is little to search: on the diabetes data all sizes score nearly the same, because the penalty
+adapts. A fixed penalty has to be tuned, and the best one is no better.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ search = GridSearchCV(pipeline, grid).fit(X, y)
 print(search.best_params_, round(search.best_score_, 3))
 
 # %%
-# One line for each `alpha`. A penalty that is too weak harms the more, the more units there are.
+# One line for each `alpha`. Too weak a penalty does more harm in larger networks.
 
 scores = search.cv_results_["mean_test_score"].reshape(len(alphas), len(sizes))
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")

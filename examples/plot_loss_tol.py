@@ -2,8 +2,8 @@
 Training until the loss is small enough
 =======================================
 
-`loss_tol` is a target: training ends as soon as the loss is at most that. With it solvers can be
-compared by what they are for, the way to the same loss.
+`loss_tol` is a target: training ends as soon as the loss reaches it. Solvers can then be compared
+by the number of iterations to the same loss.
 """
 
 import warnings
@@ -21,8 +21,8 @@ X, y = data[:, :-1], data[:, -1] / data[:, -1].std()
 target = 1e-3
 
 # %%
-# The same start weights and the same loss (a fixed `alpha`), four ways down. `tol=0` and a large
-# `n_iter_no_change` leave the target alone to decide.
+# Four solvers minimise the same loss (`alpha` is fixed) from the same start weights. `tol=0` and a
+# large `n_iter_no_change` disable all other stopping rules.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 for solver, options, colour in (

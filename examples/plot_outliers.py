@@ -1,10 +1,11 @@
 """
-Wrong rows
-==========
+Outliers
+========
 
-One row in ten is grossly wrong: a slipped decimal point, a broken sensor. Squared errors follow
-such rows. Student's t takes them for what they are, with its penalty from the evidence as before,
-and `diagnose` says when to change.
+One row in ten is grossly wrong: a misplaced decimal point, a broken sensor. With squared errors
+such rows dominate the fit. The loss of Student's t is robust to them, and the evidence also finds
+its penalty.
+`diagnose` recommends it when residuals have long tails.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +25,7 @@ squared = TinyMLPRegressor(random_state=0).fit(X, y)
 print(squared.diagnose(X, y))
 
 # %%
-# The remedy is a parameter.
+# Apply the remedy.
 
 robust = TinyMLPRegressor(loss="student_t", random_state=0).fit(X, y)
 for name, net in (("squared_error", squared), ("student_t", robust)):

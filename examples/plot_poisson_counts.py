@@ -2,12 +2,11 @@
 Counts
 ======
 
-Disasters in British coal mines, year by year: small counts, whose spread is their mean. The Poisson
-loss weighs each year by what chance would do to it, and its output is an exponential, so that no
-rate is below zero.
+Yearly disasters in British coal mines: small counts, whose variance equals their mean. The Poisson
+loss accounts for this, and its exponential output keeps rates positive.
 
-The table is that of R. Jarrett, "A note on the intervals between coal-mining disasters", Biometrika
-66 (1979) 191-193: explosions with ten or more dead, 1851 to 1962.
+Data: explosions with ten or more deaths, 1851 to 1962, from R. Jarrett, "A note on the intervals
+between coal-mining disasters", Biometrika 66 (1979) 191-193.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +24,8 @@ year = 1851.0 + np.arange(len(disasters))
 print(f"{disasters.sum():.0f} disasters in {len(year)} years")
 
 # %%
-# `alpha` is the one thing to choose: the evidence needs the squared error. `standardize` takes care
-# of years that are far from zero.
+# Two fixed penalties; the default, `alpha="auto"`, estimates one by the evidence. `standardize`
+# centres the years.
 
 figure, ax = plt.subplots(figsize=(8, 3.8), layout="constrained")
 ax.bar(year, disasters, color="0.8", label="counted")

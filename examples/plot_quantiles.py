@@ -2,8 +2,8 @@
 Quantiles
 =========
 
-How long a delivery takes: seldom less than usual, sometimes much more. A network for each quantile
-draws the whole distribution, and needs no assumption on its shape.
+Delivery times are seldom much shorter than usual, and sometimes much longer. Networks for several
+quantiles describe the distribution without assumptions on its shape.
 """
 
 import matplotlib.pyplot as plt

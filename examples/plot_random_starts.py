@@ -2,9 +2,9 @@
 Random starts compared by the evidence
 ======================================
 
-Two trainings from different start weights seldom end in the same network. `n_init` trains several
-and keeps that of the best evidence, which needs no held-out data. How good a judge is it? Here each
-start is tested on rows that it did not see.
+Training from different start weights rarely ends in the same network. `n_init` trains several and
+keeps the one of greatest evidence, without a hold-out. Does greater evidence mean smaller test
+error? Here the networks from 20 starts are compared on test rows.
 """
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ for seed in range(20):
 print(f"correlation {np.corrcoef(evidence, error)[0, 1]:.2f}")
 
 # %%
-# All in one estimator: `starts_` has a row for each start.
+# The same within one estimator: `starts_` has a row for each start.
 
 best = TinyMLPRegressor(n_init=20, random_state=0).fit(X_train, y_train)
 print({name: values[:3] for name, values in best.starts_.items()})

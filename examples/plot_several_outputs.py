@@ -2,9 +2,9 @@
 Several outputs
 ===============
 
-Weight, waist and pulse of twenty men, from the chin-ups, sit-ups and jumps that they manage. One
-network has three outputs. Each has a noise of its own, so that each has an honest interval: twenty
-men tell something of the waist, a little of the weight, and nothing of the pulse.
+Weight, waist and pulse of twenty men, predicted from their chin-ups, sit-ups and jumps. One network
+has three outputs, each with its own noise level and therefore its own interval width: the exercises
+explain part of the variance in waist, a little of that in weight, and none in pulse.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ for name, noise, spread in zip(
     print(f"{name:7} noise {noise:5.1f}, spread of the target {spread:5.1f}")
 
 # %%
-# Each man predicted by a network that was trained without him.
+# Leave-one-out predictions.
 
 predicted, std = np.empty((2, *data.target.shape))
 for others, one in LeaveOneOut().split(data.data):

@@ -2,10 +2,10 @@
 Spectra: four hundred channels, sixty samples
 =============================================
 
-Near-infrared spectra have many channels and few samples. Small networks sent ahead leave out the
-channels that tell nothing, and the evidence sets the penalty, so that there is nothing to choose.
-The spectra are made up of three bands over a drifting baseline, so that the truth is known. (With
-as many weights as samples trust the prediction more than its band.)
+Near-infrared spectra have many channels and few samples. Pilot networks drop irrelevant channels
+and the evidence sets the penalty, so nothing needs tuning. The spectra are synthetic, three
+absorption bands on a drifting baseline. (With as many weights as samples the predictions are more
+reliable than their intervals.)
 """
 
 import matplotlib.pyplot as plt

@@ -3,8 +3,8 @@ One step by hand: forward, backward, update
 ===========================================
 
 A network with one input, three leaky ReLU units and one output learns 1 → 5, 2 → 4, 3 → 3, one
-point after the other. All that training does is on this page, with its numbers, in a dozen lines of
-NumPy; the package does the same, and the numbers are compared.
+point after the other. This page shows a complete training step in a dozen lines of NumPy, with all
+intermediate numbers, and compares it with the package.
 """
 
 import warnings
@@ -16,29 +16,29 @@ from sklearn_tinymlp import TinyMLPRegressor
 
 X, y = np.array([[1.0], [2.0], [3.0]]), np.array([5.0, 4.0, 3.0])
 
-# Weights that a pencil can follow: W1 is from the input to the units, W2 from them to the
-# output.
+# Weights simple enough to follow with a pencil: W1 connects the input to the units, W2 the units to
+# the output.
 W1, b1 = np.array([[0.5, -0.4, 0.2]]), np.array([0.1, 0.2, -0.3])
 W2, b2 = np.array([[0.6], [-0.5], [0.3]]), np.array([0.4])
 rate = 0.01
 
 
 def f(z):
-    """Leaky ReLU."""
+    """Compute the leaky ReLU."""
     return np.where(z > 0, z, 0.01 * z)
 
 
 def df(z):
-    """Its slope."""
+    """Compute its slope."""
     return np.where(z > 0, 1.0, 0.01)
 
 
 # %%
 # Forward
 # -------
-# A unit adds up what comes in, each times its weight, and its bias: :math:`z_1 = x W_1 + b_1`.
-# What it passes on is :math:`a_1 = f(z_1)`. The output does the same with what the units pass
-# on.
+# A unit computes the weighted sum of its inputs plus its bias, :math:`z_1 = x W_1 + b_1`, and from
+# it the activation :math:`a_1 = f(z_1)`. The output unit does the same with the activations of the
+# hidden units.
 
 x, target = X[0], y[0]
 z1 = x @ W1 + b1
@@ -55,9 +55,9 @@ print(f"loss = {0.5 * (a2[0] - target) ** 2:.4f}    (a2 - y)² / 2")
 # %%
 # Backward
 # --------
-# A delta says how the loss changes with a z. At the output it is the error times the slope. A
-# unit's is the output's delta, sent back through the weight between the two, times the unit's
-# own slope.
+# The delta of a unit is the derivative of the loss by its z. At the output it is the error times
+# the slope of the activation. For a hidden unit it is the delta of the output, times the weight
+# between the two, times the slope of the hidden unit.
 
 delta2 = (a2 - target) * df(z2)
 delta1 = (W2 @ delta2) * df(z1)
@@ -65,8 +65,8 @@ print(f"delta2 = {delta2}    (a2 - y) f'(z2)")
 print(f"delta1 = {delta1}    (W2 delta2) f'(z1)")
 
 # %%
-# The slope of the loss by a weight is what went into the weight times the delta behind it; by a
-# bias, it is the delta.
+# The derivative of the loss by a weight is the value before the weight times the delta after it; by
+# a bias it is the delta.
 
 slopes = {"W1": np.outer(x, delta1), "b1": delta1, "W2": np.outer(a1, delta2), "b2": delta2}
 for name, slope in slopes.items():
@@ -75,16 +75,15 @@ for name, slope in slopes.items():
 # %%
 # Update
 # ------
-# Each weight goes a little against its slope: the slope times the learning rate. All slopes are
-# taken **before** any weight moves; `delta1` from a `W2` that has moved already would be another
-# one.
+# The learning rate times its derivative is subtracted from each weight. All derivatives are
+# computed **before** any weight changes; `delta1` computed from the new `W2` would be wrong.
 
 stepped = [old - rate * slopes[name] for name, old in zip(slopes, (W1, b1, W2, b2), strict=True)]
 for name, new in zip(slopes, stepped, strict=True):
     print(f"new {name} = {new.ravel()}")
 
 # %%
-# The package, from the same weights and with the first point alone, takes the same step.
+# From the same weights, one epoch of the package on the first point gives the same step.
 
 settings = {
     "hidden_layer_sizes": (3,),
@@ -106,7 +105,7 @@ def by_package(X, y, n_epochs, bias=True):
     net = TinyMLPRegressor(max_iter=n_epochs, bias=bias, **settings)
     intercepts = [b1, b2] if bias else None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that the network has not converged
+        warnings.simplefilter("ignore")  # a ConvergenceWarning
         return net.fit(X, y, coefs_init=[W1, W2], intercepts_init=intercepts)
 
 
@@ -117,13 +116,13 @@ for name, mine, its in zip(slopes, stepped, weights, strict=True):
     np.testing.assert_allclose(mine, its, rtol=1e-12)
 
 # %%
-# Again and again
-# ---------------
-# One pass over the three points is an epoch. The same lines as above, in a loop:
+# Many epochs
+# -----------
+# An epoch is one pass over the three points. The lines above, in a loop:
 
 
 def train(n_epochs, bias=True):
-    """Train by hand; give the predictions and the loss of each epoch."""
+    """Train by hand; return the predictions and the loss after each epoch."""
     w1, w2, losses = W1.copy(), W2.copy(), []
     c1, c2 = (b1.copy(), b2.copy()) if bias else (np.zeros(3), np.zeros(1))
     for _ in range(n_epochs):
@@ -158,9 +157,9 @@ for bias in (True, False):
         )
 
 # %%
-# With bias the loss goes to zero. Without, it stays: the three points are on y = 6 - x, and a
-# leaky ReLU network without bias is a line through the origin for every x > 0. The best of them
-# has the loss 7.71.
+# With bias the loss goes to zero. Without bias it does not: the three points lie on y = 6 - x, and
+# a leaky ReLU network without bias is a line through the origin for x > 0. The best such line has a
+# loss of 7.71.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 places = {"x": (0, 1), "a2": (2, 1)} | {f"unit {j}": (1, 2 - j) for j in range(3)}

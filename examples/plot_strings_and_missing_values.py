@@ -2,9 +2,9 @@
 Strings and missing values
 ==========================
 
-The mass of 342 penguins, from their species, island and sex, which are strings, three measures in
-millimetres, and the year. Of nine the sex is not known. Both are matters of the pipeline: scikit-
-learn fills and encodes, and the network sees numbers.
+The mass of 342 penguins, predicted from species, island and sex (strings), three lengths in
+millimetres, and the year. The sex of nine is missing. A scikit-learn pipeline imputes and encodes,
+so that the network receives numbers.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ y = X.pop("body_mass_g")
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
 # %%
-# The network itself refuses such a table, and says what to do.
+# The network itself raises an error for such a table, which shows what to do.
 
 try:
     TinyMLPRegressor().fit(X_train, y_train)
@@ -30,8 +30,8 @@ except ValueError as error:
     print(error)
 
 # %%
-# These lines, with columns by their kind. Where the sex is not known, the encoder makes that a
-# category of its own; a measure that is missing would become the mean.
+# These lines, with the columns selected by type. A missing sex becomes a separate category; missing
+# numbers would be replaced by the mean.
 
 numbers = make_column_selector(dtype_include="number")
 strings = make_column_selector(dtype_exclude="number")
@@ -42,18 +42,18 @@ mean, std = model.predict(X_test, return_std=True)
 print(f"R² {model.score(X_test, y_test):.3f} on {len(X_test)} held-out penguins")
 without_bill = X_test[:1].assign(bill_length_mm=float("nan"))
 print(f"a penguin whose bill was not measured: {model.predict(without_bill)[0]:.0f} g")
-print(f"{(abs(mean - y_test) < 1.96 * std).mean():.0%} of them are within the 95% band")
+print(f"{(abs(mean - y_test) < 1.96 * std).mean():.0%} of them are within the 95% interval")
 
 # %%
-# What the pipeline has learned, in the columns of the table: the mean prediction over each, with a
-# 95% band about that mean.
+# Partial dependence on the columns of the table: the mean prediction over each, with its 95%
+# interval.
 
 EffectDisplay.from_estimator(model, X_train, target_name="mass in g")
 plt.show()
 
 # %%
-# One penguin, and how its mass is thought to go with its flipper: the other measures at their
-# medians, strings at the most frequent. The bands are those of a penguin's mass, noise included.
+# The predicted mass over the flipper length, with other numbers at their medians and strings at
+# their most frequent values. The prediction intervals include noise.
 
 PredictionBandDisplay.from_estimator(model, X_train, y_train, feature="flipper_length_mm")
 plt.show()

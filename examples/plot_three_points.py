@@ -2,8 +2,8 @@
 Three points, with and without bias
 ===================================
 
-The question this package began with: why does a network of three leaky ReLU units not learn
-1 → 5, 2 → 4, 3 → 3? The points lie on y = 6 - x, and a leaky ReLU network without bias is a line
+Why does a network of three leaky ReLU units not learn 1 → 5, 2 → 4, 3 → 3? This question was the
+origin of the package. The points lie on y = 6 - x, and a leaky ReLU network without bias is a line
 through the origin for all x > 0, whatever its weights.
 """
 
@@ -32,12 +32,12 @@ settings = {
     "random_state": 0,
 }
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it says what diagnose says below
+    warnings.simplefilter("ignore")  # the same text as diagnose prints below
     stuck = TinyMLPRegressor(bias=False, **settings).fit(X, y)
 solved = TinyMLPRegressor(bias=True, loss_tol=1e-5, **settings).fit(X, y)
 
 # %%
-# The network says itself what is wrong, and the remedy works.
+# `diagnose` names the cause, and the remedy works.
 
 print(stuck.diagnose(X, y))
 
@@ -45,7 +45,7 @@ print(stuck.diagnose(X, y))
 print(solved.stop_reason_, solved.n_iter_, solved.predict(X).round(2))
 
 # %%
-# The summed loss of the best line through the origin is 7.71; no learning rate gets below.
+# The best line through the origin has a summed loss of 7.71. No learning rate gives a lower loss.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 grid = np.linspace(0, 4, 100)[:, np.newaxis]

@@ -1,13 +1,13 @@
 """
-A time series by its lags
-=========================
+A time series from its lags
+===========================
 
-Sunspots follow each other in waves of eleven years that are never quite alike. The inputs are the
-last nine years; each forecast is fed back for the next one, and draws from the posterior show how
-fast what is known runs out.
+Sunspot numbers have an irregular cycle of about eleven years. The inputs are the last nine years;
+each forecast is an input of the next one, and draws from the posterior show how quickly the
+uncertainty grows.
 
-The numbers are the yearly means of the World Data Center SILSO, Royal Observatory of Belgium, 1900
-to 2008, in the version of before 2015.
+Data: yearly means, 1900 to 2008, from the World Data Center SILSO, Royal Observatory of Belgium, in
+the version used before 2015.
 """
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ table = """
     34.5 15.5 12.6 27.5 92.5 155.4 154.6 140.4 115.9 66.6 45.9 17.9 13.4 29.4 100.2 157.6 142.6
     145.7 94.3 54.6 29.9 17.5 8.6 21.5 64.3 93.3 119.6 111.0 104.0 63.7 40.4 29.8 15.2 7.5 2.9
 """
-series = np.sqrt(np.array(table.split(), dtype=float))  # counts: the root has an even spread
+series = np.sqrt(np.array(table.split(), dtype=float))  # stabilises the variance
 year, lags, known = 1900 + np.arange(len(series)), 9, 92
 
 rows = np.lib.stride_tricks.sliding_window_view(series, lags + 1)
@@ -32,7 +32,7 @@ net = TinyMLPRegressor(hidden_layer_sizes=(6,), random_state=0).fit(X, y)
 print(f"noise_std_ {net.noise_std_:.2f}, {net.n_effective_parameters_:.0f} parameters determined")
 
 # %%
-# Two hundred futures: each year is a draw, and an input of the next.
+# Two hundred simulated futures: each year is a draw, and an input of the next.
 
 past = np.tile(series[known - lags : known], (200, 1))
 for step in range(len(series) - known):

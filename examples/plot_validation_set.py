@@ -1,10 +1,10 @@
 """
-Early stopping with a validation set of one's own
-=================================================
+Early stopping with a custom validation set
+===========================================
 
-The yacht experiments come from 22 hulls, 14 speeds each. To predict hulls that were never towed,
-the validation set must be whole hulls; a random tenth of the rows, as `MLPRegressor` takes, has the
-same hulls as the training rows. Here the set is handed to `fit`.
+The yacht experiments cover 22 hulls at 14 speeds each. To measure how well new hulls are predicted,
+the validation set must consist of whole hulls; a random tenth of the rows, as `MLPRegressor` holds
+out, contains the same hulls as the training rows. Here the validation set is an argument of `fit`.
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +32,7 @@ net.fit(X[~held_out], y[~held_out], X_val=X[held_out], y_val=y[held_out])
 print(net.converged_, net.stop_reason_, f"R² {net.best_validation_score_:.4f}")
 
 # %%
-# `history_` has both losses, epoch by epoch. The weights kept are those of the best score.
+# `history_` has both losses for each epoch. The weights of the best score are kept.
 
 best = int(np.argmax(net.history_["validation_score"]))
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")

@@ -2,8 +2,8 @@
 Noise that varies
 =================
 
-A sensor that is exact near zero and rough far from it. One width for all bands is wrong at both
-ends; ``noise="varying"`` fits the width, too.
+A sensor is accurate near zero and noisy far from it. Intervals of constant width are too wide near
+zero and too narrow elsewhere; ``noise="varying"`` also fits their width.
 """
 
 import matplotlib.pyplot as plt
@@ -31,7 +31,7 @@ axes[0].legend(loc="upper left")
 plt.show()
 
 # %%
-# The width is a function of X, beside the truth:
+# The estimated noise level is a function of X, shown with the truth:
 
 for at in (0.5, 2.0, 3.5):
     print(f"x = {at}: {net.noise_std_([[at]])[0]:.3f}, the truth is {0.03 + 0.12 * at**1.5:.3f}")

@@ -2,9 +2,8 @@
 Watch it learn
 ==============
 
-A network of five tanh units learns a curve, epoch after epoch. Its prediction is nothing but a
-constant and five bent steps, one a unit, added up: watch each of them find its place, and the loss
-fall.
+A network of five tanh units learns a curve, epoch by epoch. Its prediction is the sum of a constant
+and five smooth steps, one for each unit: watch them move into place while the loss falls.
 """
 
 import matplotlib.pyplot as plt
@@ -18,12 +17,12 @@ X = np.sort(rng.uniform(-3, 3, (60, 1)), axis=0)
 y = np.sin(2 * X.ravel()) + 0.1 * X.ravel() ** 2 + 0.1 * rng.standard_normal(60)
 grid = np.linspace(-3, 3, 200)[:, np.newaxis]
 
-# Epochs at which to look: the first ones are the busiest.
+# Epochs shown: most changes happen in the first ones.
 epochs = np.unique(np.geomspace(1, 600, 26).astype(int))
 
 
 def watched(net, X, y, grid):
-    """Train epoch by epoch; give the weights and the losses at the epochs to look at."""
+    """Train epoch by epoch; return the weights and losses at the epochs shown."""
     snapshots = []
     for epoch in range(1, epochs[-1] + 1):
         net.partial_fit(X, y)
@@ -36,8 +35,8 @@ def watched(net, X, y, grid):
 # %%
 # The whole training
 # ------------------
-# `partial_fit` does one epoch a call. A unit's share of the prediction is its activation times the
-# weight to the output: a thin line below. The thick line is their sum plus the output's intercept.
+# Each call of `partial_fit` is one epoch. The contribution of a unit is its activation times the
+# weight to the output (thin lines). The thick line is their sum plus the output's intercept.
 
 net = TinyMLPRegressor(
     hidden_layer_sizes=(5,), solver="adam", learning_rate=0.05, batch_size=20, standardize=True,
@@ -47,7 +46,7 @@ snapshots, losses = watched(net, X, y, grid)
 
 
 def shares(weights):
-    """Give what each hidden unit adds to the prediction on the grid."""
+    """Compute the contribution of each hidden unit to the prediction on the grid."""
     coefs_1, coefs_2, intercepts_1, _ = weights
     return np.tanh(grid @ coefs_1 + intercepts_1) * coefs_2.T
 
@@ -83,9 +82,9 @@ plt.show()
 # %%
 # Three points, with and without bias
 # -----------------------------------
-# The same for the question that this package began with: three leaky ReLU units, one point at a
-# time. Without bias the prediction turns about the origin, and finds the line that is least wrong.
-# With bias it lets go of the origin, and meets the points. :ref:`One of these steps by hand
+# The same for three leaky ReLU units trained on one point at a time. Without bias the prediction is
+# a line through the origin, and rotates to the best such line. With bias it can leave the origin,
+# and fits the points. :ref:`One of these steps by hand
 # <sphx_glr_auto_examples_plot_step_by_hand.py>`.
 
 points, values = np.array([[1.0], [2.0], [3.0]]), np.array([5.0, 4.0, 3.0])

@@ -1,10 +1,10 @@
-"""Three points and a network that does not learn them: from the failing program to the working one.
+"""Why a network does not learn three points: from a failing program to a working one.
 
 Usage: python examples/three_points.py
 
 A network of 1 input, 3 hidden units and 1 output is to learn 1 -> 5, 2 -> 4, 3 -> 3, one point at a
-time. Somebody asked why it does so with tanh and not with leaky ReLU. The programs of that question
-follow one another here, each with the fault that is found in it.
+time. A user asked why it succeeds with tanh and fails with leaky ReLU. The user's programs are run
+here in turn, and the fault in each is shown.
 """
 
 import warnings
@@ -16,7 +16,7 @@ from sklearn_tinymlp import Activation, TinyMLPRegressor
 X = np.array([[1.0], [2.0], [3.0]])
 y = np.array([5.0, 4.0, 3.0])
 
-# The loop of the question: single rows in order, plain gradient descent, from numpy.random.rand.
+# The user's settings: single rows in order, plain gradient descent, start by numpy.random.rand.
 LOOP = {
     "hidden_layer_sizes": (3,),
     "solver": "sgd",
@@ -32,12 +32,12 @@ LOOP = {
 
 
 def f(x):
-    """Leaky ReLU."""
+    """Compute the leaky ReLU."""
     return np.where(x > 0, x, x * 0.01)
 
 
 def first_df(x):
-    """Meant as the derivative of f; after its first line nothing is left that is not positive."""
+    """Compute a wrong derivative of f: after the first assignment all entries are positive."""
     x = np.array(x)
     x[x <= 0] = 0.01
     x[x > 0] = 1
@@ -45,12 +45,12 @@ def first_df(x):
 
 
 def second_df(x):
-    """Give the derivative of f."""
+    """Compute the derivative of f."""
     return np.where(x <= 0, 0.01, 1)
 
 
 def fit(title, activation, target, **params):
-    """Train, and say how it went."""
+    """Train and print the result."""
     print(f"\n{title}\n{'-' * len(title)}")
     net = TinyMLPRegressor(
         **{**LOOP, "activation": activation, "output_activation": activation, **params}
@@ -66,7 +66,7 @@ def fit(title, activation, target, **params):
 
 
 def step_by_hand(wrong_order):
-    """Do the first update of the question's program, with w2 before delta_1 or after."""
+    """Do the first update of the user's program, with w2 updated before delta_1 or after."""
     rand = np.random.RandomState(0).rand
     w1, w2 = rand(3, 1), rand(1, 3)
     i1 = w1 @ X[:1].T
@@ -99,7 +99,7 @@ def compare_first_step():
 
 
 def main():
-    """Run the programs in the order in which they were asked about."""
+    """Run the user's programs in order."""
     warnings.simplefilter("ignore")  # the findings are printed instead
     scaled = y / (1.05 * y.max())
     fit("1. tanh, targets scaled below 1: it works", "tanh", scaled, bias=False, learning_rate=0.1,
