@@ -77,7 +77,7 @@ def draws(function=None, *, panels=False):
         style = STYLE.format(function) if function else ""
         returns = RETURNS.format(method.__qualname__.partition(".")[0])
         text = (PANELS if panels else AXES) + style + returns
-        checked.__doc__ = inspect.cleandoc(method.__doc__ or "").replace("{ax}", text)
+        checked.__doc__ = inspect.cleandoc(method.__doc__ or "").replace("{ax}", text) + "\n"
         return checked
 
     return decorate
@@ -88,6 +88,7 @@ def display_class(cls):
     """Decorate a display: a dataclass, in whose docstring `{axes}` and `{panels}` are replaced."""
     text = inspect.cleandoc(cls.__doc__ or "")
     cls.__doc__ = text.replace("{axes}", ATTRIBUTES).replace("{panels}", PANELS_ATTRIBUTES)
+    cls.__doc__ += "\n"  # numpydoc: the closing quotes have a line of their own
     cls = dataclass(kw_only=True, eq=False, repr=False)(cls)
     cls.__init__.__annotations__ = {}  # the docstring has the types, and `help` stays readable
     return cls
