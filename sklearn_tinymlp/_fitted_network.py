@@ -105,7 +105,7 @@ class FittedNetwork(BaseTinyMLP):
         return y[..., None] + deviations
 
     def predict_gradient(self, X):
-        """Differentiate the predictions by the inputs.
+        """Differentiate the predictions with respect to the inputs.
 
         Parameters
         ----------
@@ -178,21 +178,21 @@ class FittedNetwork(BaseTinyMLP):
         return importances_of(vars(net))
 
     def diagnose(self, X, y=None, sample_weight=None) -> "Diagnosis":
-        """Return why the fitted network does not learn, or not well, and what to change.
+        """Find why the fitted network learns poorly or not at all, and what to change.
 
         Without y return which rows lie outside the range of the training data, and how far:
         predictions there are extrapolations.
 
         The estimator is not changed. The cost is a few dozen passes of the data through the
-        network; of large data an evenly spread part is examined.
+        network; of large data an evenly spaced subset is examined.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs, or new ones without y.
+            Training inputs or, without y, new ones.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Their targets.
+            Targets of X.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample.
@@ -261,7 +261,7 @@ class FittedNetwork(BaseTinyMLP):
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        With their standard deviations, without noise; None without a posterior.
+        Also return their standard deviations, without noise; None without a posterior.
         """
         net = self._snapshot()
         predictions = net.predict(X).astype(np.float64)
@@ -278,7 +278,7 @@ class FittedNetwork(BaseTinyMLP):
         return hasattr(self, "coefs_")
 
     def _cast(self, X):
-        """Validate X; return X, coefs and intercepts as float32, if all of them are, or float64."""
+        """Validate X; return X, coefs and intercepts as float32 if all are, else as float64."""
         X = validate_inputs(self, X)
         both_single = X.dtype == self.coefs_[0].dtype == np.float32
         dtype = np.dtype(np.float32 if both_single else np.float64)

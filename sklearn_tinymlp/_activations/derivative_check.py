@@ -1,4 +1,4 @@
-"""Check that the derivative of a user's activation is that of its value."""
+"""Check that the derivative of a user's activation is the derivative of its value."""
 
 import math
 from functools import cache
@@ -7,7 +7,7 @@ import numpy as np
 
 from .users_own import Activation, _function_name, by_numpy
 
-# A fine grid around zero, and the number of points of another over the range of the data.
+# A fine grid around zero, and the number of points of a second grid over the range of the data.
 GRID_POINTS = 201
 FINE_GRID = np.linspace(-5.0, 5.0, GRID_POINTS)
 
@@ -36,7 +36,8 @@ def check_derivative(activation, least: float, greatest: float) -> None:
     Raises
     ------
     ValueError
-        With the worst point, the value of the derivative and the correct one.
+        If the derivative is wrong: the message contains the worst point, the derivative there and
+        the correct value.
     """
     if isinstance(activation, Activation):
         ends = (min(max(end, MIN_RANGE), MAX_RANGE) for end in (-least, greatest))

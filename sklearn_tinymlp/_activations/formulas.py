@@ -17,7 +17,7 @@ WHICH_CAN = (
 
 
 class Formula(NamedTuple):
-    """A formula and its constants; `called` is the network's name for it, with all digits."""
+    """A formula and its constants; `called` is its name in the network, with all digits."""
 
     name: str  # "swish"
     constants: tuple[tuple[str, float], ...] = ()

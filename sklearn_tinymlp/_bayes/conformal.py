@@ -16,10 +16,10 @@ from scipy.special import ndtri
 # Coverage at which standard deviations are calibrated, and its normal quantile.
 LEVEL, NORMAL_QUANTILE = 0.95, 1.959964
 
-# Minimum rows: of fewer the 95% quantile is beyond the largest score.
+# Minimum number of rows: with fewer the 95% quantile is beyond the largest score.
 LEAST_ROWS = 19
 
-# Maximum order statistics that are kept.
+# Maximum number of order statistics kept.
 MOST_SCORES = 1000
 
 
@@ -51,7 +51,7 @@ class ConformalScores:
     def half_width(self, coverage) -> np.ndarray:
         """Compute half an interval's width in calibrated standard deviations, (n_outputs,).
 
-        With too few rows it is that of a normal distribution.
+        With too few rows it is the half width of a normal distribution.
         """
         normal = normal_half_width(coverage)
         if self.few:
@@ -62,7 +62,7 @@ class ConformalScores:
         return np.where(positive, NORMAL_QUANTILE * ratio, normal)
 
     def _quantile(self, coverage) -> np.ndarray:
-        """Return the k-th smallest score; beyond the largest, scale it as normal quantiles."""
+        """Return the k-th smallest score; beyond the largest, extrapolate by normal quantiles."""
         n_scores = len(self.scores)
         rank = math.ceil(coverage * (n_scores + 1) - 1e-9)
         if rank <= n_scores:

@@ -19,21 +19,21 @@ from .low_rank import low_rank_product, sampled_product
 from .precision import JacobianProduct
 from .several_outputs import outputs_product
 
-# Maximum multiply-adds of a curvature from all rows, half a second on one core; beyond, it is that
-# of a sample of rows.
+# Maximum multiply-adds of a curvature from all rows, half a second on one core; above it the
+# curvature is computed from a sample of rows.
 MOST_WORK = 2e10
 
-# Rows of a sample per parameter, and at least. The eigenvalues of a matrix from m rows are off by
-# factors of about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
+# Rows of a sample: number per parameter, and minimum. The eigenvalues of a matrix from m rows are
+# off by factors of about 1 +- 2 sqrt(P / m); with 5 P rows L-BFGS took 1.5 times as many steps.
 ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 
-# Maximum rows of a Jacobian with many parameters and many residuals: their kernel matrix takes a
-# quarter of a second.
+# Maximum number of rows of a Jacobian with many parameters and many residuals: their kernel matrix
+# takes a quarter of a second.
 MOST_JACOBIAN_ROWS = 1000
 
 
 class Diagonal(NamedTuple):
-    """A diagonal A, the preconditioner before a better one is known."""
+    """A diagonal A, the preconditioner until a better one is known."""
 
     entries: np.ndarray  # (n_parameters,)
 
@@ -91,7 +91,7 @@ class Curvature:
     def product(
         self, objective: Objective, theta, beta, random_state, between=None
     ) -> JacobianProduct:
-        """Compute the curvature at theta, from a sample of `n_rows` rows where these are fewer."""
+        """Compute the curvature at theta, from a sample of the data if `n_rows` is smaller."""
         n_rows = objective.training.n_samples
         if self.n_rows is None or (not self.by_residuals and self.n_rows >= n_rows):
             return self.gauss_newton(objective, theta, beta, between=between).product
@@ -112,9 +112,9 @@ def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
 
     By parameters: a product of the Jacobian with itself, two Cholesky factors and an inverse; with
     several outputs a product, and the variances of its rows, for each output. By residuals: two
-    kernel matrices, whose passes over m^2 numbers count for 120 multiply-adds, factors, an inverse
-    and its square. The constants fit times measured at 20 to 2,000 rows and 300 to 4,400
-    parameters (one core of an AMD EPYC, 2026-11-30) within a third.
+    kernel matrices, whose passes over m^2 numbers count as 120 multiply-adds each, factors, an
+    inverse and its square. The estimates are within a third of times measured at 20 to 2,000 rows
+    and 300 to 4,400 parameters (one core of an AMD EPYC, 2026-11-30).
     """
     units = architecture.units
     n_parameters, n_outputs = float(architecture.n_parameters), units[-1]
@@ -134,6 +134,6 @@ def sample_of(objective: Objective, size: int, random_state) -> tuple[Objective,
     if size >= n_rows:
         return objective, 1.0
     sample = objective.on_rows(np.sort(random_state.permutation(n_rows)[:size]))
-    if sample.training.weight_sum == 0.0:  # of weights most of which are zero
+    if sample.training.weight_sum == 0.0:  # possible if most weights are zero
         return objective, 1.0
     return sample, objective.training.weight_sum / sample.training.weight_sum

@@ -1,7 +1,7 @@
-"""The curvature by residuals: for more parameters than residuals, or a sample of these.
+"""The curvature by residuals: for more parameters than residuals, or a sample of residuals.
 
-With m residuals r, the rows of J scaled by the roots of their weights and noise precisions, and
-D = diag(alpha) + mu, the matrix inversion lemma expresses A = J^T J + D by
+With m residuals r, the rows of J scaled by the square roots of their weights and noise precisions,
+and D = diag(alpha) + mu, the matrix inversion lemma expresses A = J^T J + D by
 
     M = 1 + J D^-1 J^T,    A^-1 = D^-1 - D^-1 J^T M^-1 J D^-1,    det A = det D det M
 
@@ -11,11 +11,12 @@ the layer and the deltas after it (`_network.network`), so that
     J D^-1 J^T = sum_l (a_l^T D_l^-1 a_l) * (d_l^T d_l)
 
 elementwise, where all weights from one unit share their D, as in the groups of `_bayes.groups`:
-the cost is m^2 times the number of units, instead of weights. This is the neural tangent kernel
-(Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's variance.
+the cost is m^2 times the number of units, instead of the number of weights. This is the neural
+tangent kernel (Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's
+variance.
 
 With gamma_g = sum over the group of j_p^T M^-1 j_p / D_p only `solve` subtracts large numbers; a
-step from the residuals of all rows avoids it:
+step from the residuals of all rows avoids the subtraction:
 
     step = -t - D^-1 J^T M^-1 (r - J t),    t = D^-1 diag(alpha) theta
 """
@@ -36,19 +37,19 @@ from .precision import JacobianProduct, Precision
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of a Jacobian by their factors, a column each."""
+    """Some rows of a Jacobian, as factors with one column per row."""
 
     architecture: Architecture
     values: list[np.ndarray]  # a of each layer, the inputs first, (n_units, n_rows)
     deltas: list[np.ndarray]  # d of each layer, (n_units, n_rows)
-    outputs: np.ndarray  # (n_rows,) the output that each belongs to
+    outputs: np.ndarray  # (n_rows,) the output that each row belongs to
 
     @classmethod
     def of(cls, network: Network, block: LinearBlock, factors=None) -> "Rows":
         """Return a row for each output and each row of the data, output by output.
 
-        With `factors` of shape (n_outputs, n_rows) a row for each such combination of outputs,
-        assigned to the first output.
+        With `factors` of shape (n_outputs, n_rows), return one row for each row of the data: the
+        combination of its outputs with these factors, assigned to the first output.
         """
         n_outputs, n_rows = block.at_outputs.shape
         values, slopes, at = block.values[:-1], block.slopes, block.at_outputs
@@ -130,7 +131,7 @@ class Rows:
     def form_by_parameter(self, matrix, prior: Layers, scratch=FRESH) -> np.ndarray:
         """Compute j_p^T Q j_p / D_p, summed over the weights from each unit, in the shape of theta.
 
-        The first of these weights has the sum, the others 0.
+        The entry of the first of these weights is the sum, those of the others are 0.
         """
         result = np.zeros(self.architecture.n_parameters)
         layers = self.architecture.layers(result)
@@ -147,7 +148,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class LowRankJacobianProduct(JacobianProduct):
-    """J by its rows, those of all residuals or of a sample of them."""
+    """J by its rows, for all residuals or for a sample of them."""
 
     rows: Rows
     times: float = 1.0  # number of residuals that each row represents
@@ -183,7 +184,7 @@ class LowRankPrecision(Precision):
     alpha: np.ndarray  # (n_parameters,)
     damping: float
     beta: np.ndarray  # (n_outputs,)
-    rows: Rows  # scaled by the roots of the noise precisions
+    rows: Rows  # scaled by the roots of noise precisions
     lower: np.ndarray  # (n_rows, n_rows) factor of M
     residuals: np.ndarray | None = None
 
@@ -281,10 +282,10 @@ def low_rank_product(objective: Objective, theta, passed=None, between=None, scr
 def sampled_product(objective: Objective, theta, n_draws, times, beta, random_state, between=None):
     """Return J by rows that each represent `times` rows of the data.
 
-    With several outputs `n_draws` combinations of them with random signs are drawn for each row,
-    whose square is on average that of all: as by a draw of targets from the network's own noise
-    (Martens, "New insights and perspectives on the natural gradient method", JMLR 21, 2020,
-    section 5).
+    With several outputs `n_draws` combinations of the outputs, with random signs, are drawn for
+    each row. Their J^T J is on average that of all outputs, as if targets were drawn from the
+    network's own noise (Martens, "New insights and perspectives on the natural gradient method",
+    JMLR 21, 2020, section 5).
     """
     network, n_outputs = objective.network, objective.n_outputs
     relative, parts, factors = np.sqrt(beta / beta[0])[:, None], [], None

@@ -120,7 +120,7 @@ def _average(function, values, sample_weight):
     """Compute `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
 
     NumPy adds the rows of several columns one after the other, as is done here block by block. It
-    adds those of a single column pairwise, which is therefore not cut.
+    adds those of a single column pairwise, which is therefore not split.
     """
     total = None
     for rows in [slice(None)] if values.shape[1] == 1 else _blocks(values):

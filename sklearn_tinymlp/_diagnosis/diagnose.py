@@ -1,4 +1,4 @@
-"""Why a network does not converge: every cause looked for, the findings in order."""
+"""Why a network does not converge: the search for all causes, and the findings in order."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ CAUSES = (
     ending.local_minimum,
 )
 
-# Causes to look for only where no other one explains the trouble.
+# Causes to look for only where no other cause was found.
 LAST_RESORTS = {shortfall.missed_pattern, ending.local_minimum}
 
 
@@ -64,7 +64,7 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES, first_only=False)
 
 
 def explained_text(exam) -> str:
-    """Format R² or D²; of several outputs that differ, by output or of the worst and the best."""
+    """Format R² or D²; if outputs differ, also of each output or of the best and worst."""
     whole, by_output = format_r2(exam.explained), exam.explained_by_output
     if len(by_output) < 2 or np.ptp(by_output) < 0.05 or not np.isfinite(by_output).all():
         return whole
@@ -87,6 +87,6 @@ def findings_in_order(exam, causes, first_only=False) -> list:
         exam.found = tuple(findings)
         try:
             findings += list(cause(exam))
-        except np.linalg.LinAlgError:  # of numbers that allow no decomposition
+        except np.linalg.LinAlgError:  # the matrix cannot be decomposed
             pass
     return sorted(findings, key=lambda finding: finding.severity == INFO)

@@ -14,7 +14,7 @@ from .remedies import (
 
 
 def stopped_by_tol(exam):
-    """Find that `tol` ended training on a slow stretch."""
+    """Find that `tol` ended training while the loss was falling slowly."""
     network = exam.network
     if network.stop_reason != "tol" or not exam.unfinished:
         return
@@ -36,7 +36,7 @@ def stopped_by_tol(exam):
 
 
 def would_stop(losses, tol, patience) -> bool:
-    """Whether sgd and adam would stop within these losses: a loss that swings does at any `tol`."""
+    """Whether sgd and adam would stop within these losses, as at any `tol` if they oscillate."""
     best, n_no_change = np.inf, 0
     for loss in losses:
         n_no_change = n_no_change + 1 if loss > best - tol else 0
@@ -49,7 +49,7 @@ def would_stop(losses, tol, patience) -> bool:
 def continued_gain(exam, loss) -> str:
     """Describe by how much continued training of a copy lowers `loss`."""
     gain, held_out = exam.continued
-    # NaN where the rows are few
+    # held_out is NaN where the rows are few
     gain = f"{held_out:.1%} on held-out rows" if held_out > 0.0 else f"{gain:.1%}"
     return f"{CONTINUED_STEPS} more steps, tried on a copy, lower {loss} by {gain}"
 
@@ -107,7 +107,7 @@ def restarts_disagree(exam):
 
 
 def local_minimum(exam):
-    """Conclude, where nothing else is found, that this is a minimum: other starts have others."""
+    """Conclude, where nothing else is found, that training ended in a minimum: try other starts."""
     network, loss = exam.network, exam.network.final_loss
     if network.uses_evidence and exam.missed_loss_tol and np.all(exam.pattern == 0.0):
         sentence = (

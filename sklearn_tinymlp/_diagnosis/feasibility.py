@@ -1,4 +1,4 @@
-"""Losses below reach of any weights: targets out of range, and data that need an intercept."""
+"""Losses that no weights can reach: targets out of range, and data that need an intercept."""
 
 import math
 from functools import cache
@@ -24,13 +24,13 @@ MOST_P_VALUE = 1e-4
 
 
 class Infeasibility(NamedTuple):
-    """A loss below which no weights get."""
+    """A lower bound of the loss, for any weights."""
 
-    floor: float  # that loss
+    floor: float  # the bound
     measure: str  # its name in a sentence
-    share: float  # of the floor in the loss of the best constant
+    share: float  # the floor over the loss of the best constant
     number: int  # rows outside the range, or on the rays
-    at_zero: float | None = None  # prediction at x = 0, where only that is fixed
+    at_zero: float | None = None  # prediction at x = 0, if only this one is fixed
 
 
 def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> Infeasibility | None:
@@ -122,7 +122,7 @@ def origin_ray_errors(ray, c, y, weight) -> tuple[float, float]:
 
     ones = np.ones_like(c)
     centred = residuals(ones, c)
-    centred[np.abs(centred) < 1e-12 * c] = 0.0  # of equal c
+    centred[np.abs(centred) < 1e-12 * c] = 0.0  # all c are equal
     lines = residuals(c, y), residuals(centred, residuals(ones, y))
     through_origin, affine = (float((weight * line**2).sum()) for line in lines)
     return through_origin, affine
@@ -130,7 +130,7 @@ def origin_ray_errors(ray, c, y, weight) -> tuple[float, float]:
 
 @cache
 def is_homogeneous(activation) -> bool:
-    """Whether f(z) = |z| f(z / |z|), as of the identity and all kinds of relu."""
+    """Whether f(z) = |z| f(z / |z|), as for the identity and all kinds of relu."""
     z = np.array([-1e3, -20.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 20.0, 1e3])
     value, _ = value_and_slope(activation, z)
     unit, _ = value_and_slope(activation, np.sign(z))
@@ -144,7 +144,7 @@ def value_at_zero(activation) -> float:
 
 
 def infeasible(X, y, sample_weight, activations, *, loss, bias, loss_tol=None) -> list[str]:
-    """Describe, before training, the losses below reach; a sentence with its remedy for each."""
+    """Describe, before training, why low losses cannot be reached; one sentence and remedy each."""
     sentences = []
     with np.errstate(over="ignore", invalid="ignore"):  # in squares of 1e200
         found = targets_out_of_range(y, sample_weight, activations[-1], loss, loss_tol)

@@ -10,7 +10,7 @@ from scipy import sparse
 
 LINE_WIDTH = 90  # characters
 
-MOST_PRINTED = 3  # findings, unless all are asked for
+MOST_PRINTED = 3  # findings, except in `full`
 MOST_LISTED = 5  # numbers in a sentence
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -142,17 +142,17 @@ class Diagnosis(Sequence):
         return {"summary": self.summary, "findings": [f._asdict() for f in self]}
 
 
-# Findings that call for a standardised target; others call for standardised features.
+# Findings whose remedy is a standardised target; for others it is standardised features.
 ABOUT_TARGET = ("unscaled_target", "uneven_outputs")
 
-# Values that the parameters of an MLPRegressor do not have.
+# Values that the parameters of an MLPRegressor do not accept.
 NOT_IN_SKLEARN = {"solver": "lm", "loss": "student_t", "alpha": "auto"}
 
 
 def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
-    """Return a finding without the parameters that are set already.
+    """Return a finding, without parameters that already have the advised value.
 
-    Of an MLPRegressor the remedy is in terms of scikit-learn.
+    For an MLPRegressor the remedy is in terms of scikit-learn.
     """
     parameters = {
         name: value
@@ -196,14 +196,14 @@ def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:
 
 
 def prefixed(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
-    """Name parameters as an estimator that holds the network does, ``step__parameter``."""
+    """Name parameters as in an estimator that contains the network, ``step__parameter``."""
     return renamed(
         diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
     )
 
 
 def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
-    """Name parameters as a search does; those that it sets itself become candidates."""
+    """Name parameters as in a search; those that the search sets itself become candidates."""
     findings = []
     for finding in prefixed(diagnosis, "estimator"):
         inner = {name.removeprefix("estimator__"): name for name in finding.parameters}
@@ -218,13 +218,13 @@ def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
 
 
 def format_r2(r2) -> str:
-    """Round R² to three decimals, but 0.9999 not to 1; a diverged fit's to three digits."""
+    """Round R² to three decimals, but 0.9999 not to 1; after divergence, to three digits."""
     if r2 < -1000.0:
         return f"{r2:.3g}"
     return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"
 
 
 def listed(numbers) -> str:
-    """List numbers; of many the first few."""
+    """List numbers, or the first few if there are many."""
     more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
     return ", ".join(map(str, numbers[:MOST_LISTED])) + more

@@ -10,7 +10,7 @@ OF_ADAM = ("beta_1", "beta_2", "epsilon")
 
 
 def idle_parameters(exam):
-    """Find parameters that were set and that the solver does not read."""
+    """Find parameters that were set but that the solver does not use."""
     network = exam.network
     idle = [
         f"{name}={network.params[name]!r}"

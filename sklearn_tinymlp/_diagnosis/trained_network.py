@@ -1,4 +1,4 @@
-"""`TrainedNetwork`: a fitted network as the diagnosis reads it."""
+"""`TrainedNetwork`: a fitted network in the form that the diagnosis uses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class TrainedNetwork:
 
     @property
     def ends_of_starts(self) -> tuple[np.ndarray, int]:
-        """Finite losses at which the starts ended, and the number within 10% of the least."""
+        """Finite losses at which the starts ended, and the number within 10% of the lowest."""
         losses = np.asarray(self.restart_losses, dtype=float)
         losses = losses[np.isfinite(losses)]
         return losses, int(np.sum(losses <= 1.1 * losses.min(initial=math.inf)))
@@ -81,14 +81,15 @@ class TrainedNetwork:
 def describe(
     fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults=None
 ) -> TrainedNetwork:
-    """Return the network with these fitted attributes and parameters.
+    """Build a `TrainedNetwork` from fitted attributes and parameters.
 
-    `theta` and the data are in the units of training; `defaults` are those of the parameters.
+    `theta` and the data are in the units of training; `defaults` are the default values of the
+    parameters.
     """
     solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
     uses_evidence = fitted["log_evidence_"] is not None
     loss = LOSSES[fitted["_loss"]]
-    # Files of earlier releases have no constants.
+    # Files of earlier releases have no loss constants.
     loss = loss.remade(fitted.get("_loss_constants", loss.parameters))
     loss_unit = 1.0
     if solver.least_squares and scaling is not None:

@@ -10,7 +10,8 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 # The palette of Okabe and Ito, without its yellow, which is too light on paper. Its colours remain
-# distinct in colour-blind vision; markers, and dashes of negative weights, do so in a grey print.
+# distinct for colour-blind readers; markers, and dashes for negative weights, remain distinct in
+# greyscale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 POSITIVE, NEGATIVE = COLOURS[:2]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -174,14 +175,14 @@ def fitted_network(estimator, *, single=False):
     check_is_fitted(network)
     if single and hasattr(network, "_members"):
         raise TypeError(
-            f"A {type(network).__name__} holds {len(network.estimators_)} networks, and this "
-            "display draws one: that of the greatest weight is estimators_[weights_.argmax()]."
+            f"A {type(network).__name__} contains {len(network.estimators_)} networks, and "
+            "this display draws one. Use estimators_[weights_.argmax()], of the greatest weight."
         )
     return network
 
 
 def input_names(estimator, n_features, feature_names=None) -> list[str]:
-    """Return the names given, those seen in `fit`, or x0, x1, ..."""
+    """Return the given names, or those seen in `fit`, or x0, x1, ..."""
     if feature_names is not None:
         if len(feature_names) != n_features:
             raise ValueError(
@@ -195,7 +196,7 @@ def input_names(estimator, n_features, feature_names=None) -> list[str]:
         try:
             for transformer in transformers:
                 names = transformer.get_feature_names_out(names)
-        except (AttributeError, ValueError):  # a transformer without names of its outputs
+        except (AttributeError, ValueError):  # a transformer whose outputs have no names
             names = None
     if names is None or len(names) != n_features:
         return [f"x{number}" for number in range(n_features)]

@@ -4,8 +4,8 @@ import numpy as np
 
 from .base import COLOURS, MARKERS, DisplayMixin, display_class, draws, fitted_network
 
-# The axis of errors is logarithmic from this ratio of the largest to the least one: a linear axis
-# would crowd the best candidates.
+# The error axis is logarithmic if the largest error is at least this many times the smallest: a
+# linear axis would crowd the best candidates.
 LOGARITHMIC_RATIO = 3.0
 
 # Possible places of a label: shift in points, and the horizontal and vertical alignment.

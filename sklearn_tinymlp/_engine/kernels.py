@@ -30,7 +30,7 @@ from .stochastic_state import INVSCALING, LOSS, RATE, RUNNING, STALLED, TARGET_R
 # in the second-level cache of current processors. 64 to 256 rows ran within 10% of each other.
 BLOCK_ROWS = 128
 
-# Values and slopes of so many numbers in float64 fill a first-level cache.
+# The values and slopes of this many numbers in float64 fill a first-level cache.
 TILE = 3072
 
 
@@ -47,9 +47,9 @@ class Network(NamedTuple):
     backpropagate: int  # address of the function of `linear_algebra`
 
 
-# Columns of `Network.layers`: units before and after; where the layer's coefs and intercepts begin
-# in theta; how many units precede these two in a block; addresses of the activation and of two
-# functions of `linear_algebra`.
+# Columns of `Network.layers`: units before and after; positions of the layer's coefs and intercepts
+# in theta; numbers of units that precede the units before and after in a block; addresses of the
+# activation and of two functions of `linear_algebra`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
 ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
 
@@ -75,7 +75,7 @@ class Work(NamedTuple):
     deltas: np.ndarray
     targets: np.ndarray  # of every output
     losses: np.ndarray  # likewise, always in float64
-    gradient: np.ndarray  # as long as theta
+    gradient: np.ndarray  # of the length of theta
 
 
 # ------------------------------------------------------------------- a block: forward, backward
@@ -275,9 +275,9 @@ def finish_gradient(theta, net, gradient, total, scale, penalty):
 
 @jit_entry
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
-    """Add the loss of rows start to stop to `total`, and its gradient to that in `work`.
+    """Add the loss of rows start to stop to `total`, and its gradient to the one in `work`.
 
-    Return the sum, or after the last row the penalised mean, as then is the gradient.
+    Return the sum. After the last row return the penalised mean, and scale the gradient likewise.
     """
     if start == 0:
         clear(work.gradient)
@@ -293,8 +293,8 @@ def run_lbfgs(
 ):
     """Iterate until an event, until `losses` is full, or until `budget` multiply-adds are spent.
 
-    Return the number of iterations, whose losses are written. A call may end within an evaluation
-    or a line search, where the next one continues.
+    Return the number of iterations done; their losses are in `losses`. A call may end within an
+    evaluation or a line search, and the next call continues there.
     """
     s, n_samples, n = memory.state, y.shape[0], theta.size
     spent, n_iterations, o = 0, 0, unsigned(0)
@@ -372,8 +372,8 @@ class Pace(NamedTuple):
 
     rate: float
     momentum: float
-    keep: float  # of the new velocity
-    push_again: float  # the rate, with Nesterov's momentum
+    keep: float  # factor of the new velocity
+    push_again: float  # the rate with Nesterov's momentum, else 0
     epsilon: float
     beta_1: float
     fresh_1: float  # 1 - beta_1
@@ -383,7 +383,7 @@ class Pace(NamedTuple):
 
 @jit_fast
 def pace_of(theta, rate, options):
-    """Convert the hyperparameters once an update, not once a weight."""
+    """Convert the hyperparameters once per update, not once per weight."""
     real = theta.dtype.type
     beta_1, beta_2 = real(options.beta_1), real(options.beta_2)
     return Pace(
@@ -401,7 +401,7 @@ def pace_of(theta, rate, options):
 
 @jit_ieee
 def move(k, g, theta, moment, second_moment, pace):
-    """Update weight k by its gradient g, in `moment` and, of Adam, `second_moment`.
+    """Update weight k and its entries in `moment` and, for Adam, `second_moment` by its gradient g.
 
     Adam is Kingma & Ba (2014), Algorithm 1 with the bias corrections in the rate; sgd steps by
     v = momentum v - rate g, or with Nesterov's momentum by momentum v - rate g.
@@ -533,9 +533,9 @@ def run_epochs(
     """Train until an event, until `curves` is full, or until `budget` rows are processed.
 
     All state is in the arrays `theta`, `moment`, `second_moment`, `progress`, `order`, `twister`. A
-    call may end within an epoch, where the next one continues. The machine code omits what an
-    argument of None does not need: `second_moment` is for Adam, `twister` for shuffling, and
-    one of `batch_size` and `single_rows` is None.
+    call may end within an epoch, and the next call continues there. Code that an argument of None
+    makes superfluous is not compiled: `second_moment` is for Adam, `twister` for shuffling, and one
+    of `batch_size` and `single_rows` is None.
     """
     p = progress[0]
     n_samples = y.shape[0]

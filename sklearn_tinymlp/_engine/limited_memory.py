@@ -7,9 +7,9 @@ optimization", 1995; Moré & Thuente, "Line search algorithms with guaranteed su
 network.
 
 The direction is the two-loop recursion of Nocedal ("Updating quasi-Newton matrices with limited
-storage", 1980). L-BFGS-B's compact form is equal but for rounding, and needs three Cholesky
-factors, with a restart should one fail. Implemented here it took 3 us an iteration, with 25
-parameters, instead of 1.8, and 3 s more to compile (AMD EPYC, 2026-11-26).
+storage", 1980). L-BFGS-B's compact form is equal up to rounding, and needs three Cholesky factors,
+with a restart if one fails. Implemented here it took 3 us per iteration, with 25 parameters,
+instead of 1.8, and 3 s more to compile (AMD EPYC, 2026-11-26).
 """
 
 import math
@@ -25,7 +25,8 @@ N_PAIRS_KEPT = unsigned(10)  # scipy's default
 MAX_TRIALS = 20.0  # evaluations of one line search, likewise
 
 # The line search ends where the loss fell by DECREASE times the decrease that the slope predicts,
-# and the slope to CURVATURE of its value; or where its interval is shorter than RELATIVE_WIDTH.
+# and the slope fell to CURVATURE times its first value; or where its interval is shorter than
+# RELATIVE_WIDTH.
 DECREASE, CURVATURE, RELATIVE_WIDTH = 1e-3, 0.9, 0.1
 LONGEST_STEP = 1e10
 EPSILON = 2.0**-52
@@ -53,12 +54,12 @@ class LimitedMemory(NamedTuple):
     """The arrays of L-BFGS, all float64."""
 
     state: np.ndarray  # N_STATE numbers, see above
-    direction: np.ndarray  # as long as x, and so the next two
+    direction: np.ndarray  # of the length of x, like the next two
     x_before: np.ndarray
     gradient_before: np.ndarray
-    s: np.ndarray  # steps, a row a pair
+    s: np.ndarray  # steps, one row per pair
     y: np.ndarray  # changes of the gradient, likewise
-    curvatures: np.ndarray  # s^T y of each pair, and as many numbers of scratch space
+    curvatures: np.ndarray  # s^T y of each pair, and scratch space of the same size
     advance: int  # address of the compiled function below
 
     @classmethod
@@ -72,10 +73,10 @@ class LimitedMemory(NamedTuple):
 
 
 def advance(x, g, state, d, x_before, g_before, s, y, curvatures, n):
-    """Continue from the loss, in `state`, and the gradient g at x; change x to the next point.
+    """Continue from the loss, in `state`, and the gradient g at x; move x to the next point.
 
-    Where a line search ended x stays, as an iterate; the next call continues from there. All are
-    pointers, to n numbers or those of `LimitedMemory`.
+    At the end of a line search x stays, as an iterate; the next call continues from it. All
+    arguments but n are pointers, to n numbers or to the arrays of `LimitedMemory`.
     """
     memory, zero = (state, d, g_before, s, y, curvatures), unsigned(0)
     if state[PHASE] == ITERATE:
@@ -197,7 +198,7 @@ def find_direction(x, g, memory, n):
 
 @jit_ieee
 def begin_search(state, slope, squares):
-    """Start a line search; the first step of all has length 1."""
+    """Start a line search; the very first step has length 1."""
     state[STEP] = 1.0
     if state[N_ITER] == 0.0:
         state[STEP] = min(1.0 / math.sqrt(squares), LONGEST_STEP)
@@ -212,7 +213,7 @@ def begin_search(state, slope, squares):
 
 @jit_ieee
 def try_step(x, state, d, x_before, n):
-    """Set x to the next trial; scipy counts no evaluation where x is the same."""
+    """Set x to the next trial; scipy does not count an evaluation if x is unchanged."""
     step, moved = state[STEP], 0.0
     for k in range(n):
         trial = step * d[k] + x_before[k]
@@ -256,7 +257,7 @@ def is_found(state):
         return True
     best, best_loss, best_slope = state[BEST_STEP], state[BEST_LOSS], state[BEST_SLOPE]
     other, other_loss, other_slope = state[OTHER_STEP], state[OTHER_LOSS], state[OTHER_SLOPE]
-    # In the first stage, where the loss is lower and not low enough, minimise the loss less the
+    # In the first stage, where the loss is lower but not low enough, minimise the loss minus the
     # predicted decrease.
     tilt = predicted if state[STAGE] == 1.0 and bound < loss <= best_loss else 0.0
     tilted, best_tilted = loss - step * tilt, best_loss - best * tilt

@@ -10,7 +10,7 @@ upper bits are an index into the table, its lower ones the fraction of the way t
 
 The bound follows each rounding through the network, as interval arithmetic does (Jacob et al.,
 "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
-CVPR 2018, have the scheme; the bound is elementary). It holds for every row within the ranges.
+CVPR 2018, describe the scheme; the bound is elementary). It holds for every row within the ranges.
 """
 
 from typing import NamedTuple

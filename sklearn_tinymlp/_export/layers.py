@@ -13,11 +13,11 @@ from .._activations.lookup import name_of
 
 
 def layers_of(estimator, function, dtype=None):
-    """Return (coefs, intercepts, formula) of each layer, and the dtype, if None of the weights."""
+    """Return (coefs, intercepts, formula) of each layer, and the dtype, by default the weights'."""
     if not hasattr(estimator, "_layers"):
         raise TypeError(
             f"{function} takes a TinyMLPRegressor or a TinyMLPEnsembleRegressor, got "
-            f"{type(estimator).__name__}. Of a pipeline take its last step; scaling within the "
+            f"{type(estimator).__name__}. Of a pipeline pass the last step; scaling within the "
             "network (standardize=True) is exported with it."
         )
     check_is_fitted(estimator)
@@ -86,7 +86,7 @@ def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
 
 
 def functions_of(parts):
-    """Return the last part of the name of the function in the source of each formula."""
+    """Return, for each formula, the last part of the name of its function in the source."""
     taken, functions = Counter(), {}
     for formula in dict.fromkeys(formula for part in parts for _, _, formula in part.layers):
         if formula.name != "identity":

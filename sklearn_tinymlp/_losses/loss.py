@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# Iterations of reweighting, which converge long before unless residuals are nearly zero.
+# Maximum number of reweighting steps; they converge much earlier unless residuals are nearly zero.
 MAX_STEPS = 200
 
 
@@ -19,8 +19,8 @@ class Loss:
 
     name: str  # value of the estimator's parameter `loss`
 
-    # function(y, f) returns the loss, its derivative by f, and its second derivative or, where that
-    # may be negative, the expected one.
+    # function(y, f) returns the loss, its derivative with respect to f, and its second derivative
+    # or, where that may be negative, the expected second derivative.
     value: Callable
     slope: Callable
     curvature: Callable
@@ -32,11 +32,12 @@ class Loss:
     # mean(y, f, sample_weight) returns the mean over the rows: a float.
     mean: Callable
 
-    # best_constant(y, sample_weight) returns the constant predictions of the least mean loss, of
-    # shape (n_outputs,).
+    # best_constant(y, sample_weight) returns the constant predictions that minimise the mean loss,
+    # of shape (n_outputs,).
     best_constant: Callable
 
-    # check_y(y, name) raises a ValueError for targets outside the domain; the message has the name.
+    # check_y(y, name) raises a ValueError for targets outside the domain; the message contains the
+    # name.
     check_y: Callable
 
     output_activation: str = "identity"  # by default
@@ -70,11 +71,11 @@ class Loss:
     # estimated from the residuals; widths of smoothing are multiplied by `narrowing`, from 1 to 0.
     with_scale: Callable | None = None
 
-    with_parameters: Callable | None = None  # with_parameters(*parameters) returns another one
-    configured: Callable | None = None  # configured(params) returns that of an estimator
+    with_parameters: Callable | None = None  # with_parameters(*parameters) replaces them
+    configured: Callable | None = None  # configured(params) reads an estimator's
 
     def __post_init__(self):
-        """Check that the functions are there."""
+        """Check that all functions are given."""
         functions = "value slope curvature mean best_constant check_y".split()
         missing = [name for name in functions if not callable(getattr(self, name))]
         if not isinstance(self.kernel, str) and not callable(self.kernel):
@@ -123,8 +124,8 @@ def mean_of(value) -> Callable:
 def quantiles(y, share, sample_weight) -> np.ndarray:
     """Return the weighted quantile of each column.
 
-    If the share ends exactly at a value, it is the midpoint to the next one: of all minimisers of a
-    pinball loss that of `numpy.median`.
+    If the share ends exactly at a value, the quantile is the midpoint between it and the next
+    value: of all minimisers of a pinball loss, the one that `numpy.median` returns.
     """
     weight = weight_or_ones(y, sample_weight)
     order = np.argsort(y, axis=0, kind="stable")

@@ -67,7 +67,7 @@ def _cached_if_possible(decorate, function):
 
 
 def jit_entry(function):
-    """Compile a function that Python calls at its first call; it releases the GIL."""
+    """Compile, at its first call, a function that Python calls; it releases the GIL."""
     if config.DISABLE_JIT:
         return function
     options = {**_OPTIONS, "nogil": True, "no_cfunc_wrapper": True}
@@ -96,8 +96,8 @@ jit_fast = _jit_internal(_OPTIONS["fastmath"])
 jit_ordered = _jit_internal({"contract"})
 
 # Rounding is that of NumPy: no multiplication is fused with an addition. In a b + c d either
-# product may be fused, and sums may be reordered, with other last bits; the choice was seen to
-# differ between a process that compiles and one that loads the machine code from disk.
+# product may be fused, and sums may be reordered, with other last bits; the choice has differed
+# between a process that compiles and one that loads the machine code from disk.
 jit_ieee = _jit_internal(False)
 
 # Expanded at every call, before compilation: cheaper than another level of calls.
@@ -151,7 +151,7 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, ieee=False):
 
 
 def callback(function, n_arrays, n_sizes, dtype):
-    """Return `function(*pointers, *sizes)` with an `address` for `call`, without compiling it.
+    """Wrap `function(*pointers, *sizes)` uncompiled; the result has an `address` for `call`.
 
     Kernels run without the GIL; ctypes acquires it for the call. `function` must not raise: C code
     does not propagate exceptions.
@@ -163,10 +163,10 @@ def callback(function, n_arrays, n_sizes, dtype):
     return called
 
 
-# Calls by address are written in LLVM's language. Functions as arguments, numba's first-class ones
-# and those of ctypes, would make a network's layers a tuple, whose length is part of its type: each
-# depth would be compiled separately, for 2 to 5 s a solver. BLAS expects scalars by reference;
-# numba's own `np.dot` neither multiplies parts of rows nor adds to a matrix.
+# Calls by address are written in LLVM's language. Functions as arguments, numba's first-class
+# functions and those of ctypes, would make a network's layers a tuple, whose length is part of its
+# type: each depth would be compiled separately, for 2 to 5 s a solver. BLAS expects scalars by
+# reference; numba's own `np.dot` neither multiplies parts of rows nor adds to a matrix.
 
 
 def _emitted_by(emit):

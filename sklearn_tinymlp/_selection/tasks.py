@@ -16,8 +16,8 @@ from .._machine.interruption import Interruption
 class Task:
     """A task, what stops it, and the callback context and data that it is reported with.
 
-    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and those
-    beside it; `stop_subtasks` follows it. Without callbacks there is no context.
+    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and its
+    siblings; `stop_subtasks` is set with it. Without callbacks there is no context.
     """
 
     def __init__(self, stop_siblings=None, context=None, ensemble=None, data=()):
@@ -55,7 +55,7 @@ class Task:
         return self
 
     def end(self, **options) -> None:
-        """Report the end of the task; a callback may ask to skip its siblings."""
+        """Report the end of the task; a callback may then skip its siblings."""
         if self.context is not None:
             if self.context.call_on_fit_task_end(**self._arguments(), **options):
                 self.stop_siblings.set()

@@ -11,9 +11,9 @@ from .._machine.interruption import Interruption
 class Workers(Parallel):
     """joblib's workers, for several calls within a `with` block.
 
-    They are threads unless the user has chosen another backend by `joblib.parallel_config`: arrays
-    are then sent to the other processes once a block, not once a call. `interruption` is set when
-    a call ends by KeyboardInterrupt, as with a second Ctrl-C.
+    They are threads unless the user has chosen another backend with `joblib.parallel_config`:
+    arrays are then sent to the other processes once per block, not once per call. `interruption` is
+    set when a call ends by KeyboardInterrupt, as with a second Ctrl-C.
     """
 
     def __init__(self, n_jobs, interruption: Interruption):

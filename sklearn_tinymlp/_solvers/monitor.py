@@ -15,7 +15,7 @@ SECONDS_PER_CALL = 0.02
 
 
 def next_budget(budget, seconds) -> int:
-    """Return the work of the next kernel call, to take SECONDS_PER_CALL; at most fourfold."""
+    """Return the work of the next kernel call, to take SECONDS_PER_CALL; at most 4 times this."""
     return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
@@ -32,7 +32,7 @@ class StopReason(Enum):
     PLATEAU = "at_rest", "max_iter was reached with the evidence on a plateau."
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
-    CALLBACK = "callback", "A callback asked to stop."
+    CALLBACK = "callback", "A callback ended training."
     INTERRUPTED = "interrupted", "Training was interrupted."
 
     def __init__(self, code: str, sentence: str):
@@ -116,7 +116,8 @@ class Monitor:
     n_iter_no_change: float = np.inf
     interrupted: Interruption | None = None  # training ends when it is set
     # `watcher.begin(theta, n_iter)` is called before each iteration, `watcher.end(theta)` after it
-    # with the weights that training would return if it ended now; True ends it.
+    # with the weights that training would return if it ended now. If `end` returns True, training
+    # ends.
     watcher: Any = None
     look: Callable[[int, int], None] | None = None  # look(n_iter, max_iter), unless verbose
     n_iter: int = 0
@@ -166,7 +167,7 @@ class Monitor:
         return StopReason.MAX_ITER if self.n_iter >= self.max_iter else None
 
     def solution(self, theta, loss, reason, **more) -> Solution:
-        """Return the solution; with early stopping that of the best score, or of `loss_tol`."""
+        """Return the solution; with early stopping that with the best score, or at `loss_tol`."""
         if self.best_theta is not None and reason is not StopReason.LOSS_TOL:
             theta = self.best_theta
         return Solution(

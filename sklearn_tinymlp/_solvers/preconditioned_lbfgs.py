@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Maximum pairs of steps and changes of the gradient, as in most implementations.
+# Maximum number of pairs of steps and changes of the gradient, as in most implementations.
 MEMORY = 10
 
-# Sufficient fall as a share of that of the slope (Nocedal and Wright, section 3.1), and the maximum
-# number of reductions of a step.
+# Sufficient fall as a share of the fall that the slope predicts (Nocedal and Wright, section 3.1),
+# and the maximum number of reductions of a step.
 SUFFICIENT, MOST_REDUCTIONS = 1e-4, 20
 
-# Steps end when one lowers the value by less than this share of it.
+# Descent ends when a step lowers the value by less than this share of the value.
 RELATIVE_FALL = 1e-9
 
 
 class Descent(NamedTuple):
-    """The end of the steps."""
+    """The result of `descend`."""
 
     theta: np.ndarray
     fall: float  # of the value, from the start

@@ -22,8 +22,8 @@ from .posterior import scaling_or_identity
 from .starts import Start
 from .train import Trained, rank
 
-# Explained variance by which random features must exceed a network that has collapsed: 0.99 of
-# data without noise is no collapse.
+# Share of the variance by which random features must exceed a network for it to count as collapsed:
+# a network that explains 0.99 of data without noise has not collapsed.
 COLLAPSED_SHARE = 0.1
 
 
@@ -67,7 +67,7 @@ class FitResult:
         at = ranks.index(max(ranks))
         best, start = trained.solutions[at], starts[at]
         theta = raw_weights(plan, best.theta)
-        # For y of 1e200 the loss overflows in the units of y, which is no failure.
+        # For y of 1e200 the loss overflows in the units of y, which is not a failure.
         failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
         failed = failed and plan.solver.least_squares and best.n_iter > 0
         if failed or not np.isfinite(theta).all():
@@ -101,15 +101,15 @@ class FitResult:
 
     @property
     def reached(self) -> bool:
-        """Whether the target was met, or none was asked for."""
+        """Whether the target was met, or there is none."""
         target = self.plan.settings.loss_tol
         return target == -np.inf or bool(self.solution.loss <= target)
 
     @property
     def collapsed(self) -> bool:
-        """Whether the evidence takes for noise what random features predict of held-out rows.
+        """Whether the evidence treats as noise what random features predict on held-out rows.
 
-        The difference must exceed what chance gives, in nats: n / 2 times the logarithm of the
+        The difference must exceed what is due to chance, in nats: n / 2 times the logarithm of the
         ratio of the remaining errors.
         """
         state = self.solution.state
@@ -133,7 +133,7 @@ class FitResult:
         settings, reason, warm_start = plan.settings, solution.reason, plan.warm_start
         losses, scores, best_score = record.columns.get("loss", []), None, None
         best_loss = min(losses, default=None)
-        state, n_seen = None, 0  # that a later warm start continues from
+        state, n_seen = None, 0  # for a later warm start
         if plan.solver.stochastic:
             state, progress = solution.state, solution.state.progress
             n_seen, best_loss = int(progress["samples"][0]), float(progress["best_loss"][0])
@@ -188,7 +188,8 @@ class FitResult:
         names = self.columns.get("feature_names_in_")
         names = [f"x{k}" for k in range(plan.n_inputs)] if names is None else list(names)
         noise = scaling.y_scale * state.noise_std
-        # The evidence is a density of standardised y; in the units of y each sample has a factor.
+        # The evidence is a density of standardised y; in the units of y each sample contributes a
+        # factor.
         log_scale = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {
             "alpha_": alpha,
@@ -200,7 +201,7 @@ class FitResult:
 
 
 def _starts_table(solutions: list[Solution]) -> dict[str, np.ndarray]:
-    """Tabulate how each start ended, a row a start."""
+    """Tabulate how each start ended, one row per start."""
     table = {
         "loss": [solution.loss for solution in solutions],
         "n_iter": [solution.n_iter for solution in solutions],
@@ -224,7 +225,7 @@ def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
 def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
     """Return the row of the record, counted from 1, after which the weights were those kept.
 
-    With early stopping it is that of the best validation score, by the evidence that of its
+    With early stopping it is that of the best validation score, with the evidence that of the
     maximum, otherwise the last.
     """
     columns, warm_start = solution.record.columns, plan.warm_start  # columns of this fit

@@ -51,7 +51,7 @@ class StopWhen:
         Parameters
         ----------
         estimator : estimator
-            What is being fitted.
+            The estimator that is being fitted.
 
         context : sklearn.callback.CallbackContext
             The fit, or the task that begins.
@@ -65,10 +65,10 @@ class StopWhen:
         Parameters
         ----------
         estimator : estimator
-            What is being fitted.
+            The estimator that is being fitted.
 
         context : sklearn.callback.CallbackContext
-            What has ended.
+            The task that has ended.
 
         fitted_estimator : estimator, default=None
             Predicts as if training had ended there; None after a step without a result.
