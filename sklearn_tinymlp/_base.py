@@ -126,7 +126,7 @@ def _slots_of(kind) -> list[str]:
 class ExplainsUnavailable:
     """State the reason in the error of a method that is not available.
 
-    The error of scikit-learn's `available_if` only has the reason as its cause.
+    In the error of scikit-learn's `available_if` the reason is only the exception's cause.
     """
 
     def __init__(self, method):

@@ -31,11 +31,11 @@ from ._training.posterior import has_interval, why_none
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Ensemble of small networks, weighted by their out-of-fold predictions.
 
-    Networks of several shapes and activations are trained on folds, by successive halving: those
+    Networks of several shapes and activations are trained on folds, by successive halving: networks
     with much larger out-of-fold errors than others are not trained on all folds. The others are
     weighted by non-negative least squares on out-of-fold predictions (stacking), shrunk towards
-    equal weights, and those with weight are trained again on all rows. The predictive distribution
-    is a mixture, scaled so that 95% intervals contain 95% of the out-of-fold targets.
+    equal weights, and networks with nonzero weight are trained again on all rows. The predictive
+    distribution is a mixture, scaled so that 95% intervals contain 95% of the out-of-fold targets.
 
     Parameters
     ----------
@@ -52,15 +52,16 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with weight; at most one where
-        that takes longer than a second or two. With 0 the members are those of the folds.
+        Number of members trained on all rows for each candidate with nonzero weight; at most one if
+        training takes longer than a second or two. With 0 the ensemble consists of the members of
+        the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set
         are not used. Refits use all rows.
 
     n_jobs : int, default=None
-        Number of members trained at a time, in threads that share X, or with the backend of
+        Number of members trained at the same time, in threads that share X, or with the backend of
         `joblib.parallel_config`. The result depends on neither.
 
     random_state : int, RandomState instance or None, default=None
@@ -214,7 +215,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             fitting = EnsembleFit(
                 self, X, y, weight, weighted, splits=splits, random_state=random_state
             )
-            del X, y, weight, splits  # `fitting` has the rows with weight
+            del X, y, weight, splits  # `fitting` has the rows of nonzero weight
             interruption = Interruption()
             task = Task.of_fit(self, interruption, *data).begin()
             with (
@@ -237,8 +238,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
         The members may be trained on parts of data that do not fit in memory together, for example
         (docs: When one machine is too small). No network is trained. The weights, the scale of the
-        intervals and all errors are those of the given rows, and are unbiased only if no member was
-        trained on these rows.
+        intervals and all errors are computed on the given rows, and are unbiased only if no member
+        was trained on these rows.
 
         Parameters
         ----------
@@ -258,7 +259,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         -------
         ensemble : TinyMLPEnsembleRegressor
             Fitted, with default parameters. `results_` has a row for each given member, in order;
-            `estimators_` are those with weight.
+            `estimators_` are those with nonzero weight.
 
         Raises
         ------

@@ -41,7 +41,7 @@ class FittedNetwork(BaseTinyMLP):
         return_std : bool, default=False
             Whether to return the standard deviation of each prediction, too: that of the posterior
             and of the noise, widened where leave-one-out residuals of the training data are larger.
-            Needs solver 'lm' with ``alpha="auto"``.
+            Requires solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class FittedNetwork(BaseTinyMLP):
         -------
         gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
             In units of y per unit of X, with the output activation included: float32 when both X
-            and the network are, else float64. At a kink, the slope of one side.
+            and the network are, else float64. At a kink it is the slope on one side.
 
         Examples
         --------

@@ -1,7 +1,7 @@
 """`NetworkEstimator`: `fit` and `partial_fit` in named steps, for any kind of target.
 
-A subclass adds `__init__` with the parameters, and scikit-learn's mixin for its kind. The steps'
-assumptions about the targets are listed in docs/extending.md.
+A subclass adds `__init__` with the parameters, and scikit-learn's mixin for its kind. The
+assumptions of the steps about the targets are listed in docs/extending.md.
 """
 
 from functools import cache

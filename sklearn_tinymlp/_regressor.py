@@ -75,10 +75,10 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1; `coefs_`, `intercepts_` and
-        predictions are always those of raw X and y. 'auto' is True with the solvers 'auto' and
-        'lm'. y is scaled only with an identity output; nothing is centred without bias or for a
-        sparse X. `loss_` and `loss_tol` are in the units of y with 'lm', else in those of the
-        standardised y. `warm_start` and `partial_fit` keep the first scaling.
+        predictions always refer to raw X and y. 'auto' is True with the solvers 'auto' and 'lm'. y
+        is scaled only with an identity output; nothing is centred without bias or for a sparse X.
+        `loss_` and `loss_tol` are in the units of y with 'lm', else in those of the standardised y.
+        `warm_start` and `partial_fit` keep the first scaling.
 
     init : str, default='glorot_uniform'
         Distribution of the initial weights.
@@ -92,7 +92,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     n_init : int, default=1
         Number of random starts. The one with the largest evidence, the best validation score with
         `early_stopping`, or else the lowest loss is kept. They are trained in threads; the result
-        does not depend on their number. With 1 the draws are those of MLPRegressor.
+        does not depend on their number. With 1 the draws are the same as in MLPRegressor.
 
     loss_tol : float, default=None
         Target for the training loss: training stops as soon as `loss_` is at most this.
@@ -130,8 +130,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         - 'lbfgs': maximum absolute entry of the gradient
         - 'lm' by the evidence: stop when the log evidence rose by less than 1e4 * tol nats (1 nat
           by default) over 20 iterations; on large data, by a rule for the objective
-        - 'lm' with a number as `alpha`: stop when the relative fall of the loss is less than 1e-4 *
-          tol
+        - 'lm' with a number as `alpha`: stop when the relative fall of the loss is less than
+          1e-4 * tol
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -179,7 +179,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     loss_ : float
         Training loss with the penalty: of the last epoch for 'sgd' and 'adam', else of the weights
-        that are kept (those with the largest evidence, if it is maximised).
+        that are kept (with the largest evidence, if it is maximised).
 
     best_loss_ : float or None
         Lowest training loss; None with `early_stopping`.
@@ -194,9 +194,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         The best of `validation_scores_`.
 
     best_epoch_ : int
-        Row of `history_`, counted from 1, after which the weights were those that are kept: those
-        with the best validation score if `early_stopping`, with the largest evidence if it is
-        maximised, or else the last.
+        Row of `history_`, counted from 1, after which the weights were kept: the row with the best
+        validation score if `early_stopping`, with the largest evidence if it is maximised, or else
+        the last row.
 
     history_ : dict of ndarray
         One row for each epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (for Adam

@@ -237,7 +237,7 @@ def test_a_rate_beyond_the_limit_is_named_before_the_loss_begins_to_rise():
     (finding, *_) = net.diagnose(X, 5.0 * X[:, 1])
     assert finding.code == "learning_rate_too_large"
     assert f"the loss was once as low as {net.loss_curve_[-1]:.3g}" in finding.sentence
-    assert "It is above 0.02, up to which" in finding.sentence
+    assert "It exceeds 0.02, the limit" in finding.sentence
     assert finding.remedy == "learning_rate=0.01"
 
 

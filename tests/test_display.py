@@ -608,7 +608,8 @@ def test_candidates_of_an_ensemble(ensemble):
 
 @pytest.mark.parametrize("display", [LossCurveDisplay, NetworkDisplay, TrainingStateDisplay])
 def test_what_draws_one_network_says_which_of_an_ensemble_to_give(display, ensemble):
-    with pytest.raises(TypeError, match=r"holds \d networks.*estimators_\[weights_.argmax\(\)\]"):
+    needed = r"contains \d networks.*estimators_\[weights_.argmax\(\)\]"
+    with pytest.raises(TypeError, match=needed):
         display.from_estimator(make_pipeline(FunctionTransformer(), ensemble))
     drawn(display.from_estimator(ensemble.estimators_[ensemble.weights_.argmax()]))
 

@@ -331,7 +331,7 @@ def test_errors(export):
         with pytest.raises(NotFittedError):
             export(kind())
     pipeline = make_pipeline(StandardScaler(), net()).fit(X, Y)
-    with pytest.raises(TypeError, match="got Pipeline. Of a pipeline take its last step"):
+    with pytest.raises(TypeError, match="got Pipeline. Pass the last step of a pipeline"):
         export(pipeline)
     with pytest.raises(TypeError, match="got MLPRegressor"):
         export(MLPRegressor())

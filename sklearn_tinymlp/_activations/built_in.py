@@ -1,8 +1,8 @@
 """The built-in activations in compiled code: f(z) and f'(z) of a scalar.
 
 The exponential functions have no branch and no call, so that the loops over them vectorise; those
-of the C library take 15 to 20 ns per value. With x = k ln 2 + r, |r| <= ln 2 / 2, and R = r coth(r
-/ 2),
+of the C library take 15 to 20 ns per value. With x = k ln 2 + r, |r| <= ln 2 / 2, and
+R = r coth(r / 2),
 
     exp(x) = 2^k (R + r) / (R - r),    tanh(x / 2) = ((2^k - 1) R + (2^k + 1) r)
                                                      / ((2^k + 1) R + (2^k - 1) r),

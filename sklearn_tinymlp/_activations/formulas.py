@@ -11,7 +11,7 @@ from .table import OUTPUT_ACTIVATIONS, ROW_OF
 from .users_own import by_numpy
 
 WHICH_CAN = (
-    f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
+    f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and the functions of "
     "sklearn_tinymlp.activations."
 )
 

@@ -48,10 +48,10 @@ class BuiltIn:
     onnx: Callable  # onnx(graph, z, **constants) adds nodes, returns the name of the last one
 
     # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
-    # that is None, see `vectorised`. Without it `numpy` and `numpy_slope` are used.
+    # slope is None, see `vectorised`. Without it `numpy` and `numpy_slope` are used.
     in_place: Callable | None = None
 
-    ready_made: str | None = None  # the function of `activations` whose result it is
+    ready_made: str | None = None  # function of `activations` that returns it
     constants: Mapping[str, float] = field(default_factory=dict)  # by name, as in the sources
     positive: bool = False  # all values are above zero, as the logarithm in a deviance requires
     hidden: bool = True  # hidden layers may use it
@@ -264,7 +264,7 @@ ROWS = (
     ),
 )
 
-# By name, in the order above: those for outputs, and those for hidden layers.
+# The activations by name, in the order above: for outputs, and for hidden layers.
 BUILT_IN = {row.name: row for row in ROWS}
 HIDDEN_ACTIVATIONS = {row.name: row for row in ROWS if row.hidden}
 OUTPUT_ACTIVATIONS = BUILT_IN

@@ -1,7 +1,7 @@
 """The built-in and ready-made activations in NumPy, value and slope in one pass.
 
 Each function replaces z, an array of float32 or float64, by f(z), and writes f'(z) to `slope`
-unless that is None. Where possible the slope is computed from the value or a common factor.
+unless `slope` is None. Where possible the slope is computed from the value or a common factor.
 """
 
 import math

@@ -1,10 +1,10 @@
 """Conformal scores: scaled residuals of held-out rows, and prediction intervals from them.
 
 With n held-out rows that are exchangeable with a new one, |z| of the new row is among the k
-smallest of n + 1 with the probability k / (n + 1). So the k-th smallest of the n,
-k = ceil(coverage (n + 1)), bounds it with that coverage for any distribution (split conformal
-prediction: Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005; Lei et al.,
-JASA 113, 2018).
+smallest of all n + 1 values with the probability k / (n + 1). So the k-th smallest of the n
+held-out values, k = ceil(coverage (n + 1)), is an upper bound with that coverage for any
+distribution (split conformal prediction: Vovk, Gammerman & Shafer, "Algorithmic learning in a
+random world", 2005; Lei et al., JASA 113, 2018).
 """
 
 import math

@@ -19,8 +19,8 @@ from .low_rank import low_rank_product, sampled_product
 from .precision import JacobianProduct
 from .several_outputs import outputs_product
 
-# Maximum multiply-adds of a curvature from all rows, half a second on one core; above it the
-# curvature is computed from a sample of rows.
+# Maximum number of multiply-adds of a curvature from all rows, half a second on one core; above it
+# the curvature is computed from a sample of rows.
 MOST_WORK = 2e10
 
 # Rows of a sample: number per parameter, and minimum. The eigenvalues of a matrix from m rows are
@@ -54,7 +54,7 @@ class GaussNewton(NamedTuple):
 class Curvature:
     """How the curvature is represented, and from how many rows."""
 
-    by_residuals: bool  # by the rows of J, else by matrices of the parameters
+    by_residuals: bool  # by the rows of J, else by matrices of size P
     n_rows: int | None  # size of the sample of rows; None for all
     work: float  # multiply-adds
 

@@ -1,10 +1,10 @@
 """Variance of predictions beyond the data, where the curvature of the function is unknown.
 
 The Gaussian posterior takes the network as linear in its weights, and units that are saturated over
-the data stay saturated beyond them: its prediction intervals there are those of a straight line.
-Curvature outside the data is unknown; assume that the function keeps the mean square curvature seen
-inside, with either sign, and that the network, whose units saturate, has the opposite curvature. At
-a distance delta_j beyond the range of input j the two then differ by
+the data stay saturated beyond them: there its prediction intervals are like those of a straight
+line. Curvature outside the data is unknown; assume that the function keeps the mean square
+curvature seen inside, with either sign, and that the network, whose units saturate, has the
+opposite curvature. At a distance delta_j beyond the range of input j the two then differ by
 
     sum_j c_j delta_j^2,    c_j ~ N(0, kappa_j^2),    kappa_j^2 = mean (d^2 f / d x_j^2)^2,
 

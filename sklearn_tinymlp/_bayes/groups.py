@@ -5,13 +5,13 @@ others. With one precision for the weights of each input it can (automatic relev
 Neal, "Bayesian learning for neural networks", 1996), but each alpha is a parameter fitted to the
 data, and the maximum of the evidence alone prefers the finest grouping too often. The evidence
 integrated over ln alpha does not. Around its maximum it is a normal density in ln alpha_g of the
-variance 2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of ln
-alpha_g on a range R the integral is the maximum times
+variance 2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of
+ln alpha_g on a range R the integral is the maximum times
 
     sqrt(2 pi) sqrt(2 / gamma_g) / R,    an Occam factor of  ln R - 1/2 ln(4 pi / gamma_g)  nats.
 
 For R = ln 1e6, weights between 0.01 and 10 on standardised data, that is 1.4 nats with gamma_g = 1
-and 2.9 with gamma_g = 20. Where gamma_g tends to 0, a group that is switched off, the density is
+and 2.9 with gamma_g = 20. If gamma_g tends to 0, because the group is switched off, the density is
 wider than R, and the Occam factor is zero.
 """
 

@@ -7,9 +7,9 @@ working response
     y* = f - s / c        with the weights c
 
 (for robust losses Huber, "Robust statistics", 1981, section 7.6; for deviances Fisher scoring,
-McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is that of
-the working response: beta is estimated from its residuals s / c, as with normal noise, and
-A = beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
+McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is computed
+for the working response: beta is estimated from its residuals s / c, as with normal noise, and A =
+beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
 
 The loss itself is multiplied by beta / h in S. Then the curvature of S is the variance of its
 gradient, as of a log likelihood (Lyddon, Holmes and Walker, "General Bayesian updating and the
@@ -50,7 +50,7 @@ class Surrogate(NamedTuple):
 def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
     """Return the surrogate at theta; for squared errors the objective itself.
 
-    The curvature is that of the leave-one-out `residuals` where given.
+    If leave-one-out `residuals` are given, the curvature is computed at these.
     """
     if objective.loss.least_squares:
         return Surrogate(objective, objective.errors(theta), 1.0)
@@ -187,8 +187,9 @@ def predictions(objective: Objective, theta) -> np.ndarray:
 def noise_std(objective: Objective, theta, gamma) -> np.ndarray | None:
     """Compute the standard deviation of long-tailed noise, (n_outputs,).
 
-    It is that of normal noise with the same 68% quantile of absolute residuals. None for squared
-    errors, where beta determines it, and for losses that are not a location family.
+    It is the standard deviation of normal noise with the same 68% quantile of absolute residuals.
+    None for squared errors, where beta determines it, and for losses that are not a location
+    family.
     """
     loss, samples = objective.loss, objective.training
     if loss.least_squares or not loss.location_family:

@@ -9,9 +9,9 @@ Beyond the data the variance of `extrapolation` is added.
 
 These standard deviations are too small where the network fits single rows, or the noise has long
 tails. To calibrate them, leave-one-out residuals follow from the same linearisation: with the
-leverage h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance 1 /
-(beta (1 - h_i)) (Cook & Weisberg, "Residuals and influence in regression", 1982, section 2.2), so
-that the standardised leave-one-out residual is
+leverage h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance
+1 / (beta (1 - h_i)) (Cook & Weisberg, "Residuals and influence in regression", 1982, section 2.2),
+so that the standardised leave-one-out residual is
 
     z_i = r_i sqrt(beta / (1 - h_i)).
 

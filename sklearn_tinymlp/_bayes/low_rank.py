@@ -131,7 +131,7 @@ class Rows:
     def form_by_parameter(self, matrix, prior: Layers, scratch=FRESH) -> np.ndarray:
         """Compute j_p^T Q j_p / D_p, summed over the weights from each unit, in the shape of theta.
 
-        The entry of the first of these weights is the sum, those of the others are 0.
+        The sum is the entry of the first of these weights; the entries of the others are 0.
         """
         result = np.zeros(self.architecture.n_parameters)
         layers = self.architecture.layers(result)
@@ -152,7 +152,7 @@ class LowRankJacobianProduct(JacobianProduct):
 
     rows: Rows
     times: float = 1.0  # number of residuals that each row represents
-    residuals: np.ndarray | None = None  # (n_rows,) where the rows are those of all residuals
+    residuals: np.ndarray | None = None  # (n_rows,) if the rows are those of all residuals
 
     def _scales(self, beta) -> np.ndarray:
         return np.sqrt(self.times * beta[self.rows.outputs])
@@ -230,7 +230,7 @@ class LowRankPrecision(Precision):
                 whitened = (self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])) @ root
                 rest = float(np.vdot(whitened, whitened))
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
-        # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
+        # M^-1 = root root^T has the same quadratic form as twice one of its triangles.
         inverse = scratch.array("inverse", root.shape)
         inverse[:] = 0.0
         lapack.add_gram_matrix(root, inverse.T)
@@ -265,7 +265,7 @@ class LowRankPrecision(Precision):
 
 
 def low_rank_product(objective: Objective, theta, passed=None, between=None, scratch=FRESH):
-    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J by its rows."""
+    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J as rows."""
     network, n_outputs = objective.network, objective.n_outputs
     parts, residuals = [], []
     for block in objective.linearise(theta, passed, between):

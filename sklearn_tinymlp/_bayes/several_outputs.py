@@ -7,9 +7,9 @@ weights h. So A = sum_k beta_k J_k^T J_k + diag(alpha) has the blocks
     A_hk = beta_k H_k F_k^T,    A_kk = beta_k F_k F_k^T + diag(alpha_o),    A_kl = 0
 
 where H_k contains the derivatives of output k with respect to the hidden weights, a column for each
-row of the data, and F_k those with respect to its own weights: the last hidden layer's values, and
-1. With T_k = A_kk^-1 A_kh and the Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van Loan,
-"Matrix computations", 2013, section 3.2.11)
+row of the data, and F_k those with respect to its own weights: the last hidden layer's values,
+and 1. With T_k = A_kk^-1 A_kh and the Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van
+Loan, "Matrix computations", 2013, section 3.2.11)
 
     log det A = sum_k log det A_kk + log det S
     j A^-1 j^T = (j_h - T_k^T j_k)^T S^-1 (j_h - T_k^T j_k) + j_k^T A_kk^-1 j_k
@@ -185,8 +185,8 @@ class OutputsPrecision(Precision):
         return replace(self, product=None)
 
     def draw(self, random_state, n_draws) -> np.ndarray:
-        # The hidden weights h have the covariance S^-1; given h, those of output k have the mean
-        # -T_k h and the covariance A_kk^-1.
+        # The hidden weights h have the covariance S^-1; given h, the weights of output k have the
+        # mean -T_k h and the covariance A_kk^-1.
         n_outputs, n_own, n_hidden = self.transfer.shape
         hidden = random_state.standard_normal((n_hidden, n_draws))
         if hidden.size:

@@ -22,7 +22,7 @@ class Data:
     y: np.ndarray  # (n_samples, n_outputs)
     sample_weight: np.ndarray | None = None
     validation: "Data | None" = None
-    noise: RowNoise | None = None  # None where all rows have the same
+    noise: RowNoise | None = None  # None if the same for all rows
 
     @classmethod
     def of(

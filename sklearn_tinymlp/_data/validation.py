@@ -72,7 +72,7 @@ def validate_training_data(estimator, X, y, reset, name="X"):
 def check_sparse(X, name):
     """Raise a ValueError for a CSR matrix with invalid indices, which kernels do not check."""
     if sparse.issparse(X):
-        try:  # a new matrix of the same arrays, since the check may replace them
+        try:  # a new matrix with the same arrays, as the check may replace them
             sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
         except ValueError as error:
             raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error

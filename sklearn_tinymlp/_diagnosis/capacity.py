@@ -43,7 +43,7 @@ def more_weights_than_data(exam):
         sentence += f", and the validation loss rose {rise}"
     sentence += ": it can overfit."
     if network.loss.least_squares:
-        sentence += " The evidence finds how many of its weights the data determine."
+        sentence += " The evidence estimates how many of its weights the data determine."
         remedy = {"solver": "lm", "alpha": "auto"}
     else:
         sentence += " A larger penalty makes its predictions smoother."
@@ -53,7 +53,7 @@ def more_weights_than_data(exam):
 
 
 def _overfitted_by_evidence(exam):
-    """Find that the evidence mistook noise for a pattern, as it may with few rows, many inputs."""
+    """Find that the evidence mistook noise for a pattern, which happens with many inputs."""
     network = exam.network
     determined = network.column("n_effective_parameters")
     many_inputs = 2 * network.architecture.units[0] > network.y.shape[0]

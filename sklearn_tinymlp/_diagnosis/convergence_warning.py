@@ -18,11 +18,11 @@ from .._training.starts import Start
 # Share of the loss of the best constant above which a fit has learned nothing.
 MOST_SHARE_OF_CONSTANT = 0.99
 
-# Rows from which the range of z is taken, over which a user's derivative is checked.
+# Number of rows that determine the range of z in which a user's derivative is checked.
 CHECKED_ROWS = 1000
 
-# Frames from `warnings.warn` up to the caller of `fit`: this function, `_fit`, `_fit_all`, `fit` or
-# `partial_fit`, and scikit-learn's wrapper around it.
+# Number of frames from `warnings.warn` up to the caller of `fit`: this function, `_fit`,
+# `_fit_all`, `fit` or `partial_fit`, and scikit-learn's wrapper around it.
 STACK_LEVEL = 6
 
 

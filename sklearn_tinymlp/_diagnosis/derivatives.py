@@ -2,7 +2,7 @@
 
 They are products with the Jacobian J of the predictions, forward and backward through the layers.
 
-With the loss that sgd descends, L = mean over rows of half the squared error summed over the
+With the loss that sgd minimises, L = mean over rows of half the squared error summed over the
 outputs + alpha / (2 n) sum(coefs^2), and lambda the largest eigenvalue of its Gauss-Newton matrix,
 gradient descent is stable where rate < 2 / lambda. With momentum m an error along that direction
 follows (q = 1 - rate lambda)
@@ -82,9 +82,9 @@ class LossDerivatives(ForwardPass):
         return self.vjp(self.weight * slope) + self.penalty * self.network.theta
 
     def gauss_newton_product(self, direction) -> np.ndarray:
-        """Compute (J^T C J + penalty) direction, C the curvature of the loss that sgd descends.
+        """Compute (J^T C J + penalty) direction, C the curvature of the loss that sgd minimises.
 
-        As in MLPRegressor that is the sum over the outputs (scikit-learn issue 8349).
+        As in MLPRegressor this loss is the sum over the outputs (scikit-learn issue 8349).
         """
         by_predictions = self.weight * self.loss_curvature * self.jvp(direction)
         return self.vjp(by_predictions) + self.penalty * direction
@@ -126,8 +126,8 @@ def largest_eigenvalue(multiply, size) -> float:
 
     NaN where products with the matrix overflow. `scipy.sparse.linalg.eigsh` does not accept a
     matrix of one row, raises an error for a matrix of zeros, prints messages of LAPACK where a
-    product is NaN, and is no faster here (4 parameters: 130 against 110 us; 400: 380 against 480
-    us).
+    product is NaN, and is no faster here (4 parameters: 130 against 110 us; 400:
+    380 against 480 us).
 
     Reference: G. Golub and C. Van Loan, "Matrix Computations", section 10.1.
     """

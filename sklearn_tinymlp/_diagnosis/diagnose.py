@@ -46,7 +46,7 @@ LAST_RESORTS = {shortfall.missed_pattern, ending.local_minimum}
 
 
 def diagnose(network: TrainedNetwork, most_values=MOST_VALUES, first_only=False) -> Diagnosis:
-    """Look for every cause; with `first_only` until a warning or an error is found."""
+    """Look for all causes; with `first_only` stop at the first warning or error."""
     # Squares of data or weights near the largest float overflow. Comparisons with the resulting NaN
     # or infinity are false, and nothing is found.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -76,7 +76,7 @@ def explained_text(exam) -> str:
 
 
 def findings_in_order(exam, causes, first_only=False) -> list:
-    """Return the findings in the order of the causes, those of severity info at the end."""
+    """Return the findings in the order of the causes, but with severity 'info' at the end."""
     findings = []
     for cause in causes:
         serious = any(finding.severity != INFO for finding in findings)

@@ -55,14 +55,14 @@ def continued_gain(exam, loss) -> str:
 
 
 def last_iterations(n_last, n_iter) -> str:
-    """Describe the last of all iterations."""
+    """Describe the last iterations, in words."""
     if n_last >= n_iter:
         return f"in all {n_iter} iterations" if n_iter > 1 else "in the only iteration"
     return f"in the last {n_last} of {n_iter} iterations" if n_last > 1 else "in the last iteration"
 
 
 def max_iter(exam):
-    """Find that training was ended while it still improved."""
+    """Find that training was stopped while the fit was still improving."""
     network, name = exam.network, exam.network.stop_reason
     if name not in ("max_iter", "max_fun"):
         return

@@ -47,7 +47,7 @@ class Examination(LossDerivatives):
 
     @property
     def fall_before_tol(self) -> tuple[int, float]:
-        """Number of iterations that `tol` refers to, and the relative fall of the loss in them."""
+        """Number of iterations that `tol` refers to, and the relative fall of the loss in these."""
         return relative_fall(self.network.losses, 10)
 
     @cached_property

@@ -19,7 +19,7 @@ LEAST_POSITIVE = 1e-100
 # Least share of the loss of the best constant that is reported; less may be noise.
 LEAST_SHARE_OF_CONSTANT = 0.01
 
-# Largest p-value of an F test at which an intercept is taken to be needed.
+# Largest p-value of an F test at which an intercept is considered necessary.
 MOST_P_VALUE = 1e-4
 
 
@@ -99,7 +99,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | N
 
 
 def number_rays(X, norms) -> np.ndarray:
-    """Return the number of the ray through the origin of each row; 0 for rows of zeros.
+    """Return, for each row, the number of its ray through the origin; 0 for rows of zeros.
 
     Rounded projections on fixed directions identify a ray.
     """

@@ -52,7 +52,7 @@ class Diagnosis(Sequence):
     """Findings about a fitted network, the most important first.
 
     A sequence of `Finding`. It prints as text, and is shown as a table in a notebook: the first
-    three findings, the one to act on first; `full` returns all.
+    three findings, the most important one first; `full` returns all.
 
     Parameters
     ----------

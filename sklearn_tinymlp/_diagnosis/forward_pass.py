@@ -34,7 +34,7 @@ class ForwardPass:
         self.X, self.y = network.X[rows].astype(np.float64), network.y[rows].astype(np.float64)
         self.n_rows = self.y.shape[0]
         weight = np.ones(self.n_rows) if sample_weight is None else sample_weight[rows]
-        # Of shape (n_rows, 1), with the sum 1.
+        # The weights have the shape (n_rows, 1) and the sum 1.
         self.weight = weight[:, None] / max(weight.sum(), np.finfo(float).tiny)
         self.factor = network.loss.factor(self.y.shape[1])
         self.coefs, self.intercepts = network.architecture.unpack(network.theta)

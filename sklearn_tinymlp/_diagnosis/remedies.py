@@ -16,11 +16,11 @@ from .._network.initialization import initial_parameters
 # the units have at most MOST_VALUES values on them: 5 ms a step. Two thirds are for training.
 MOST_ROWS, LEAST_ROWS, ROWS_PER_WEIGHT, MOST_VALUES = 450, 12, 5, 500_000
 
-# Steps of a copy that continues training, of one that shows whether this is a minimum, and of one
-# that is trained from new starts.
+# Number of steps of a copy that continues training, of a copy that tests for a minimum, and of a
+# copy that is trained from new starts.
 CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 5, 80
 
-# Starts of a new copy, of which the best is kept.
+# Number of starts of a new copy, of which the best is kept.
 N_STARTS = 3
 
 # The default layers, which suit most data of a few thousand rows.
@@ -59,7 +59,7 @@ def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STA
     """Train a copy from new starts, and compute the share of the held-out loss that it explains.
 
     With fewer than LEAST_ROWS rows it is the share of the training loss. `layers`, `bias` and
-    `penalty` replace those of the network.
+    `penalty` replace the network's own.
     """
     network = exam.network
     architecture, activations = network.architecture, network.activations
@@ -162,7 +162,7 @@ def starts_to_try(exam) -> int:
     """Return how many starts are likely to find a better minimum; 0 if more would not help.
 
     Where a share p of the starts ended near the best, 3 / p starts find another such minimum with a
-    probability of 95%. Where a quarter or more did, the best loss is taken for the best that this
+    probability of 95%. Where a quarter or more did, the best loss is considered the best that this
     network can reach.
     """
     losses, near = exam.network.ends_of_starts

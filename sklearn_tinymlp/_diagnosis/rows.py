@@ -25,7 +25,7 @@ MOST_WEIGHT_RATIO = 10.0
 # Size of residuals in robust standard deviations: with normal noise one in two million is larger.
 TAIL_DISTANCE = 5.0
 
-# Fewer residuals, or a smaller share of all, hardly change a fit.
+# Fewer residuals, or a smaller share of the residuals, hardly change a fit.
 LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 3, 0.005
 
 # Median of |z| of a normal distribution; its inverse turns a median into a standard deviation.
@@ -35,7 +35,7 @@ NORMAL_MEDIAN = 0.6744898
 # a function, which is largest where the function bends.
 LEAST_NOISE = 1e-3
 
-# A network with fewer rows per weight that explains this much has fitted some rows exactly.
+# With fewer rows per weight, a network that explains this much has fitted some rows exactly.
 LEAST_ROWS_PER_WEIGHT, MOST_EXPLAINED = 4, 0.6
 
 # By chance the nearest row's residual is this large, with the same sign, in one case of forty.

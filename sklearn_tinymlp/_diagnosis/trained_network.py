@@ -56,7 +56,7 @@ class TrainedNetwork:
         return self.column("loss")
 
     def column(self, name) -> np.ndarray:
-        """Return a column of the history; empty where there is none."""
+        """Return a column of the history, empty if there is no such column."""
         return np.asarray(self.history.get(name, ()), dtype=float)
 
     @property

@@ -176,7 +176,7 @@ def fitted_network(estimator, *, single=False):
     if single and hasattr(network, "_members"):
         raise TypeError(
             f"A {type(network).__name__} contains {len(network.estimators_)} networks, and "
-            "this display draws one. Use estimators_[weights_.argmax()], of the greatest weight."
+            "this display draws one. Pass, for example, estimators_[weights_.argmax()]."
         )
     return network
 

@@ -48,12 +48,12 @@ class Effect(NamedTuple):
 class EffectDisplay(DisplayMixin):
     """The mean prediction as a function of each input (partial dependence), with an interval.
 
-    With the rows x_i and all their entries j set to v, the effect is the mean of f(x_i) over the
-    rows (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001, section 8.2).
-    The interval is for this mean, not for y: it shows the uncertainty of the function, without
-    noise, from the posterior of the weights and, for an ensemble, the spread of its members. For a
-    network without a posterior there is no interval. scikit-learn's `PartialDependenceDisplay`
-    draws the same mean, also as a function of two inputs.
+    If entry j of all rows x_i is set to v, the effect is the mean of f(x_i) over the rows
+    (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001, section 8.2). The
+    interval is for this mean, not for y: it shows the uncertainty of the function, without noise,
+    from the posterior of the weights and, for an ensemble, the spread of its members. For a network
+    without a posterior there is no interval. scikit-learn's `PartialDependenceDisplay` draws the
+    same mean, also as a function of two inputs.
 
     Parameters
     ----------

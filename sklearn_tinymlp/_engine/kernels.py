@@ -37,14 +37,14 @@ TILE = 3072
 class Network(NamedTuple):
     """An architecture and a loss."""
 
-    layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
+    layers: np.ndarray  # (n_layers - 1, 9) of uint64: one row per layer of weights, see below
     n_coefs: int  # of all layers, the leading part of theta
     bias: bool
     loss: int  # address of the compiled loss, see `loss_kernels`
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
-    backpropagate: int  # address of the function of `linear_algebra`
+    backpropagate: int  # address of its function in `linear_algebra`
 
 
 # Columns of `Network.layers`: units before and after; positions of the layer's coefs and intercepts
@@ -155,7 +155,7 @@ def forward(theta, net, rows, order, start, n_rows, work):
 
 @jit_fast
 def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
-    """Set the sums of some units to their intercepts, or without bias to zero."""
+    """Set the sums of some units to their intercepts, or to zero without bias."""
     for j in range(n_units):
         b = theta[intercept + j] if bias else theta.dtype.type(0)
         for r in range(n_rows):

@@ -130,7 +130,7 @@ def accumulate_gradient(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
 def backpropagate(
     coefs, values, slopes, after, deltas, gradient, bias_gradient, n_in, n_out, n_rows, bias
 ):
-    """Propagate the deltas `after` a layer of few outputs to those before it, in one pass.
+    """Propagate the deltas `after` a layer of few outputs to the deltas before it, in one pass.
 
     For each unit i before the layer
 
@@ -214,7 +214,7 @@ def accumulate_gradient_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, g
     matrix_product(gemm, False, p, n_rows, True, q, n_rows, gradient, n_p, n_q, n_rows, one)
 
 
-# By loops, and by BLAS.
+# Functions by loops, and by BLAS.
 AFFINE = (affine, affine_blas)
 ACCUMULATE = (accumulate_gradient, accumulate_gradient_blas)
 

@@ -17,7 +17,7 @@ def layers_of(estimator, function, dtype=None):
     if not hasattr(estimator, "_layers"):
         raise TypeError(
             f"{function} takes a TinyMLPRegressor or a TinyMLPEnsembleRegressor, got "
-            f"{type(estimator).__name__}. Of a pipeline pass the last step; scaling within the "
+            f"{type(estimator).__name__}. Pass the last step of a pipeline; scaling within the "
             "network (standardize=True) is exported with it."
         )
     check_is_fitted(estimator)

@@ -6,9 +6,9 @@ With r = y - f it is up r for r > 0 and -down r for r < 0, or
 
 It is minimised by a quantile (Koenker and Bassett, "Regression quantiles", 1978), as in
 scikit-learn's QuantileRegressor, and the absolute error by the median. Its slope jumps at r = 0.
-For solvers that need a smooth loss |r| is replaced within `width` of zero by the parabola (r^2 /
-width + width) / 2 that touches it there from above, as in Hunter and Lange, "Quantile regression
-via an MM algorithm", JCGS 9 (2000). `width` tends to zero to reach the minimum itself.
+For solvers that need a smooth loss |r| is replaced within `width` of zero by the parabola
+(r^2 / width + width) / 2 that touches it there from above, as in Hunter and Lange, "Quantile
+regression via an MM algorithm", JCGS 9 (2000). `width` tends to zero to reach the minimum itself.
 """
 
 from functools import lru_cache, partial

@@ -1,7 +1,7 @@
 """Huber's loss and Student's t, in which large residuals have little weight.
 
-With r = y - f Huber's loss is r^2 / 2 for |r| <= t and t |r| - t^2 / 2 beyond. The threshold is
-that of scikit-learn's HuberRegressor, t = 1.35 sigma, which has 95% of the efficiency of least
+With r = y - f Huber's loss is r^2 / 2 for |r| <= t and t |r| - t^2 / 2 beyond. The threshold is the
+same as in scikit-learn's HuberRegressor, t = 1.35 sigma, which has 95% of the efficiency of least
 squares on normal noise, and sigma minimises
 
     n sigma + sum_i sigma H(r_i / sigma),    H(z) = z^2 for |z| <= 1.35, else 2.7 |z| - 1.35^2

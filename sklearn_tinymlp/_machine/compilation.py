@@ -95,9 +95,9 @@ jit_fast = _jit_internal(_OPTIONS["fastmath"])
 # Sums stay in the order in which they are written.
 jit_ordered = _jit_internal({"contract"})
 
-# Rounding is that of NumPy: no multiplication is fused with an addition. In a b + c d either
-# product may be fused, and sums may be reordered, with other last bits; the choice has differed
-# between a process that compiles and one that loads the machine code from disk.
+# Rounding is the same as NumPy's: no multiplication is fused with an addition. In a b + c d either
+# product may be fused, and sums may be reordered, which changes the last bits; the compiler's
+# choice has differed between a process that compiles and one that loads the machine code from disk.
 jit_ieee = _jit_internal(False)
 
 # Expanded at every call, before compilation: cheaper than another level of calls.
@@ -130,8 +130,8 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, ieee=False):
     n_arrays, n_sizes : int
     dtype : {'float32', 'float64'}, or a tuple of them with one for each pointer
     on_disk : bool, default=True
-        Whether numba saves the machine code. The callees of a closure are new to numba in every
-        process: it would only fill the folder, and never find the code again.
+        Whether numba saves the machine code. False for closures, whose callees are new to numba in
+        every process: saved code would only fill the folder, and never be found again.
     ieee : bool, default=False
         Whether to round as NumPy does, see `jit_ieee`.
 

@@ -79,7 +79,7 @@ def cholesky_solve(factor: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def invert_lower(lower: np.ndarray) -> None:
-    """Replace the lower triangle of L by that of L^-1, by blocks.
+    """Replace the lower triangle of L by the lower triangle of L^-1, by blocks.
 
         [[L11, 0], [L21, L22]]^-1 = [[L11^-1, 0], [-L22^-1 L21 L11^-1, L22^-1]]
 

@@ -44,7 +44,7 @@ class Architecture:
 
     @cached_property
     def intercept_starts(self) -> list[int]:
-        """Where each layer's intercepts begin in `theta`, or would."""
+        """Where each layer's intercepts begin in `theta`, or would begin with bias."""
         return list(accumulate(self.units[1:-1], initial=self.n_coefs))
 
     def pack(self, coefs, intercepts, dtype) -> np.ndarray:

@@ -4,7 +4,7 @@ Rows of the data are the last axis: layer l has values a_l of shape (units, rows
 
     z_l = W_l^T a_(l-1) + b_l,    a_l = f_l(z_l)
 
-Backpropagation computes d = dL / dz of each layer from that of the next one,
+Backpropagation computes d = dL / dz of each layer from d of the next layer,
 
     d_(l-1) = f'_(l-1)(z_(l-1)) * (W_l d_l),
 
@@ -22,7 +22,8 @@ import numpy as np
 from .._activations.lookup import OnArrays, on_arrays
 from .architecture import Architecture, Layers
 
-# Maximum values of a layer in a block of predictions: 8 MB, the size of a last-level cache.
+# Maximum number of a layer's values in a block of predictions: 8 MB, the size of a last-level
+# cache.
 VALUES_AT_ONCE = 1_000_000
 
 
@@ -113,7 +114,7 @@ class Network:
     def fill_jacobian(self, jacobian, layers: Layers, values, slopes, at_outputs) -> None:
         """Write the derivatives in all weights to an array of shape (n_parameters, n_rows).
 
-        The arguments are those of `deltas`; `values` are those before each layer.
+        The arguments are those of `deltas`; `values` are the values before each layer.
         """
         architecture, deltas = self.architecture, self.deltas(layers, slopes, at_outputs)
         for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
@@ -135,8 +136,8 @@ class Network:
     def directional_derivative(self, block, direction) -> np.ndarray:
         """Differentiate the outputs along a direction of the weights, (n_outputs, n_rows).
 
-        With da the derivative of the values before a layer, the derivative of its sums is W^T da +
-        dW^T a + db.
+        With da the derivative of the values before a layer, the derivative of its sums is
+        W^T da + dW^T a + db.
         """
         moved, changed = self.layers(direction), 0.0
         slopes = [*block.slopes, block.at_outputs]

@@ -61,7 +61,7 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    # Of y, see `_data.scaling`.
+    # Mean and scale of y, see `_data.scaling`.
     output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     loss: Loss = SQUARED_ERROR
 

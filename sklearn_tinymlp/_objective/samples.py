@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-# Maximum bytes of inputs whose transposed copy is kept. Larger inputs are transposed block by
-# block, and sparse inputs are made dense block by block.
+# Maximum number of bytes of inputs whose transposed copy is kept. Larger inputs are transposed
+# block by block, and sparse inputs are made dense block by block.
 LARGEST_COPY = 2**24
 
 

@@ -111,7 +111,7 @@ class EnsembleFit:
         return self._attributes(candidates, candidates, self._stack(candidates))
 
     def _halve(self) -> tuple[list[Candidate], list[Candidate]]:
-        """Train candidates on folds; return those to be stacked, and all."""
+        """Train candidates on folds; return the candidates to be stacked, and all candidates."""
         ensemble, activation = self.ensemble, self.template.activation
         auto = isinstance(ensemble.hidden_layer_sizes, str)
         shapes = [layer_sizes(s) for s in (SHAPES if auto else ensemble.hidden_layer_sizes)]
@@ -173,7 +173,7 @@ class EnsembleFit:
         return np.tensordot(weights, predictions, axes=1)
 
     def _refit(self, candidates) -> None:
-        """Train candidates with weight on all rows; keep members that agree with the others."""
+        """Train weighted candidates on all rows; keep members that agree with the others."""
         numbered = [
             (candidate, number)
             for candidate in candidates
@@ -318,5 +318,5 @@ def common_loss(networks) -> Loss:
     kinds = {(loss.name, loss.parameters[:2] if loss.nonsmooth else ()) for loss in losses}
     if len(kinds) > 1:
         names = ", ".join(sorted(map(str, kinds)))
-        raise ValueError(f"The members must have one loss, got those of {names}.")
+        raise ValueError(f"The members must have one loss, got {names}.")
     return losses[0]

@@ -1,4 +1,4 @@
-"""Folds of an ensemble: groups or equal rows in one fold, or those of a splitter."""
+"""Folds of an ensemble: with groups or equal rows in one fold, or from a splitter."""
 
 import numpy as np
 from sklearn.model_selection import check_cv
@@ -26,7 +26,9 @@ def splits_of(cv, X, y, groups, random_state, weighted=None) -> list[tuple[np.nd
         for k, (training, test) in enumerate(splits):
             if not len(training) or not len(test):
                 kind = "test" if len(training) else "training"
-                raise ValueError(f"cv={cv!r}: the {kind} set of fold {k} has no row with weight.")
+                raise ValueError(
+                    f"cv={cv!r}: the {kind} set of fold {k} has only rows of zero weight."
+                )
         return splits
     X, y = X[weighted], y[weighted]
     if groups is None:

@@ -11,10 +11,10 @@ from .._regressor import TinyMLPRegressor
 from .._training.callbacks import managed
 from .._training.ensemble_context import EnsembleContext
 
-# Rows predicted at a time, so that no copy of all held-out rows is made.
+# Number of rows predicted at a time, so that no copy of all held-out rows is made.
 PREDICTED_ROWS = 20_000
 
-# Points at which a refitted member is compared with the members of the folds.
+# Number of points at which a refitted member is compared with the members of the folds.
 MAX_COMPARED_POINTS = 1000
 
 # A refitted member may differ from the mean of the fold members by at most this many times their
@@ -123,8 +123,8 @@ def agrees(member, others, points, error) -> bool:
 def between_neighbours(X, random_state):
     """Return points halfway between rows and their nearest neighbours.
 
-    There no row constrains a member, but new rows may occur. Between rows that are far apart there
-    may never be data, and members differ.
+    There no row constrains a member, but new rows may occur. Points between rows that are far apart
+    are not used: new rows may never occur there, and members differ.
     """
     from sklearn.neighbors import NearestNeighbors  # a seventh of the import time of this package
 

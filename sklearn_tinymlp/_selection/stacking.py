@@ -25,7 +25,7 @@ MIN_ERROR = 1e-12
 # it would cost time in each prediction and gain nothing.
 MIN_WEIGHT = 0.03
 
-# Rows whose errors are factorised at a time, so that no copy of all errors is made.
+# Number of rows whose errors are factorised at a time, so that no copy of all errors is made.
 FACTORISED_ROWS = 10_000
 
 
@@ -105,7 +105,7 @@ def best_constant(loss, y, sample_weight) -> np.ndarray:
 
 
 def rescaled(loss, y, predictions, sample_weight):
-    """Return the loss with the scale of these residuals, where it is smooth and has a scale."""
+    """Return the loss with the scale of these residuals, if it is smooth and has a scale."""
     if loss.with_scale is None or loss.nonsmooth:
         return loss
     return loss.with_scale(y, predictions, sample_weight, 1.0)

@@ -1,7 +1,7 @@
 """The evidence where a curvature is costly: many L-BFGS steps per curvature, growing samples.
 
-Levenberg-Marquardt computes the curvature of all rows for each step. Where that takes long, an
-iteration here is
+Levenberg-Marquardt computes the curvature of all rows for each step. Where this takes too long, the
+iterations of this module are used instead:
 
     1.  A = sum_k beta_k J_k^T J_k + diag(alpha)    from all rows or a new sample, by its cost,
     2.  alpha and beta re-estimated with A as in `_bayes.evidence`, with the errors of all rows,

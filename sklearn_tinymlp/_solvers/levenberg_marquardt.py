@@ -51,7 +51,8 @@ FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 # and beta end in minima with larger test errors (docs/evidence.md).
 CAREFUL_DAMPING = 1.0
 
-# Maximum multiply-adds of a curvature for a single step, 10 ms on one core; see `held_curvature`.
+# Maximum number of multiply-adds of a curvature for a single step, 10 ms on one core; see
+# `held_curvature`.
 MOST_WORK_PER_STEP = 250_000_000
 
 
@@ -274,7 +275,7 @@ def _reason_at_max_iter(search: Search) -> StopReason:
 
 
 def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution:
-    """Minimise the loss with the fixed penalty of the objective, that of MLPRegressor.
+    """Minimise the loss with the fixed penalty of the objective, defined as in MLPRegressor.
 
     Multiplied by n_samples n_outputs it is 1/2 sum r^2 + 1/2 n_outputs alpha sum(coefs^2).
     """

@@ -73,7 +73,7 @@ class History:
             column.extend(added.get(name, [np.nan] * n_added))
 
     def joined(self, later: "History") -> "History":
-        """Return a history of these rows and those of a later one."""
+        """Append the rows of a later history, in a new one."""
         record = History({name: list(column) for name, column in self.columns.items()})
         record.append(**later.columns)
         return record
@@ -103,7 +103,7 @@ class Monitor:
     """Record the iterations of a solver, inform its watcher, and decide when it stops.
 
     With `early_stopping` it stops when the validation score has not improved by `tol` for more than
-    `n_iter_no_change` iterations in a row; the solution is that of the best score.
+    `n_iter_no_change` iterations in a row; the solution is the one with the best score.
     """
 
     max_iter: int

@@ -1,8 +1,8 @@
 """L-BFGS with a given first Hessian: many cheap steps with one curvature.
 
 The two-loop recursion (Nocedal and Wright, "Numerical optimization", 2006, algorithm 7.4) needs the
-inverse of a first Hessian. Instead of a multiple of the identity this is A^-1, or that of a sample
-of rows: S(theta) is then well conditioned, and ten steps replace hundreds.
+inverse of a first Hessian. Instead of a multiple of the identity it uses A^-1, with A from all rows
+or a sample: S(theta) is then well conditioned, and ten steps replace hundreds.
 """
 
 from collections import deque
@@ -50,7 +50,8 @@ def descend(
         s, y, fall = found[0] - theta, found[2] - gradient, value - found[1]
         theta, value, gradient = found
         if s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
-            # The scale of a given Hessian is corrected once, that of the identity at each step.
+            # The scale of a given Hessian is corrected once, the scale of the identity at each
+            # step.
             if solve is None or not pairs:
                 scale = (s @ y) / (y @ (y if solve is None else solve(y)))
             pairs.append((s, y))

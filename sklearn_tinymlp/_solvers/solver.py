@@ -32,7 +32,7 @@ class Solver:
     """A solver and its traits, which other modules read instead of its name.
 
     ``solve(objective, theta, monitor, options)`` returns a `Solution`. It calls
-    ``monitor.update(...)`` after each iteration, and ends when that returns a reason.
+    ``monitor.update(...)`` after each iteration, and ends when `update` returns a reason.
     """
 
     name: str  # value of the parameter `solver`

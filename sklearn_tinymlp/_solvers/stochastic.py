@@ -22,7 +22,7 @@ LEAST_RATE = 1e-6  # end of scikit-learn's adaptive schedule
 
 
 class Twister:
-    """The state of a RandomState, lent to a kernel; only that of MT19937 can be `lent`."""
+    """The state of a RandomState, lent to a kernel; only a state of MT19937 can be `lent`."""
 
     def __init__(self, random_state):
         self.random_state = random_state

@@ -55,14 +55,14 @@ def posterior_of(
     interrupted: bool,
     before: BeforeSelection | None,
 ) -> Posterior | None:
-    """Return the calibrated posterior of a solution, None where there is none.
+    """Return the calibrated posterior of a solution, or None if it has no posterior.
 
     `interrupted` is whether the user ended the training; long computations are then omitted.
     Without `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
     """
     n_parameters, loss = plan.architecture.n_parameters, plan.settings.loss
     quick = len(data.y) * n_parameters**2 <= WORK_AFTER_CTRL_C
-    # With early stopping the weights are not those of the greatest evidence.
+    # With early stopping the weights do not have the greatest evidence.
     if plan.settings.early_stopping or (interrupted and not quick) or not has_interval(loss):
         return None
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:

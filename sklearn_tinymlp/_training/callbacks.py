@@ -96,12 +96,12 @@ class Steps:
         self.context.call_on_fit_task_begin(**self.given, **self.tasks.state(theta))
 
     def end(self, theta) -> bool:
-        """End the step; return whether a callback requests to stop."""
+        """End the step; return whether a callback requests a stop."""
         context, self.context = self.context, None
         return context.call_on_fit_task_end(**self.given, **self.tasks.state(theta))
 
     def end_start(self, theta) -> bool:
-        """End the start; return whether a callback requests to skip the others."""
+        """End the start; return whether a callback requests that the others be skipped."""
         if self.context is not None:  # a step without a result, as after a failed line search
             self.context.call_on_fit_task_end(**self.given)
         if not self.tasks.several:

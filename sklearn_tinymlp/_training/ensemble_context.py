@@ -14,7 +14,7 @@ from .plan import Plan
 
 
 class SharedData:
-    """Data in the units of training, and those on selected inputs, made once for all threads.
+    """Data in the units of training, and the data on selected inputs, made once for all threads.
 
     The scaling depends neither on the shape nor on the start of a member, and the selected inputs
     hardly ever do.
@@ -46,7 +46,7 @@ class EnsembleContext(NamedTuple):
         return None if self.is_ensemble else BeforeSelection(plan, scaled)
 
     def relevance_report(self, *arguments) -> RelevanceReport | None:
-        """Return the report of the ensemble's pilot networks, or train those of a single fit."""
+        """Return the report of the ensemble's pilot networks, or train pilots for a single fit."""
         return self.report if self.is_ensemble else relevance_report(*arguments)
 
     def scale(self, plan: Plan, data: Data) -> Data:

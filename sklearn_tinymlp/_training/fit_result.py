@@ -115,7 +115,7 @@ class FitResult:
         state = self.solution.state
         if not self.plan.by_evidence or state is None:
             return False
-        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN where there is none
+        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN if unknown
             return False
         return nats_between(state.explained, state.reference, state.n_samples) > BEATEN
 
@@ -223,10 +223,10 @@ def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
 
 
 def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
-    """Return the row of the record, counted from 1, after which the weights were those kept.
+    """Return the row of the record, counted from 1, after which the weights were kept.
 
-    With early stopping it is that of the best validation score, with the evidence that of the
-    maximum, otherwise the last.
+    With early stopping it is the row of the best validation score, with the evidence the row of its
+    maximum, otherwise the last row.
     """
     columns, warm_start = solution.record.columns, plan.warm_start  # columns of this fit
     n_rows, n_own = (len(rows.columns.get("loss", ())) for rows in (record, solution.record))

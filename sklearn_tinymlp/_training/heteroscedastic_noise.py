@@ -1,6 +1,6 @@
-"""Noise that varies with X: a second network for its variance, the two are fitted alternately.
+"""Noise that varies with X: a second network for its variance, both fitted alternately.
 
-With y = f(x) + s(x) e and a normal e each of f and s is estimated given the other. Given s, f is
+With y = f(x) + s(x) e and a normal e, f and s are each estimated given the other. Given s, f is
 fitted with the weights 1 / s^2. Given f, the squared leave-one-out residual of a row, times 1 - h
 with the leverage h, has the mean s^2 and a Gamma distribution of the shape 1/2: the network of the
 logarithm of s^2 that minimises the Gamma deviance is the maximum likelihood estimate (Davidian and
@@ -48,7 +48,7 @@ class VaryingNoise:
 
     @classmethod
     def mixture(cls, noises: list["VaryingNoise"], weights) -> "VaryingNoise":
-        """Return the noise of an ensemble from that of its members and their weights."""
+        """Return the noise of an ensemble from the noise of its members and their weights."""
         n_outputs = range(len(noises[0].networks))
         networks = [[net for noise in noises for net in noise.networks[k]] for k in n_outputs]
         factors = [

@@ -1,6 +1,6 @@
 """Feature importances: permutation importance, on some of the rows that a network was trained on.
 
-With x~_j the row x whose entry j is that of another row drawn at random,
+With x~_j the row x whose entry j is replaced by the entry of another row drawn at random,
 
     importance_j = E (f(x~_j) - f(x))^2 / Var f(x),
 

@@ -1,4 +1,4 @@
-"""Input selection: the plan of a fit, revised by what pilot networks find."""
+"""Input selection: revises the plan of a fit by the results of pilot networks."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -30,7 +30,7 @@ SMALL_WEIGHTS = 0.1
 def relevance_report(
     plan: Plan, data: Data, random_state, interruption: Interruption, least_rows=MIN_SELECTION_ROWS
 ) -> RelevanceReport | None:
-    """Train pilot networks, if the plan leaves open what they decide; None after Ctrl-C.
+    """Train pilot networks, if the plan leaves their decisions open; None after Ctrl-C.
 
     `data` is in the units of training, and `random_state` is not changed.
     """

@@ -70,7 +70,7 @@ class Plan:
         solver = choose_solver(settings, data, architecture)
         scaling = choose_scaling(settings, data, warm_start)
         if settings.early_stopping and solver.holds_out and data.validation is None:
-            # As scikit-learn's train_test_split rounds.
+            # Rounded as in scikit-learn's train_test_split.
             n_training -= math.ceil(settings.params["validation_fraction"] * n_rows)
         plan = cls(
             settings,

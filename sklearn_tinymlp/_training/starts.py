@@ -75,7 +75,7 @@ class UserStart(NamedTuple):
             )
 
     def checked(self, architecture, hidden_layer_sizes) -> "UserStart":
-        """Return float64 arrays; raise a ValueError unless they are those of the architecture."""
+        """Return float64 arrays; raise a ValueError unless they fit the architecture."""
         shapes = architecture.coef_shapes
         wanted = {"coefs_init": shapes, "intercepts_init": [shape[1:] for shape in shapes]}
         checked = {}

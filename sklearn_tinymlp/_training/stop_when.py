@@ -1,7 +1,8 @@
 """`StopWhen`: a callback that ends training when a condition of the user's own holds.
 
 scikit-learn 1.9 has a protocol for callbacks, a progress bar and a monitor of scores, but no
-callback that stops. This one implements the protocol by its method names and imports nothing.
+callback that stops training. This one implements the protocol by its method names and imports
+nothing.
 """
 
 

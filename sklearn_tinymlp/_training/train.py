@@ -63,7 +63,7 @@ def train_all(
 ) -> list[Solution]:
     """Call `train(*start)` for each start; fewer solutions than starts after an interruption.
 
-    The solutions do not depend on the number of threads, which is that of scikit-learn's own
+    The solutions do not depend on the number of threads, which is the same as in scikit-learn's own
     parallel code: the number of cores, or fewer with OMP_NUM_THREADS or in joblib's workers.
     """
     n_threads = 1
