@@ -45,7 +45,8 @@ __all__ = [
     "to_python",
 ]
 
-# Names that a single network does not need are loaded on first use: a third of the import time.
+# Names that a single network does not need are loaded on first use, which saves a third of the
+# import time.
 _LATER = {
     "CandidatesDisplay": "_displays.candidates",
     "Diagnosis": "_diagnosis.finding",

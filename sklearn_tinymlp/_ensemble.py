@@ -228,7 +228,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 attributes = fitting.train(workers, task)
             if interruption.is_set():
                 warnings.warn("Training interrupted by user.", stacklevel=3)
-            self.__dict__ = vars(self) | attributes  # in one step: another thread may predict
+            self.__dict__ = vars(self) | attributes  # in one step: another thread may be predicting
             task.end(reconstruction_attributes={})
             return self
 

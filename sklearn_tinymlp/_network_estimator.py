@@ -183,7 +183,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         `validation` contains X, y and weights of the validation set, `incremental` is True for
         `partial_fit`, and `noise` is a VaryingNoise or None.
         """
-        learner = self._snapshot()  # stores the columns of X; this estimator changes last
+        learner = self._snapshot()  # a copy, changed first; this estimator is changed last
         settings = Settings.read(self.get_params(deep=False), incremental)
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)

@@ -11,12 +11,12 @@ from .users_own import Activation, _function_name, by_numpy
 GRID_POINTS = 201
 FINE_GRID = np.linspace(-5.0, 5.0, GRID_POINTS)
 
-# Central differences with this step are exact to some 1e-10 of the function's size; an error below
-# MAX_ERROR of the steepest slope does not harm training.
+# Central differences with this step are accurate to some 1e-10 of the function's size; an error
+# below MAX_ERROR of the steepest slope does not harm training.
 STEP, MAX_ERROR = np.finfo(np.float64).eps ** (1 / 3), 1e-4
 
-# Range of z that is checked: powers of two, so that one check serves many fits, up to a million,
-# beyond which differences are inaccurate.
+# Limits of the range of z that is checked: powers of two, so that one check serves many fits, up to
+# a million, beyond which differences are inaccurate.
 MIN_RANGE, MAX_RANGE = 8.0, 2.0**20
 
 

@@ -114,8 +114,8 @@ def _compute(activation, z, slope):
     z[...] = value(flat).reshape(z.shape)
 
 
-# f'(z) from a = f(z), which the forward pass has kept: for tanh, the default, this saves the second
-# exponential.
+# f'(z) computed from a = f(z), which the forward pass has stored: for tanh, the default, this saves
+# a second exponential.
 SLOPE_FROM_VALUE = {
     "identity": np.ones_like,
     "tanh": lambda a: np.subtract(1.0, square := a * a, out=square),

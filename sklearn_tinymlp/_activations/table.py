@@ -24,7 +24,7 @@ class BuiltIn:
     constant, and a ValueError when the range is empty.
     """
 
-    name: str  # its value as a parameter
+    name: str  # as a value of the parameter `activation`
 
     # kernel(z) returns f(z) and f'(z) of a scalar in compiled code; a string is the name of a
     # function of `built_in`, which is imported when the engine compiles it.
@@ -34,7 +34,7 @@ class BuiltIn:
     numpy: Callable
     numpy_slope: Callable
 
-    least: float  # the range of its values
+    least: float  # lower end of its range
     greatest: float
 
     # Source of a function {name}(z) of an array, for `to_python`. float32 must stay float32, as it
@@ -48,7 +48,7 @@ class BuiltIn:
     onnx: Callable  # onnx(graph, z, **constants) adds nodes, returns the name of the last one
 
     # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
-    # slope is None, see `vectorised`. Without it `numpy` and `numpy_slope` are used.
+    # slope is None, see `vectorised`. If it is None, `numpy` and `numpy_slope` are used.
     in_place: Callable | None = None
 
     ready_made: str | None = None  # function of `activations` that returns it

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
-LEAST_EXPONENT = -708.0  # below it exp is zero; in float64 it would be subnormal
+LEAST_EXPONENT = -708.0  # below it exp is set to zero; it would be subnormal in float64
 
 
 def identity(z, slope):

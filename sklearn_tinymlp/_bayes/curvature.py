@@ -23,8 +23,9 @@ from .several_outputs import outputs_product
 # the curvature is computed from a sample of rows.
 MOST_WORK = 2e10
 
-# Rows of a sample: number per parameter, and minimum. The eigenvalues of a matrix from m rows are
-# off by factors of about 1 +- 2 sqrt(P / m); with 5 P rows L-BFGS took 1.5 times as many steps.
+# Number of rows of a sample per parameter, and minimum number. The eigenvalues of a matrix from m
+# rows are off by factors of about 1 +- 2 sqrt(P / m); with 5 P rows L-BFGS took 1.5 times as many
+# steps.
 ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 
 # Maximum number of rows of a Jacobian with many parameters and many residuals: their kernel matrix
@@ -129,7 +130,7 @@ def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
 
 
 def sample_of(objective: Objective, size: int, random_state) -> tuple[Objective, float]:
-    """Draw rows; return the objective on them, and the number of rows that each represents."""
+    """Draw rows; return the objective on these, and the number of rows that each one represents."""
     n_rows = objective.training.n_samples
     if size >= n_rows:
         return objective, 1.0

@@ -27,8 +27,8 @@ import numpy as np
 from .._machine.memory import FRESH
 
 # Bounds where the evidence has no finite maximum: a group whose weights vanish (alpha to infinity),
-# data without noise (beta to infinity). On targets of variance 1 beta = 1e8 is a noise of 1e-4
-# standard deviations; beyond it A is so ill conditioned that rounding shows in the sixth digit of
+# data without noise (beta to infinity). For targets of variance 1, beta = 1e8 is noise of 1e-4
+# standard deviations; above it A is so ill conditioned that rounding shows in the sixth digit of
 # the predictions.
 LEAST_ALPHA, MOST_ALPHA = 1e-8, 1e10
 LEAST_BETA, MOST_BETA = 1e-6, 1e8

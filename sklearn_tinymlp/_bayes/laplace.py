@@ -57,7 +57,7 @@ class Posterior:
     theta: np.ndarray  # (n_parameters,) its mean, for standardised inputs and targets
     precision: Precision
     noise_std: np.ndarray  # (n_outputs,)
-    y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
+    y_scale: np.ndarray  # (n_outputs,) factor from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the std
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs

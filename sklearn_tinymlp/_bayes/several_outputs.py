@@ -32,22 +32,23 @@ from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .precision import JacobianProduct, Precision
 
-# Maximum residuals whose leverages are computed to divide the effective parameters among outputs.
-# An error of a tenth there hardly changes the noise of an output with many rows.
+# Maximum number of residuals whose leverages are computed to divide the effective parameters among
+# outputs. An error of a tenth in this division hardly changes the noise of an output with many
+# rows.
 MOST_LEVERAGES = 3000
 
 TINY = np.finfo(float).tiny
 
 
 class Places(NamedTuple):
-    """Indices in theta of the hidden weights, and of each output's own."""
+    """Indices in theta of the hidden weights, and of each output's own weights."""
 
     hidden: np.ndarray  # (n_hidden,)
     outputs: np.ndarray  # (n_outputs, n_own)
 
 
 def places_of(architecture: Architecture) -> Places:
-    """Return the indices in theta of the hidden weights and of each output's own."""
+    """Return the indices in theta of the hidden weights and of each output's own weights."""
     coefs, intercepts = architecture.unpack(np.arange(architecture.n_parameters))
     hidden = [*coefs[:-1], *(intercepts[:-1] if architecture.bias else [])]
     own = [coefs[-1], *([intercepts[-1][None]] if architecture.bias else [])]

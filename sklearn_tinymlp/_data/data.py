@@ -126,7 +126,7 @@ class Data:
 
 
 def check(estimator, loss, X, y, sample_weight, *, reset, suffix="") -> Data:
-    """Validate inputs, targets and weights; error messages add the suffix to their names."""
+    """Validate inputs, targets and weights; in errors their names end in `suffix`."""
     X, y = validate_training_data(estimator, X, y, reset, f"X{suffix}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)

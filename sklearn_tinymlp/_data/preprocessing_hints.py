@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import numpy as np
 from scipy import sparse
 
-# Columns that are listed; longer lists would hide the lines around them.
+# Maximum number of columns listed; longer lists would hide the lines around them.
 MAX_COLUMNS = 20
 
 # Three lines of code that the user can copy.

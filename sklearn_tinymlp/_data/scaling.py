@@ -9,7 +9,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._network.architecture import Architecture
 
-# Values computed at once, 1 MB, so that no temporary array is as large as the data.
+# Number of values computed at once, 1 MB, so that no temporary array is as large as the data.
 BLOCK_VALUES = 2**17
 
 

@@ -10,7 +10,7 @@ from .finding import INFO, MOST_LISTED, WARNING, Finding, format_r2, listed, mak
 # below LEAST_STD: curvatures of the loss along the weights then differ by their squares.
 MOST_RMS, MOST_APART, LEAST_STD = 10.0, 100.0, 0.03
 
-# Columns of a dense matrix that are compared, and rows of them.
+# Maximum number of columns of a dense matrix that are compared, and number of rows compared.
 MOST_COLUMNS, ROWS_COMPARED = 2000, 500
 
 # Correlations this close to 1 differ from 1 by rounding only.

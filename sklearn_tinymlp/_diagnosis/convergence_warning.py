@@ -15,7 +15,7 @@ from .._training.fit_result import FitResult
 from .._training.plan import Plan
 from .._training.starts import Start
 
-# Share of the loss of the best constant above which a fit has learned nothing.
+# Share of the best constant's loss above which a fit counts as having learned nothing.
 MOST_SHARE_OF_CONSTANT = 0.99
 
 # Number of rows that determine the range of z in which a user's derivative is checked.

@@ -27,9 +27,9 @@ from .._data.input_range import square_norms
 from .feasibility import LEAST_POSITIVE
 from .forward_pass import ForwardPass
 
-# Lanczos steps: the largest eigenvalue is exact for up to as many parameters, and within a percent
-# for all networks tried. The number of values in the basis is limited, but it has at least eight
-# vectors.
+# Number of Lanczos steps: the largest eigenvalue is exact if there are no more parameters, and was
+# within a percent for all networks tried. The number of values in the basis is limited, but it has
+# at least eight vectors.
 LANCZOS_STEPS, LANCZOS_NUMBERS = 25, 4_000_000
 
 

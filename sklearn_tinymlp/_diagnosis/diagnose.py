@@ -8,8 +8,8 @@ from .finding import INFO, Diagnosis, format_r2
 from .forward_pass import MOST_VALUES
 from .trained_network import TrainedNetwork
 
-# Functions of an `Examination` that yield findings under their own name as code: what makes the
-# goal impossible, what stops learning, what slows it down, what ended it too early.
+# Functions of an `Examination` that yield findings, whose code is the function's name: what makes
+# the goal impossible, what stops learning, what slows it down, what ended it too early.
 CAUSES = (
     feasibility.output_range,
     feasibility.no_bias,

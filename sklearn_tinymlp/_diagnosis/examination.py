@@ -15,7 +15,7 @@ from .remedies import LEAST_ROWS, NEARBY_STEPS, ContinuedTraining, continue_trai
 class Examination(LossDerivatives):
     """What is known about a fitted network; see `ForwardPass` for parameters and attributes."""
 
-    found = ()  # findings of the causes before
+    found = ()  # findings of the preceding causes
 
     @property
     def missed_loss_tol(self) -> bool:
@@ -96,8 +96,8 @@ class Examination(LossDerivatives):
             return True
         if explained > 0.95 and not missed:
             return False
-        # Fitting noise lowers the loss by some percent, and with more weights than targets without
-        # limit; the worse the fit, the less of the remaining loss is noise.
+        # Fitting noise lowers the loss by a few percent, and without limit if there are more
+        # weights than targets; the worse the fit, the less of the remaining loss is noise.
         if explained > 0.5 and network.theta.size > network.y.size and not missed:
             return False
         enough = 0.3 if explained > 0.5 else 0.1 if explained > 0.01 else 0.02

@@ -13,10 +13,10 @@ from .._data.input_range import square_norms
 from .finding import ERROR, format_r2, make_finding
 from .remedies import LEAST_ROWS, LEAST_SHARE_OF_REST, explained_anew
 
-# Smallest prediction at which a loss of positive predictions is evaluated: an exp may underflow.
+# Smallest prediction at which a loss of positive predictions is evaluated: exp may underflow.
 LEAST_POSITIVE = 1e-100
 
-# Least share of the loss of the best constant that is reported; less may be noise.
+# Minimum share of the best constant's loss that is reported; a smaller share may be noise.
 LEAST_SHARE_OF_CONSTANT = 0.01
 
 # Largest p-value of an F test at which an intercept is considered necessary.
@@ -27,7 +27,7 @@ class Infeasibility(NamedTuple):
     """A lower bound of the loss, for any weights."""
 
     floor: float  # the bound
-    measure: str  # its name in a sentence
+    measure: str  # name of the loss in a sentence
     share: float  # the floor over the loss of the best constant
     number: int  # rows outside the range, or on the rays
     at_zero: float | None = None  # prediction at x = 0, if only this one is fixed

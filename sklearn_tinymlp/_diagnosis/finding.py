@@ -11,7 +11,7 @@ from scipy import sparse
 LINE_WIDTH = 90  # characters
 
 MOST_PRINTED = 3  # findings, except in `full`
-MOST_LISTED = 5  # numbers in a sentence
+MOST_LISTED = 5  # numbers listed in a sentence
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 

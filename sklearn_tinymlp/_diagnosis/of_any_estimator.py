@@ -53,7 +53,7 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     >>> diagnose(mlp, X, y)[0].code
     'unscaled_features'
     """
-    # Recognised by their attributes, because sklearn.compose takes long to import.
+    # Recognised by their attributes, because importing sklearn.compose takes long.
     if hasattr(estimator, "best_estimator_"):
         found = diagnose(estimator.best_estimator_, X, y, sample_weight)
         return as_candidates(found, getattr(estimator, "best_params_", ()))

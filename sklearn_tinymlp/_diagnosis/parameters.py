@@ -35,7 +35,7 @@ def _without_effect(network) -> list[str]:
         ("n_iter_no_change",): not solver.stochastic and not validated,
         ("power_t",): params.get("learning_rate") != "invscaling",
         ("nesterovs_momentum",): not params.get("momentum"),
-        # A schedule, which adam does not follow.
+        # The name of a schedule, which adam ignores.
         ("learning_rate",): not solver.has_schedule
         and isinstance(params.get("learning_rate"), str),
         ("max_fun",): solver.name != "lbfgs",

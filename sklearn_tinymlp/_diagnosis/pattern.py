@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
-# Rows examined: an eigendecomposition of 300 takes some 20 ms.
+# Maximum and minimum number of rows examined: an eigendecomposition for 300 rows takes some 20 ms.
 MOST_ROWS, LEAST_ROWS = 300, 12
 
 # Widths of the kernels, in root mean square distances of standardised rows.
@@ -21,8 +21,8 @@ RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 # With more columns all rows are about equally far apart.
 MOST_COLUMNS = 500
 
-# Number of random orders. The share predicted for the residuals must exceed the largest share for
-# these by twice their standard deviation.
+# Number of random orders. The share predicted for the residuals must exceed the largest share
+# predicted for random orders by twice the standard deviation of these shares.
 N_ORDERS = 20
 
 

@@ -26,7 +26,7 @@ N_STARTS = 3
 # The default layers, which suit most data of a few thousand rows.
 DEFAULT_LAYERS = (16, 16)
 
-# Share of what the network leaves unexplained that a copy must explain for a remedy to be advised.
+# Share of the loss left by the network that a copy must explain for a remedy to be advised.
 LEAST_SHARE_OF_REST = 0.3
 
 MOST_STARTS = 100

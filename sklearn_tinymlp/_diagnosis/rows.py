@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 
 from .finding import INFO, WARNING, Finding, listed, make_finding
 
-# Fewer copies make the prediction interval less than a twentieth too narrow.
+# With a smaller share of copies the prediction interval is less than a twentieth too narrow.
 LEAST_SHARE_OF_COPIES = 0.1
 
 # Data with fewer distinct values have equal rows that are not copies.
@@ -19,10 +19,11 @@ OUTLIER_DISTANCE, MOST_OUTLIERS, LEAST_SHARE_OF_VARIANCE = 12.0, 0.02, 0.3
 # Correlation of the residuals of neighbouring rows; by chance it is within 2 / sqrt(n).
 LEAST_AUTOCORRELATION = 0.3
 
-# Factor between the sum of the weights and the number of rows.
+# Maximum ratio of the sum of the weights to the number of rows, or the reverse.
 MOST_WEIGHT_RATIO = 10.0
 
-# Size of residuals in robust standard deviations: with normal noise one in two million is larger.
+# Size of large residuals in robust standard deviations: with normal noise one in two million is
+# larger.
 TAIL_DISTANCE = 5.0
 
 # Fewer residuals, or a smaller share of the residuals, hardly change a fit.

@@ -10,7 +10,7 @@ from .remedies import how_starts_ended, next_remedy, starts_to_try
 # pattern to count as missed; a good penalty may smooth away less.
 LEAST_SHARE_OF_RESIDUALS, LEAST_SHARE_OF_TARGET = 0.15, 0.03
 
-# From this share of the variance of y on, the finding is a warning.
+# The finding is a warning from this share of the variance of y on.
 SERIOUS_SHARE_OF_TARGET = 0.1
 
 

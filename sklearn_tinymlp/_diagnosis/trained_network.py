@@ -23,7 +23,7 @@ class TrainedNetwork:
 
     architecture: Architecture
     theta: np.ndarray
-    activations: tuple  # one per layer, the output layer's last
+    activations: tuple  # one per layer, the output layer last
     loss: Loss
     X: Any  # ndarray or CSR matrix of shape (n_samples, n_features)
     y: np.ndarray  # (n_samples, n_outputs)
@@ -31,7 +31,7 @@ class TrainedNetwork:
     _: KW_ONLY
     params: Mapping  # of the estimator
     solver: Solver
-    penalty: float  # alpha; 0 where the evidence sets it
+    penalty: float  # alpha; 0 if determined by the evidence
     standardized: bool = False
     uses_evidence: bool = False
     rate: float = math.nan  # initial learning rate
@@ -39,7 +39,7 @@ class TrainedNetwork:
     n_iter: int = 0
     final_loss: float = math.nan  # loss_
     loss_unit: float = 1.0  # factor from the loss in the units of training to loss_
-    history: Mapping = field(default_factory=dict)  # lists by column
+    history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known

@@ -90,7 +90,7 @@ def display_class(cls):
     text = inspect.cleandoc(cls.__doc__ or "")
     cls.__doc__ = text.replace("{axes}", ATTRIBUTES).replace("{panels}", PANELS_ATTRIBUTES)
     cls = dataclass(kw_only=True, eq=False, repr=False)(cls)
-    cls.__init__.__annotations__ = {}  # the docstring has the types, and `help` stays readable
+    cls.__init__.__annotations__ = {}  # types are in the docstring, and `help` stays readable
     return cls
 
 

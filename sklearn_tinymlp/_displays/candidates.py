@@ -8,7 +8,7 @@ from .base import COLOURS, MARKERS, DisplayMixin, display_class, draws, fitted_n
 # linear axis would crowd the best candidates.
 LOGARITHMIC_RATIO = 3.0
 
-# Possible places of a label: shift in points, and the horizontal and vertical alignment.
+# Possible positions of a label: shift in points, horizontal and vertical alignment.
 LABEL_PLACES = (
     ((7, 0), "left", "center"),
     ((-7, 0), "right", "center"),
@@ -128,7 +128,7 @@ class CandidatesDisplay(DisplayMixin):
 
 
 def _label(ax, xs, ys, names) -> list:
-    """Label each point, at the first place where the label covers no point and no other label."""
+    """Label each point, at the first position where it covers no point and no other label."""
     ax.autoscale_view()
     points = ax.transData.transform(np.column_stack([xs, ys]))
     texts, taken = [], []

@@ -33,8 +33,8 @@ class Effect(NamedTuple):
 
     name: str
     values: np.ndarray  # (n_values,) numbers, or the names of categories
-    mean: np.ndarray  # (n_values,) of the prediction
-    std: np.ndarray | None  # (n_values,) of this mean; None if unknown
+    mean: np.ndarray  # (n_values,) mean prediction
+    std: np.ndarray | None  # (n_values,) of the mean; None if unknown
     deciles: np.ndarray | None = None  # of the data; None for categories
     n_left_out: int = 0  # number of categories not shown
 

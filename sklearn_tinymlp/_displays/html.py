@@ -11,7 +11,7 @@ from .diagram import Diagram, diagram_of
 
 SENTENCES = {reason.code: reason.sentence for reason in StopReason}
 
-# In pixels: distances between layers and nodes, width of a letter, margin.
+# Distances between layers and between nodes, width of a letter, margin, in pixels.
 COLUMN, ROW, LETTER, MARGIN = 160, 22, 7.2, 14
 
 

@@ -70,7 +70,7 @@ class Rows(NamedTuple):
 class Work(NamedTuple):
     """Scratch space for a block of rows, see `compiled.work_arrays`."""
 
-    values: np.ndarray  # of every unit, and so the next two
+    values: np.ndarray  # of every unit, like the next two fields
     slopes: np.ndarray
     deltas: np.ndarray
     targets: np.ndarray  # of every output
@@ -225,7 +225,7 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work):
         elif layer == 0 and rows.indptr is not None:
             x, indices, indptr, _ = rows
             add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient)
-        elif n_in > n_out:  # the longer side first: that one is unrolled
+        elif n_in > n_out:  # the longer side first, which is unrolled
             starts, sizes = (before, after, coef), (n_in, n_out, n_rows, n_out, one, net.gemm)
             call(net.layers[layer, ACCUMULATE], (values, deltas, gradient), starts, sizes)
         else:
@@ -497,7 +497,7 @@ def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty,
 def end_epoch(progress, options, loss):
     """Apply the stopping rules and the schedule after an epoch, in scikit-learn's order."""
     p = progress[0]
-    improved = not loss > p["best_loss"] - options.tol  # a loss that is NaN counts as improved
+    improved = not loss > p["best_loss"] - options.tol  # a NaN loss counts as improved
     p["no_improvement"] = 0 if improved else p["no_improvement"] + 1
     if loss < p["best_loss"]:
         p["best_loss"] = loss

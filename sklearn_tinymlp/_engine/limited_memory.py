@@ -22,7 +22,7 @@ from .._machine.memory import aligned
 from .linear_algebra import dot
 
 N_PAIRS_KEPT = unsigned(10)  # scipy's default
-MAX_TRIALS = 20.0  # evaluations of one line search, likewise
+MAX_TRIALS = 20.0  # maximum evaluations in one line search
 
 # The line search ends where the loss fell by DECREASE times the decrease that the slope predicts,
 # and the slope fell to CURVATURE times its first value; or where its interval is shorter than
@@ -31,8 +31,8 @@ DECREASE, CURVATURE, RELATIVE_WIDTH = 1e-3, 0.9, 0.1
 LONGEST_STEP = 1e10
 EPSILON = 2.0**-52
 
-# Entries of `state`. The evaluation in progress, what x is, why the search ended, the loss at x,
-# counts and bounds of the stopping rules:
+# Entries of `state`. The evaluation in progress, the role of x, why the search ended, the loss at
+# x, counts and bounds of the stopping rules:
 ROW, SUM, PHASE, EVENT, LOSS, N_ITER, N_EVALUATIONS, MAX_EVALUATIONS = map(unsigned, range(8))
 # The memory, and whether x has moved since the last evaluation:
 GTOL, FTOL, N_PAIRS, NEWEST, THETA, MOVED = map(unsigned, range(8, 14))
@@ -42,7 +42,7 @@ LOSS_BEFORE, SLOPE_BEFORE, STEP, SLOPE, N_TRIALS, STAGE = map(unsigned, range(14
 BEST_STEP, BEST_LOSS, BEST_SLOPE, OTHER_STEP, OTHER_LOSS, OTHER_SLOPE = map(unsigned, range(20, 26))
 BRACKETED, LEAST, MOST, WIDTH, WIDTH_BEFORE, N_STATE = map(unsigned, range(26, 32))
 
-# What x is: the start, a trial of the line search, or an iterate, which needs no evaluation.
+# The role of x: the start, a trial of the line search, or an iterate, which needs no evaluation.
 START, TRIAL, ITERATE = 0.0, 1.0, 2.0
 
 # Why the search ended; the caller compares the loss with its target.

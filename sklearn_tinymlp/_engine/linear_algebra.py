@@ -26,10 +26,11 @@ from .._machine.threads import blas_cores
 FEW_OUTPUTS = 4
 
 # Layers of at least this many coefs are multiplied by BLAS. `python -m benchmarks.blas_threshold`
-# measures both. Where OpenBLAS has kernels for small matrices, as for Intel's AVX-512, it is up to
-# 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128; below there is no noticeable
-# difference. Its kernels for Haswell, which AMD's processors use too, first copy all operands:
-# there loops are mostly 1.1 to 2 times as fast up to 1,000 coefs, and BLAS from 2,500 on.
+# compares both methods. Where OpenBLAS has kernels for small matrices, as for Intel's AVX-512, it
+# is up to 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128; below 100 there is no
+# noticeable difference. Its kernels for Haswell, which AMD's processors use too, first copy all
+# operands: with them loops are mostly 1.1 to 2 times as fast up to 1,000 coefs, and BLAS is faster
+# from 2,500 on.
 BLAS_SIZE = 64
 BLAS_SIZE_OF_CORE = {"Haswell": 2000, "Zen": 2000}
 

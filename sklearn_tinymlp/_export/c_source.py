@@ -13,7 +13,7 @@ from .self_test import rounding_bound
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
-# The macro that reads a type from the flash memory of AVR, and the function of avr-libc.
+# By type: the macro that reads it from the flash memory of AVR, and avr-libc's function.
 FLOAT_READERS = {"float": ("read", "pgm_read_float")}
 FIXED_READERS = {
     "int8_t": ("read_8", "pgm_read_byte"),
@@ -24,7 +24,7 @@ FIXED_READERS = {
 
 
 class Layer(NamedTuple):
-    """The tables of a layer, coefs and intercepts first, and the value of a unit from its sum."""
+    """The tables of a layer, coefs and intercepts first, and a unit's value as C expression."""
 
     tables: list[tuple[str, str, np.ndarray]]  # type, name, values
     value: str

@@ -21,7 +21,7 @@ from .._activations.formulas import value_and_slope_of
 from .layers import Part
 
 MAX_SUM = 2**31 - 1
-MAX_CELLS = 1024  # of a table: 2 KB in 16 bits. 512 double the bound of a tanh network, measured
+MAX_CELLS = 1024  # of a table: 2 KB in 16 bits. 512 double the error bound of a tanh network
 SHARE_BITS = 14  # of the interpolation: the product with a difference of nodes has 31 bits
 GRID = 4001  # points at which functions are evaluated
 POINTS_PER_CELL = 16  # at which the error of interpolation is evaluated
@@ -121,7 +121,7 @@ def fixed_point(parts: list[Part], low, high, bits: int) -> FixedPoint:
     else:
         states = [state for _, _, state in ends]
         offsets, output_steps, result, bound = _tabled_outputs(parts, fixed, states, most)
-    # Allow for the rounding of doubles, before and after the integers.
+    # Allow for the rounding of doubles before and after the integer arithmetic.
     bound = bound * (1.0 + 1e-6) + 1e-12 * (1.0 + np.abs(offsets))
     return FixedPoint(centres, steps, offsets, output_steps, result, bound)
 
@@ -151,7 +151,7 @@ def _with_table(rows, constants, formula, state, most) -> tuple[FixedLayer, _Sta
         fineness = table.fineness - 1  # sums as coarse as this need no finer table
     factor = 2.0**scale
     coefs, intercepts, error = _rounded(rows, constants - table.low, factor, state, most)
-    error += 1.0 / factor  # the last place before the end of the table
+    error += 1.0 / factor  # the last position before the table's end
     error += 2.0 ** (-table.fineness - SHARE_BITS)
     least, greatest, steepest = table.between(low - error, high + error)
     shifts = (scale - table.fineness).astype(np.int64)

@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
     suffix: str  # of names in the source: "" for a network, "_1", "_2", ... within an ensemble
     layers: list  # (coefs, intercepts, formula); in an ensemble the first axis counts networks
-    weights: list[float] | None  # of the networks of an ensemble
+    weights: list[float] | None  # weight of each network of an ensemble
 
     @property
     def n_inputs(self) -> int:

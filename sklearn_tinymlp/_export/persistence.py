@@ -22,8 +22,8 @@ from .._solvers.monitor import History
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.importances import importances_of
 
-# Versions of the layouts below; a file of a later one is refused. The state of each member of an
-# ensemble has the layout of a network.
+# Versions of the layouts below; a file with a later layout is refused. The state of each member of
+# an ensemble has the layout of a network.
 LAYOUT = 3
 ENSEMBLE_LAYOUT = 1
 
@@ -48,7 +48,7 @@ FIELDS = {
     "architecture": Architecture,
 }
 
-# The forms of a precision, saved as a dict of the name of the form.
+# The kinds of a `Precision`, saved as a dict that contains the name of the kind.
 PRECISIONS = {"dense": DensePrecision, "outputs": OutputsPrecision, "low_rank": LowRankPrecision}
 
 

@@ -1,4 +1,4 @@
-"""`Loss`: the contract of a loss, and the functions that several losses share."""
+"""`Loss`: the interface of a loss, and functions that several losses share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,8 +25,8 @@ class Loss:
     slope: Callable
     curvature: Callable
 
-    # The same in compiled code: a function, or the name of one in `_engine/loss_kernels.py`, which
-    # documents the arguments.
+    # The same in compiled code: a function, or the name of a function in `_engine/loss_kernels.py`,
+    # which documents the arguments.
     kernel: Callable | str
 
     # mean(y, f, sample_weight) returns the mean over the rows: a float.
@@ -42,10 +42,10 @@ class Loss:
 
     output_activation: str = "identity"  # by default
     positive: bool = False  # predictions must be above zero
-    averages_outputs: bool = True  # the mean is over the outputs too, else their sum
+    averages_outputs: bool = True  # mean over the outputs, too, else their sum
     least_squares: bool = False  # half the squared residual
 
-    # Kernels by output activation, where the activation's slope cancels against the loss's.
+    # Kernels by output activation, if the slopes of activation and loss cancel.
     simpler_kernels: Mapping[str, Callable | str] = field(default_factory=dict)
 
     parameters: tuple[float, ...] = ()  # constants of the formula, which the kernel reads
@@ -55,12 +55,12 @@ class Loss:
     # does, and the initial output is the best constant.
     uses_d2: bool = False
 
-    nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it for solvers that need that
+    nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it if a solver needs that
     location_family: bool = False  # f is the centre of y: residuals estimate the noise level
     deviance: bool = False  # half of a unit deviance, whose likelihood the evidence uses
 
     # Lower bound of the dispersion: 1 for a negative log likelihood of dispersion 1. The evidence
-    # then does not mistake the small residuals of an overfit for low noise.
+    # then does not mistake the small residuals of an overfit for a low noise level.
     least_dispersion: float = 0.0
 
     # expected_curvature(y, f, sample_weight) returns the expected second derivative of each row,

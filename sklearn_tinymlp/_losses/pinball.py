@@ -1,6 +1,6 @@
 """The pinball loss of a quantile, and the absolute error.
 
-With r = y - f it is up r for r > 0 and -down r for r < 0, or
+With r = y - f the loss is up r for r > 0 and -down r for r < 0, or
 
     a |r| + b r,    a = (up + down) / 2,    b = (up - down) / 2.
 

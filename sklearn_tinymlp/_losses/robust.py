@@ -30,7 +30,7 @@ from .loss import MAX_STEPS, Loss, any_target, least_scale, mean_of, quantiles, 
 HUBER_THRESHOLD = 1.35  # in units of sigma
 NU = 4.0
 
-# Median of |r| in units of the scale, of normal noise and of t noise with nu = 4.
+# Median of |r| in units of the scale, for normal noise and for t noise with nu = 4.
 NORMAL_MEDIAN, T_MEDIAN = 0.6745, 0.7407
 
 # Lower bounds of the mean curvature with which parameters are counted. Huber's loss: as if half of
@@ -156,8 +156,8 @@ def t_slope(nu, scale, y, f):
 
 def t_step(nu, scale, size, weight):
     """Return the next scale, the root of the mean square with weights w."""
-    # Divided by the sum of the weights, not by the rows: the same limit, in fewer steps (Kent,
-    # Tyler and Vardi, "A curious likelihood identity", 1994).
+    # Divided by the sum of the weights, not by the number of rows: the same limit, in fewer steps
+    # (Kent, Tyler and Vardi, "A curious likelihood identity", 1994).
     squares = size**2
     of_rows = weight * (nu + 1.0) / (nu + squares / scale**2)
     return math.sqrt(float((of_rows * squares).sum() / of_rows.sum()))

@@ -24,9 +24,9 @@ from numba.extending import intrinsic
 # meaning, so that a diverging fit is detected.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
-# The integers of sizes and positions in flat arrays: unsigned when compiled, because a signed index
-# needs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum of an
-# unsigned and a signed integer into a float.
+# The integer type of sizes and positions in flat arrays: unsigned when compiled, because a signed
+# index needs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum
+# of an unsigned and a signed integer into a float.
 unsigned = int if config.DISABLE_JIT else np.uint64
 
 # The folders that contain compiled code.
@@ -77,7 +77,7 @@ def jit_entry(function):
     def run(*arguments):
         try:
             return compiled(*arguments)
-        except OSError:  # compiled, but the machine code could not be saved: the disk is full
+        except OSError:  # compiled, but the machine code could not be saved, as if the disk is full
             return compiled(*arguments)
 
     run.compiled = compiled
@@ -92,7 +92,7 @@ def _jit_internal(fastmath):
 
 jit_fast = _jit_internal(_OPTIONS["fastmath"])
 
-# Sums stay in the order in which they are written.
+# Sums are computed in the order in which they are written.
 jit_ordered = _jit_internal({"contract"})
 
 # Rounding is the same as NumPy's: no multiplication is fused with an addition. In a b + c d either
@@ -100,7 +100,7 @@ jit_ordered = _jit_internal({"contract"})
 # choice has differed between a process that compiles and one that loads the machine code from disk.
 jit_ieee = _jit_internal(False)
 
-# Expanded at every call, before compilation: cheaper than another level of calls.
+# Inlined before compilation, which is cheaper than another level of calls.
 jit_inline = njit(inline="always", nogil=True, **_OPTIONS)
 
 
@@ -166,7 +166,7 @@ def callback(function, n_arrays, n_sizes, dtype):
 # Calls by address are written in LLVM's language. Functions as arguments, numba's first-class
 # functions and those of ctypes, would make a network's layers a tuple, whose length is part of its
 # type: each depth would be compiled separately, for 2 to 5 s a solver. BLAS expects scalars by
-# reference; numba's own `np.dot` neither multiplies parts of rows nor adds to a matrix.
+# reference; numba's own `np.dot` can neither multiply parts of rows nor add to a matrix.
 
 
 def _emitted_by(emit):

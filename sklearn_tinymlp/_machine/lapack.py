@@ -37,7 +37,8 @@ _trmm = _routine(cython_blas, "dtrmm", 11)
 # Triangular matrices of at most this size are inverted by dtrtri.
 MAX_TRTRI_SIZE = 64
 
-# Arguments by reference: lower or left, right, not transposed, transposed, and numbers.
+# Arguments passed by reference: 'L' for lower or left, 'R' for right, 'N' for not transposed, 'T'
+# for transposed, and numbers.
 _L, _R, _N, _T = (ctypes.byref(ctypes.c_char(letter)) for letter in b"LRNT")
 _ONE_COLUMN = ctypes.byref(ctypes.c_int(1))
 _ONE, _MINUS_ONE = (ctypes.byref(ctypes.c_double(number)) for number in (1.0, -1.0))

@@ -36,7 +36,7 @@ def network_of(architecture: Architecture, activations: tuple) -> "Network":
 class Forward(NamedTuple):
     """The forward pass of a block of rows; rows are the last axis."""
 
-    sums: list[np.ndarray]  # z of each layer, the first hidden one's first
+    sums: list[np.ndarray]  # z of each layer, the first hidden layer first
     values: list[np.ndarray]  # a of each layer, the inputs first
 
     @property
@@ -93,7 +93,7 @@ class Network:
         deltas = [at_outputs]
         for coef, slope in zip(layers.coefs[:0:-1], slopes[::-1], strict=True):
             delta = deltas[-1]
-            # For one unit an elementwise product is faster.
+            # With one unit an elementwise product is faster.
             before = coef @ delta if len(delta) > 1 else coef * delta
             before *= slope
             deltas.append(before)

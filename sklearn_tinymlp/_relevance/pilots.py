@@ -38,8 +38,8 @@ MAX_ITERATIONS = 200
 # constant. With squared errors they changed the errors of 17 data sets by 0.2% (docs/extending.md).
 N_DEVIANCE_STARTS = 4
 
-# Iterations without a rise of the evidence after which a pilot has converged: with half of the
-# number used for a network nine data sets had the same errors, in nine tenths of the time.
+# Number of iterations without a rise of the evidence after which a pilot has converged: with half
+# of the number used for a network nine data sets had the same errors, in nine tenths of the time.
 PLATEAU_ITERATIONS = 10
 
 # Number of iterations of each round, and of pilots kept after it.
@@ -54,13 +54,13 @@ FURTHER_ATTEMPTS, RESIDUAL_SCALES, MIN_RESIDUAL_SHARE = 2, (0.5, 1.0, 2.0, 4.0),
 # More rows would select the same inputs, and take longer.
 MAX_PILOT_ROWS = 2000
 
-# Multiply-adds of an iteration of a pilot, which must cost little compared with the network that
-# follows, and a number of inputs that always needs more.
+# Maximum number of multiply-adds of an iteration of a pilot, which must cost little compared with
+# the network that follows, and a number of inputs that always needs more.
 MAX_PILOT_WORK, MAX_PILOT_INPUTS = 25_000_000, 100_000
 
-# Log evidence that a penalty for each input must gain, in total and for each row: some 5% of the
-# error. On data without irrelevant inputs it gained less, and increased the error by up to 10%
-# (docs/evidence.md).
+# Log evidence that separate penalties for the inputs must gain, in total and for each row: some 5%
+# of the error. On data without irrelevant inputs it gained less, and increased the error by up to
+# 10% (docs/evidence.md).
 MIN_NATS, MIN_NATS_PER_ROW = 10.0, 0.05
 
 # Number of effective parameters of an input, of five, below which it is irrelevant.
@@ -177,7 +177,7 @@ def reinitialised(inputs, architecture: Architecture, theta, random_state, scale
     drawn *= scale / np.sqrt(len(inputs))
     coefs[0][:, weakest], coefs[1][weakest] = 0.0, 0.0
     coefs[0][np.ix_(inputs, weakest)] = drawn
-    at = random_state.standard_normal((len(weakest), len(inputs)))  # the bend is among the rows
+    at = random_state.standard_normal((len(weakest), len(inputs)))  # bends among the rows
     intercepts[0][weakest] = -np.einsum("ji,ij->j", at, drawn)
     return architecture.pack(coefs, intercepts, np.float64)
 
@@ -217,7 +217,7 @@ def _search(
     if objective.loss.least_squares:
         return search_by_evidence(objective, theta, monitor, rest=PLATEAU_ITERATIONS, **options)
     curvature = Curvature.cheapest(architecture, objective.training.n_samples)
-    # A random state of its own: the starts that follow must not depend on the number of rows.
+    # A separate random state: the starts that follow must not depend on the number of rows.
     options |= {"curvature": curvature, "random_state": np.random.RandomState(0)}
     return held_curvature.search(objective, theta, monitor, **options)
 

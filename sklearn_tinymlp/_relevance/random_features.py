@@ -20,7 +20,7 @@ from .._data.data import Data
 from .._network.architecture import Architecture
 from .._solvers.evidence_restarts import Restart
 
-# From units that are straight over the data to units that bend dozens of times.
+# Weight scales, from units that are straight over the data to units that bend dozens of times.
 SCALES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 RIDGES = np.logspace(-6, 2, 9)
 

@@ -31,23 +31,24 @@ from .stacking import (
 )
 from .successive_halving import N_VARIED_SHAPES, Candidate, SuccessiveHalving
 
-# From few parameters to many. Those up to (16, 16) are tried on any data, the larger ones as long
-# as each is better than the one before: on 7,200 rows without noise (32, 32) has half the error of
-# (16, 16), on some hundred noisy rows the same error in three times the time.
+# Shapes from few parameters to many. Those up to (16, 16) are tried on any data, the larger ones as
+# long as each is better than the one before: on 7,200 rows without noise (32, 32) has half the
+# error of (16, 16), on some hundred noisy rows the same error in three times the time.
 SHAPES = ((5,), (10,), (20,), (10, 10), (16, 16))
 LARGER_SHAPES = ((24, 24), (32, 32))
 
-# Tried with the best shapes, since their errors are less correlated.
+# Activations tried with the best shapes, since the errors of their networks are less correlated.
 OTHER_ACTIVATIONS = ("silu", "sin")
 
-# Held-out rows of each fold whose standard deviations are computed: they cost O(P^2) per row.
+# Maximum number of held-out rows of each fold whose standard deviations are computed, which costs
+# O(P^2) per row.
 MAX_CALIBRATION_ROWS = 1000
 
 # Weight of a member of a fold relative to a member that was trained on all rows.
 FOLD_MEMBER_WEIGHT = 0.5
 
-# Larger shapes are tried up to this many multiply-adds per iteration, some six seconds per member,
-# and up to this many parameters per row.
+# Maximum number of multiply-adds per iteration up to which larger shapes are tried, some six
+# seconds per member, and maximum number of parameters per row.
 MAX_MULTIPLY_ADDS, MAX_PARAMETERS_PER_ROW = 10_000_000_000, 2
 
 # From this many multiply-adds per iteration on (a second or two), one member is trained on all

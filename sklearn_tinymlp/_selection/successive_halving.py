@@ -14,7 +14,7 @@ MAX_RATIO_TO_GROW = 0.95
 N_VARIED_SHAPES = 2
 
 # Maximum ratio to the lowest error, after one fold and after two, for training on the next fold:
-# errors of a fold of some hundred rows differ by a tenth.
+# errors on a fold of some hundred rows vary by a tenth.
 MAX_RATIO_AFTER_ONE, MAX_RATIO_AFTER_TWO = 1.3, 1.15
 
 # Maximum number of candidates of a round that are trained on the second fold.

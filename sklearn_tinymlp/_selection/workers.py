@@ -20,7 +20,8 @@ class Workers(Parallel):
         self.interruption = interruption
         backend, _ = get_active_backend(prefer="threads")
         self.share_memory = getattr(backend, "supports_sharedmem", False)
-        # Ctrl-C keeps results that are returned one by one: not with Ray, nor with joblib < 1.3.
+        # After Ctrl-C results are kept if they are returned one by one, which Ray and joblib < 1.3
+        # do not support.
         supported = getattr(backend, "supports_return_generator", None)
         one_by_one = supported or (supported is not None and self.share_memory)
         options = {"return_as": "generator"} if one_by_one else {}

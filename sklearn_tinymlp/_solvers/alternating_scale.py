@@ -18,7 +18,7 @@ SETTLED, MOST_ROUNDS = 1e-6, 30
 # 20.
 ROUND_SHARE, LEAST_ITERATIONS = 0.1, 20
 
-# Factor of the smoothing from round to round.
+# Factor by which the smoothing is multiplied from round to round.
 NARROWER = 0.1
 
 # Reasons after which no further round follows.

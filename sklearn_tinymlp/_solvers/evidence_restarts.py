@@ -10,9 +10,9 @@ from .._bayes.evidence import Hyperparameters
 from .._objective.objective import Objective
 from .monitor import History, Monitor, Solution, StopReason
 
-# On standardised data they mean weights of size 10 and noise of a tenth of the target's standard
-# deviation. Of three pairs (1 and 1, 0.1 and 10, 0.01 and 100) this one left the fewest starts in a
-# poor minimum.
+# On standardised data these values mean weights of size 10 and noise of a tenth of the target's
+# standard deviation. Of three pairs (1 and 1, 0.1 and 10, 0.01 and 100) this one left the fewest
+# starts in a poor minimum.
 FIRST_ALPHA, FIRST_BETA = 0.01, 100.0
 
 # Iterations of a second search at the first alpha and beta, and the number of samples up to which
@@ -23,7 +23,7 @@ WARM_UP, FEW_SAMPLES = 20, 50
 # Maximum number of restarts from random features.
 FURTHER = 3
 
-# A restart needs to explain more than the network by this many nats.
+# A restart must explain more than the network by this many nats.
 BEATEN = 10.0
 
 # Precision of the noise of standardised targets above which predictions hardly improve: a noise of
@@ -54,7 +54,7 @@ class State(NamedTuple):
     groups: np.ndarray  # (n_parameters,)
     n_samples: float
     explained: float = np.nan  # share of the variance, where compared with random features
-    reference: float = np.nan  # share that random features explain of held-out rows
+    reference: float = np.nan  # share that random features explain on held-out rows
     noise: np.ndarray | None = None  # (n_outputs,) its standard deviation; None if from beta
 
     @property
@@ -134,7 +134,7 @@ def _is_doubtful(objective: Objective, solution: Solution) -> bool:
 
 
 def explained_by(objective: Objective, solution: Solution) -> float:
-    """Compute the share of the variance explained, the mean over outputs that vary."""
+    """Compute the share of the variance explained, averaged over outputs that vary."""
     spread = objective.spread()
     varies = spread > 0.0
     return 1.0 - float(np.mean(objective.errors(solution.theta)[varies] / spread[varies]))

@@ -9,7 +9,7 @@ iterations of this module are used instead:
 
 (Curvature from a sample: Byrd, Chin, Neveitt & Nocedal, SIAM J. Optimization 21, 2011, section 2.)
 The first iterations work on a sample of the rows, the next on four times as many, and the last on
-all. Losses other than the squared error have the evidence of their surrogate (`_bayes.irls`).
+all rows. Losses other than the squared error have the evidence of their surrogate (`_bayes.irls`).
 """
 
 from functools import partial
@@ -27,12 +27,12 @@ from .evidence_restarts import ENDED_BY_OTHERS, State, first_hyperparameters
 from .monitor import Solution, StopReason
 from .preconditioned_lbfgs import Descent, descend
 
-# Factor of the number of rows from one stage to the next.
+# Factor by which the number of rows grows from one stage to the next.
 GROWTH = 4
 
-# Steps of L-BFGS in an iteration: few at first, because weights fitted at a poor alpha and beta fit
-# the noise (error of skillcraft 0.63, with 30 steps from the beginning 0.75), then more, but not
-# too many (error of pol 0.080 with 30 instead of 20 steps, 0.087 with 60; no difference for
+# Number of L-BFGS steps in an iteration: few at first, because weights fitted at a poor alpha and
+# beta fit the noise (error of skillcraft 0.63, with 30 steps from the beginning 0.75), then more,
+# but not too many (error of pol 0.080 with 30 instead of 20 steps, 0.087 with 60; no difference for
 # elevators and kin40k).
 FIRST_STEPS, STEPS_GROWTH, MOST_STEPS = 5, 1.5, 20
 
@@ -49,7 +49,7 @@ PATIENCE = 5
 # within 1%.
 NATS_PER_ROW = 30.0
 
-# ... or by less than this times tol of the variance of y, below which predictions hardly change:
+# ... or by less than this times tol times the variance of y, below which predictions hardly change:
 # for data without noise the evidence has no maximum (R² 0.99999 of two products of sines).
 VARIANCE = 0.01
 

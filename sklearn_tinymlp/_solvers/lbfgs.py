@@ -21,7 +21,7 @@ FTOL, NONSMOOTH_FTOL = 1e7 * 2.0**-52, 1e-14
 # Maximum number of iterations per call; an array for their losses is allocated in advance.
 ITERATIONS_PER_CALL = 256
 
-# Work of the first call in multiply-adds, less than a millisecond.
+# Multiply-adds of the first call, which take less than a millisecond.
 FIRST_BUDGET = 2e6
 
 _REASONS = {
@@ -53,7 +53,7 @@ class Search(NamedTuple):
 
     objective: CompiledObjective
     rows: kernels.Rows
-    theta: np.ndarray  # changed by the loop, as are the next two
+    theta: np.ndarray  # changed by the loop, like the next two fields
     arrays: limited_memory.LimitedMemory
     work: kernels.Work
 

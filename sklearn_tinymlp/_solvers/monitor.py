@@ -10,12 +10,12 @@ import numpy as np
 from .._machine.interruption import Interruption
 
 # Target duration of a kernel call: far above its overhead of some 10 microseconds, and short enough
-# for Ctrl-C and progress to take effect within 50 ms on a machine that slows down.
+# for Ctrl-C and progress to take effect within 50 ms if the machine slows down.
 SECONDS_PER_CALL = 0.02
 
 
 def next_budget(budget, seconds) -> int:
-    """Return the work of the next kernel call, to take SECONDS_PER_CALL; at most 4 times this."""
+    """Scale the work so that the next kernel call takes SECONDS_PER_CALL; at most fourfold."""
     return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 

@@ -81,7 +81,7 @@ def _search_line(value_and_gradient, theta, step, value, slope, length):
         rise = moved_value - value
         if rise <= SUFFICIENT * length * slope:
             return moved, moved_value, gradient
-        # The parabola through the value and the slope at 0, and the value at `length`.
+        # The parabola has the value and the slope at 0, and the value at `length`.
         best = -0.5 * slope * length**2 / (rise - slope * length) if np.isfinite(rise) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
     return None

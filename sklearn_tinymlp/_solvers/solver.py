@@ -1,4 +1,4 @@
-"""`Solver`: the contract of a solver, its traits and its options."""
+"""`Solver`: the interface of a solver, its traits and its options."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

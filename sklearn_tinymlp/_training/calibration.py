@@ -26,8 +26,8 @@ from .starts import NO_USER_START, Start, draw
 # take longer than a tenth of a second.
 WORK_AFTER_CTRL_C = 5e8
 
-# Effective parameters for each residual above which a network is refitted: at more, intervals from
-# linearised leave-one-out residuals are too narrow (pendulum: they contained 73%). With inputs
+# Number of effective parameters per residual above which a network is refitted: above it, intervals
+# from linearised leave-one-out residuals are too narrow (pendulum: they contained 73%). With inputs
 # selected among as many inputs as rows, 100 to 200, intervals of 90% contained 60 to 72%.
 MOST_DETERMINED, MOST_DETERMINED_SELECTED = 1 / 3, 0.15
 

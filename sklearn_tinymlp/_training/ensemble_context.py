@@ -1,4 +1,4 @@
-"""`EnsembleContext`: what an ensemble does once for the fits of all its members."""
+"""`EnsembleContext`: work that an ensemble does once for the fits of all its members."""
 
 from threading import Lock
 from typing import NamedTuple
@@ -34,11 +34,11 @@ class SharedData:
 
 
 class EnsembleContext(NamedTuple):
-    """What the members of an ensemble share; nothing in a single fit."""
+    """What the members of an ensemble share; empty in a single fit."""
 
     is_ensemble: bool = False
     report: RelevanceReport | None = None  # of pilots on rows of the same distribution
-    interruption: Interruption | None = None  # of the ensemble, and so of its members
+    interruption: Interruption | None = None  # of the ensemble and its members
     shared: SharedData | None = None  # None where members do not share memory
 
     def before_selection(self, plan: Plan, scaled: Data) -> BeforeSelection | None:

@@ -39,7 +39,7 @@ class FitResult:
     record: History
     posterior: Posterior | None
     interrupted: bool
-    without_interval: bool  # Ctrl-C came while the posterior was computed
+    without_interval: bool  # Ctrl-C interrupted the posterior
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
     diverged: bool = False  # at some iteration
@@ -240,6 +240,6 @@ def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
         if np.isfinite(values).any():
             before = None if warm_start is None else warm_start.best_validation_score
             if before is not None and np.nanmax(values) <= before:
-                break  # the weights of a better score, in the fit before, are not kept
+                break  # the weights of a better score, in the previous fit, are not kept
             return n_rows - n_own + int(np.nanargmax(values)) + 1
     return n_rows

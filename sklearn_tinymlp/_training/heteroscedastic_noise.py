@@ -21,18 +21,18 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from .._data.validation import validate_training_data
 from .ensemble_context import SINGLE_FIT
 
-# Number of fits of the variance, each to the residuals of the f before. More fits changed the
+# Number of fits of the variance, each to the residuals of the preceding f. More fits changed the
 # likelihood of new rows by less than 0.01 nats.
 N_ROUNDS = 2
 
-# Hidden units of the network of the variance, which is usually simpler than f.
+# Hidden units of the network of the variance; the variance is usually simpler than f.
 UNITS_OF_VARIANCE = (8,)
 
 # Maximum number of rows that the variance is fitted to: a leverage costs O(P^2).
 MAX_VARIANCE_ROWS = 20_000
 
-# Lower bounds of squared residuals and of variances, over their means: the Gamma deviance of zero
-# is infinite, and no row should have all the weight.
+# Lower bounds of squared residuals and of variances, relative to their means: the Gamma deviance of
+# zero is infinite, and no row should have all the weight.
 MIN_SQUARE = MIN_VARIANCE = 1e-6
 
 

@@ -33,7 +33,7 @@ MAX_PARTNERS, MAX_UNIT_VALUES = 10, 4_000_000
 # any period that rows may have (Weyl 1916). They take 7 us, a random draw of rows 100 us.
 PLACES = np.arange(MAX_SEEN_ROWS) * 1.618033988749895 % 1.0
 
-# Values computed at once: 8 MB.
+# Number of values computed at once: 8 MB.
 BLOCK_VALUES = 1_000_000
 
 

@@ -40,7 +40,7 @@ ONE_THREAD_PARAMETERS = 100_000
 # Parameters that are passed to sgd and adam unchanged.
 RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
 
-# MLPRegressor's default, for alpha="auto" with a solver that cannot estimate it.
+# MLPRegressor's default, used for alpha="auto" with a solver that cannot estimate alpha.
 DEFAULT_ALPHA = 1e-4
 
 

@@ -88,7 +88,7 @@ class Settings:
     activations: tuple[str | Activation, ...]  # one per layer, the output layer last
     solver: Solver | None  # None: by cost
     alpha: float | None  # None: from the data, if the solver can
-    grouping: str | None  # which weights then share a penalty; None: from the data too
+    grouping: str | None  # which weights share a penalty; None: from the data, too
     bias: bool
     n_init: int
     loss_tol: float  # -inf where there is no target

@@ -163,7 +163,7 @@ class _ZeroSeeds(ISeedSequence):
 
 
 def random_state_of(random_state) -> np.random.RandomState:
-    """Return what `check_random_state` does, for an int in 0.07 ms instead of 0.18 ms."""
+    """Do what `check_random_state` does, but in 0.07 ms instead of 0.18 ms for an int."""
     if not isinstance(random_state, Integral):
         return check_random_state(random_state)
     state = np.random.RandomState(np.random.MT19937(_ZeroSeeds()))

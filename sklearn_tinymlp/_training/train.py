@@ -26,7 +26,7 @@ LOGGER = logging.getLogger("sklearn_tinymlp")
 # A fit counts as long after this many seconds, if it may take as many again.
 LONG_SECONDS = 5.0
 
-# Seconds between two messages about long fits: a search makes hundreds of fits.
+# Minimum number of seconds between messages about long fits: a search makes hundreds of fits.
 SILENT_SECONDS = 300.0
 
 
