@@ -126,7 +126,7 @@ def _slots_of(kind) -> list[str]:
 class ExplainsUnavailable:
     """State the reason in the error of a method that is not available.
 
-    In the error of scikit-learn's `available_if` the reason is only the exception's cause.
+    scikit-learn's `available_if` states the reason only as the cause of its error.
     """
 
     def __init__(self, method):

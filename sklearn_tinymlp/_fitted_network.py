@@ -161,8 +161,8 @@ class FittedNetwork(BaseTinyMLP):
         if not -n_hidden <= layer < n_hidden:
             choice = f"between {-n_hidden} and {n_hidden - 1}" if n_hidden else "none"
             raise ValueError(
-                f"layer={layer!r} is not a hidden layer. The network has {n_hidden} of them; "
-                f"choose {choice}."
+                f"layer={layer!r} is not a hidden layer. The network has {n_hidden} hidden "
+                f"layers; choose {choice}."
             )
         X, coefs, intercepts = net._cast(X)
         n_layers, whole = layer % n_hidden + 1, net._architecture()

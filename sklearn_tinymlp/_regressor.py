@@ -91,8 +91,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     n_init : int, default=1
         Number of random starts. The one with the largest evidence, the best validation score with
-        `early_stopping`, or else the lowest loss is kept. They are trained in threads; the result
-        does not depend on their number. With 1 the draws are the same as in MLPRegressor.
+        `early_stopping`, or else the lowest loss is kept. The starts are trained in threads; the
+        result does not depend on the number of threads. With 1 the draws are the same as in
+        MLPRegressor.
 
     loss_tol : float, default=None
         Target for the training loss: training stops as soon as `loss_` is at most this.
@@ -108,7 +109,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         - 'adaptive': divided by 5 after `n_iter_no_change` epochs without improvement by `tol`
 
     learning_rate_init : float, default=None
-        Initial learning rate. None means 0.001. Not together with a number as `learning_rate`.
+        Initial learning rate. None means 0.001. Cannot be combined with a number as
+        `learning_rate`.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -148,8 +150,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     early_stopping : bool, default=False
         Whether to stop when the validation score does not improve by `tol` for `n_iter_no_change`
         consecutive epochs. 'sgd', 'adam' and 'lm' hold out a `validation_fraction` of the data;
-        with `X_val` and `y_val` in `fit` these are used, by 'lbfgs', too. The score is R², or D²
-        with losses that MLPRegressor does not have (explained share of the best constant's loss).
+        if `X_val` and `y_val` are passed to `fit`, these are used, also by 'lbfgs'. The score is
+        R², or D² with losses that MLPRegressor does not have (explained share of the best
+        constant's loss).
 
     validation_fraction : float, default=0.1
         Fraction of the data that is held out.
@@ -387,7 +390,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         self.quantile = quantile
 
     def _fit_all(self, X, y, sample_weight, **options):
-        """Fit the noise first where it varies with X, then the network."""
+        """Fit the noise first if it varies with X, then the network."""
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)

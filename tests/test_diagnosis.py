@@ -467,7 +467,7 @@ def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
     assert codes == ["few_target_values"]
     by_penalty = make_net(alpha=0.1, max_iter=2000).fit(X[drawn], y[drawn])
     (finding,) = by_penalty.diagnose(X[drawn], y[drawn])
-    assert "A random split has the same row on both sides" in finding.sentence
+    assert "A random split puts the same row on both sides" in finding.sentence
 
 
 # ------------------------------------------------------------- what reviewers of it have met

@@ -783,7 +783,7 @@ def test_members_have_one_loss_that_of_their_training(data):
     assert_array_equal(found["error"], expected["error"])
     assert found["hidden_layer_sizes"][0] == (3,)
     other = TinyMLPRegressor("quantile", (3,), random_state=0).fit(X[:60], y[:60])
-    with pytest.raises(ValueError, match="must have one loss"):
+    with pytest.raises(ValueError, match="must have the same loss"):
         TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
 
 

@@ -83,8 +83,8 @@ def _check_derivative(activation, left, right):
         raise ValueError(
             f"The derivative of activation {activation.name!r}, "
             f"{_function_name(activation.derivative)!r}, is not the derivative of its value "
-            f"{_function_name(activation.value)!r}: at z = {z[worst]:.4g} it gave "
-            f"{given[worst]:.6g}, and it should be {sides[1, worst]:.6g} (central difference). "
+            f"{_function_name(activation.value)!r}: at z = {z[worst]:.4g} it is "
+            f"{given[worst]:.6g}, but it should be {sides[1, worst]:.6g} (central difference). "
             f"It is wrong at {wrong.mean():.0%} of the {len(z)} points between {z.min():g} and "
             f"{z.max():g}."
         )

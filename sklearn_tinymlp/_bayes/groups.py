@@ -3,10 +3,10 @@
 With one precision alpha for all weights an irrelevant input cannot be switched off without the
 others. With one precision for the weights of each input it can (automatic relevance determination;
 Neal, "Bayesian learning for neural networks", 1996), but each alpha is a parameter fitted to the
-data, and the maximum of the evidence alone prefers the finest grouping too often. The evidence
+data, and the maximum of the evidence alone selects the finest grouping too often. The evidence
 integrated over ln alpha does not. Around its maximum it is a normal density in ln alpha_g of the
-variance 2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of
-ln alpha_g on a range R the integral is the maximum times
+variance 2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of ln
+alpha_g on a range R the integral is the maximum times
 
     sqrt(2 pi) sqrt(2 / gamma_g) / R,    an Occam factor of  ln R - 1/2 ln(4 pi / gamma_g)  nats.
 

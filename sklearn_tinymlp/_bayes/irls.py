@@ -142,7 +142,7 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
 
 
 def with_scale(objective: Objective, theta, residuals) -> Objective:
-    """Return the objective with the scale of its loss estimated from residuals, or at theta."""
+    """Return the objective with the loss's scale estimated from `residuals`, or at theta."""
     if objective.loss.with_scale is None:
         return objective
     y = objective.training.y

@@ -63,7 +63,7 @@ def hidden_part(network: Network) -> Network:
 
 
 def jacobian_of_output(network, hidden, block: LinearBlock, k) -> tuple[np.ndarray, np.ndarray]:
-    """Compute H, derivatives of output k by hidden weights, and F, by its own: a column per row."""
+    """Return the derivatives of output k, a column per row: H (hidden weights), F (its own)."""
     slope = block.at_outputs[k]
     own = block.values[-2] * slope
     if network.architecture.bias:

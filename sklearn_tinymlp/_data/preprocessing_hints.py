@@ -10,7 +10,7 @@ MAX_COLUMNS = 20
 
 # Three lines of code that the user can copy.
 HINT = (
-    "\n\nFill and encode in front of the network "
+    "\n\nImpute and encode before the network "
     "(from sklearn.compose, .impute, .pipeline, .preprocessing):\n"
     "    {columns}\n"
     '    prepared = ColumnTransformer([("numbers", SimpleImputer(), numbers), '

@@ -23,7 +23,7 @@ def is_plain(array, *n_dims) -> bool:
 
 
 def _fits(estimator, X) -> bool:
-    """Whether X has the columns of the fit, where neither has names."""
+    """Whether X has as many columns as in `fit`, and neither has column names."""
     named = getattr(estimator, "feature_names_in_", None) is not None
     return not named and X.shape[1] == getattr(estimator, "n_features_in_", None)
 

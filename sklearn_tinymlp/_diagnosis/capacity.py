@@ -65,8 +65,8 @@ def _overfitted_by_evidence(exam):
         return
     sentence = (
         f"The data determine {determined[-1]:.0f} weights with {network.y.size} targets: the "
-        f"network may have overfitted. It explains {exam.explained:.0%} on its own rows, and a "
-        f"copy {max(anew, 0.0):.0%} on held-out rows."
+        f"network may have overfitted. It explains {exam.explained:.0%} of y on its own rows, a "
+        f"copy only {max(anew, 0.0):.0%} on held-out rows."
     )
     remedy = "fewer inputs, more rows, or TinyMLPEnsembleRegressor, which uses out-of-fold errors"
     yield Finding("more_weights_than_data", WARNING, sentence, {}, remedy)
@@ -92,8 +92,8 @@ def penalty_too_large(exam):
     sentence = (
         f"alpha={network.penalty:g} is too strong: no coef is larger than {largest:.2g}, the "
         f"penalty is {of_loss:.0%} of the loss, and {network.score_name} is "
-        f"{format_r2(exam.explained)}. A copy trained with alpha={alpha:g} explains {best:.0%} on "
-        f"{rows}."
+        f"{format_r2(exam.explained)}. A copy trained with alpha={alpha:g} explains {best:.0%} "
+        f"of y on {rows}."
     )
     severity = ERROR if exam.explained <= 0.01 else WARNING
     yield make_finding(network, "penalty_too_large", severity, sentence, alpha=alpha)

@@ -38,7 +38,7 @@ class LossDerivatives(ForwardPass):
 
     @property
     def positive_predictions(self) -> np.ndarray:
-        """Predictions, limited to positive ones where the loss needs these."""
+        """Predictions, clipped to positive values if the loss requires them."""
         predictions = self.predictions
         return (
             np.maximum(predictions, LEAST_POSITIVE) if self.network.loss.positive else predictions

@@ -64,7 +64,7 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES, first_only=False)
 
 
 def explained_text(exam) -> str:
-    """Format R² or D²; if outputs differ, also of each output or of the best and worst."""
+    """Format R² or D²; if outputs differ, also for each output or for the best and worst."""
     whole, by_output = format_r2(exam.explained), exam.explained_by_output
     if len(by_output) < 2 or np.ptp(by_output) < 0.05 or not np.isfinite(by_output).all():
         return whole

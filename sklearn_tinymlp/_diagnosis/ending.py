@@ -36,7 +36,7 @@ def stopped_by_tol(exam):
 
 
 def would_stop(losses, tol, patience) -> bool:
-    """Whether sgd and adam would stop within these losses, as at any `tol` if they oscillate."""
+    """Whether sgd or adam would stop within these losses; if they oscillate, at any `tol`."""
     best, n_no_change = np.inf, 0
     for loss in losses:
         n_no_change = n_no_change + 1 if loss > best - tol else 0
@@ -111,8 +111,8 @@ def local_minimum(exam):
     network, loss = exam.network, exam.network.final_loss
     if network.uses_evidence and exam.missed_loss_tol and np.all(exam.pattern == 0.0):
         sentence = (
-            f"Training ended at a loss of {loss:.4g}, and the residuals show no pattern, by "
-            "leave-one-out predictions: by the evidence they are noise, and "
+            f"Training ended at a loss of {loss:.4g}, and the residuals show no pattern in "
+            "leave-one-out validation: according to the evidence they are noise, and "
             f"loss_tol={network.params['loss_tol']:g} is below the noise level."
         )
         remedy = {"loss_tol": float(f"{1.05 * loss:.2g}")}

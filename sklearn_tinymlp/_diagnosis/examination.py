@@ -52,7 +52,7 @@ class Examination(LossDerivatives):
 
     @cached_property
     def gain(self) -> float:
-        """Share of the loss that a few more steps gain, with penalty and on all rows."""
+        """Relative fall of the loss in a few more steps, with penalty and on all rows."""
         after = self.replaced(theta=minimise(self, NEARBY_STEPS)).objective
         return 1.0 - after / self.objective if self.objective > 0 else 0.0
 

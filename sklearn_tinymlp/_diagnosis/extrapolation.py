@@ -14,7 +14,7 @@ MOST_FEATURES = 3  # in a sentence
 
 
 def outside(X, known: InputRange, names=None) -> Diagnosis:
-    """Find the rows outside the training data, and by how many ranges in which features.
+    """Find the rows outside the training data, and in which features they are, by how many ranges.
 
     Parameters
     ----------

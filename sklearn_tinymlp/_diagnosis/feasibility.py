@@ -210,6 +210,6 @@ def no_bias(exam):
     if within > without + LEAST_SHARE_OF_REST * (1.0 - without):
         sentence = (
             f"bias=False: {network.score_name} is {format_r2(exam.explained)}, and a copy with "
-            f"intercepts explains {within:.0%} on held-out rows."
+            f"intercepts explains {within:.0%} of y on held-out rows."
         )
         yield make_finding(network, "no_bias", ERROR, sentence, bias=True)

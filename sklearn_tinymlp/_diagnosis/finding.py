@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     Parameters
     ----------
     code : str
-        Its name, for programs.
+        Name of the cause, for use in programs.
 
     severity : {'error', 'warning', 'info'}
         'error' keeps the network from learning, 'warning' from learning well; 'info' is worth
@@ -34,11 +34,11 @@ class Finding(NamedTuple):
         The cause, with the number that shows it.
 
     parameters : dict
-        The parameters that correct it: ``estimator.set_params(**finding.parameters)``. Empty where
-        no parameter does.
+        The parameters that correct it: ``estimator.set_params(**finding.parameters)``. Empty if no
+        parameter corrects it.
 
     remedy : str
-        The same as text, ``parameter=value``, or what to do instead.
+        The parameters as text, ``parameter=value``, or other advice.
     """
 
     code: str

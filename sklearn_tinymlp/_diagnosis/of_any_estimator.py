@@ -19,8 +19,9 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     ----------
     estimator : estimator
         A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
-        that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
-        For a :class:`TinyMLPEnsembleRegressor` the member with the greatest weight is diagnosed.
+        that ends in one, a TransformedTargetRegressor around one, or a search whose best estimator
+        is one. For a :class:`TinyMLPEnsembleRegressor` the member with the greatest weight is
+        diagnosed.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         Inputs the network was trained on; for a pipeline, before its transformations.

@@ -2,9 +2,9 @@
 
 Kernel ridge regression of the residuals on the inputs, with a linear kernel and Gaussian ones of
 three widths, each at five ridges. With K = Q diag(l) Q^T the smoother is
-H = Q diag(l / (l + ridge)) Q^T, and its leave-one-out residual (r - H r)_i / (1 - H_ii)
-(Wahba, "Spline models for observational data", 1990, section 4.2), at the cost of one fit. The best
-of the twenty is compared with the best for residuals in random orders.
+H = Q diag(l / (l + ridge)) Q^T, and its leave-one-out residual is (r - H r)_i / (1 - H_ii) (Wahba,
+"Spline models for observational data", 1990, section 4.2), at the cost of one fit. The best of the
+twenty is compared with the best for residuals in random orders.
 """
 
 import numpy as np

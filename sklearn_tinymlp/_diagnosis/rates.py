@@ -55,7 +55,7 @@ def learning_rate_too_large(exam):
         r2 = f"{network.score_name} is {format_r2(exam.explained)}"
         what = f"{r2}, the loss was once as low as {losses.min():.3g},"
     sentence = (
-        f"The learning rate of {network.rate:.3g} is too large: {what} and ends at "
+        f"The learning rate of {network.rate:.3g} is too large: {what} and ended at "
         f"{losses[-1]:.3g}.{how}"
     )
     remedy = network.rate_remedy(rate)

@@ -142,12 +142,13 @@ def next_remedy(exam) -> tuple[dict, str]:
         if more_starts:
             share = explained_anew(exam)
             if share > enough:
-                why = f"The best of three other starts explains {share:.0%} on held-out rows."
+                why = f"The best of three other starts explains {share:.0%} of y on held-out rows."
                 return more_starts, why
         share = explained_anew(exam, layers=wider, n_starts=1)
         if share > enough:
             units = " and ".join(map(str, wider))
-            return more_units, f"A copy with {units} units explains {share:.0%} on held-out rows."
+            why = f"A copy with {units} units explains {share:.0%} of y on held-out rows."
+            return more_units, why
     if wider == DEFAULT_LAYERS:
         return more_units, ""
     if not network.solver.least_squares:

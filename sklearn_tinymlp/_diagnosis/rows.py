@@ -94,7 +94,7 @@ def copied_rows(exam):
     share = 1.0 - len(np.unique(rows, axis=0)) / len(rows)
     if share < LEAST_SHARE_OF_COPIES:
         return
-    why = "A random split has the same row on both sides, and its score is too good."
+    why = "A random split puts the same row on both sides, and its score is too good."
     if exam.network.uses_evidence:
         why = (
             "The evidence counts each as a new observation: the penalty is too weak, and the "
@@ -167,8 +167,8 @@ def ordered_rows(exam):
     if correlation[k] < least or not exam.pattern[k] < 0.1:
         return
     sentence = (
-        f"The residuals of neighbouring rows correlate by {correlation[k]:.2f}: the rows seem to "
-        "be in chronological order. Scores on a random split will then be too good."
+        f"The residuals of neighbouring rows have a correlation of {correlation[k]:.2f}: the rows "
+        "seem to be in chronological order. Scores on a random split will then be too good."
     )
     yield Finding("ordered_rows", INFO, sentence, {}, "TimeSeriesSplit, and time as a feature")
 

@@ -31,7 +31,7 @@ def missed_pattern(exam):
         r2 = exam.explained_by_output[missed].min()
     sentence = (
         f"{subject} misses a pattern: {network.score_name} is {format_r2(r2)}, and a smooth curve "
-        f"predicts {exam.pattern[missed].max():.0%} of the residuals, in leave-one-out rows."
+        f"predicts {exam.pattern[missed].max():.0%} of the residuals in leave-one-out validation."
     )
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     of_target = (exam.pattern * (1.0 - exam.explained_by_output))[missed].max()
@@ -76,13 +76,14 @@ def no_better_than_mean(exam):
         return
     largest, unknown = np.nanmax(exam.pattern, initial=0.0), np.isnan(exam.pattern).any()
     if largest == 0.0 and not unknown:
-        sentence += " A smooth curve does no better on leave-one-out rows: y may not depend on X."
+        sentence += " Nor does a smooth curve in leave-one-out validation: y may not depend on X."
         severity = INFO if network.uses_evidence else WARNING
         yield Finding(code, severity, sentence, {}, "other inputs, or more rows")
         return
     remedy, why = next_remedy(exam)
     if not unknown:
-        why = f"A smooth curve predicts {largest:.0%} of y, on leave-one-out rows. {why}".strip()
+        curve = f"A smooth curve predicts {largest:.0%} of y in leave-one-out validation."
+        why = f"{curve} {why}".strip()
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     severity = WARNING if network.uses_evidence and unknown else ERROR
     yield make_finding(network, code, severity, text, **remedy)

@@ -123,7 +123,7 @@ class DisplayMixin:
         return self.ax_
 
     def _use_panels(self, ax, n_panels, *, shape, figsize, **shared):
-        """Set and return panels: of a new figure, within the axes given, or the axes given."""
+        """Set and return panels: in a new figure, within the given axes, or the given axes."""
         import matplotlib.pyplot as plt
 
         shared["squeeze"] = False

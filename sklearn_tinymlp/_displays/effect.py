@@ -254,7 +254,7 @@ def _averages(estimator, X, size):
 
 
 def _changes(estimator, rows, output) -> np.ndarray:
-    """Return the mean squared change of the predictions if a column is permuted, per column."""
+    """Return, for each column, the mean squared change of predictions when it is permuted."""
     n_rows = rows.shape[0]
 
     def predict(X):

@@ -197,7 +197,7 @@ class CompiledObjective:
 
     @cached_property
     def _scratch(self):
-        """Arrays of a gradient, allocated once for thousands of calls, and ranges of rows."""
+        """Work arrays of a gradient, allocated once for thousands of calls, and ranges of rows."""
         dtype = self.y.dtype
         work = work_arrays(self.network, self.n_parameters, dtype)
         ranges = list(slices(len(self.y), self.n_parameters))

@@ -57,8 +57,8 @@ ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
 class Rows(NamedTuple):
     """Samples: a dense matrix in `values`, or the three arrays of a CSR matrix.
 
-    Kernels are compiled for one of the two: numba drops the branch that does not apply where the
-    number of dimensions of an argument decides.
+    Kernels are compiled for one of the two: if the number of dimensions of an argument selects a
+    branch, numba drops the other branch.
     """
 
     values: np.ndarray
@@ -85,8 +85,8 @@ class Work(NamedTuple):
 def load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_rows):
     """Load rows order[start:start + n_rows] of x into the block; an empty `order` is 0, 1, 2, ...
 
-    Dense rows become the inputs, transposed, or are copied from `blocks`. CSR rows are multiplied
-    by the first layer's coefs at once, and added to its sums.
+    Dense rows become the inputs, transposed, or are copied from `blocks`. CSR rows are instead
+    multiplied by the first layer's coefs, and added to its sums.
     """
     n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
     if blocks.size > 0:

@@ -1,7 +1,7 @@
 """L-BFGS from one evaluation of the loss to the next: directions, line search, stopping rules.
 
-It follows scipy's L-BFGS-B without bounds, to rounding: the same pairs, line search, restarts and
-stopping rules (Byrd, Lu, Nocedal & Zhu, "A limited memory algorithm for bound constrained
+It follows scipy's L-BFGS-B without bounds, up to rounding: the same pairs, line search, restarts
+and stopping rules (Byrd, Lu, Nocedal & Zhu, "A limited memory algorithm for bound constrained
 optimization", 1995; Moré & Thuente, "Line search algorithms with guaranteed sufficient decrease",
 1994). scipy is the oracle of the tests; its Python costs several times the gradient of a small
 network.
@@ -348,5 +348,5 @@ def next_step(trial, best_one, other_end, least, most, bracketed, turned):
 
 @once_per_process
 def compiled_advance():
-    """Compile `advance` by itself: within each kernel it took 1 s more, dense and CSR."""
+    """Compile `advance` by itself: compiled within the kernels it took 1 s more for each."""
     return c_function(advance, 9, 1, "float64", ieee=True)

@@ -44,7 +44,7 @@ class FixedPoint(NamedTuple):
     steps: np.ndarray
     offsets: np.ndarray
     output_steps: np.ndarray
-    parts: list[tuple[list[FixedLayer], np.ndarray | None]]  # layers, weights beside the coefs
+    parts: list[tuple[list[FixedLayer], np.ndarray | None]]  # layers, weights not in the coefs
     error_bound: np.ndarray  # of each output, in its units
 
 

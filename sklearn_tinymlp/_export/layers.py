@@ -28,7 +28,7 @@ def layers_of(estimator, function, dtype=None):
         if formula is None:
             raise ValueError(
                 f"The activation {name_of(activation)!r} is a function of your own, which "
-                f"{function} cannot write. {WHICH_CAN}"
+                f"{function} cannot export. {WHICH_CAN}"
             )
         layers.append((coefs.astype(dtype), intercepts.astype(dtype), formula))
         if not all(np.isfinite(weights).all() for weights in layers[-1][:2]):

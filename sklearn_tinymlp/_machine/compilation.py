@@ -170,7 +170,7 @@ def callback(function, n_arrays, n_sizes, dtype):
 
 
 def _emitted_by(emit):
-    """Compile calls with the code of `emit`; interpret the function below.
+    """Compile calls to the code of `emit`; the decorated function is for the interpreter.
 
     numba's `overload` would compile a function in between for each set of types.
     """

@@ -62,7 +62,7 @@ def cholesky(matrix: np.ndarray) -> bool:
 def require_finite(added: float) -> None:
     """Raise a ValueError if a matrix cannot be made positive definite because it is not finite.
 
-    `added` was added to its diagonal, or is the logarithm of the factor of a shrunken matrix.
+    `added` is the number that was added to its diagonal.
     """
     if not np.isfinite(added):
         raise ValueError(

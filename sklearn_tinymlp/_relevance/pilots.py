@@ -1,4 +1,4 @@
-"""Pilot networks: which inputs are relevant, and whether a penalty for each input pays.
+"""Pilot networks: which inputs are relevant, and whether separate penalties improve the evidence.
 
 A network of a few units is trained in hundredths of a second, with one penalty for all weights and
 with one for each input (automatic relevance determination, ARD). Where ARD has the greater evidence
@@ -85,7 +85,7 @@ def run_pilots(
     random_state,
     interruption: Interruption,
 ) -> RelevanceReport | None:
-    """Train pilot networks; None where ARD does not pay, and after Ctrl-C.
+    """Train pilot networks; None where ARD does not improve the evidence, and after Ctrl-C.
 
     `data` are standardised, at most `MAX_PILOT_ROWS`; `output` is the output activation, and
     `first_intercepts` are those of the output layer of the network that follows, drawn if None.
@@ -193,7 +193,7 @@ def most_inputs(n_samples, n_outputs) -> int:
 
 
 def successive_halving(search, starts) -> Solution:
-    """Train pilots with ARD in rounds, and drop the worse after each; converged ones pause."""
+    """Train pilots with ARD in rounds, and drop the worse after each; converged ones stay."""
     pilots = [search("input", theta, iterations=ROUNDS[0][0]) for theta in starts]
     for (_, n_kept), (iterations, _) in pairwise(ROUNDS):
         pilots = sorted(pilots, key=penalised_evidence, reverse=True)[:n_kept]

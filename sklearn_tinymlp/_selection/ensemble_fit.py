@@ -313,11 +313,11 @@ class EnsembleFit:
 
 
 def common_loss(networks) -> Loss:
-    """Return the loss that all these networks were trained with; a ValueError if they differ."""
+    """Return the loss that all networks were trained with; raise a ValueError if they differ."""
     losses = [LOSSES[network._loss].remade(network._loss_constants) for network in networks]
     # Scales are estimated anew; a quantile loss is defined by its slopes.
     kinds = {(loss.name, loss.parameters[:2] if loss.nonsmooth else ()) for loss in losses}
     if len(kinds) > 1:
         names = ", ".join(sorted(map(str, kinds)))
-        raise ValueError(f"The members must have one loss, got {names}.")
+        raise ValueError(f"The members must have the same loss, got {names}.")
     return losses[0]

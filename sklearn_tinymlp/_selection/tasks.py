@@ -35,9 +35,10 @@ class Task:
         return cls(interruption, context, ensemble, data)
 
     def subtask(self, name, n_subtasks=0) -> "Task":
-        """Return a task within this one; not thread-safe.
+        """Return a subtask of this task; not thread-safe.
 
-        A task without subtasks may go to another process, and gets its data there, by `on`.
+        A task without subtasks may be sent to another process, and receives its data there, from
+        `on`.
         """
         if self.context is None:
             return Task(self.stop_subtasks)

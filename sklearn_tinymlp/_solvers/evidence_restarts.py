@@ -76,12 +76,12 @@ def solve_by_evidence(
 
     Re-estimating alpha and beta from the first step can end in a fit of noise only (three points,
     one start in two); `WARM_UP` steps at the first alpha and beta never do, but overfit noisy data.
-    On few samples, or where the first fit ended with fewer than two effective parameters, both are
-    tried. A network that explains less than `restart` is trained again from that start. With few
-    effective parameters the first units may also have been too linear for the data: `draw_restart`
-    returns a start and the share of variance that it explains on held-out rows. As long as the
-    network explains less on the training rows, it is trained again from that start, at most
-    `FURTHER` times. The solution with the greatest evidence is kept.
+    On few samples, or where the first fit ended with fewer than two effective parameters, both
+    searches are made. A network that explains less than `restart` is trained again from that start.
+    With few effective parameters the first units may also have been too linear for the data:
+    `draw_restart` returns a start and the share of variance that it explains on held-out rows. As
+    long as the network explains less on the training rows, it is trained again from that start, at
+    most `FURTHER` times. The solution with the greatest evidence is kept.
     """
     fresh = replace(monitor, record=History())  # before the first search counts its iterations
 

@@ -73,7 +73,7 @@ class History:
             column.extend(added.get(name, [np.nan] * n_added))
 
     def joined(self, later: "History") -> "History":
-        """Append the rows of a later history, in a new one."""
+        """Return a new history, of these rows and the rows of a later history."""
         record = History({name: list(column) for name, column in self.columns.items()})
         record.append(**later.columns)
         return record
@@ -138,9 +138,9 @@ class Monitor:
     def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
         """Record an iteration; return the reason to stop, or None to continue.
 
-        `loss` is the training loss at theta; unless `one_by_one` an array for several iterations at
-        once, the last at theta. `kept` are the weights that the solver would return if it ended
-        now, None for theta, and `row` further columns of the record.
+        `loss` is the training loss at theta or, unless `one_by_one`, an array of the losses of
+        several iterations, of which the last is at theta. `kept` are the weights that the solver
+        would return if it ended now, None for theta, and `row` further columns of the record.
         """
         if self.validate is not None:
             row["validation_loss"], row["validation_score"] = self.validate(theta)

@@ -17,7 +17,7 @@ class SharedData:
     """Data in the units of training, and the data on selected inputs, made once for all threads.
 
     The scaling depends neither on the shape nor on the start of a member, and the selected inputs
-    hardly ever do.
+    hardly ever depend on these.
     """
 
     def __init__(self, data: Data, dtype):

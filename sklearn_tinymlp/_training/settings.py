@@ -102,7 +102,7 @@ class Settings:
 
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
-        """Read parameters that meet `CONSTRAINTS`; a ValueError if they contradict each other."""
+        """Read parameters that meet `CONSTRAINTS`; raise a ValueError if they contradict."""
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
@@ -118,8 +118,8 @@ class Settings:
             )
         if n_init > 1 and params["warm_start"]:
             raise ValueError(
-                f"n_init={n_init} means several random starts, but warm_start=True the weights "
-                "of the last fit. Set n_init=1 or warm_start=False."
+                f"n_init={n_init} means several random starts, but warm_start=True starts from "
+                "the weights of the last fit. Set n_init=1 or warm_start=False."
             )
         alpha, batch_size = (
             None if isinstance(params[name], str) else params[name]
