@@ -76,7 +76,7 @@ def no_better_than_mean(exam):
         return
     largest, unknown = np.nanmax(exam.pattern, initial=0.0), np.isnan(exam.pattern).any()
     if largest == 0.0 and not unknown:
-        sentence += " Nor does a smooth curve in leave-one-out validation: y may not depend on X."
+        sentence += " No smooth curve is better in leave-one-out validation: y may not depend on X."
         severity = INFO if network.uses_evidence else WARNING
         yield Finding(code, severity, sentence, {}, "other inputs, or more rows")
         return

@@ -4,9 +4,10 @@ A number a is step * q with an integer q of 8 or 16 bits. With inputs step_i q_i
 
     t_j = c_j + sum_i v_ji q_i,    v_ji = round(2^s_j w_ji step_i),  c_j = round(2^s_j (b_j - low)),
 
-in 32 bits; s_j is the largest for which v, of 8 or 16 bits, and the largest possible sum fit. So
-t_j counts from the beginning `low` of the table of the activation, whose nodes are 2^-k apart: its
-upper bits are an index into the table, its lower ones the fraction of the way to the next node.
+in 32 bits; s_j is the largest integer for which v fits into 8 or 16 bits, and the largest possible
+sum into 32. So t_j counts from the beginning `low` of the table of the activation, whose nodes are
+2^-k apart: its upper bits are an index into the table, its lower ones the fraction of the way to
+the next node.
 
 The bound follows each rounding through the network, as interval arithmetic does (Jacob et al.,
 "Quantization and training of neural networks for efficient integer-arithmetic-only inference",

@@ -11,7 +11,7 @@ KINDS = ("COEFS", "INTERCEPTS")
 
 
 def to_python(estimator, *, name="predict") -> str:
-    """Write a fitted network, or an ensemble, as a Python function that needs NumPy alone.
+    """Write a fitted network, or an ensemble, as a Python function that needs only NumPy.
 
     Parameters
     ----------

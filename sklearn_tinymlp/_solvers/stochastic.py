@@ -43,7 +43,7 @@ class Twister:
 def solve(
     objective, theta, monitor, *, state, random_state, batch_size, shuffle, single_epoch=False
 ) -> Solution:
-    """Train by sgd or adam until the loss or the validation score stalls, or `max_iter` epochs.
+    """Train by sgd or adam until the loss or the validation score stalls, or for `max_iter` epochs.
 
     `state` is changed, theta is not. `random_state` draws the order of each epoch, and is left in
     the same state as by scikit-learn. `single_epoch` does one epoch without a stopping rule

@@ -45,7 +45,7 @@ class SeenRows(NamedTuple):
 
     @classmethod
     def of(cls, data: Data, before: "SeenRows | None" = None) -> "SeenRows":
-        """Copy some rows, in the user's units; after `before` the last ones, for `partial_fit`."""
+        """Copy some rows, in the user's units; for `partial_fit` the last rows, with `before`."""
         X, weight = data.X, data.sample_weight
         most = max(MIN_SEEN_ROWS, min(MAX_SEEN_ROWS, MAX_SEEN_VALUES // X.shape[1]))
         rows = np.arange(X.shape[0]) if weight is None else np.flatnonzero(weight > 0)

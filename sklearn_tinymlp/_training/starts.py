@@ -24,7 +24,7 @@ class WarmStart(NamedTuple):
     stochastic_state: StochasticState | None  # of sgd and adam
     n_seen: int  # `t_`
     best_validation_score: float | None
-    grouping: str  # of its penalties
+    grouping: str  # of the weights that share a penalty
     seen: SeenRows | None  # None after loading from a file
     input_range: list[np.ndarray] | None  # minimum and maximum of each feature
 
