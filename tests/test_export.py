@@ -374,8 +374,8 @@ def test_an_activation_of_the_users_own_is_refused(own, export):
     network = net(activation=OWN[own]).fit(Z, Y)
     sentence = (
         f"The activation {own!r} is a function of your own, which {export.__name__} cannot export. "
-        f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
-        "sklearn_tinymlp.activations."
+        f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and the "
+        "functions of sklearn_tinymlp.activations."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         export(network)
