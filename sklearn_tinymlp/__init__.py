@@ -45,7 +45,8 @@ __all__ = [
     "to_python",
 ]
 
-# What one network does without is loaded at its first use: a third of the import.
+# Names that a single network does not need are loaded on first use, which saves a third of the
+# import time.
 _LATER = {
     "CandidatesDisplay": "_displays.candidates",
     "Diagnosis": "_diagnosis.finding",
@@ -64,7 +65,7 @@ _LATER = {
 
 
 def __getattr__(name):
-    """Load a public name when it is asked for (PEP 562)."""
+    """Load a public name on first access (PEP 562)."""
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value = getattr(import_module(f".{_LATER[name]}", __name__), name)

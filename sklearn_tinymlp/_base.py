@@ -62,8 +62,8 @@ class BaseTinyMLP:
     def _get_params_html(self, *args, **kwargs):
         """Show the trained network below the parameters, also as a step of a pipeline or search.
 
-        From scikit-learn 1.9 on it is shown below the fitted attributes, which have a block of
-        their own.
+        With scikit-learn 1.9 or later it is shown below the fitted attributes, which have a block
+        of their own.
         """
         params = super()._get_params_html(*args, **kwargs)
         return params if hasattr(super(), "_get_fitted_attr_html") else self._with_trained(params)
@@ -89,7 +89,7 @@ class BaseTinyMLP:
         return self
 
     def _snapshot(self):
-        """Copy the attributes in one step: another thread's `fit` may be about to change them."""
+        """Copy the attributes in one step: another thread's `fit` may be changing them."""
         copy = object.__new__(type(self))
         copy.__dict__ = vars(self).copy()
         for name in _slots_of(type(self)):
@@ -124,9 +124,9 @@ def _slots_of(kind) -> list[str]:
 
 
 class ExplainsUnavailable:
-    """Put the reason into the error of a method that is not available.
+    """State the reason in the error of a method that is not available.
 
-    The error of scikit-learn's `available_if` only has the reason as its cause.
+    scikit-learn's `available_if` states the reason only as the cause of its error.
     """
 
     def __init__(self, method):

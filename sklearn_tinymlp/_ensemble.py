@@ -31,11 +31,11 @@ from ._training.posterior import has_interval, why_none
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Ensemble of small networks, weighted by their out-of-fold predictions.
 
-    Networks of several shapes and activations are trained on folds, by successive halving: those
+    Networks of several shapes and activations are trained on folds, by successive halving: networks
     with much larger out-of-fold errors than others are not trained on all folds. The others are
     weighted by non-negative least squares on out-of-fold predictions (stacking), shrunk towards
-    equal weights, and those with weight are trained again on all rows. The predictive distribution
-    is a mixture, scaled so that 95% intervals hold 95% of the out-of-fold targets.
+    equal weights, and networks with nonzero weight are trained again on all rows. The predictive
+    distribution is a mixture, scaled so that 95% intervals contain 95% of the out-of-fold targets.
 
     Parameters
     ----------
@@ -44,23 +44,24 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         ``TinyMLPRegressor()``.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        Shapes to try. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger ones while the
-        largest is the best, and other activations for the two best. The shapes of a list are tried
-        with the activation of the template.
+        Shapes to try. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger ones as long
+        as the largest is the best, and other activations for the two best. The shapes of a list are
+        tried with the activation of the template.
 
     cv : int, cross-validation splitter, iterable or None, default=4
-        The folds. With an int, equal rows and rows of one group are in one fold. None is 5.
+        The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with weight; at most one where
-        that takes longer than a second or two. With 0 the members are those of the folds.
+        Number of members trained on all rows for each candidate with nonzero weight; at most one if
+        training takes longer than a second or two. With 0 the ensemble consists of the members of
+        the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set
         are not used. Refits use all rows.
 
     n_jobs : int, default=None
-        Number of members trained at a time, in threads that share X, or with the backend of
+        Number of members trained at the same time, in threads that share X, or with the backend of
         `joblib.parallel_config`. The result depends on neither.
 
     random_state : int, RandomState instance or None, default=None
@@ -89,11 +90,11 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         R² of the out-of-fold predictions.
 
     noise_std_ : float, ndarray of shape (n_outputs,) or callable
-        Root mean square of the out-of-fold residuals, in the units of y. With a template of
-        ``noise='varying'`` a function of X, as in `TinyMLPRegressor`.
+        Root mean square of the out-of-fold residuals, in the units of y. If the template has
+        ``noise='varying'``, a function of X, as in `TinyMLPRegressor`.
 
     band_scale_ : ndarray of shape (n_outputs,)
-        Factor of the standard deviations at which 95% intervals hold 95% of out-of-fold targets.
+        Factor of the standard deviations at which 95% intervals contain 95% of out-of-fold targets.
 
     feature_importances_ : ndarray of shape (`n_features_in_`,)
         Importance of each input: the weighted mean of the members' `feature_importances_`.
@@ -186,7 +187,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample: see `TinyMLPRegressor.fit`. Rows without weight are not used.
+            Weight of each sample: see `TinyMLPRegressor.fit`. Rows of zero weight are not used.
 
         groups : array-like of shape (n_samples,), default=None
             Groups whose rows are kept in one fold: all rows of one patient, for example.
@@ -214,7 +215,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             fitting = EnsembleFit(
                 self, X, y, weight, weighted, splits=splits, random_state=random_state
             )
-            del X, y, weight, splits  # `fitting` has the rows with weight
+            del X, y, weight, splits  # `fitting` has the rows of nonzero weight
             interruption = Interruption()
             task = Task.of_fit(self, interruption, *data).begin()
             with (
@@ -227,18 +228,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 attributes = fitting.train(workers, task)
             if interruption.is_set():
                 warnings.warn("Training interrupted by user.", stacklevel=3)
-            self.__dict__ = vars(self) | attributes  # in one step: another thread may predict
+            self.__dict__ = vars(self) | attributes  # in one step: another thread may be predicting
             task.end(reconstruction_attributes={})
             return self
 
     @classmethod
     def from_members(cls, estimators, X, y, sample_weight=None):
-        """Make an ensemble of fitted networks, weighted on rows new to them.
+        """Make an ensemble of fitted networks, weighted on rows that are new to them.
 
         The members may be trained on parts of data that do not fit in memory together, for example
         (docs: When one machine is too small). No network is trained. The weights, the scale of the
-        intervals and all errors are those of the given rows, and are unbiased only if no member was
-        trained on these.
+        intervals and all errors are computed on the given rows, and are unbiased only if no member
+        was trained on these rows.
 
         Parameters
         ----------
@@ -249,7 +250,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Inputs on which no member was trained.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Their targets.
+            Targets of these inputs.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample.
@@ -258,7 +259,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         -------
         ensemble : TinyMLPEnsembleRegressor
             Fitted, with default parameters. `results_` has a row for each given member, in order;
-            `estimators_` are those with weight.
+            `estimators_` are those with nonzero weight.
 
         Raises
         ------
@@ -325,7 +326,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return (mean.ravel(), std.ravel()) if mean.shape[1] == 1 else (mean, std)
 
     def predict_gradient(self, X):
-        """Differentiate the predictions by the inputs: the weighted mean over the members.
+        """Differentiate predictions with respect to inputs: the weighted mean over the members.
 
         Parameters
         ----------
@@ -384,12 +385,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return draws[..., random_state.permutation(n_samples)]
 
     def diagnose(self, X, y=None, sample_weight=None) -> Diagnosis:
-        """Return why the member of largest weight does not learn, or not well.
+        """Find why the member with the greatest weight learns poorly or not at all.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data; without y new rows, to find those outside its range.
+            Training data or, without y, new rows, to find those outside the range of the training
+            data.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets.
@@ -406,7 +408,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return renamed(found, self._parameters_of_all)
 
     def _parameters_of_all(self, parameters) -> dict:
-        """Return the parameters of the ensemble that set these of its members."""
+        """Return the parameters of the ensemble that set these parameters of its members."""
         of_template = {k: v for k, v in parameters.items() if k != "hidden_layer_sizes"}
         own = {}
         if len(of_template) < len(parameters):
@@ -455,7 +457,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray]:
         """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        With their standard deviations, without noise.
+        Also return their standard deviations, without noise.
         """
         net, X = self._checked(X)
         parts = [member._averages(X, size) for member in net.estimators_]
@@ -471,7 +473,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return net, validate_inputs(net, X)
 
     def _validated(self, X, y, sample_weight):
-        """Return X, y, the weights or None, and the numbers of the rows with weight."""
+        """Return X, y, the weights or None, and the indices of rows with nonzero weight."""
         X, y = validate_training_data(self, X, y, reset=True)
         if sample_weight is None:
             return X, y, None, np.arange(len(y))

@@ -41,7 +41,7 @@ class FittedNetwork(BaseTinyMLP):
         return_std : bool, default=False
             Whether to return the standard deviation of each prediction, too: that of the posterior
             and of the noise, widened where leave-one-out residuals of the training data are larger.
-            Needs solver 'lm' with ``alpha="auto"``.
+            Requires solver 'lm' with ``alpha="auto"``.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class FittedNetwork(BaseTinyMLP):
         return y[..., None] + deviations
 
     def predict_gradient(self, X):
-        """Differentiate the predictions by the inputs.
+        """Differentiate the predictions with respect to the inputs.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class FittedNetwork(BaseTinyMLP):
         -------
         gradient : ndarray of shape (n_samples, n_features) or (n_samples, n_features, n_outputs)
             In units of y per unit of X, with the output activation included: float32 when both X
-            and the network are, else float64. At a kink, the slope of one side.
+            and the network are, else float64. At a kink it is the slope on one side.
 
         Examples
         --------
@@ -161,8 +161,8 @@ class FittedNetwork(BaseTinyMLP):
         if not -n_hidden <= layer < n_hidden:
             choice = f"between {-n_hidden} and {n_hidden - 1}" if n_hidden else "none"
             raise ValueError(
-                f"layer={layer!r} is not a hidden layer. The network has {n_hidden} of them; "
-                f"choose {choice}."
+                f"layer={layer!r} is not a hidden layer. The network has {n_hidden} hidden "
+                f"layers; choose {choice}."
             )
         X, coefs, intercepts = net._cast(X)
         n_layers, whole = layer % n_hidden + 1, net._architecture()
@@ -178,21 +178,21 @@ class FittedNetwork(BaseTinyMLP):
         return importances_of(vars(net))
 
     def diagnose(self, X, y=None, sample_weight=None) -> "Diagnosis":
-        """Return why the fitted network does not learn, or not well, and what to change.
+        """Find why the fitted network learns poorly or not at all, and what to change.
 
         Without y return which rows lie outside the range of the training data, and how far:
         predictions there are extrapolations.
 
         The estimator is not changed. The cost is a few dozen passes of the data through the
-        network; of large data an evenly spread part is examined.
+        network; of large data an evenly spaced subset is examined.
 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training inputs, or new ones without y.
+            Training inputs or, without y, new ones.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Their targets.
+            Targets of X.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each sample.
@@ -261,7 +261,7 @@ class FittedNetwork(BaseTinyMLP):
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).
 
-        With their standard deviations, without noise; None without a posterior.
+        Also return their standard deviations, without noise; None without a posterior.
         """
         net = self._snapshot()
         predictions = net.predict(X).astype(np.float64)
@@ -278,7 +278,7 @@ class FittedNetwork(BaseTinyMLP):
         return hasattr(self, "coefs_")
 
     def _cast(self, X):
-        """Validate X; return X, coefs and intercepts as float32, if all of them are, or float64."""
+        """Validate X; return X, coefs and intercepts as float32 if all are, else as float64."""
         X = validate_inputs(self, X)
         both_single = X.dtype == self.coefs_[0].dtype == np.float32
         dtype = np.dtype(np.float32 if both_single else np.float64)

@@ -1,7 +1,7 @@
 """`NetworkEstimator`: `fit` and `partial_fit` in named steps, for any kind of target.
 
-A subclass adds `__init__` with the parameters, and scikit-learn's mixin for its kind. The steps'
-assumptions about the targets are listed in docs/extending.md.
+A subclass adds `__init__` with the parameters, and scikit-learn's mixin for its kind. The
+assumptions of the steps about the targets are listed in docs/extending.md.
 """
 
 from functools import cache
@@ -39,7 +39,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         return super()._get_param_names()
 
     def _validate_params(self):
-        """Check types and ranges of the parameters, unless the same ones have been valid before."""
+        """Check types and ranges of the parameters, unless the same values were valid before."""
         validate(type(self), self.get_params(deep=False))
 
     # ------------------------------------------------------------------ what the user calls
@@ -62,16 +62,16 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Inputs. float32 stays float32; a sparse matrix is worked on as CSR, never densified.
+            Inputs. float32 stays float32; a sparse matrix is converted to CSR, never densified.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each sample. Whole numbers are counts of a row. Of others only the ratios
-            matter to the solver 'auto' and to 'lm' with ``alpha="auto"``, where the number of
-            observations is that of rows with a weight. The other solvers take weights as they are,
-            as MLPRegressor does.
+            Weight of each sample. Whole numbers are counts of a row. Of other weights only the
+            ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``, and the number of
+            observations is the number of rows with nonzero weight. The other solvers use weights
+            unscaled, as MLPRegressor does.
 
         X_val, y_val, sample_weight_val : array-likes, default=None
             A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
@@ -91,16 +91,16 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         ------
         ValueError
             When data or parameters are invalid or contradict each other, when the derivative of an
-            `Activation` is not that of its value, and when training ended in weights that are not
-            finite. The estimator is then unchanged.
+            `Activation` is not the derivative of its value, and when training ended in weights that
+            are not finite. The estimator is then unchanged.
 
         Warns
         -----
         ConvergenceWarning
             Before training, when no weights can reach the targets: they lie outside the range of
-            the output activation, or need an intercept that ``bias=False`` forbids. After
-            training, when it did not converge: with the reason, the loss reached, and the first
-            finding of `diagnose`.
+            the output activation, or need an intercept that ``bias=False`` forbids. After training,
+            when it did not converge: the message contains the reason, the loss reached, and the
+            first finding of `diagnose`.
         """
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
@@ -139,7 +139,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            As `fit` does, and with ``early_stopping=True``.
+            As in `fit`, and with ``early_stopping=True``.
         """
         self._validate_params()  # scikit-learn's decorator skips it once fitted
         if self.early_stopping:
@@ -152,7 +152,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
     def _ensemble_context(self, X, y, sample_weight, interruption, *, share) -> EnsembleContext:
-        """Train pilots, and with `share` scale the data, once for several fits to these rows."""
+        """Train pilots, and with `share` scale the data, once for several fits on these rows."""
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
         plan = Plan.of(settings, data, None)
@@ -163,7 +163,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         return EnsembleContext(True, report, interruption, shared)
 
     def _fit_all(self, X, y, sample_weight, **options):
-        """Fit all networks of the estimator: here one, see `_fit` for the options."""
+        """Fit all networks of the estimator, here one; `_fit` describes the options."""
         return self._fit(X, y, sample_weight, **options)
 
     def _fit(
@@ -180,10 +180,10 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     ):
         """Fit one network, in named steps: each value is computed once and handed down.
 
-        `validation` holds X, y and weights of the validation set, `incremental` is True for
+        `validation` contains X, y and weights of the validation set, `incremental` is True for
         `partial_fit`, and `noise` is a VaryingNoise or None.
         """
-        learner = self._snapshot()  # learns the columns of X; this estimator changes last
+        learner = self._snapshot()  # a copy, changed first; this estimator is changed last
         settings = Settings.read(self.get_params(deep=False), incremental)
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)

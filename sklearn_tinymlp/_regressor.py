@@ -12,7 +12,7 @@ from ._training.settings import CONSTRAINTS
 class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     """Small multi-layer perceptron regressor.
 
-    A drop-in for :class:`sklearn.neural_network.MLPRegressor`, with the same weights to rounding
+    A drop-in for :class:`sklearn.neural_network.MLPRegressor`, with the same weights up to rounding
     (``TinyMLPRegressor(**MLPRegressor(...).get_params())``) and more losses, activations and
     solvers. By default the penalty maximises the evidence, and `predict` has a `return_std`.
 
@@ -46,16 +46,16 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         Whether the layers have intercepts. With False `intercepts_` are exactly zero.
 
     output_activation : str or Activation, default='auto'
-        Activation of the output layer: any of `activation`, or 'exp'. 'auto' is 'identity', or
+        Activation of the output layer: as for `activation`, or 'exp'. 'auto' is 'identity', or
         'exp' for the losses 'poisson' and 'gamma', which need positive outputs.
 
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
-        The optimiser. `solver_` is the one used.
+        The optimiser. `solver_` is the solver used.
 
         - 'auto': 'lm' with ``alpha="auto"``, unless X is very large or a sample weight is negative;
-          else 'lm', 'lbfgs' or 'adam', by the cost of an iteration (docs: Which solver)
+          else 'lm', 'lbfgs' or 'adam', depending on the cost of an iteration (docs: Which solver)
         - 'lm': Levenberg-Marquardt, for any loss; with a number as `alpha` for squared error only
-        - 'lbfgs', 'adam', 'sgd': as in MLPRegressor; compiled at their first fit on a machine
+        - 'lbfgs', 'adam', 'sgd': as in MLPRegressor; compiled on their first use on a machine
 
     alpha : float or {'auto', 'one', 'layer', 'input'}, default='auto'
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
@@ -70,15 +70,15 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     noise : {'constant', 'varying'}, default='constant'
         Whether the noise level is constant or varies with X. 'varying' fits a second network to the
-        variance of the residuals, and `noise_std_` is then a function of X. It takes three times as
-        long, and needs 'lm', a string as `alpha`, the squared error and no early stopping.
+        variance of the residuals, and `noise_std_` is then a function of X. This takes three times
+        as long, and requires 'lm', a string as `alpha`, the squared error and no early stopping.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1; `coefs_`, `intercepts_` and
-        predictions are always those of raw X and y. 'auto' is True with the solvers 'auto' and
-        'lm'. y is scaled only with an identity output; nothing is centred without bias or for a
-        sparse X. `loss_` and `loss_tol` are in the units of y with 'lm', else of the standardised
-        y. `warm_start` and `partial_fit` keep the first scaling.
+        predictions always refer to raw X and y. 'auto' is True with the solvers 'auto' and 'lm'. y
+        is scaled only with an identity output; nothing is centred without bias or for a sparse X.
+        `loss_` and `loss_tol` are in the units of y with 'lm', else in those of the standardised y.
+        `warm_start` and `partial_fit` keep the first scaling.
 
     init : str, default='glorot_uniform'
         Distribution of the initial weights.
@@ -91,8 +91,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     n_init : int, default=1
         Number of random starts. The one with the largest evidence, the best validation score with
-        `early_stopping`, or else the least loss is kept. They are trained in threads; the result
-        does not depend on their number. With 1 the draws are those of MLPRegressor.
+        `early_stopping`, or else the lowest loss is kept. The starts are trained in threads; the
+        result does not depend on the number of threads. With 1 the draws are the same as in
+        MLPRegressor.
 
     loss_tol : float, default=None
         Target for the training loss: training stops as soon as `loss_` is at most this.
@@ -108,7 +109,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         - 'adaptive': divided by 5 after `n_iter_no_change` epochs without improvement by `tol`
 
     learning_rate_init : float, default=None
-        Initial learning rate. None means 0.001. Not together with a number as `learning_rate`.
+        Initial learning rate. None means 0.001. Cannot be combined with a number as
+        `learning_rate`.
 
     power_t : float, default=0.5
         Exponent of 'invscaling'.
@@ -130,7 +132,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         - 'lbfgs': maximum absolute entry of the gradient
         - 'lm' by the evidence: stop when the log evidence rose by less than 1e4 * tol nats (1 nat
           by default) over 20 iterations; on large data, by a rule for the objective
-        - 'lm' with a number as `alpha`: stop when the loss falls by less than 1e-4 * tol of itself
+        - 'lm' with a number as `alpha`: stop when the relative fall of the loss is less than
+          1e-4 * tol
 
     verbose : bool or int, default=False
         Whether to print progress.
@@ -147,8 +150,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     early_stopping : bool, default=False
         Whether to stop when the validation score does not improve by `tol` for `n_iter_no_change`
         consecutive epochs. 'sgd', 'adam' and 'lm' hold out a `validation_fraction` of the data;
-        with `X_val` and `y_val` in `fit` these are used, by 'lbfgs', too. The score is R², or D²
-        with losses that MLPRegressor does not have (explained share of the best constant's loss).
+        if `X_val` and `y_val` are passed to `fit`, these are used, also by 'lbfgs'. The score is
+        R², or D² with losses that MLPRegressor does not have (explained share of the best
+        constant's loss).
 
     validation_fraction : float, default=0.1
         Fraction of the data that is held out.
@@ -178,10 +182,10 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     loss_ : float
         Training loss with the penalty: of the last epoch for 'sgd' and 'adam', else of the weights
-        that are kept (those of largest evidence, if it is maximised).
+        that are kept (with the largest evidence, if it is maximised).
 
     best_loss_ : float or None
-        Least training loss; None with `early_stopping`.
+        Lowest training loss; None with `early_stopping`.
 
     loss_curve_ : list of float
         Loss after each epoch or iteration.
@@ -190,21 +194,22 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         R² or D² on the validation set after each epoch; None without `early_stopping`.
 
     best_validation_score_ : float or None
-        The best of these.
+        The best of `validation_scores_`.
 
     best_epoch_ : int
-        Row of `history_`, counted from 1, at whose end the weights were those that are kept: of the
-        best validation score with `early_stopping`, of the largest evidence, or else the last.
+        Row of `history_`, counted from 1, after which the weights were kept: the row with the best
+        validation score if `early_stopping`, with the largest evidence if it is maximised, or else
+        the last row.
 
     history_ : dict of ndarray
-        One row for each epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (of Adam with
-        bias corrections, as at the end of section 2 of Kingma and Ba); with 'lm' gradient_norm and
-        damping; by the evidence alpha (of all but the output layer's intercepts), log_evidence (of
-        standardised y) and n_effective_parameters; with a validation set validation_loss and
-        validation_score. ``pandas.DataFrame(est.history_)`` is a table.
+        One row for each epoch or iteration: loss; with 'sgd' and 'adam' learning_rate (for Adam
+        with bias corrections, as at the end of section 2 of Kingma and Ba); with 'lm' gradient_norm
+        and damping; with the evidence alpha (of all weights but the output layer's intercepts),
+        log_evidence (of standardised y) and n_effective_parameters; with a validation set
+        validation_loss and validation_score. ``pandas.DataFrame(est.history_)`` is a table.
 
     starts_ : dict of ndarray
-        One row for each of the `n_init` random starts: loss, n_iter and stop_reason; by the
+        One row for each of the `n_init` random starts: loss, n_iter and stop_reason; with the
         evidence log_evidence (of standardised y); with `early_stopping` validation_score.
 
     n_iter_ : int
@@ -217,16 +222,16 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         The solver used.
 
     alpha_ : float or ndarray of shape (n_groups,)
-        Strength of the penalty used. By the evidence the precision of the weights, on standardised
-        data, of each group in `alpha_groups_`; infinite for a dropped input.
+        Strength of the penalty used. With the evidence it is the precision of the weights, on
+        standardised data, of each group in `alpha_groups_`; infinite for a dropped input.
 
     alpha_groups_ : list of str
-        Group of weights of each entry of `alpha_`. None where `alpha_` is a number.
+        Name of the group of weights for each entry of `alpha_`. None where `alpha_` is a number.
 
     noise_std_ : float, ndarray of shape (n_outputs,) or callable
         Standard deviation of the noise in the units of y; with robust losses 68% of the residuals
-        lie within. With ``noise='varying'`` a function that returns it for each row of X. This and
-        the next two are None without the evidence.
+        are smaller. With ``noise='varying'`` a function that returns it for each row of X. This and
+        the next two attributes are None without the evidence.
 
     n_effective_parameters_ : float
         Number of parameters determined by the data, of `n_parameters_`.
@@ -240,9 +245,10 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         negative, with sum 1, or all 0 where the network predicts a constant.
 
     converged_ : bool
-        Whether training ended by the criterion on loss, gradient, evidence or validation score, and
+        Whether training met the criterion on loss, gradient, evidence or validation score, and
         reached `loss_tol`, if given. If not, a ConvergenceWarning contains the first finding of
-        `diagnose`, as it does where 'sgd', 'adam' or 'lbfgs' ended no better than the mean of y.
+        `diagnose`. The warning also appears when 'sgd', 'adam' or 'lbfgs' predict no better than
+        the mean of y.
 
     stop_reason_ : str
         Reason for the end of training: 'loss_tol', 'tol', 'validation', 'evidence', 'at_rest',
@@ -274,7 +280,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     Notes
     -----
     One difference from MLPRegressor is deliberate: with several outputs and the squared error the
-    gradient that it gives to 'lbfgs' is not that of its loss (scikit-learn issue 8349). Here it is.
+    gradient that MLPRegressor passes to 'lbfgs' is not the gradient of its loss (scikit-learn issue
+    8349); here the correct gradient is used.
 
     With scikit-learn 1.9 or later `set_callbacks` accepts its callbacks and the user's own. Each
     epoch or iteration is a task, after which a callback may stop training. With `n_init` above 1
@@ -383,7 +390,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         self.quantile = quantile
 
     def _fit_all(self, X, y, sample_weight, **options):
-        """Fit the noise first where it varies with X, then the network."""
+        """Fit the noise first if it varies with X, then the network."""
         if self.noise == "constant":
             return self._fit(X, y, sample_weight, **options)
         of_variance = partial(TinyMLPRegressor, "gamma", UNITS_OF_VARIANCE)

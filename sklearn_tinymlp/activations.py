@@ -120,7 +120,7 @@ def _softplus(z, beta):
 
 
 def _softplus_slope(z, beta):
-    # exp of a negative number only: math.exp raises an error where it overflows
+    # exp of negative numbers only, because math.exp raises an error on overflow
     e = math.exp(-abs(beta * z))
     return 1.0 / (1.0 + e) if z > 0.0 else e / (1.0 + e)
 
@@ -189,7 +189,7 @@ def swish(beta=1.0) -> Activation:
     Activation('swish(1.5)')
     """
     beta = _positive("beta", beta)
-    least = -0.2784645427610738 / beta  # that of silu, at beta z = -1.2784645427610738
+    least = -0.2784645427610738 / beta  # the minimum of silu, at beta z = -1.2784645427610738
     return _named(_swish, _swish_slope, least, inf, beta=beta)
 
 

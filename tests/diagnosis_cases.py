@@ -240,7 +240,7 @@ CASES = {
         wave(),
         {"hidden_layer_sizes": (1,), "solver": "lm", "alpha": "auto"},
         "warning",
-        number="in leave-one-out rows. A copy with 16 and 16 units explains",
+        number="in leave-one-out validation. A copy with 16 and 16 units explains",
     ),
     "straight lines": Case(
         "missed_pattern",
@@ -345,7 +345,7 @@ KNOWN = {
         "ordered_rows",
         (TIMED, TIMED_Y + WALK),
         BY_EVIDENCE,
-        "residuals of neighbouring rows correlate by 0.83",
+        "residuals of neighbouring rows have a correlation of 0.83",
     ),
     "a constant feature": Known(
         "constant_columns",

@@ -36,7 +36,7 @@ def test_a_convergence_warning_says_why_in_three_lines(params, beginning):
     (message,) = caught_in(net, X, y)
     first, second, third = message.split("\n")
     assert first.startswith(beginning)
-    asked = ", and loss_tol=1e-09 was asked for" if "loss_tol" in params else ""
+    asked = ", and loss_tol is 1e-09" if "loss_tol" in params else ""
     assert second == f"stop_reason_={net.stop_reason_!r}: loss_ is {net.loss_:.4g}{asked}."
     finding = net.diagnose(X, y)[0]
     assert third == f"{finding.sentence} Try {finding.remedy}."

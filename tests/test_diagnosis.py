@@ -237,7 +237,7 @@ def test_a_rate_beyond_the_limit_is_named_before_the_loss_begins_to_rise():
     (finding, *_) = net.diagnose(X, 5.0 * X[:, 1])
     assert finding.code == "learning_rate_too_large"
     assert f"the loss was once as low as {net.loss_curve_[-1]:.3g}" in finding.sentence
-    assert "It is above 0.02, up to which" in finding.sentence
+    assert "It exceeds 0.02, the limit" in finding.sentence
     assert finding.remedy == "learning_rate=0.01"
 
 
@@ -467,7 +467,7 @@ def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
     assert codes == ["few_target_values"]
     by_penalty = make_net(alpha=0.1, max_iter=2000).fit(X[drawn], y[drawn])
     (finding,) = by_penalty.diagnose(X[drawn], y[drawn])
-    assert "A random split has the same row on both sides" in finding.sentence
+    assert "A random split puts the same row on both sides" in finding.sentence
 
 
 # ------------------------------------------------------------- what reviewers of it have met

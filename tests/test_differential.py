@@ -260,7 +260,7 @@ def test_weights_that_are_not_finite_are_refused_alike(params, layout):
 
 
 # Where X has missing values, what is told beyond scikit-learn's sentences begins so.
-WHAT_MENDS_IT = "Fill and encode in front of the network"
+WHAT_MENDS_IT = "Impute and encode before the network"
 
 
 def refusal(estimator, method, X, y):

@@ -608,7 +608,8 @@ def test_candidates_of_an_ensemble(ensemble):
 
 @pytest.mark.parametrize("display", [LossCurveDisplay, NetworkDisplay, TrainingStateDisplay])
 def test_what_draws_one_network_says_which_of_an_ensemble_to_give(display, ensemble):
-    with pytest.raises(TypeError, match=r"holds \d networks.*estimators_\[weights_.argmax\(\)\]"):
+    needed = r"contains \d networks.*estimators_\[weights_.argmax\(\)\]"
+    with pytest.raises(TypeError, match=needed):
         display.from_estimator(make_pipeline(FunctionTransformer(), ensemble))
     drawn(display.from_estimator(ensemble.estimators_[ensemble.weights_.argmax()]))
 
@@ -767,7 +768,7 @@ def test_block_of_an_ensemble_has_its_candidates_weights_and_a_network(ensemble)
         assert len(bar) == pytest.approx(20 * weight, abs=0.51)
     cells = {row[0].text: row[1].text for row in tree.iter("tr")}
     assert cells["out_of_fold_r2_"] == f"{ensemble.out_of_fold_r2_:.4g}"
-    assert cells["members"].startswith(f"{len(ensemble.estimators_)}, of {ensemble.n_parameters_}")
+    assert cells["members"].startswith(f"{len(ensemble.estimators_)}, {ensemble.n_parameters_} ")
     network = tree.find("details")
     heaviest = ensemble.estimators_[ensemble.weights_.argmax()]
     lines = list(network.iter("{http://www.w3.org/2000/svg}line"))

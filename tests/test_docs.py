@@ -181,7 +181,7 @@ def test_three_points_from_the_failing_program_to_the_working_one(capsys):
     lines = " ".join(capsys.readouterr().out.split())
     for step in (
         "it works",
-        "at z = -5.12 it gave 1, and it should be 0.01",
+        "at z = -5.12 it is 1, but it should be 0.01",
         "below 2.571. [no_bias] Try bias=True",
         "w2 before delta_1: w1 is off by 1.1e-05",
         "w2 after delta_1 : w1 is off by 0.0e+00",

@@ -641,9 +641,13 @@ def test_metadata_are_routed_to_it(data):
         ({}, {"groups": np.zeros(120)}, "at least 2 groups"),
         ({}, {"sample_weight": -np.ones(120)}, "Negative values in data.*sample_weight"),
         ({}, {"sample_weight": np.zeros(120)}, "non-zero number|must not sum to zero"),
-        ({"cv": KFold(2)}, {"sample_weight": np.arange(120) < 60}, "fold 0 has no row with weight"),
+        (
+            {"cv": KFold(2)},
+            {"sample_weight": np.arange(120) < 60},
+            "fold 0 has only rows of zero weight",
+        ),
         ({"cv": []}, {}, "cv=.* has no folds"),
-        ({"hidden_layer_sizes": []}, {}, "hidden_layer_sizes must hold at least one shape"),
+        ({"hidden_layer_sizes": []}, {}, "hidden_layer_sizes must contain at least one shape"),
     ],
 )
 def test_what_cannot_be_split_is_named(data, params, given, words):
@@ -779,7 +783,7 @@ def test_members_have_one_loss_that_of_their_training(data):
     assert_array_equal(found["error"], expected["error"])
     assert found["hidden_layer_sizes"][0] == (3,)
     other = TinyMLPRegressor("quantile", (3,), random_state=0).fit(X[:60], y[:60])
-    with pytest.raises(ValueError, match="must have one loss"):
+    with pytest.raises(ValueError, match="must have the same loss"):
         TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
 
 

@@ -141,12 +141,12 @@ CONTRADICTIONS = {
     "a fixed penalty for a loss that lm takes by the evidence": (
         {"loss": "huber", "solver": "lm", "alpha": 0.1},
         {},
-        r"solver='lm' takes loss='huber' with alpha='auto' alone, got alpha=0\.1\.",
+        r"solver='lm' accepts loss='huber' only with alpha='auto', got alpha=0\.1\.",
     ),
     "a fixed penalty for two quantiles by lm": (
         {"loss": "quantile", "solver": "lm", "alpha": 0.01},
         {"y": np.column_stack([y, y])},
-        r"solver='lm' takes loss='quantile' with alpha='auto' alone, got alpha=0\.01",
+        r"solver='lm' accepts loss='quantile' only with alpha='auto', got alpha=0\.01",
     ),
     "negative counts in the validation set": (
         {"loss": "poisson"},

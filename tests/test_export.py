@@ -331,7 +331,7 @@ def test_errors(export):
         with pytest.raises(NotFittedError):
             export(kind())
     pipeline = make_pipeline(StandardScaler(), net()).fit(X, Y)
-    with pytest.raises(TypeError, match="got Pipeline. Of a pipeline take its last step"):
+    with pytest.raises(TypeError, match="got Pipeline. Pass the last step of a pipeline"):
         export(pipeline)
     with pytest.raises(TypeError, match="got MLPRegressor"):
         export(MLPRegressor())
@@ -373,9 +373,9 @@ OWN = {
 def test_an_activation_of_the_users_own_is_refused(own, export):
     network = net(activation=OWN[own]).fit(Z, Y)
     sentence = (
-        f"The activation {own!r} is a function of your own, which {export.__name__} cannot write. "
-        f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
-        "sklearn_tinymlp.activations."
+        f"The activation {own!r} is a function of your own, which {export.__name__} cannot export. "
+        f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and the "
+        "functions of sklearn_tinymlp.activations."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         export(network)

@@ -203,7 +203,7 @@ def test_a_fit_that_diverged_and_came_back_has_not_converged():
     params = {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 2.0}
     params |= {"momentum": 0.0, "batch_size": 10, "max_iter": 1000, "hidden_layer_sizes": (20,)}
     net = make_net(**params)
-    with pytest.warns(UserWarning, match="Training diverged on the way") as caught:
+    with pytest.warns(UserWarning, match="Training diverged at some iteration") as caught:
         net.fit(X, 3 * y)
     assert net.stop_reason_ == "tol" and not net.converged_
     assert "rate far below" not in str(caught[0].message)

@@ -658,7 +658,7 @@ TOGETHER_WITH = {
 def refusal(solver, name, value):
     """The text of the documented error that a value within its range has, or None."""
     if name == "loss" and value != "squared_error" and solver == "lm":
-        return "takes loss=.* with alpha='auto'"  # which this lm has not
+        return "accepts loss=.* only with alpha='auto'"  # which this lm has not
     huge = isinstance(value, Real) and float(value) == 1e300
     if name.startswith("learning_rate") and huge and solver in ("adam", "sgd"):
         return "non-finite parameter weights"

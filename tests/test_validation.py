@@ -84,7 +84,7 @@ def test_the_answer_is_that_of_validation(name):
     except (ValueError, TypeError) as error:
         with pytest.raises(type(error)) as raised:
             model.predict(given)
-        said, _, mend = str(raised.value).partition("\n\nFill and encode")
+        said, _, mend = str(raised.value).partition("\n\nImpute and encode")
         assert said == str(error)
         assert bool(mend) == (name == "NaN")
     else:

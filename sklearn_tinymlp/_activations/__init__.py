@@ -1,3 +1,3 @@
-"""Activations; in files of trained networks `Activation` has the name of this folder."""
+"""Activation functions. Files of trained networks store `Activation` under this package's name."""
 
 from .users_own import Activation as Activation

@@ -1,4 +1,4 @@
-"""Activations as C functions: the built-in ones, and the user's own compiled where possible."""
+"""Activations as C functions: built-in ones, and the user's own, compiled where possible."""
 
 import inspect
 import math
@@ -30,7 +30,7 @@ def activation_of_units(z, slope, n):
         z[k], slope[k] = kernel(z[k])
 
 
-kernel = built_in.identity  # in copies of the loop another one
+kernel = built_in.identity  # replaced in copies of the loop
 
 
 def _loop_over(function):
@@ -51,10 +51,10 @@ def compiled_activation(activation, dtype: str):
 
 
 def _compiled_user(activation, dtype):
-    """Compile the functions of a number, or else call Python; results are always those of Python.
+    """Compile scalar functions, or else call Python; the results are always equal to Python's.
 
-    Value and slope of a number are computed before either is written, so that the compiler can
-    merge equal calls, such as a tanh in both.
+    Value and slope are computed before either is written, so that the compiler can merge equal
+    calls, such as a tanh in both.
     """
     value, derivative = by_numpy(activation.value), by_numpy(activation.derivative)
     if not config.DISABLE_JIT:
@@ -76,17 +76,17 @@ def _compiled_user(activation, dtype):
 
 @cache
 def _warn_of_slowness(activation, reason):
-    """Warn once a process."""
+    """Warn once per process."""
     warnings.warn(
         f"numba cannot compile the activation {activation.name!r} ({reason}). It is evaluated by "
         "NumPy instead, which is slower. Arithmetic, if, np.where, `math` and NumPy's functions of "
-        "single numbers can be compiled.",
+        "scalars can be compiled.",
         stacklevel=4,
     )
 
 
 def _jitted(function):
-    """Compile a function; of a `partial` with numbers as keywords the function that it calls."""
+    """Compile a function, or the function that a `partial` with numeric keywords calls."""
     if isinstance(function, partial) and not function.args:
         bound = inspect.signature(function.func).bind(0.0, **function.keywords)
         bound.apply_defaults()
@@ -111,7 +111,7 @@ def _fast_module(module):
 
 
 def _fast(thing):
-    """Return the replacement of a global of the user's, mostly the object itself."""
+    """Return the replacement of a global of the user's function, usually the object itself."""
     if thing is math or thing is np:
         return _fast_module(thing)
     for name, function in FAST_FUNCTIONS.items():
@@ -121,9 +121,9 @@ def _fast(thing):
 
 
 def _with_fast_functions(function):
-    """Copy a function of the user's with exp and tanh replaced by those of the built-ins.
+    """Copy a user's function, with exp and tanh replaced by those of the built-in activations.
 
-    Those of the C library would make it three to five times slower than a built-in.
+    With those of the C library it would be three to five times slower than a built-in activation.
     """
     scope = function.__globals__
     used = {name: _fast(scope[name]) for name in function.__code__.co_names if name in scope}

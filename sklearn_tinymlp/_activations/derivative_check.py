@@ -1,4 +1,4 @@
-"""Check that the derivative of a user's activation is that of its value."""
+"""Check that the derivative of a user's activation is the derivative of its value."""
 
 import math
 from functools import cache
@@ -7,16 +7,16 @@ import numpy as np
 
 from .users_own import Activation, _function_name, by_numpy
 
-# A fine grid around zero, and the number of points of another over the range of the data.
+# A fine grid around zero, and the number of points of a second grid over the range of the data.
 GRID_POINTS = 201
 FINE_GRID = np.linspace(-5.0, 5.0, GRID_POINTS)
 
-# Central differences with this step are exact to some 1e-10 of the function's size; an error below
-# MAX_ERROR of the steepest slope does not harm training.
+# Central differences with this step are accurate to some 1e-10 of the function's size; an error
+# below MAX_ERROR of the steepest slope does not harm training.
 STEP, MAX_ERROR = np.finfo(np.float64).eps ** (1 / 3), 1e-4
 
-# Range of z that is checked: powers of two, so that one check serves many fits, up to a million,
-# beyond which differences are inaccurate.
+# Limits of the range of z that is checked: powers of two, so that one check serves many fits, up to
+# a million, beyond which differences are inaccurate.
 MIN_RANGE, MAX_RANGE = 8.0, 2.0**20
 
 
@@ -36,7 +36,8 @@ def check_derivative(activation, least: float, greatest: float) -> None:
     Raises
     ------
     ValueError
-        With the worst point, the value of the derivative and the correct one.
+        If the derivative is wrong: the message contains the worst point, the derivative there and
+        the correct value.
     """
     if isinstance(activation, Activation):
         ends = (min(max(end, MIN_RANGE), MAX_RANGE) for end in (-least, greatest))
@@ -82,8 +83,8 @@ def _check_derivative(activation, left, right):
         raise ValueError(
             f"The derivative of activation {activation.name!r}, "
             f"{_function_name(activation.derivative)!r}, is not the derivative of its value "
-            f"{_function_name(activation.value)!r}: at z = {z[worst]:.4g} it gave "
-            f"{given[worst]:.6g}, and it should be {sides[1, worst]:.6g} (central difference). "
+            f"{_function_name(activation.value)!r}: at z = {z[worst]:.4g} it is "
+            f"{given[worst]:.6g}, but it should be {sides[1, worst]:.6g} (central difference). "
             f"It is wrong at {wrong.mean():.0%} of the {len(z)} points between {z.min():g} and "
             f"{z.max():g}."
         )

@@ -11,13 +11,13 @@ from .table import OUTPUT_ACTIVATIONS, ROW_OF
 from .users_own import by_numpy
 
 WHICH_CAN = (
-    f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and those of "
+    f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and the functions of "
     "sklearn_tinymlp.activations."
 )
 
 
 class Formula(NamedTuple):
-    """A formula and its constants; `called` is the network's name for it, with all digits."""
+    """A formula and its constants; `called` is its name in the network, with all digits."""
 
     name: str  # "swish"
     constants: tuple[tuple[str, float], ...] = ()

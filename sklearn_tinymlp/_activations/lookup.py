@@ -1,4 +1,4 @@
-"""Properties and values of an activation, built in or of the user's own."""
+"""Properties and values of an activation, built-in or defined by the user."""
 
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -12,7 +12,7 @@ from .derivative_check import FINE_GRID
 from .table import BUILT_IN, ROWS, BuiltIn
 from .users_own import Activation, by_numpy
 
-# The built-in activations that are ready-made ones with constants.
+# The built-in activations that equal ready-made ones with fixed constants.
 READY_MADE = {
     row.name: getattr(activations, row.ready_made)(**row.constants)
     for row in ROWS
@@ -22,10 +22,10 @@ _ROW_OF_FUNCTION = {own.value.func: BUILT_IN[name] for name, own in READY_MADE.i
 
 
 def ready_made(activation) -> tuple[BuiltIn, dict] | None:
-    """Return the row of an `Activation`'s formula, and its constants; None for a user's function.
+    """Return an `Activation`'s formula in the table, and its constants; None for a user's function.
 
-    A ready-made one binds constants to a function of `activations`, also after it was saved and
-    loaded. Its name, which shows six digits, is not used.
+    A ready-made activation binds constants to a function of `activations`, also after saving and
+    loading. Its name is not used, because it shows six digits only.
     """
     value = activation.value
     row = _ROW_OF_FUNCTION.get(value.func) if isinstance(value, partial) else None
@@ -40,7 +40,7 @@ def compiled(activation, dtype: str):
 
 
 def value_range(activation) -> tuple[float, float]:
-    """Return the least and the greatest value."""
+    """Return the minimum and the maximum of an activation."""
     if isinstance(activation, Activation):
         return activation.output_range
     row = BUILT_IN[activation]
@@ -53,7 +53,7 @@ def name_of(activation) -> str:
 
 
 def is_positive(activation) -> bool:
-    """Return whether all values, of an `Activation` those on [-5, 5], are above zero."""
+    """Return whether all values are above zero; an `Activation` is evaluated on [-5, 5]."""
     if not isinstance(activation, Activation):
         return BUILT_IN[activation].positive
     values = by_numpy(activation.value)(FINE_GRID)
@@ -61,7 +61,7 @@ def is_positive(activation) -> bool:
 
 
 def inverted(activation, value) -> float:
-    """Return z with f(z) = value, or NaN if there is none between -700 and 700, nor by identity."""
+    """Return z with f(z) = value; NaN if there is none in [-700, 700], except for the identity."""
     if activation == "identity":
         return float(value)
 
@@ -114,8 +114,8 @@ def _compute(activation, z, slope):
     z[...] = value(flat).reshape(z.shape)
 
 
-# f'(z) from a = f(z), which the forward pass has kept: for tanh, the default, this saves the second
-# exponential.
+# f'(z) computed from a = f(z), which the forward pass has stored: for tanh, the default, this saves
+# a second exponential.
 SLOPE_FROM_VALUE = {
     "identity": np.ones_like,
     "tanh": lambda a: np.subtract(1.0, square := a * a, out=square),

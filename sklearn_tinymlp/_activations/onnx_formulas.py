@@ -1,4 +1,4 @@
-"""Activations as nodes of an ONNX graph; `graph` is that of `sklearn_tinymlp.onnx`.
+"""Activations as nodes of an ONNX graph; `graph` is a `sklearn_tinymlp.onnx.Graph`.
 
 onnxruntime has no LeakyRelu, Elu, Softplus and Erf in float64: they are composed of other nodes.
 """
@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-# Degree and middle of the polynomial below: with them |z| Phi(-|z|) is within 3e-16 for |z| <= 40;
-# with a degree of 20 within 3e-15, and beyond 26 rounding grows again.
+# Degree and middle of the polynomial below: with them the error of |z| Phi(-|z|) is at most 3e-16
+# for |z| <= 40. With degree 20 it is 3e-15, and above degree 26 rounding errors grow again.
 TAIL_DEGREE, TAIL_MIDDLE = 26, 3.0
 
 
@@ -73,7 +73,7 @@ def gelu(graph, z):
 
 
 def normal_tail_coefficients():
-    """Return those of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
+    """Return coefficients of Phi(-a) exp(a^2 / 2), a >= 0, in powers of t = (a - 3) / (a + 3)."""
     from numpy.polynomial import chebyshev, polynomial
     from scipy.special import erfcx
 

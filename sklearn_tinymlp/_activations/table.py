@@ -1,7 +1,7 @@
-"""The built-in activations, a row each, with everything that the package and its exports use.
+"""The built-in activations, one row each, with everything that the package and its exports use.
 
 Five are ready-made activations of `sklearn_tinymlp.activations` with constants: their sources
-contain the names of the constants, and serve those with other constants too.
+contain the names of the constants, so that they also serve activations with other constants.
 """
 
 import math
@@ -24,9 +24,9 @@ class BuiltIn:
     constant, and a ValueError when the range is empty.
     """
 
-    name: str  # its value as a parameter
+    name: str  # as a value of the parameter `activation`
 
-    # kernel(z) returns f(z) and f'(z) of a number in compiled code; a string is the name of a
+    # kernel(z) returns f(z) and f'(z) of a scalar in compiled code; a string is the name of a
     # function of `built_in`, which is imported when the engine compiles it.
     kernel: Callable | str
 
@@ -34,26 +34,26 @@ class BuiltIn:
     numpy: Callable
     numpy_slope: Callable
 
-    least: float  # the range of its values
+    least: float  # lower end of its range
     greatest: float
 
     # Source of a function {name}(z) of an array, for `to_python`. float32 must stay float32, as it
     # does with Python's numbers.
     python: str
 
-    # Body of a function of a number z, for `to_c`. `real` becomes double or float, and in float
+    # Body of a function of a scalar z, for `to_c`. `real` becomes double or float, and in float
     # `exp` becomes `expf`.
     c: str
 
-    onnx: Callable  # onnx(graph, z, **constants) adds nodes and returns the name of the last
+    onnx: Callable  # onnx(graph, z, **constants) adds nodes, returns the name of the last one
 
     # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
-    # that is None, see `vectorised`. Without it `numpy` and `numpy_slope` are used.
+    # slope is None, see `vectorised`. If it is None, `numpy` and `numpy_slope` are used.
     in_place: Callable | None = None
 
-    ready_made: str | None = None  # the function of `activations` whose result it is
+    ready_made: str | None = None  # function of `activations` that returns it
     constants: Mapping[str, float] = field(default_factory=dict)  # by name, as in the sources
-    positive: bool = False  # all values are above zero, as the logarithm of a deviance needs
+    positive: bool = False  # all values are above zero, as the logarithm in a deviance requires
     hidden: bool = True  # hidden layers may use it
 
     def __post_init__(self):
@@ -83,7 +83,7 @@ class BuiltIn:
 
 
 def logistic(z):
-    """Return 1 / (1 + exp(-z)), accurate where it is small too."""
+    """Return 1 / (1 + exp(-z)), accurate also where it is small."""
     return np.exp(-np.logaddexp(0, -z))
 
 
@@ -260,13 +260,13 @@ ROWS = (
         onnx=lambda graph, z: graph.node("Exp", z),
         in_place=vectorised.exp,
         positive=True,
-        hidden=False,  # it overflows within a few units
+        hidden=False,  # it overflows after a few layers
     ),
 )
 
-# By name, in the order above: those for outputs, and those for hidden layers.
+# The activations by name, in the order above: for outputs, and for hidden layers.
 BUILT_IN = {row.name: row for row in ROWS}
 HIDDEN_ACTIVATIONS = {row.name: row for row in ROWS if row.hidden}
 OUTPUT_ACTIVATIONS = BUILT_IN
-POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")  # in the order of messages
+POSITIVE_ACTIVATIONS = ("exp", "softplus", "logistic")  # in their order in messages
 ROW_OF = {row.formula: row for row in ROWS}  # by formula, for the exports

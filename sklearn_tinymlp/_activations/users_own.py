@@ -1,4 +1,4 @@
-"""`Activation`: an activation of the user's own, from two functions."""
+"""`Activation`: an activation defined by the user, from two functions."""
 
 import threading
 from collections.abc import Callable
@@ -25,17 +25,17 @@ class Activation:
     Parameters
     ----------
     value : callable
-        f(z), of a number or elementwise of an array.
+        f(z), for a number or elementwise for an array.
 
     derivative : callable
         f'(z), likewise. At a kink any slope between the left and the right one is accepted.
 
     name : str, default=None
-        Its name in messages; by default that of `value`.
+        Name of the activation in messages; by default the name of `value`.
 
     output_range : tuple of two floats, default=(-inf, inf)
-        The least and the greatest value. Targets outside the range of an output activation cause
-        a warning before training starts.
+        Minimum and maximum of f(z). Targets outside the range of an output activation cause a
+        warning before training starts.
 
     Raises
     ------
@@ -51,8 +51,8 @@ class Activation:
 
     Notes
     -----
-    Two activations are equal when name, range and functions are, and functions are equal when
-    their code and the constants they use are. Functions that can be imported, and
+    Two activations are equal when their names, ranges and functions are equal; two functions are
+    equal when their code and the constants they use are equal. Functions that can be imported, and
     `functools.partial` of them with keywords, can be saved with pickle, joblib and skops; lambdas
     are sent to other processes by cloudpickle alone, which joblib uses in `GridSearchCV`. Global
     variables of a function are read once, when it is compiled: to vary a constant, use
@@ -137,7 +137,7 @@ def _function_name(function) -> str:
 
 def _signature(thing, around=()):
     """Return a comparable key of a function: its code and the constants that it uses."""
-    thing = getattr(thing, "py_func", thing)  # of a function that numba has compiled
+    thing = getattr(thing, "py_func", thing)  # the function that numba has compiled
     if isinstance(thing, partial):
         keywords = sorted(thing.keywords.items())
         parts = (thing.func, *thing.args, *(value for _, value in keywords))
@@ -160,11 +160,11 @@ def _signature(thing, around=()):
 
 
 def by_numpy(function) -> Callable:
-    """Return a function of one-dimensional arrays, from one of arrays or of numbers."""
+    """Turn a function of arrays or of numbers into a function of one-dimensional arrays."""
     function = getattr(function, "py_func", function)
 
     def evaluate(z):
-        with np.errstate(all="ignore"):  # overflow is infinite, as in compiled code
+        with np.errstate(all="ignore"):  # overflow yields inf, as in compiled code
             try:
                 result = function(z.copy())  # it may write to its argument
             except (TypeError, ValueError):  # e.g. "if z > 0", or a function of `math`

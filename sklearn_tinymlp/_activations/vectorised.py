@@ -1,7 +1,7 @@
 """The built-in and ready-made activations in NumPy, value and slope in one pass.
 
 Each function replaces z, an array of float32 or float64, by f(z), and writes f'(z) to `slope`
-unless that is None. Where possible the slope is computed from the value or a common factor.
+unless `slope` is None. Where possible the slope is computed from the value or a common factor.
 """
 
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr
 
 NORMAL_DENSITY_0 = 1.0 / math.sqrt(2.0 * math.pi)
-LEAST_EXPONENT = -708.0  # below it exp is zero; in float64 it would be subnormal
+LEAST_EXPONENT = -708.0  # below it exp is set to zero; it would be subnormal in float64
 
 
 def identity(z, slope):

@@ -1,10 +1,10 @@
 """Conformal scores: scaled residuals of held-out rows, and prediction intervals from them.
 
 With n held-out rows that are exchangeable with a new one, |z| of the new row is among the k
-smallest of n + 1 with the probability k / (n + 1). So the k-th smallest of the n,
-k = ceil(coverage (n + 1)), bounds it with that coverage for any distribution (split conformal
-prediction: Vovk, Gammerman & Shafer, "Algorithmic learning in a random world", 2005; Lei et al.,
-JASA 113, 2018).
+smallest of all n + 1 values with the probability k / (n + 1). So the k-th smallest of the n
+held-out values, k = ceil(coverage (n + 1)), is an upper bound with that coverage for any
+distribution (split conformal prediction: Vovk, Gammerman & Shafer, "Algorithmic learning in a
+random world", 2005; Lei et al., JASA 113, 2018).
 """
 
 import math
@@ -16,10 +16,10 @@ from scipy.special import ndtri
 # Coverage at which standard deviations are calibrated, and its normal quantile.
 LEVEL, NORMAL_QUANTILE = 0.95, 1.959964
 
-# Minimum rows: of fewer the 95% quantile is beyond the largest score.
+# Minimum number of rows: with fewer the 95% quantile is beyond the largest score.
 LEAST_ROWS = 19
 
-# Maximum order statistics that are kept.
+# Maximum number of order statistics kept.
 MOST_SCORES = 1000
 
 
@@ -51,7 +51,7 @@ class ConformalScores:
     def half_width(self, coverage) -> np.ndarray:
         """Compute half an interval's width in calibrated standard deviations, (n_outputs,).
 
-        With too few rows it is that of a normal distribution.
+        With too few rows it is the half width of a normal distribution.
         """
         normal = normal_half_width(coverage)
         if self.few:
@@ -62,7 +62,7 @@ class ConformalScores:
         return np.where(positive, NORMAL_QUANTILE * ratio, normal)
 
     def _quantile(self, coverage) -> np.ndarray:
-        """Return the k-th smallest score; beyond the largest, scale it as normal quantiles."""
+        """Return the k-th smallest score; beyond the largest, extrapolate by normal quantiles."""
         n_scores = len(self.scores)
         rank = math.ceil(coverage * (n_scores + 1) - 1e-9)
         if rank <= n_scores:

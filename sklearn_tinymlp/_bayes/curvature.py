@@ -19,21 +19,22 @@ from .low_rank import low_rank_product, sampled_product
 from .precision import JacobianProduct
 from .several_outputs import outputs_product
 
-# Maximum multiply-adds of a curvature from all rows, half a second on one core; beyond, it is that
-# of a sample of rows.
+# Maximum number of multiply-adds of a curvature from all rows, half a second on one core; above it
+# the curvature is computed from a sample of rows.
 MOST_WORK = 2e10
 
-# Rows of a sample per parameter, and at least. The eigenvalues of a matrix from m rows are off by
-# factors of about 1 +- 2 sqrt(P / m); with 5 P L-BFGS took half as many steps again.
+# Number of rows of a sample per parameter, and minimum number. The eigenvalues of a matrix from m
+# rows are off by factors of about 1 +- 2 sqrt(P / m); with 5 P rows L-BFGS took 1.5 times as many
+# steps.
 ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 
-# Maximum rows of a Jacobian with many parameters and many residuals: their kernel matrix takes a
-# quarter of a second.
+# Maximum number of rows of a Jacobian with many parameters and many residuals: their kernel matrix
+# takes a quarter of a second.
 MOST_JACOBIAN_ROWS = 1000
 
 
 class Diagonal(NamedTuple):
-    """A diagonal A, the preconditioner before a better one is known."""
+    """A diagonal A, the preconditioner until a better one is known."""
 
     entries: np.ndarray  # (n_parameters,)
 
@@ -54,7 +55,7 @@ class GaussNewton(NamedTuple):
 class Curvature:
     """How the curvature is represented, and from how many rows."""
 
-    by_residuals: bool  # by the rows of J, else by matrices of the parameters
+    by_residuals: bool  # by the rows of J, else by matrices of size P
     n_rows: int | None  # size of the sample of rows; None for all
     work: float  # multiply-adds
 
@@ -91,7 +92,7 @@ class Curvature:
     def product(
         self, objective: Objective, theta, beta, random_state, between=None
     ) -> JacobianProduct:
-        """Compute the curvature at theta, from a sample of `n_rows` rows where these are fewer."""
+        """Compute the curvature at theta, from a sample of the data if `n_rows` is smaller."""
         n_rows = objective.training.n_samples
         if self.n_rows is None or (not self.by_residuals and self.n_rows >= n_rows):
             return self.gauss_newton(objective, theta, beta, between=between).product
@@ -112,9 +113,9 @@ def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
 
     By parameters: a product of the Jacobian with itself, two Cholesky factors and an inverse; with
     several outputs a product, and the variances of its rows, for each output. By residuals: two
-    kernel matrices, whose passes over m^2 numbers count for 120 multiply-adds, factors, an inverse
-    and its square. The constants fit times measured at 20 to 2,000 rows and 300 to 4,400
-    parameters (one core of an AMD EPYC, 2026-11-30) within a third.
+    kernel matrices, whose passes over m^2 numbers count as 120 multiply-adds each, factors, an
+    inverse and its square. The estimates are within a third of times measured at 20 to 2,000 rows
+    and 300 to 4,400 parameters (one core of an AMD EPYC, 2026-11-30).
     """
     units = architecture.units
     n_parameters, n_outputs = float(architecture.n_parameters), units[-1]
@@ -129,11 +130,11 @@ def work_of(architecture: Architecture, n_rows) -> tuple[float, float]:
 
 
 def sample_of(objective: Objective, size: int, random_state) -> tuple[Objective, float]:
-    """Draw rows; return the objective on them, and the number of rows that each represents."""
+    """Draw rows; return the objective on these, and the number of rows that each one represents."""
     n_rows = objective.training.n_samples
     if size >= n_rows:
         return objective, 1.0
     sample = objective.on_rows(np.sort(random_state.permutation(n_rows)[:size]))
-    if sample.training.weight_sum == 0.0:  # of weights most of which are zero
+    if sample.training.weight_sum == 0.0:  # possible if most weights are zero
         return objective, 1.0
     return sample, objective.training.weight_sum / sample.training.weight_sum

@@ -64,7 +64,7 @@ class DensePrecision(Precision):
 
 
 def jacobian_of(network, block: LinearBlock, scratch=FRESH) -> np.ndarray:
-    """Differentiate the one output by the weights, shape (n_parameters, n_rows)."""
+    """Differentiate the output with respect to the weights, shape (n_parameters, n_rows)."""
     shape = network.architecture.n_parameters, block.at_outputs.shape[1]
     jacobian = scratch.array("jacobian", shape)
     network.fill_jacobian(jacobian, block.layers, block.values, block.slopes, block.at_outputs)

@@ -27,13 +27,13 @@ import numpy as np
 from .._machine.memory import FRESH
 
 # Bounds where the evidence has no finite maximum: a group whose weights vanish (alpha to infinity),
-# data without noise (beta to infinity). On targets of variance 1 beta = 1e8 is a noise of 1e-4
-# standard deviations; beyond it A is so ill conditioned that rounding shows in the sixth digit of
+# data without noise (beta to infinity). For targets of variance 1, beta = 1e8 is noise of 1e-4
+# standard deviations; above it A is so ill conditioned that rounding shows in the sixth digit of
 # the predictions.
 LEAST_ALPHA, MOST_ALPHA = 1e-8, 1e10
 LEAST_BETA, MOST_BETA = 1e-6, 1e8
 
-# Minimum degrees of freedom of the noise.
+# Minimum number of degrees of freedom of the noise.
 LEAST_FREEDOM = 1e-3
 
 
@@ -58,8 +58,8 @@ def evidence(
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
     `errors` are the E_k, `groups` the group of each parameter, `n_samples` the total weight of the
-    samples and `variance` that of the targets, for the bounds of beta. `precision` is A factorised
-    at `hyper`, or None where that failed.
+    samples, and `variance` the variance of the targets, for the bounds of beta. `precision` is A
+    factorised at `hyper`, or None where that failed.
     """
     alpha, beta = hyper
     n_groups = len(alpha)
@@ -78,7 +78,7 @@ def evidence(
 def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
     """Compute alpha and beta from the effective parameters, W of each group and E of each output.
 
-    The caller silences divisions by zero.
+    The caller suppresses warnings of division by zero.
     """
     at_zero_weights = np.where(gamma > 0.0, np.inf, 1.0)
     alpha = np.where(squares > 0.0, gamma / (2.0 * squares), at_zero_weights)

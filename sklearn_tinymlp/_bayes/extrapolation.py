@@ -1,10 +1,10 @@
 """Variance of predictions beyond the data, where the curvature of the function is unknown.
 
 The Gaussian posterior takes the network as linear in its weights, and units that are saturated over
-the data stay saturated beyond them: its prediction intervals there are those of a straight line.
-Curvature outside the data is unknown; assume the mean square seen inside, with either sign, for the
-function, and the opposite for the network, whose units saturate. At a distance delta_j beyond the
-range of input j the two then differ by
+the data stay saturated beyond them: there its prediction intervals are like those of a straight
+line. Curvature outside the data is unknown; assume that the function keeps the mean square
+curvature seen inside, with either sign, and that the network, whose units saturate, has the
+opposite curvature. At a distance delta_j beyond the range of input j the two then differ by
 
     sum_j c_j delta_j^2,    c_j ~ N(0, kappa_j^2),    kappa_j^2 = mean (d^2 f / d x_j^2)^2,
 
@@ -18,7 +18,7 @@ import numpy as np
 # Step of the second differences, in standardised inputs; wide enough for kinks to count.
 STEP = 0.1
 
-# Maximum predictions for the curvature: some milliseconds.
+# Maximum number of predictions that estimate the curvature: a few milliseconds.
 N_PREDICTIONS = 20_000
 
 
@@ -32,7 +32,7 @@ class Extrapolation:
 
     @classmethod
     def of(cls, predict, X: np.ndarray) -> "Extrapolation":
-        """Measure over the rows of X; ``predict(X)`` returns (n_samples, n_outputs)."""
+        """Measure both over the rows of X; ``predict(X)`` returns (n_samples, n_outputs)."""
         n_rows, n_inputs = X.shape
         size = min(n_rows, max(10, N_PREDICTIONS // (2 * n_inputs)))
         rows = X[np.linspace(0, n_rows - 1, size).astype(int)].astype(np.float64)

@@ -1,17 +1,17 @@
 """Groups of weights that share a penalty, and the Occam factor of each penalty.
 
 With one precision alpha for all weights an irrelevant input cannot be switched off without the
-others. With one for the weights of each input it can (automatic relevance determination; Neal,
-"Bayesian learning for neural networks", 1996), but each alpha is a parameter fitted to the data,
-and the maximum of the evidence alone prefers the finest grouping too often. The evidence integrated
-over ln alpha does not. Around its maximum it is a normal density in ln alpha_g of the variance
-2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of ln alpha_g
-on a range R the integral is the maximum times
+others. With one precision for the weights of each input it can (automatic relevance determination;
+Neal, "Bayesian learning for neural networks", 1996), but each alpha is a parameter fitted to the
+data, and the maximum of the evidence alone selects the finest grouping too often. The evidence
+integrated over ln alpha does not. Around its maximum it is a normal density in ln alpha_g of the
+variance 2 / gamma_g (MacKay, "Bayesian interpolation", 1992, eq. 3.14); with a uniform prior of ln
+alpha_g on a range R the integral is the maximum times
 
     sqrt(2 pi) sqrt(2 / gamma_g) / R,    an Occam factor of  ln R - 1/2 ln(4 pi / gamma_g)  nats.
 
 For R = ln 1e6, weights between 0.01 and 10 on standardised data, that is 1.4 nats with gamma_g = 1
-and 2.9 with gamma_g = 20. Where gamma_g tends to 0, a group that is switched off, the density is
+and 2.9 with gamma_g = 20. If gamma_g tends to 0, because the group is switched off, the density is
 wider than R, and the Occam factor is zero.
 """
 
@@ -26,8 +26,8 @@ PRIOR_RANGE = np.log(1e6)
 def one_penalty(architecture: Architecture) -> np.ndarray:
     """Put all weights in one group, and the output layer's intercepts, the mean of y, in another.
 
-    A group of the hidden intercepts lets them vanish on symmetric data, and with them the width of
-    the prediction interval in a gap (docs/evidence.md).
+    With a group of their own the hidden intercepts can vanish on symmetric data, and with them the
+    width of the prediction interval in a gap (docs/evidence.md).
     """
     groups = np.zeros(architecture.n_parameters, dtype=np.intp)
     architecture.unpack(groups)[1][-1][:] = 1
@@ -35,7 +35,7 @@ def one_penalty(architecture: Architecture) -> np.ndarray:
 
 
 def penalty_per_layer(architecture: Architecture) -> np.ndarray:
-    """Put the coefs of each layer, all hidden intercepts and the output's in a group each."""
+    """Make one group of each layer's coefs, one of the hidden and one of the output intercepts."""
     groups = np.zeros(architecture.n_parameters, dtype=np.intp)
     coefs, intercepts = architecture.unpack(groups)
     for layer, coef in enumerate(coefs):
@@ -47,7 +47,7 @@ def penalty_per_layer(architecture: Architecture) -> np.ndarray:
 
 
 def penalty_per_input(architecture: Architecture) -> np.ndarray:
-    """Put the first layer's coefs of each input in a group, the rest as `penalty_per_layer`."""
+    """Make one group of each input's first-layer coefs; group the others by `penalty_per_layer`."""
     n_inputs = architecture.units[0]
     groups = penalty_per_layer(architecture) + n_inputs - 1
     architecture.unpack(groups)[0][0][:] = np.arange(n_inputs)[:, np.newaxis]

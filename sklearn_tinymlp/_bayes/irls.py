@@ -1,19 +1,20 @@
 """The IRLS surrogate of a loss: weighted least squares, which has an evidence.
 
-Let a row's loss have the slope s by its prediction f and the expected curvature c. To first order
-the weights of the least mean loss are those of weighted least squares on the working response
+Let a row's loss have the slope s and the expected curvature c with respect to its prediction f. To
+first order the weights that minimise the mean loss are those of weighted least squares on the
+working response
 
     y* = f - s / c        with the weights c
 
 (for robust losses Huber, "Robust statistics", 1981, section 7.6; for deviances Fisher scoring,
-McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is that of
-the working response: beta is estimated from its residuals s / c, as with normal noise, and
-A = beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
+McCullagh and Nelder, "Generalized linear models", 1989, section 2.5). So the evidence is computed
+for the working response: beta is estimated from its residuals s / c, as with normal noise, and A =
+beta sum (c / h) j j^T + diag(alpha), with h the mean of c.
 
 The loss itself is multiplied by beta / h in S. Then the curvature of S is the variance of its
 gradient, as of a log likelihood (Lyddon, Holmes and Walker, "General Bayesian updating and the
-loss-likelihood bootstrap", Biometrika 106, 2019); for a Poisson or Gamma deviance beta / h is 1
-over Pearson's estimate of the dispersion.
+loss-likelihood bootstrap", Biometrika 106, 2019); for a Poisson or Gamma deviance beta / h is the
+reciprocal of Pearson's estimate of the dispersion.
 """
 
 from dataclasses import replace
@@ -34,7 +35,7 @@ LEAST_FREE = 1e-8
 # them each scale, can be zero; the weights then depend on rounding.
 LEAST_NOISE = 1e-3
 
-# Maximum rows per parameter for which each leverage is computed.
+# Maximum number of rows per parameter with which the leverage of each row is computed.
 LEVERAGE_ROWS = 20
 
 
@@ -49,7 +50,7 @@ class Surrogate(NamedTuple):
 def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
     """Return the surrogate at theta; for squared errors the objective itself.
 
-    The curvature is that of the leave-one-out `residuals` where given.
+    If leave-one-out `residuals` are given, the curvature is computed at these.
     """
     if objective.loss.least_squares:
         return Surrogate(objective, objective.errors(theta), 1.0)
@@ -69,12 +70,12 @@ def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
 
 
 def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvature) -> float:
-    """Compute the log likelihood of a deviance less that of its working residuals, else 0.
+    """Compute the log likelihood of a deviance minus that of its working residuals, else 0.
 
     The normal density of working residuals, sum_r 1/2 log(beta / 2 pi) - beta E, has a different
     scale at each theta, so that networks cannot be compared by it. The extended quasi-likelihood
     with the dispersion h / beta replaces it (Nelder and Pregibon, "An extended quasi-likelihood
-    function", Biometrika 74, 1987, eq. 5; without terms of y alone),
+    function", Biometrika 74, 1987, eq. 5; without the terms that depend on y alone),
 
         sum_r 1/2 log(beta / (2 pi h)) - beta / h times the loss.
     """
@@ -91,7 +92,7 @@ def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvat
 def one_minus_leverages(objective: Objective, theta, precision, beta, gamma) -> np.ndarray | None:
     """Compute 1 - leverage of each row, (n_samples, n_outputs); None for losses without a scale.
 
-    The leverage is beta j A^-1 j^T, with many rows approximated by its mean.
+    The leverage is beta j A^-1 j^T; with many rows it is approximated by its mean.
     """
     if objective.loss.with_scale is None:
         return None
@@ -112,8 +113,8 @@ def leave_one_out_residuals(objective: Objective, theta, free, mean_curvature) -
     for squared errors the result is r / (1 - h) (Cook and Weisberg, "Residuals and influence in
     regression", 1982, section 2.2; for other losses Beirami et al., "On optimal generalizability in
     parametric learning", 2017). A scale estimated from training residuals went to zero, step by
-    step, for rows of high leverage have next to none; also when corrected by the mean leverage, for
-    the other rows then look like outliers.
+    step, because rows of high leverage have residuals near zero. So did a scale corrected by the
+    mean leverage, because the other rows then look like outliers.
     """
     if free is None:
         return None
@@ -123,11 +124,11 @@ def leave_one_out_residuals(objective: Objective, theta, free, mean_curvature) -
 
 
 def recentred(objective: Objective, theta, residuals) -> np.ndarray:
-    """Move the output intercepts of a nonsmooth loss to the least loss of leave-one-out residuals.
+    """Shift output intercepts of a nonsmooth loss to minimise the loss of leave-one-out residuals.
 
-    A network that has overfitted is closer to training rows than to others, so that a quantile
-    covers too few of these. Return theta where there is no intercept, or where the output
-    activation is nonlinear there.
+    A network that has overfitted is closer to training rows than to new ones, so that a quantile
+    covers too few of the new ones. Return theta where there is no intercept, or where the output
+    activation is not the identity at the predictions.
     """
     bias = objective.network.architecture.bias
     if residuals is None or not (objective.loss.nonsmooth and bias):
@@ -141,7 +142,7 @@ def recentred(objective: Objective, theta, residuals) -> np.ndarray:
 
 
 def with_scale(objective: Objective, theta, residuals) -> Objective:
-    """Return the objective with the scale of its loss estimated from residuals, or at theta."""
+    """Return the objective with the loss's scale estimated from `residuals`, or at theta."""
     if objective.loss.with_scale is None:
         return objective
     y = objective.training.y
@@ -153,7 +154,7 @@ def with_scale(objective: Objective, theta, residuals) -> Objective:
 
 
 def most_beta(objective: Objective, mean_curvature: float) -> float:
-    """Return the maximum of beta, from `LEAST_NOISE` and the least dispersion h / beta of the loss.
+    """Return the maximum of beta, from `LEAST_NOISE` and the loss's minimum dispersion h / beta.
 
     For squared errors it is infinite.
     """
@@ -167,7 +168,7 @@ def most_beta(objective: Objective, mean_curvature: float) -> float:
 def spread(objective: Objective) -> float:
     """Compute a robust standard deviation of y, from its median absolute deviation.
 
-    Where half of the rows are equal it is the plain one.
+    Where half of the rows are equal it is the ordinary standard deviation.
     """
     y, weight = objective.training.y.astype(np.float64), objective.training.weight
     middle = quantiles(y, 0.5, weight)
@@ -186,8 +187,9 @@ def predictions(objective: Objective, theta) -> np.ndarray:
 def noise_std(objective: Objective, theta, gamma) -> np.ndarray | None:
     """Compute the standard deviation of long-tailed noise, (n_outputs,).
 
-    It is that of normal noise with the same 68% quantile of absolute residuals. None for squared
-    errors, where beta determines it, and for losses that are no location family.
+    It is the standard deviation of normal noise with the same 68% quantile of absolute residuals.
+    None for squared errors, where beta determines it, and for losses that are not a location
+    family.
     """
     loss, samples = objective.loss, objective.training
     if loss.least_squares or not loss.location_family:

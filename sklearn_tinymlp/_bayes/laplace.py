@@ -7,9 +7,9 @@ and the network is linear in them: f(x; theta + e) = f(x; theta) + j(x) e. Hence
 
 Beyond the data the variance of `extrapolation` is added.
 
-These are too small where the network fits single rows, or the noise has long tails. To calibrate
-them, leave-one-out residuals follow from the same linearisation: with the leverage
-h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance
+These standard deviations are too small where the network fits single rows, or the noise has long
+tails. To calibrate them, leave-one-out residuals follow from the same linearisation: with the
+leverage h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance
 1 / (beta (1 - h_i)) (Cook & Weisberg, "Residuals and influence in regression", 1982, section 2.2),
 so that the standardised leave-one-out residual is
 
@@ -57,7 +57,7 @@ class Posterior:
     theta: np.ndarray  # (n_parameters,) its mean, for standardised inputs and targets
     precision: Precision
     noise_std: np.ndarray  # (n_outputs,)
-    y_scale: np.ndarray  # (n_outputs,) from standardised targets to y
+    y_scale: np.ndarray  # (n_outputs,) factor from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the std
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
@@ -67,7 +67,7 @@ class Posterior:
         """Calibrate the standard deviations by leave-one-out residuals of the training data.
 
         `y` is in the units of theta, `sample_weight` the multiplicity of each row. `between` is
-        called in each block of rows.
+        called for each block of rows.
         """
         tails = ConformalScores.of(self.loo_scores(network, X, y, between, noise), sample_weight)
         return replace(self, widening=np.maximum(1.0, tails.scale()), tails=tails)
@@ -114,7 +114,7 @@ class Posterior:
     def std_of_means(self, network, X, size) -> np.ndarray:
         """Compute the standard deviation of means of f over `size` rows each, without noise.
 
-        The mean of f(x_i) is linear in the weights, with the mean of the j_i. Shape
+        The mean of f(x_i) is linear in the weights, and its gradient is the mean of the j_i. Shape
         (n_samples / size, n_outputs).
         """
         std = np.empty((X.shape[0] // size, len(self.noise_std)))

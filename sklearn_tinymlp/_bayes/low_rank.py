@@ -1,7 +1,7 @@
-"""The curvature by residuals: for more parameters than residuals, or a sample of these.
+"""The curvature by residuals: for more parameters than residuals, or a sample of residuals.
 
-With m residuals r, the rows of J scaled by the roots of their weights and noise precisions, and
-D = diag(alpha) + mu, the matrix inversion lemma expresses A = J^T J + D by
+With m residuals r, the rows of J scaled by the square roots of their weights and noise precisions,
+and D = diag(alpha) + mu, the matrix inversion lemma expresses A = J^T J + D by
 
     M = 1 + J D^-1 J^T,    A^-1 = D^-1 - D^-1 J^T M^-1 J D^-1,    det A = det D det M
 
@@ -11,11 +11,12 @@ the layer and the deltas after it (`_network.network`), so that
     J D^-1 J^T = sum_l (a_l^T D_l^-1 a_l) * (d_l^T d_l)
 
 elementwise, where all weights from one unit share their D, as in the groups of `_bayes.groups`:
-the cost is m^2 times the number of units, instead of weights. This is the neural tangent kernel
-(Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's variance.
+the cost is m^2 times the number of units, instead of the number of weights. This is the neural
+tangent kernel (Jacot, Gabriel and Hongler, NeurIPS 2018) of the layers, each with the prior's
+variance.
 
 With gamma_g = sum over the group of j_p^T M^-1 j_p / D_p only `solve` subtracts large numbers; a
-step from the residuals of all rows avoids it:
+step from the residuals of all rows avoids the subtraction:
 
     step = -t - D^-1 J^T M^-1 (r - J t),    t = D^-1 diag(alpha) theta
 """
@@ -36,19 +37,19 @@ from .precision import JacobianProduct, Precision
 
 @dataclass(frozen=True)
 class JacobianRows:
-    """Some rows of a Jacobian by their factors, a column each."""
+    """Some rows of a Jacobian, as factors with one column per row."""
 
     architecture: Architecture
     values: list[np.ndarray]  # a of each layer, the inputs first, (n_units, n_rows)
     deltas: list[np.ndarray]  # d of each layer, (n_units, n_rows)
-    outputs: np.ndarray  # (n_rows,) the output that each belongs to
+    outputs: np.ndarray  # (n_rows,) the output that each row belongs to
 
     @classmethod
     def of(cls, network: Network, block: LinearBlock, factors=None) -> "JacobianRows":
         """Return a row for each output and each row of the data, output by output.
 
-        With `factors` of shape (n_outputs, n_rows) a row for each such combination of outputs,
-        assigned to the first output.
+        With `factors` of shape (n_outputs, n_rows), return one row for each row of the data: the
+        combination of its outputs with these factors, assigned to the first output.
         """
         n_outputs, n_rows = block.at_outputs.shape
         values, slopes, at = block.values[:-1], block.slopes, block.at_outputs
@@ -132,7 +133,7 @@ class JacobianRows:
     def form_by_parameter(self, matrix, prior: Layers, scratch=FRESH) -> np.ndarray:
         """Compute j_p^T Q j_p / D_p, summed over the weights from each unit, in the shape of theta.
 
-        The first of these weights has the sum, the others 0.
+        The sum is the entry of the first of these weights; the entries of the others are 0.
         """
         result = np.zeros(self.architecture.n_parameters)
         layers = self.architecture.layers(result)
@@ -149,11 +150,11 @@ class JacobianRows:
 
 @dataclass(frozen=True)
 class LowRankJacobianProduct(JacobianProduct):
-    """J by its rows, those of all residuals or of a sample of them."""
+    """J by its rows, for all residuals or for a sample of them."""
 
     rows: JacobianRows
     times: float = 1.0  # number of residuals that each row represents
-    residuals: np.ndarray | None = None  # (n_rows,) where the rows are those of all residuals
+    residuals: np.ndarray | None = None  # (n_rows,) if the rows are those of all residuals
 
     def _scales(self, beta) -> np.ndarray:
         return np.sqrt(self.times * beta[self.rows.outputs])
@@ -185,7 +186,7 @@ class LowRankPrecision(Precision):
     alpha: np.ndarray  # (n_parameters,)
     damping: float
     beta: np.ndarray  # (n_outputs,)
-    rows: JacobianRows  # scaled by the roots of the noise precisions
+    rows: JacobianRows  # scaled by the roots of noise precisions
     lower: np.ndarray  # (n_rows, n_rows) factor of M
     residuals: np.ndarray | None = None
 
@@ -231,7 +232,7 @@ class LowRankPrecision(Precision):
                 whitened = (self.rows.deltas[-1] / np.sqrt(self._prior.intercepts[-1])) @ root
                 rest = float(np.vdot(whitened, whitened))
             return np.array([by_output.sum() - rest, rest][:n_groups]), by_output
-        # The quadratic form of M^-1 = root root^T is that of twice one of its triangles.
+        # M^-1 = root root^T has the same quadratic form as twice one of its triangles.
         inverse = scratch.array("inverse", root.shape)
         inverse[:] = 0.0
         lapack.add_gram_matrix(root, inverse.T)
@@ -266,7 +267,7 @@ class LowRankPrecision(Precision):
 
 
 def low_rank_product(objective: Objective, theta, passed=None, between=None, scratch=FRESH):
-    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J by its rows."""
+    """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J as rows."""
     network, n_outputs = objective.network, objective.n_outputs
     parts, residuals = [], []
     for block in objective.linearise(theta, passed, between):
@@ -283,10 +284,10 @@ def low_rank_product(objective: Objective, theta, passed=None, between=None, scr
 def sampled_product(objective: Objective, theta, n_draws, times, beta, random_state, between=None):
     """Return J by rows that each represent `times` rows of the data.
 
-    With several outputs `n_draws` combinations of them with random signs are drawn for each row,
-    whose square is on average that of all: as by a draw of targets from the network's own noise
-    (Martens, "New insights and perspectives on the natural gradient method", JMLR 21, 2020,
-    section 5).
+    With several outputs `n_draws` combinations of the outputs, with random signs, are drawn for
+    each row. Their J^T J is on average that of all outputs, as if targets were drawn from the
+    network's own noise (Martens, "New insights and perspectives on the natural gradient method",
+    JMLR 21, 2020, section 5).
     """
     network, n_outputs = objective.network, objective.n_outputs
     relative, parts, factors = np.sqrt(beta / beta[0])[:, None], [], None

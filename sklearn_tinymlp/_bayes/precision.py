@@ -39,7 +39,7 @@ class Precision(ABC):
         """Compute j A^-1 j^T of each output and row, shape (n_outputs, n_rows)."""
 
     def of_posterior(self) -> "Precision":
-        """Return it without the fields that only training needs."""
+        """Return the precision without the fields that only training needs."""
         return self
 
     @abstractmethod
@@ -62,7 +62,7 @@ class JacobianProduct(ABC):
         """Compute the mean diagonal entry of A, the unit of the damping."""
 
     def certainly_factorised(self, alpha, beta) -> Precision:
-        """Factorise A, with as little damping above its rounding error as that takes."""
+        """Factorise A, if necessary with the least damping above rounding that suffices."""
         found = self.factorised(alpha, beta)
         rounding = np.finfo(float).eps * len(alpha) * self.mean_diagonal(alpha, beta)
         while found is None:

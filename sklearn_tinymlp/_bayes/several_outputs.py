@@ -6,16 +6,16 @@ weights h. So A = sum_k beta_k J_k^T J_k + diag(alpha) has the blocks
     A_hh = sum_k beta_k H_k H_k^T + diag(alpha_h)
     A_hk = beta_k H_k F_k^T,    A_kk = beta_k F_k F_k^T + diag(alpha_o),    A_kl = 0
 
-where H_k contains the derivatives of output k by the hidden weights, a column for each row of the
-data, and F_k those by its own weights: the last hidden layer's values, and 1. With
-T_k = A_kk^-1 A_kh and the Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van Loan, "Matrix
-computations", 2013, section 3.2.11)
+where H_k contains the derivatives of output k with respect to the hidden weights, a column for each
+row of the data, and F_k those with respect to its own weights: the last hidden layer's values,
+and 1. With T_k = A_kk^-1 A_kh and the Schur complement S = A_hh - sum_k A_hk T_k (Golub and Van
+Loan, "Matrix computations", 2013, section 3.2.11)
 
     log det A = sum_k log det A_kk + log det S
     j A^-1 j^T = (j_h - T_k^T j_k)^T S^-1 (j_h - T_k^T j_k) + j_k^T A_kk^-1 j_k
 
-for a row j of J_k. The cost per output is that of the hidden weights, instead of that of the square
-of all parameters.
+for a row j of J_k. The cost per output depends on the number of hidden weights, instead of the
+number of all parameters.
 """
 
 from collections.abc import Callable
@@ -32,22 +32,23 @@ from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .precision import JacobianProduct, Precision
 
-# Maximum residuals whose leverages are computed to divide the effective parameters among outputs.
-# An error of a tenth there hardly changes the noise of an output with many rows.
+# Maximum number of residuals whose leverages are computed to divide the effective parameters among
+# outputs. An error of a tenth in this division hardly changes the noise of an output with many
+# rows.
 MOST_LEVERAGES = 3000
 
 TINY = np.finfo(float).tiny
 
 
 class Places(NamedTuple):
-    """Indices in theta of the hidden weights, and of each output's own."""
+    """Indices in theta of the hidden weights, and of each output's own weights."""
 
     hidden: np.ndarray  # (n_hidden,)
     outputs: np.ndarray  # (n_outputs, n_own)
 
 
 def places_of(architecture: Architecture) -> Places:
-    """Return the indices in theta of the hidden weights and of each output's own."""
+    """Return the indices in theta of the hidden weights and of each output's own weights."""
     coefs, intercepts = architecture.unpack(np.arange(architecture.n_parameters))
     hidden = [*coefs[:-1], *(intercepts[:-1] if architecture.bias else [])]
     own = [coefs[-1], *([intercepts[-1][None]] if architecture.bias else [])]
@@ -62,7 +63,7 @@ def hidden_part(network: Network) -> Network:
 
 
 def jacobian_of_output(network, hidden, block: LinearBlock, k) -> tuple[np.ndarray, np.ndarray]:
-    """Differentiate output k by the hidden weights, H, and by its own, F: a column per row."""
+    """Return the derivatives of output k, a column per row: H (hidden weights), F (its own)."""
     slope = block.at_outputs[k]
     own = block.values[-2] * slope
     if network.architecture.bias:
@@ -80,7 +81,7 @@ class OutputsJacobianProduct(JacobianProduct):
     """The products of the Jacobians of all outputs, at the noise precisions `beta`."""
 
     network: Network
-    beta: np.ndarray  # (n_outputs,) that `of_hidden` was summed with
+    beta: np.ndarray  # (n_outputs,) beta_k in the sum `of_hidden`
     of_hidden: np.ndarray  # (n_hidden, n_hidden) sum_k beta_k H_k H_k^T, lower triangle
     mixed: np.ndarray  # (n_outputs, n_own, n_hidden) F_k H_k^T
     own: np.ndarray  # (n_outputs, n_own, n_own) F_k F_k^T
@@ -147,7 +148,7 @@ class OutputsPrecision(Precision):
         return 2.0 * float(np.log(diagonals).sum() + of_hidden)
 
     def determined(self, groups, n_groups, scratch=FRESH) -> tuple[np.ndarray, np.ndarray]:
-        # The share of each output in the sum of gamma is that in the leverages of some rows.
+        # Each output's share of the total gamma is its share of the leverages of some rows.
         places, inverse_diagonal = self.places, np.empty(len(self.alpha))
         inverse = np.linalg.inv(self.factors)
         own = np.einsum("kji,kji->ki", inverse, inverse)
@@ -185,8 +186,8 @@ class OutputsPrecision(Precision):
         return replace(self, product=None)
 
     def draw(self, random_state, n_draws) -> np.ndarray:
-        # The hidden weights h have the covariance S^-1; given h, those of output k have the mean
-        # -T_k h and the covariance A_kk^-1.
+        # The hidden weights h have the covariance S^-1; given h, the weights of output k have the
+        # mean -T_k h and the covariance A_kk^-1.
         n_outputs, n_own, n_hidden = self.transfer.shape
         hidden = random_state.standard_normal((n_hidden, n_draws))
         if hidden.size:

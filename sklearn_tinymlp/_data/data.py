@@ -22,16 +22,16 @@ class Data:
     y: np.ndarray  # (n_samples, n_outputs)
     sample_weight: np.ndarray | None = None
     validation: "Data | None" = None
-    noise: RowNoise | None = None  # None where all rows have the same
+    noise: RowNoise | None = None  # None if the same for all rows
 
     @classmethod
     def of(
         cls, estimator, loss: Loss, X, y, sample_weight, *, validation=(None,) * 3, reset=True
     ) -> "Data":
-        """Validate the user's data; with `reset` the estimator learns the columns of X.
+        """Validate the user's data; with `reset` store the columns of X in the estimator.
 
-        `validation` is a tuple of X, y and weights, or of None. TypeError and ValueError are
-        scikit-learn's, the loss's, or the package's own.
+        `validation` is a tuple of X, y and weights, or of None. A TypeError or ValueError is raised
+        by scikit-learn, by the loss or here.
         """
         data = check(estimator, loss, X, y, sample_weight, reset=reset)
         if all(part is None for part in validation):
@@ -50,10 +50,10 @@ class Data:
         return replace(data, validation=held_out)
 
     def with_counts(self) -> "Data":
-        """Make the weights sum to the number of rows that have one, unless they are counts.
+        """Scale weights to sum to the number of rows with nonzero weight, unless they are counts.
 
-        The evidence takes the sum of the weights for the number of observations. Whole numbers are
-        counts of a row; of others, such as the accuracy of a measurement or the share of a
+        The evidence uses the sum of the weights as the number of observations. Whole numbers are
+        counts of a row; for other weights, such as the accuracy of a measurement or the share of a
         population, only the ratios are meaningful.
         """
         weight = self.sample_weight
@@ -67,32 +67,32 @@ class Data:
         return replace(self, noise=RowNoise.of(std, self.sample_weight))
 
     def input_range(self, warm_start=None) -> list[np.ndarray]:
-        """Return minimum and maximum of each input, here and in the fit that this continues."""
+        """Return minimum and maximum of each input, including the data of the warm start."""
         ranges = InputRange.of(self.seen_inputs())
         if warm_start is not None and warm_start.input_range is not None:
             ranges = ranges.joined(InputRange(*warm_start.input_range))
         return list(ranges)
 
     def seen_inputs(self) -> np.ndarray:
-        """Return the inputs of rows that have a weight."""
+        """Return the inputs of rows with nonzero weight."""
         weight = self.sample_weight
         return self.X if weight is None or (weight != 0.0).all() else self.X[weight != 0.0]
 
     def on_rows(self, rows) -> "Data":
-        """Return some of the rows, without a validation set."""
+        """Return a subset of the rows, without a validation set."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         noise = None if self.noise is None else RowNoise(*(part[rows] for part in self.noise))
         return Data(self.X[rows], self.y[rows], weight, noise=noise)
 
     def on_inputs(self, columns: np.ndarray | None) -> "Data":
-        """Return some of the inputs; None for all."""
+        """Return a subset of the inputs; None for all."""
         if columns is None:
             return self
         validation = None if self.validation is None else self.validation.on_inputs(columns)
         return replace(self, X=np.take(self.X, columns, axis=1), validation=validation)
 
     def sampled(self, size: int, random_state) -> "Data":
-        """Draw at most `size` rows, weighted to stand for all, without a validation set."""
+        """Draw at most `size` rows, weighted to represent all, without a validation set."""
         if size >= len(self.y):
             return replace(self, validation=None)
         rows = np.sort(random_state.permutation(len(self.y))[:size])
@@ -110,7 +110,7 @@ class Data:
         return replace(self, X=X, y=y, validation=validation)
 
     def in_dtype(self, dtype) -> "Data":
-        """Return X and y in another dtype, the same data where they have it."""
+        """Convert X and y to a dtype; return the data itself if X already has it."""
         if self.X.dtype == dtype:
             return self
         return replace(self, X=self.X.astype(dtype), y=self.y.astype(dtype))
@@ -126,7 +126,7 @@ class Data:
 
 
 def check(estimator, loss, X, y, sample_weight, *, reset, suffix="") -> Data:
-    """Validate inputs, targets and weights; error messages add the suffix to their names."""
+    """Validate inputs, targets and weights; in errors their names end in `suffix`."""
     X, y = validate_training_data(estimator, X, y, reset, f"X{suffix}")
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)

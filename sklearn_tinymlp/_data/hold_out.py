@@ -21,7 +21,7 @@ def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarr
 
 
 def split_validation_off(data: Data, fraction, random_state) -> Data:
-    """Hold out a validation set, with the draws of MLPRegressor; a ValueError if it is empty."""
+    """Hold out a validation set, drawn as in MLPRegressor; raise a ValueError if it is empty."""
     arrays = [data.X, data.y]
     if data.sample_weight is not None:
         arrays.append(data.sample_weight)

@@ -1,16 +1,16 @@
-"""Preprocessing for missing values and strings, shown by the errors that refuse them."""
+"""Preprocessing for missing values and strings, shown in the errors for such data."""
 
 from contextlib import contextmanager
 
 import numpy as np
 from scipy import sparse
 
-# Columns that are listed; longer lists would hide the lines around them.
+# Maximum number of columns listed; longer lists would hide the lines around them.
 MAX_COLUMNS = 20
 
-# Three lines, to be copied.
+# Three lines of code that the user can copy.
 HINT = (
-    "\n\nFill and encode in front of the network "
+    "\n\nImpute and encode before the network "
     "(from sklearn.compose, .impute, .pipeline, .preprocessing):\n"
     "    {columns}\n"
     '    prepared = ColumnTransformer([("numbers", SimpleImputer(), numbers), '
@@ -44,7 +44,7 @@ def preprocessing_hint(estimator, X):
 
 
 def _kinds_of_columns(X) -> tuple[list, list]:
-    """Return the names, or places, of numeric columns, and of others."""
+    """Return the names, or positions, of numeric columns, and those of other columns."""
     numbers, others = [], []
     if hasattr(X, "columns"):
         named = [(name, np.asarray(X[name])) for name in X.columns]
@@ -61,6 +61,6 @@ def _are_numbers(values) -> bool:
         return True
     try:
         np.array([np.nan if value is None else value for value in values.tolist()], dtype=float)
-    except (TypeError, ValueError):  # the first is that of pandas' NA
+    except (TypeError, ValueError):  # pandas' NA raises TypeError
         return all(not isinstance(value, str) for value in values.tolist())
     return True

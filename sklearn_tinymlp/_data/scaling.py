@@ -9,7 +9,7 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._network.architecture import Architecture
 
-# Values computed at once, 1 MB, so that no temporary array is as large as the data.
+# Number of values computed at once, 1 MB, so that no temporary array is as large as the data.
 BLOCK_VALUES = 2**17
 
 
@@ -33,8 +33,8 @@ class Scaling(NamedTuple):
         """Compute mean and standard deviation of X and y, of shape (n_samples, n_outputs).
 
         Without bias nothing is centred, because a shift could not be folded in; a sparse X is not
-        centred, to stay sparse. What is not centred is scaled by its root mean square. `scale_y`
-        is False where the output activation fixes the units of y.
+        centred, to stay sparse. Columns that are not centred are scaled by their root mean square.
+        `scale_y` is False where the output activation fixes the units of y.
         """
         centre_x = bias and not sparse.issparse(X)
         x_mean, x_scale = _moments(X, sample_weight, centre_x)
@@ -120,7 +120,7 @@ def _average(function, values, sample_weight):
     """Compute `np.average(function(values), axis=0, weights=sample_weight)` to the bit.
 
     NumPy adds the rows of several columns one after the other, as is done here block by block. It
-    adds those of a single column pairwise, which is therefore not cut.
+    adds the rows of a single column pairwise, which is therefore not split.
     """
     total = None
     for rows in [slice(None)] if values.shape[1] == 1 else _blocks(values):

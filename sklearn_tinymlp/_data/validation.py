@@ -1,8 +1,8 @@
 """scikit-learn's validation of X and y, and a short cut for arrays that it would not change.
 
-Validation takes 60 us of a prediction that takes 10, mostly to distinguish plain arrays from data
-frames. A plain and finite array of the right shape is therefore recognised first; all else is
-validated by scikit-learn.
+Validation takes 60 us, mostly to distinguish plain arrays from data frames, and the prediction
+itself 10 us. A plain and finite array of the right shape is therefore recognised first; other data
+are validated by scikit-learn.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def is_plain(array, *n_dims) -> bool:
 
 
 def _fits(estimator, X) -> bool:
-    """Whether X has the columns of the fit, where neither has names."""
+    """Whether X has as many columns as in `fit`, and neither has column names."""
     named = getattr(estimator, "feature_names_in_", None) is not None
     return not named and X.shape[1] == getattr(estimator, "n_features_in_", None)
 
@@ -43,7 +43,8 @@ def validate_inputs(estimator, X):
 def validate_training_data(estimator, X, y, reset, name="X"):
     """Return X and y validated, X as float64 or float32 in C order or CSR, y with one or two axes.
 
-    With `reset` the estimator learns number and names of the columns; errors call X `name`.
+    With `reset` the number and names of the columns are stored in the estimator; `name` stands for
+    X in errors.
     """
     plain = is_plain(X, 2) and is_plain(y, 1, 2) and len(X) == len(y)
     if plain and (reset or _fits(estimator, X)):
@@ -69,9 +70,9 @@ def validate_training_data(estimator, X, y, reset, name="X"):
 
 
 def check_sparse(X, name):
-    """Raise a ValueError for a CSR matrix with invalid indices, which kernels would follow."""
+    """Raise a ValueError for a CSR matrix with invalid indices, which kernels do not check."""
     if sparse.issparse(X):
-        try:  # a new matrix of the same arrays, since the check may replace them
+        try:  # a new matrix with the same arrays, as the check may replace them
             sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
         except ValueError as error:
             raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error

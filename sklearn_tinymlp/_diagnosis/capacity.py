@@ -5,14 +5,15 @@ import numpy as np
 from .finding import ERROR, INFO, WARNING, Finding, format_r2, make_finding
 from .remedies import LEAST_ROWS, explained_anew
 
-# Weights per target from which on they are reported, whatever the fit.
+# Weights per target above which they are reported, whatever the fit.
 MOST_WEIGHTS_PER_TARGET = 2
 
-# Weights per target that the data may determine by the evidence, and how much less of held-out rows
-# a copy may explain.
+# Maximum number of weights per target that the data determine according to the evidence, and
+# maximum loss of R² from the training rows to held-out rows, measured on a copy.
 MOST_DETERMINED, MOST_LOSS_OF_R2 = 0.7, 0.3
 
-# A penalty that is this share of the loss of the mean, per row, for a weight of 1 is harmless.
+# A penalty is harmless if, for a weight of 1, it is less than this share of the best constant's
+# loss.
 LEAST_PENALTY = 1e-3
 
 # Penalties tried on a copy, in these units; the largest one that suffices is advised.
@@ -20,7 +21,7 @@ TRIED_PENALTIES = (1e-2, 1e-3, 1e-4, 1e-6)
 
 
 def more_weights_than_data(exam):
-    """Find weights that the data cannot determine, and whether new data suffer from it."""
+    """Find weights that the data cannot determine, and whether predictions of new data suffer."""
     network = exam.network
     n_weights, n_targets = network.theta.size, network.y.size
     if network.uses_evidence:
@@ -42,7 +43,7 @@ def more_weights_than_data(exam):
         sentence += f", and the validation loss rose {rise}"
     sentence += ": it can overfit."
     if network.loss.least_squares:
-        sentence += " The evidence finds how many of its weights the data determine."
+        sentence += " The evidence estimates how many of its weights the data determine."
         remedy = {"solver": "lm", "alpha": "auto"}
     else:
         sentence += " A larger penalty makes its predictions smoother."
@@ -52,7 +53,7 @@ def more_weights_than_data(exam):
 
 
 def _overfitted_by_evidence(exam):
-    """Find that the evidence took noise for a pattern, as it may with few rows of many inputs."""
+    """Find that the evidence mistook noise for a pattern, which happens with many inputs."""
     network = exam.network
     determined = network.column("n_effective_parameters")
     many_inputs = 2 * network.architecture.units[0] > network.y.shape[0]
@@ -64,15 +65,15 @@ def _overfitted_by_evidence(exam):
         return
     sentence = (
         f"The data determine {determined[-1]:.0f} weights with {network.y.size} targets: the "
-        f"network may have overfitted. It explains {exam.explained:.0%} on its own rows, and a "
-        f"copy {max(anew, 0.0):.0%} on held-out rows."
+        f"network may have overfitted. It explains {exam.explained:.0%} of y on its own rows, a "
+        f"copy only {max(anew, 0.0):.0%} on held-out rows."
     )
     remedy = "fewer inputs, more rows, or TinyMLPEnsembleRegressor, which uses out-of-fold errors"
     yield Finding("more_weights_than_data", WARNING, sentence, {}, remedy)
 
 
 def penalty_too_large(exam):
-    """Find a fixed penalty that keeps the network from its data, and one that does not."""
+    """Find a fixed penalty that prevents a good fit, and a smaller one that does not."""
     network, unit = exam.network, exam.weight_sum * exam.constant_loss
     strength = 0.5 * network.penalty / max(unit, 1e-300)
     if network.uses_evidence or not strength > LEAST_PENALTY or exam.explained > 0.9:
@@ -91,8 +92,8 @@ def penalty_too_large(exam):
     sentence = (
         f"alpha={network.penalty:g} is too strong: no coef is larger than {largest:.2g}, the "
         f"penalty is {of_loss:.0%} of the loss, and {network.score_name} is "
-        f"{format_r2(exam.explained)}. A copy trained with alpha={alpha:g} explains {best:.0%} on "
-        f"{rows}."
+        f"{format_r2(exam.explained)}. A copy trained with alpha={alpha:g} explains {best:.0%} "
+        f"of y on {rows}."
     )
     severity = ERROR if exam.explained <= 0.01 else WARNING
     yield make_finding(network, "penalty_too_large", severity, sentence, alpha=alpha)

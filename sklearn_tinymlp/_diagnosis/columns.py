@@ -10,10 +10,10 @@ from .finding import INFO, MOST_LISTED, WARNING, Finding, format_r2, listed, mak
 # below LEAST_STD: curvatures of the loss along the weights then differ by their squares.
 MOST_RMS, MOST_APART, LEAST_STD = 10.0, 100.0, 0.03
 
-# Columns of a dense matrix that are compared, and rows of them.
+# Maximum number of columns of a dense matrix that are compared, and number of rows compared.
 MOST_COLUMNS, ROWS_COMPARED = 2000, 500
 
-# Correlations this close to 1 differ from it by rounding.
+# Correlations this close to 1 differ from 1 by rounding only.
 ROUNDING = 1e-9
 
 
@@ -49,7 +49,7 @@ def unscaled_features(exam):
 
 
 def unscaled_target(exam):
-    """Find targets far from zero or nearly constant, which a linear output has to reach."""
+    """Find targets far from zero or nearly constant, which a linear output must reach."""
     network = exam.network
     if network.standardized or network.activations[-1] != "identity":
         return
@@ -126,7 +126,7 @@ def duplicated_columns(exam):
 def leaked_target(exam):
     """Find a feature that is the target, up to scale and shift."""
     columns, kept = _standardised_columns(exam)
-    if exam.X.shape[1] < 2:  # a straight line is a line
+    if exam.X.shape[1] < 2:  # data on a straight line
         return
     y = exam.y[:ROWS_COMPARED] - exam.y[:ROWS_COMPARED].mean(axis=0)
     size = np.sqrt(np.mean(y**2, axis=0))
@@ -143,7 +143,7 @@ def leaked_target(exam):
 
 
 def _standardised_columns(exam):
-    """Return some rows of the varying columns, with mean 0 and variance 1, and their numbers."""
+    """Return some rows of the varying columns, with mean 0 and variance 1, and their indices."""
     X = exam.X[:ROWS_COMPARED]
     X = X[:, :0] if X.shape[1] > MOST_COLUMNS else X
     X = X.toarray() if sparse.issparse(X) else X

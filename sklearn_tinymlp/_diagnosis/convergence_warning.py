@@ -15,19 +15,19 @@ from .._training.fit_result import FitResult
 from .._training.plan import Plan
 from .._training.starts import Start
 
-# Share of the loss of the best constant above which a fit has learned nothing.
+# Share of the best constant's loss above which a fit counts as having learned nothing.
 MOST_SHARE_OF_CONSTANT = 0.99
 
-# Rows from which the range of z is taken, over which a user's derivative is checked.
+# Number of rows that determine the range of z in which a user's derivative is checked.
 CHECKED_ROWS = 1000
 
-# Frames from `warnings.warn` up to the caller of `fit`: this function, `_fit`, `_fit_all`, `fit` or
-# `partial_fit`, and scikit-learn's wrapper around it.
+# Number of frames from `warnings.warn` up to the caller of `fit`: this function, `_fit`,
+# `_fit_all`, `fit` or `partial_fit`, and scikit-learn's wrapper around it.
 STACK_LEVEL = 6
 
 
 def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> list[str]:
-    """Refuse a wrong derivative of an `Activation`; warn of losses that no weights can reach.
+    """Raise an error if an `Activation`'s derivative is wrong; warn of losses no weights can reach.
 
     `scaled` is the data in the units of training. The sentences of the warnings are returned.
     """
@@ -35,7 +35,7 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
     if any(isinstance(activation, Activation) for activation in settings.activations):
         _check_derivatives(plan, starts[0].theta, scaled.X)
     seen = data if plan.solver.least_squares else scaled  # in the units of `loss_`
-    from .feasibility import infeasible  # whose import is a tenth of the package's
+    from .feasibility import infeasible  # a tenth of the import time of the package
 
     warned = infeasible(
         seen.X,
@@ -60,7 +60,7 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
 def learned_nothing(plan: Plan, data: Data, solution: Solution) -> bool:
     """Whether a fit that converged has the loss of a constant.
 
-    Levenberg-Marquardt is excepted: by the evidence the data may be noise.
+    Levenberg-Marquardt is exempt: the data may be noise, which the evidence detects.
     """
     loss = plan.settings.loss
     if solution.constants is not None:
@@ -101,7 +101,7 @@ def convergence_warning(result: FitResult, data: Data, trained_on: Data, warned=
     message = _first_line(result, trained_on)
     if message is None or _is_ignored(ConvergenceWarning, message):
         return message
-    # Imported where it is needed: it takes a tenth of the package's import.
+    # Imported where it is needed: a tenth of the import time of the package.
     from .diagnose import diagnose
     from .forward_pass import MOST_VALUES_IN_WARNING
     from .trained_network import describe
@@ -112,7 +112,7 @@ def convergence_warning(result: FitResult, data: Data, trained_on: Data, warned=
     network = describe(result.attributes(), params, theta, seen)
     found = diagnose(network, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
-    asked = "" if target is None else f", and loss_tol={target:g} was asked for"
+    asked = "" if target is None else f", and loss_tol is {target:g}"
     lines = [
         message,
         f"stop_reason_={solution.reason.code!r}: loss_ is {solution.loss:.4g}{asked}.",
@@ -134,14 +134,14 @@ def _first_line(result: FitResult, trained_on: Data) -> str | None:
         elif not reason.converged:
             message = reason.sentence
         elif result.diverged:
-            message = f"Training diverged on the way. {reason.sentence}"
+            message = f"Training diverged at some iteration. {reason.sentence}"
         elif result.collapsed:
             from .remedies import larger
 
             state, n_init = solution.state, plan.settings.n_init
             message = (
-                f"The network explains {state.explained:.0%} of the variance of y and takes the "
-                f"rest for noise, but random features explain {state.reference:.0%} of it on "
+                f"The network explains {state.explained:.0%} of the variance of y and treats the "
+                f"remainder as noise, but random features explain {state.reference:.0%} of it on "
                 f"held-out rows. Try n_init={10 if n_init < 10 else 4 * n_init}, or "
                 f"hidden_layer_sizes={larger(plan.settings.hidden_layer_sizes)!r}."
             )
@@ -152,13 +152,13 @@ def _first_line(result: FitResult, trained_on: Data) -> str | None:
             message = f"{reason.sentence} But the predictions are no better than {constant}."
     if message is None:
         return None
-    if plan.scaling is not None:  # which is what scikit-learn's message for lbfgs advises
+    if plan.scaling is not None:  # scikit-learn's message for lbfgs advises scaling
         message = message.partition("You might also want to scale the data")[0]
     return " ".join(message.split())
 
 
 def _is_ignored(category, text) -> bool:
-    """Whether a filter for all modules ignores a warning, whose diagnosis is then not needed."""
+    """Whether a filter for all modules ignores a warning, so that its diagnosis is not needed."""
     for action, message, kind, module, line in warnings.filters:
         if issubclass(category, kind) and (message is None or re.match(message, text)):
             return module is None and line == 0 and action == "ignore"

@@ -1,8 +1,8 @@
-"""`LossDerivatives`: derivatives of the loss by the weights, without matrices of parameters.
+"""`LossDerivatives`: derivatives of the loss with respect to the weights, without large matrices.
 
 They are products with the Jacobian J of the predictions, forward and backward through the layers.
 
-With the loss that sgd descends, L = mean over rows of half the squared error summed over the
+With the loss that sgd minimises, L = mean over rows of half the squared error summed over the
 outputs + alpha / (2 n) sum(coefs^2), and lambda the largest eigenvalue of its Gauss-Newton matrix,
 gradient descent is stable where rate < 2 / lambda. With momentum m an error along that direction
 follows (q = 1 - rate lambda)
@@ -10,8 +10,8 @@ follows (q = 1 - rate lambda)
     heavy ball   e'' = (1 + m - rate lambda) e' - m e    stable below 2 (1 + m) / lambda
     Nesterov     e'' = (1 + m) q e' - m q e              stable below 2 (1 + m) / ((1 + 2 m) lambda)
 
-which is where the root -1 appears. For batches of b of n rows lambda is replaced by the expected
-smoothness (Gower et al., "SGD: general analysis and improved rates", ICML 2019, section 3.2),
+where the root -1 appears. For batches of b of n rows lambda is replaced by the expected smoothness
+(Gower et al., "SGD: general analysis and improved rates", ICML 2019, section 3.2),
 
     n (b - 1) / (b (n - 1)) lambda + (n - b) / (b (n - 1)) lambda_row,
 
@@ -27,8 +27,9 @@ from .._data.input_range import square_norms
 from .feasibility import LEAST_POSITIVE
 from .forward_pass import ForwardPass
 
-# Lanczos steps: the largest eigenvalue is then exact for as many parameters, and within a percent
-# for all networks tried. The basis is limited in its numbers, but has eight vectors at least.
+# Number of Lanczos steps: the largest eigenvalue is exact if there are no more parameters, and was
+# within a percent for all networks tried. The number of values in the basis is limited, but it has
+# at least eight vectors.
 LANCZOS_STEPS, LANCZOS_NUMBERS = 25, 4_000_000
 
 
@@ -37,7 +38,7 @@ class LossDerivatives(ForwardPass):
 
     @property
     def positive_predictions(self) -> np.ndarray:
-        """Predictions, limited to positive ones where the loss needs these."""
+        """Predictions, clipped to positive values if the loss requires them."""
         predictions = self.predictions
         return (
             np.maximum(predictions, LEAST_POSITIVE) if self.network.loss.positive else predictions
@@ -45,7 +46,7 @@ class LossDerivatives(ForwardPass):
 
     @cached_property
     def loss_curvature(self) -> np.ndarray:
-        """Second derivative of each row's loss by its predictions, (n_rows, n_outputs)."""
+        """Second derivative of each row's loss in its predictions, (n_rows, n_outputs)."""
         return self.network.loss.curvature(self.y, self.positive_predictions)
 
     def jvp(self, direction) -> np.ndarray:
@@ -60,14 +61,14 @@ class LossDerivatives(ForwardPass):
         return changed
 
     def deltas(self, by_predictions):
-        """Yield each layer, from the last, with the derivatives by its sums z."""
+        """Yield each layer, the last one first, with the derivatives with respect to its sums z."""
         for layer in range(len(self.coefs) - 1, -1, -1):
             delta = by_predictions * self.slopes[layer]
             yield layer, delta
             by_predictions = delta @ self.coefs[layer].T
 
     def vjp(self, by_predictions) -> np.ndarray:
-        """Compute J^T by_predictions: the gradient from derivatives by the predictions."""
+        """Compute J^T by_predictions: the gradient from derivatives in the predictions."""
         coefs, intercepts = [], []
         for layer, delta in self.deltas(by_predictions):
             coefs.insert(0, np.asarray(self.values[layer].T @ delta))
@@ -81,9 +82,9 @@ class LossDerivatives(ForwardPass):
         return self.vjp(self.weight * slope) + self.penalty * self.network.theta
 
     def gauss_newton_product(self, direction) -> np.ndarray:
-        """Compute (J^T C J + penalty) direction, C the curvature of the loss that sgd descends.
+        """Compute (J^T C J + penalty) direction, C the curvature of the loss that sgd minimises.
 
-        As in MLPRegressor that is the sum over the outputs (scikit-learn issue 8349).
+        As in MLPRegressor this loss is the sum over the outputs (scikit-learn issue 8349).
         """
         by_predictions = self.weight * self.loss_curvature * self.jvp(direction)
         return self.vjp(by_predictions) + self.penalty * direction
@@ -123,9 +124,10 @@ class LossDerivatives(ForwardPass):
 def largest_eigenvalue(multiply, size) -> float:
     """Compute the largest eigenvalue of a positive semidefinite matrix by Lanczos steps.
 
-    NaN where products with the matrix overflow. `scipy.sparse.linalg.eigsh` takes no matrix of one
-    row, raises an error for a matrix of zeros, prints messages of LAPACK where a product is NaN,
-    and is no faster here (4 parameters: 130 against 110 us; 400: 380 against 480 us).
+    NaN where products with the matrix overflow. `scipy.sparse.linalg.eigsh` does not accept a
+    matrix of one row, raises an error for a matrix of zeros, prints messages of LAPACK where a
+    product is NaN, and is no faster here (4 parameters: 130 against 110 us; 400:
+    380 against 480 us).
 
     Reference: G. Golub and C. Van Loan, "Matrix Computations", section 10.1.
     """

@@ -1,4 +1,4 @@
-"""Why a network does not converge: every cause looked for, the findings in order."""
+"""Why a network does not converge: the search for all causes, and the findings in order."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from .finding import INFO, Diagnosis, format_r2
 from .forward_pass import MOST_VALUES
 from .trained_network import TrainedNetwork
 
-# Functions of an `Examination` that yield findings under their own name as code: what makes the
-# goal impossible, what stops learning, what slows it down, what ended it too early.
+# Functions of an `Examination` that yield findings, whose code is the function's name: what makes
+# the goal impossible, what stops learning, what slows it down, what ended it too early.
 CAUSES = (
     feasibility.output_range,
     feasibility.no_bias,
@@ -41,12 +41,12 @@ CAUSES = (
     ending.local_minimum,
 )
 
-# Causes to look for only where no other one explains the trouble.
+# Causes to look for only where no other cause was found.
 LAST_RESORTS = {shortfall.missed_pattern, ending.local_minimum}
 
 
 def diagnose(network: TrainedNetwork, most_values=MOST_VALUES, first_only=False) -> Diagnosis:
-    """Look for every cause; with `first_only` until a warning or an error is found."""
+    """Look for all causes; with `first_only` stop at the first warning or error."""
     # Squares of data or weights near the largest float overflow. Comparisons with the resulting NaN
     # or infinity are false, and nothing is found.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -64,7 +64,7 @@ def diagnose(network: TrainedNetwork, most_values=MOST_VALUES, first_only=False)
 
 
 def explained_text(exam) -> str:
-    """Format R² or D²; of several outputs that differ, by output or of the worst and the best."""
+    """Format R² or D²; if outputs differ, also for each output or for the best and worst."""
     whole, by_output = format_r2(exam.explained), exam.explained_by_output
     if len(by_output) < 2 or np.ptp(by_output) < 0.05 or not np.isfinite(by_output).all():
         return whole
@@ -76,7 +76,7 @@ def explained_text(exam) -> str:
 
 
 def findings_in_order(exam, causes, first_only=False) -> list:
-    """Return the findings in the order of the causes, those of severity info at the end."""
+    """Return the findings in the order of the causes, but with severity 'info' at the end."""
     findings = []
     for cause in causes:
         serious = any(finding.severity != INFO for finding in findings)
@@ -87,6 +87,6 @@ def findings_in_order(exam, causes, first_only=False) -> list:
         exam.found = tuple(findings)
         try:
             findings += list(cause(exam))
-        except np.linalg.LinAlgError:  # of numbers that allow no decomposition
+        except np.linalg.LinAlgError:  # the matrix cannot be decomposed
             pass
     return sorted(findings, key=lambda finding: finding.severity == INFO)

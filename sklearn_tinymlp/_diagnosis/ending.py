@@ -14,7 +14,7 @@ from .remedies import (
 
 
 def stopped_by_tol(exam):
-    """Find that `tol` ended training on a slow stretch."""
+    """Find that `tol` ended training while the loss was falling slowly."""
     network = exam.network
     if network.stop_reason != "tol" or not exam.unfinished:
         return
@@ -36,7 +36,7 @@ def stopped_by_tol(exam):
 
 
 def would_stop(losses, tol, patience) -> bool:
-    """Whether sgd and adam would stop within these losses: a loss that swings does at any `tol`."""
+    """Whether sgd or adam would stop within these losses; if they oscillate, at any `tol`."""
     best, n_no_change = np.inf, 0
     for loss in losses:
         n_no_change = n_no_change + 1 if loss > best - tol else 0
@@ -49,20 +49,20 @@ def would_stop(losses, tol, patience) -> bool:
 def continued_gain(exam, loss) -> str:
     """Describe by how much continued training of a copy lowers `loss`."""
     gain, held_out = exam.continued
-    # NaN where the rows are few
+    # held_out is NaN where the rows are few
     gain = f"{held_out:.1%} on held-out rows" if held_out > 0.0 else f"{gain:.1%}"
     return f"{CONTINUED_STEPS} more steps, tried on a copy, lower {loss} by {gain}"
 
 
 def last_iterations(n_last, n_iter) -> str:
-    """Describe the last of all iterations."""
+    """Describe the last iterations, in words."""
     if n_last >= n_iter:
         return f"in all {n_iter} iterations" if n_iter > 1 else "in the only iteration"
     return f"in the last {n_last} of {n_iter} iterations" if n_last > 1 else "in the last iteration"
 
 
 def max_iter(exam):
-    """Find that training was ended while it still improved."""
+    """Find that training was stopped while the fit was still improving."""
     network, name = exam.network, exam.network.stop_reason
     if name not in ("max_iter", "max_fun"):
         return
@@ -107,12 +107,12 @@ def restarts_disagree(exam):
 
 
 def local_minimum(exam):
-    """Conclude, where nothing else is found, that this is a minimum: other starts have others."""
+    """Conclude, where nothing else is found, that training ended in a minimum: try other starts."""
     network, loss = exam.network, exam.network.final_loss
     if network.uses_evidence and exam.missed_loss_tol and np.all(exam.pattern == 0.0):
         sentence = (
-            f"Training ended at a loss of {loss:.4g}, and the residuals show no pattern, by "
-            "leave-one-out predictions: by the evidence they are noise, and "
+            f"Training ended at a loss of {loss:.4g}, and the residuals show no pattern in "
+            "leave-one-out validation: according to the evidence they are noise, and "
             f"loss_tol={network.params['loss_tol']:g} is below the noise level."
         )
         remedy = {"loss_tol": float(f"{1.05 * loss:.2g}")}

@@ -13,9 +13,9 @@ from .remedies import LEAST_ROWS, NEARBY_STEPS, ContinuedTraining, continue_trai
 
 
 class Examination(LossDerivatives):
-    """What is known of a fitted network; see `ForwardPass` for parameters and attributes."""
+    """What is known about a fitted network; see `ForwardPass` for parameters and attributes."""
 
-    found = ()  # findings of the causes before
+    found = ()  # findings of the preceding causes
 
     @property
     def missed_loss_tol(self) -> bool:
@@ -47,12 +47,12 @@ class Examination(LossDerivatives):
 
     @property
     def fall_before_tol(self) -> tuple[int, float]:
-        """Number of iterations that `tol` compares, and the relative fall of the loss in them."""
+        """Number of iterations that `tol` refers to, and the relative fall of the loss in these."""
         return relative_fall(self.network.losses, 10)
 
     @cached_property
     def gain(self) -> float:
-        """Share of the loss that a few more steps gain, with penalty and on all rows."""
+        """Relative fall of the loss in a few more steps, with penalty and on all rows."""
         after = self.replaced(theta=minimise(self, NEARBY_STEPS)).objective
         return 1.0 - after / self.objective if self.objective > 0 else 0.0
 
@@ -65,8 +65,8 @@ class Examination(LossDerivatives):
     def would_improve(self) -> bool:
         """Whether continued training lowers the loss, on held-out rows too if there are enough.
 
-        Of a network that overfits only the training loss falls. A gain of a hundredth of the loss,
-        or of a two-hundredth of the variance of y, does not count.
+        If a network overfits, only its training loss falls. A gain of a hundredth of the loss, or
+        of a two-hundredth of the variance of y, does not count.
         """
         validation = self.network.column("validation_loss")
         if len(validation) > 1 and validation[-1] > 1.05 * np.nanmin(validation):
@@ -96,8 +96,8 @@ class Examination(LossDerivatives):
             return True
         if explained > 0.95 and not missed:
             return False
-        # Fitting noise lowers the loss by some percent, and with more weights than targets without
-        # limit; the worse the fit, the less of the rest is noise.
+        # Fitting noise lowers the loss by a few percent, and without limit if there are more
+        # weights than targets; the worse the fit, the less of the remaining loss is noise.
         if explained > 0.5 and network.theta.size > network.y.size and not missed:
             return False
         enough = 0.3 if explained > 0.5 else 0.1 if explained > 0.01 else 0.02
@@ -112,7 +112,7 @@ class Examination(LossDerivatives):
 
 
 def relative_fall(losses, n_last) -> tuple[int, float]:
-    """Return the number of last iterations, as many as there are, and the fall of the loss."""
+    """Return the number of last iterations, at most `n_last`, and the relative fall of the loss."""
     n_last = max(1, min(n_last, len(losses) - 1))
     before = losses[-1 - n_last] if len(losses) > 1 else 0.0
     return n_last, float(1.0 - losses[-1] / before) if before > 0 else 0.0

@@ -6,22 +6,22 @@ from scipy import sparse
 from .._data.input_range import InputRange
 from .finding import INFO, WARNING, Diagnosis, Finding
 
-# Distance from the training data, in ranges of a feature, beyond which it is a warning: of a random
-# split some rows lie a little outside.
+# Distance from the training data, in ranges of a feature, beyond which a finding is a warning: in a
+# random split some rows lie slightly outside.
 FAR_OUTSIDE = 0.1
 
 MOST_FEATURES = 3  # in a sentence
 
 
 def outside(X, known: InputRange, names=None) -> Diagnosis:
-    """Find the rows outside the training data, and by how many ranges in which features.
+    """Find the rows outside the training data, and in which features they are, by how many ranges.
 
     Parameters
     ----------
     X : {ndarray, sparse matrix} of shape (n_samples, n_features)
     known : InputRange
     names : array-like of str, default=None
-        Of the features; their numbers unless given.
+        Names of the features; by default their indices.
     """
     n_rows, n_features = X.shape
     least, greatest = (bound.astype(np.float64) for bound in known)
@@ -37,7 +37,7 @@ def outside(X, known: InputRange, names=None) -> Diagnosis:
     if not rows.any():
         return Diagnosis(summary, (), "Each feature is within its range in the training data.")
     with np.errstate(divide="ignore", invalid="ignore"):
-        ranges = np.where(beyond > 0, beyond / (greatest - least), 0.0)  # infinite of a constant
+        ranges = np.where(beyond > 0, beyond / (greatest - least), 0.0)  # infinite if constant
     features = []
     worst = [k for k in np.argsort(-ranges, kind="stable") if ranges[k] > 0]
     for k in worst[:MOST_FEATURES]:
@@ -53,5 +53,5 @@ def outside(X, known: InputRange, names=None) -> Diagnosis:
         f"{'; '.join(features)}. Predictions there are extrapolations."
     )
     severity = WARNING if ranges.max() > FAR_OUTSIDE else INFO
-    remedy = "training on such rows too, or removing these"
+    remedy = "training on such rows too, or removing them"
     return Diagnosis(summary, [Finding("extrapolation", severity, sentence, {}, remedy)])

@@ -1,4 +1,4 @@
-"""Losses below reach of any weights: targets out of range, and data that need an intercept."""
+"""Losses that no weights can reach: targets out of range, and data that need an intercept."""
 
 import math
 from functools import cache
@@ -13,24 +13,24 @@ from .._data.input_range import square_norms
 from .finding import ERROR, format_r2, make_finding
 from .remedies import LEAST_ROWS, LEAST_SHARE_OF_REST, explained_anew
 
-# Smallest prediction at which a loss of positive predictions is evaluated: an exp may underflow.
+# Smallest prediction at which a loss of positive predictions is evaluated: exp may underflow.
 LEAST_POSITIVE = 1e-100
 
-# Least share of the loss of the best constant that is reported; less may be noise.
+# Minimum share of the best constant's loss that is reported; a smaller share may be noise.
 LEAST_SHARE_OF_CONSTANT = 0.01
 
-# Largest p-value of an F test at which an intercept is taken to be needed.
+# Largest p-value of an F test at which an intercept is considered necessary.
 MOST_P_VALUE = 1e-4
 
 
 class Infeasibility(NamedTuple):
-    """A loss below which no weights get."""
+    """A lower bound of the loss, for any weights."""
 
-    floor: float  # that loss
-    measure: str  # its name in a sentence
-    share: float  # of the floor in the loss of the best constant
+    floor: float  # the bound
+    measure: str  # name of the loss in a sentence
+    share: float  # the floor over the loss of the best constant
     number: int  # rows outside the range, or on the rays
-    at_zero: float | None = None  # prediction at x = 0, where only that is fixed
+    at_zero: float | None = None  # prediction at x = 0, if only this one is fixed
 
 
 def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> Infeasibility | None:
@@ -99,7 +99,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | N
 
 
 def number_rays(X, norms) -> np.ndarray:
-    """Return the number of the ray through the origin of each row; 0 for rows of zeros.
+    """Return, for each row, the number of its ray through the origin; 0 for rows of zeros.
 
     Rounded projections on fixed directions identify a ray.
     """
@@ -122,7 +122,7 @@ def origin_ray_errors(ray, c, y, weight) -> tuple[float, float]:
 
     ones = np.ones_like(c)
     centred = residuals(ones, c)
-    centred[np.abs(centred) < 1e-12 * c] = 0.0  # of equal c
+    centred[np.abs(centred) < 1e-12 * c] = 0.0  # all c are equal
     lines = residuals(c, y), residuals(centred, residuals(ones, y))
     through_origin, affine = (float((weight * line**2).sum()) for line in lines)
     return through_origin, affine
@@ -130,7 +130,7 @@ def origin_ray_errors(ray, c, y, weight) -> tuple[float, float]:
 
 @cache
 def is_homogeneous(activation) -> bool:
-    """Whether f(z) = |z| f(z / |z|), as of the identity and all kinds of relu."""
+    """Whether f(z) = |z| f(z / |z|), as for the identity and all kinds of relu."""
     z = np.array([-1e3, -20.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 20.0, 1e3])
     value, _ = value_and_slope(activation, z)
     unit, _ = value_and_slope(activation, np.sign(z))
@@ -144,7 +144,7 @@ def value_at_zero(activation) -> float:
 
 
 def infeasible(X, y, sample_weight, activations, *, loss, bias, loss_tol=None) -> list[str]:
-    """Describe, before training, the losses below reach; a sentence with its remedy for each."""
+    """Describe, before training, why low losses cannot be reached; one sentence and remedy each."""
     sentences = []
     with np.errstate(over="ignore", invalid="ignore"):  # in squares of 1e200
         found = targets_out_of_range(y, sample_weight, activations[-1], loss, loss_tol)
@@ -210,6 +210,6 @@ def no_bias(exam):
     if within > without + LEAST_SHARE_OF_REST * (1.0 - without):
         sentence = (
             f"bias=False: {network.score_name} is {format_r2(exam.explained)}, and a copy with "
-            f"intercepts explains {within:.0%} on held-out rows."
+            f"intercepts explains {within:.0%} of y on held-out rows."
         )
         yield make_finding(network, "no_bias", ERROR, sentence, bias=True)

@@ -10,8 +10,8 @@ from scipy import sparse
 
 LINE_WIDTH = 90  # characters
 
-MOST_PRINTED = 3  # findings, unless all are asked for
-MOST_LISTED = 5  # numbers in a sentence
+MOST_PRINTED = 3  # findings, except in `full`
+MOST_LISTED = 5  # numbers listed in a sentence
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 
@@ -24,7 +24,7 @@ class Finding(NamedTuple):
     Parameters
     ----------
     code : str
-        Its name, for programs.
+        Name of the cause, for use in programs.
 
     severity : {'error', 'warning', 'info'}
         'error' keeps the network from learning, 'warning' from learning well; 'info' is worth
@@ -34,11 +34,11 @@ class Finding(NamedTuple):
         The cause, with the number that shows it.
 
     parameters : dict
-        The parameters that correct it: ``estimator.set_params(**finding.parameters)``. Empty where
-        no parameter does.
+        The parameters that correct it: ``estimator.set_params(**finding.parameters)``. Empty if no
+        parameter corrects it.
 
     remedy : str
-        The same as text, ``parameter=value``, or what to do instead.
+        The parameters as text, ``parameter=value``, or other advice.
     """
 
     code: str
@@ -52,7 +52,7 @@ class Diagnosis(Sequence):
     """Findings about a fitted network, the most important first.
 
     A sequence of `Finding`. It prints as text, and is shown as a table in a notebook: the first
-    three findings, the one to act on first; `full` returns all.
+    three findings, the most important one first; `full` returns all.
 
     Parameters
     ----------
@@ -142,17 +142,17 @@ class Diagnosis(Sequence):
         return {"summary": self.summary, "findings": [f._asdict() for f in self]}
 
 
-# Findings that call for a standardised target; others call for standardised features.
+# Findings whose remedy is a standardised target; for others it is standardised features.
 ABOUT_TARGET = ("unscaled_target", "uneven_outputs")
 
-# Values that the parameters of an MLPRegressor do not have.
+# Values that the parameters of an MLPRegressor do not accept.
 NOT_IN_SKLEARN = {"solver": "lm", "loss": "student_t", "alpha": "auto"}
 
 
 def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
-    """Return a finding without the parameters that are set already.
+    """Return a finding, without parameters that already have the advised value.
 
-    Of an MLPRegressor the remedy is in terms of scikit-learn.
+    For an MLPRegressor the remedy is in terms of scikit-learn.
     """
     parameters = {
         name: value
@@ -196,14 +196,14 @@ def renamed(diagnosis: Diagnosis, rename) -> Diagnosis:
 
 
 def prefixed(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
-    """Name parameters as an estimator that holds the network does, ``step__parameter``."""
+    """Name parameters as in an estimator that contains the network, ``step__parameter``."""
     return renamed(
         diagnosis, lambda inner: {f"{prefix}__{name}": value for name, value in inner.items()}
     )
 
 
 def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
-    """Name parameters as a search does; those that it sets itself become candidates."""
+    """Name parameters as in a search; those that the search sets itself become candidates."""
     findings = []
     for finding in prefixed(diagnosis, "estimator"):
         inner = {name.removeprefix("estimator__"): name for name in finding.parameters}
@@ -218,13 +218,13 @@ def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
 
 
 def format_r2(r2) -> str:
-    """Round R² to three decimals, but 0.9999 not to 1; a diverged fit's to three digits."""
+    """Round R² to three decimals, but 0.9999 not to 1; after divergence, to three digits."""
     if r2 < -1000.0:
         return f"{r2:.3g}"
     return f"{round(r2, 4) + 0.0:.4f}" if 0.999 < r2 < 0.99995 else f"{round(r2, 3) + 0.0:.3f}"
 
 
 def listed(numbers) -> str:
-    """List numbers; of many the first few."""
+    """List numbers, or the first few if there are many."""
     more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
     return ", ".join(map(str, numbers[:MOST_LISTED])) + more

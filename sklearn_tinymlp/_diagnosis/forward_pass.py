@@ -1,4 +1,4 @@
-"""`ForwardPass`: the data taken through a fitted network in NumPy, and the losses there."""
+"""`ForwardPass`: the pass of the data through a fitted network in NumPy, and its losses."""
 
 import math
 from dataclasses import replace
@@ -11,15 +11,15 @@ from .._data.input_range import square_norms
 from .._network.derivatives import layer_values
 from .trained_network import TrainedNetwork
 
-# Values of units on the rows examined: 4 million take 32 MB and some 20 ms per pass. For a warning
-# after a fit, which may have been short, fewer rows are examined.
+# Maximum number of unit values on the rows examined: 4 million take 32 MB and some 20 ms per pass.
+# For a warning after a fit, which may have been short, fewer rows are examined.
 MOST_VALUES, MOST_VALUES_IN_WARNING = 4_000_000, 40_000
 
 
 class ForwardPass:
     """Values, slopes and losses of a fitted network on its data.
 
-    Of rows with more than `most_values` values of units an evenly spaced subset is examined.
+    If the rows have more than `most_values` unit values, an evenly spaced subset is examined.
     """
 
     def __init__(self, network: TrainedNetwork, most_values=MOST_VALUES):
@@ -34,7 +34,7 @@ class ForwardPass:
         self.X, self.y = network.X[rows].astype(np.float64), network.y[rows].astype(np.float64)
         self.n_rows = self.y.shape[0]
         weight = np.ones(self.n_rows) if sample_weight is None else sample_weight[rows]
-        # Of shape (n_rows, 1), with the sum 1.
+        # The weights have the shape (n_rows, 1) and the sum 1.
         self.weight = weight[:, None] / max(weight.sum(), np.finfo(float).tiny)
         self.factor = network.loss.factor(self.y.shape[1])
         self.coefs, self.intercepts = network.architecture.unpack(network.theta)
@@ -68,7 +68,7 @@ class ForwardPass:
 
     @cached_property
     def penalty(self) -> np.ndarray:
-        """Second derivative of the penalty by each parameter."""
+        """Second derivative of the penalty with respect to each parameter."""
         strength = np.zeros(self.network.theta.size)
         strength[: self.network.architecture.n_coefs] = self.network.penalty / self.weight_sum
         return strength
@@ -90,7 +90,7 @@ class ForwardPass:
 
     @cached_property
     def constant(self) -> np.ndarray:
-        """Predictions by the best constant; NaN where the weights sum to zero."""
+        """Predictions of the best constant; NaN where the weights sum to zero."""
         if self.network.sample_weight is not None and self.weight.sum() == 0.0:
             return np.full(self.y.shape, math.nan)
         constant = self.network.loss.best_constant(self.y, self.row_weight)

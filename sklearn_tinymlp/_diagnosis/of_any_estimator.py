@@ -13,20 +13,21 @@ from .trained_network import TrainedNetwork
 
 
 def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
-    """Find why a fitted network does not learn, or not well, and which parameter corrects it.
+    """Find why a fitted network learns poorly or not at all, and which parameter corrects it.
 
     Parameters
     ----------
     estimator : estimator
         A fitted :class:`TinyMLPRegressor` or scikit-learn's :class:`MLPRegressor`; or a Pipeline
-        that ends in one, a TransformedTargetRegressor around one, or a search that has found one.
-        Of a :class:`TinyMLPEnsembleRegressor` the member of the greatest weight is diagnosed.
+        that ends in one, a TransformedTargetRegressor around one, or a search whose best estimator
+        is one. For a :class:`TinyMLPEnsembleRegressor` the member with the greatest weight is
+        diagnosed.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        Inputs the network was trained on; of a pipeline before its transformations.
+        Inputs the network was trained on; for a pipeline, before its transformations.
 
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-        Their targets. Without them the rows of X outside the training data are found; an
+        Targets of X. Without them the rows of X outside the training data are found; an
         :class:`MLPRegressor` has no record of its training data.
 
     sample_weight : array-like of shape (n_samples,), default=None
@@ -40,7 +41,7 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     Raises
     ------
     TypeError
-        When the estimator is of another kind.
+        When the estimator is of any other type.
 
     Examples
     --------
@@ -53,7 +54,7 @@ def diagnose(estimator, X, y=None, sample_weight=None) -> Diagnosis:
     >>> diagnose(mlp, X, y)[0].code
     'unscaled_features'
     """
-    # Recognised by their attributes, because sklearn.compose takes long to import.
+    # Recognised by their attributes, because importing sklearn.compose takes long.
     if hasattr(estimator, "best_estimator_"):
         found = diagnose(estimator.best_estimator_, X, y, sample_weight)
         return as_candidates(found, getattr(estimator, "best_params_", ()))

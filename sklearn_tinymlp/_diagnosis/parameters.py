@@ -10,7 +10,7 @@ OF_ADAM = ("beta_1", "beta_2", "epsilon")
 
 
 def idle_parameters(exam):
-    """Find parameters that were set and that the solver does not read."""
+    """Find parameters that were set but that the solver does not use."""
     network = exam.network
     idle = [
         f"{name}={network.params[name]!r}"
@@ -35,7 +35,7 @@ def _without_effect(network) -> list[str]:
         ("n_iter_no_change",): not solver.stochastic and not validated,
         ("power_t",): params.get("learning_rate") != "invscaling",
         ("nesterovs_momentum",): not params.get("momentum"),
-        # A schedule, which adam does not follow.
+        # The name of a schedule, which adam ignores.
         ("learning_rate",): not solver.has_schedule
         and isinstance(params.get("learning_rate"), str),
         ("max_fun",): solver.name != "lbfgs",

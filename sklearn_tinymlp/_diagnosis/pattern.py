@@ -2,16 +2,16 @@
 
 Kernel ridge regression of the residuals on the inputs, with a linear kernel and Gaussian ones of
 three widths, each at five ridges. With K = Q diag(l) Q^T the smoother is
-H = Q diag(l / (l + ridge)) Q^T, and its leave-one-out residual (r - H r)_i / (1 - H_ii)
-(Wahba, "Spline models for observational data", 1990, section 4.2), at the price of one fit. The
-best of the twenty is compared with the best for residuals in random orders.
+H = Q diag(l / (l + ridge)) Q^T, and its leave-one-out residual is (r - H r)_i / (1 - H_ii) (Wahba,
+"Spline models for observational data", 1990, section 4.2), at the cost of one fit. The best of the
+twenty is compared with the best for residuals in random orders.
 """
 
 import numpy as np
 from scipy import sparse
 from scipy.spatial.distance import cdist
 
-# Rows examined: an eigendecomposition of 300 takes some 20 ms.
+# Maximum and minimum number of rows examined: an eigendecomposition for 300 rows takes some 20 ms.
 MOST_ROWS, LEAST_ROWS = 300, 12
 
 # Widths of the kernels, in root mean square distances of standardised rows.
@@ -21,14 +21,15 @@ RIDGES = (0.01, 0.1, 1.0, 10.0, 100.0)
 # With more columns all rows are about equally far apart.
 MOST_COLUMNS = 500
 
-# Random orders; the residuals must exceed all of them by twice their standard deviation.
+# Number of random orders. The share predicted for the residuals must exceed the largest share
+# predicted for random orders by twice the standard deviation of these shares.
 N_ORDERS = 20
 
 
 def residual_pattern(X, residuals, most_rows=MOST_ROWS) -> np.ndarray:
     """Compute the share of the variance of residuals that a smoother predicts, leave-one-out.
 
-    It is 0 where it is within chance, and NaN where it cannot be computed, shape (n_outputs,).
+    It is 0 where it may be due to chance, and NaN where it cannot be computed; shape (n_outputs,).
     """
     unknown = np.full(residuals.shape[1], np.nan)
     if X.shape[1] > MOST_COLUMNS or not np.isfinite(residuals).all():
@@ -42,7 +43,7 @@ def residual_pattern(X, residuals, most_rows=MOST_ROWS) -> np.ndarray:
     X = (X - X.mean(axis=0))[:, scale > 0] / scale[scale > 0]
     if not X.shape[1] or not np.isfinite(X).all():
         return unknown
-    # Duplicates would leak the residual.
+    # Duplicated rows would leak the residual.
     _, first = np.unique(np.round(X, 9), axis=0, return_index=True)
     first = rng.permutation(first)[:most_rows]
     if len(first) < LEAST_ROWS:

@@ -13,12 +13,12 @@ MOST_STANDARD = 100.0
 # Root mean square of inputs or targets beyond which the steps are large.
 MOST_RMS = 3.0
 
-# A loss so flat that sgd is stable at this rate is not helped by a larger one.
+# If the loss is so flat that sgd is stable at this rate, a larger rate does not help.
 MOST_STABLE_RATE = 1e3
 
 
 def learning_rate_too_large(exam):
-    """Find a loss that rose or swings, and the rate up to which it would not."""
+    """Find a loss that rose or oscillates, and the largest rate at which it would not."""
     network = exam.network
     losses = np.nan_to_num(exam.run_losses, nan=math.inf, posinf=math.inf)
     if not network.solver.stochastic:
@@ -39,8 +39,8 @@ def learning_rate_too_large(exam):
         if network.rate > exam.stable_rate:
             rate = 0.5 * exam.stable_rate
             how = (
-                f" It is above {exam.stable_rate:.3g}, up to which sgd is stable here, by the "
-                "curvature of the loss, the momentum and the batch size."
+                f" It exceeds {exam.stable_rate:.3g}, the limit of stability of sgd here, given "
+                "the curvature of the loss, the momentum and the batch size."
             )
         elif not rose:
             return
@@ -55,7 +55,7 @@ def learning_rate_too_large(exam):
         r2 = f"{network.score_name} is {format_r2(exam.explained)}"
         what = f"{r2}, the loss was once as low as {losses.min():.3g},"
     sentence = (
-        f"The learning rate of {network.rate:.3g} is too large: {what} and ends at "
+        f"The learning rate of {network.rate:.3g} is too large: {what} and ended at "
         f"{losses[-1]:.3g}.{how}"
     )
     remedy = network.rate_remedy(rate)
@@ -63,7 +63,7 @@ def learning_rate_too_large(exam):
 
 
 def _diverged(exam, losses):
-    """Describe a loss that exploded, even if it came back."""
+    """Describe a loss that exploded, even if it fell again."""
     network, at = exam.network, int(np.argmax(losses))
     peak = f"rose to {losses[at]:.3g}" if math.isfinite(losses[at]) else "was not finite"
     remedy, advice, limit = network.rate_remedy(min(0.1 * network.rate, 0.01)), "", math.nan
@@ -72,7 +72,7 @@ def _diverged(exam, losses):
         limit = exam.replaced(theta=theta).stable_rate
     if limit < network.rate:
         remedy = network.rate_remedy(0.5 * limit)
-        advice = f" It is above {limit:.3g}, up to which sgd is stable at start weights."
+        advice = f" It exceeds {limit:.3g}, the limit of stability of sgd at start weights."
     elif not network.standardized and max(exam.rms_of_X, math.sqrt(np.mean(exam.y**2))) > MOST_RMS:
         remedy = {"standardize": True}
         advice = " Inputs or targets far from zero make the steps large."
@@ -84,7 +84,7 @@ def _diverged(exam, losses):
 
 
 def learning_rate_too_small(exam):
-    """Find a rate far below the stable one, or steps of adam that add up to little."""
+    """Find a rate far below the stable limit, or steps of adam that add up to little."""
     network, rate = exam.network, exam.network.rate
     if not network.solver.stochastic or exam.diverged or not exam.unfinished:
         return
@@ -95,8 +95,8 @@ def learning_rate_too_small(exam):
             return
         remedy = network.rate_remedy(0.25 * limit)
         why = (
-            f"sgd is stable up to {limit:.3g} here, by the curvature of the loss, the momentum and "
-            "the batch size"
+            f"sgd is stable up to {limit:.3g} here, given the curvature of the loss, the momentum "
+            "and the batch size"
         )
     elif updates >= 100 and rate * updates < 0.3:
         remedy = network.rate_remedy(min(10.0 * rate, 0.1))
@@ -140,7 +140,7 @@ def rate_advice(plan, data, theta) -> str:
         try:
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 limit = LossDerivatives(network, MOST_VALUES_IN_WARNING).stable_rate
-        except (ValueError, np.linalg.LinAlgError):  # of data that overflow
+        except (ValueError, np.linalg.LinAlgError):  # data that overflow
             pass
     if not rate > limit:
         return f" Try a lower learning rate than {rate:g}, or solver='lm'."

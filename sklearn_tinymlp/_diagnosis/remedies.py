@@ -12,21 +12,21 @@ import scipy.optimize
 from .._network.architecture import Architecture
 from .._network.initialization import initial_parameters
 
-# Rows of a copy, or five per weight as long as the units have at most MOST_VALUES values on them:
-# 5 ms a step. Two thirds are trained on.
+# Maximum number of rows that a copy is trained and evaluated on; more, up to five per weight, if
+# the units have at most MOST_VALUES values on them: 5 ms a step. Two thirds are for training.
 MOST_ROWS, LEAST_ROWS, ROWS_PER_WEIGHT, MOST_VALUES = 450, 12, 5, 500_000
 
-# Steps of a copy that continues training, of one that shows whether this is a minimum, and of one
-# that is trained from new starts.
+# Number of steps of a copy that continues training, of a copy that tests for a minimum, and of a
+# copy that is trained from new starts.
 CONTINUED_STEPS, NEARBY_STEPS, NEW_STEPS = 20, 5, 80
 
-# Starts of a new copy, of which the best is kept.
+# Number of starts of a new copy, of which the best is kept.
 N_STARTS = 3
 
 # The default layers, which suit most data of a few thousand rows.
 DEFAULT_LAYERS = (16, 16)
 
-# Share of what the network leaves unexplained that a copy must explain for a remedy to be advised.
+# Share of the loss left by the network that a copy must explain for a remedy to be advised.
 LEAST_SHARE_OF_REST = 0.3
 
 MOST_STARTS = 100
@@ -51,15 +51,15 @@ def continue_training(exam) -> ContinuedTraining:
     held_out_gain = 1.0 - after / before if before > 0 else 0.0
     n_rows = training.n_rows + held_out.n_rows
     if held_out_gain < 0.01 and n_rows < exam.network.y.shape[0]:
-        held_out_gain = np.nan  # a subset is overfitted where the whole may not be
+        held_out_gain = np.nan  # a subset may be overfitted when the whole is not
     return ContinuedTraining(float(gain), float(held_out_gain))
 
 
 def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STARTS) -> float:
     """Train a copy from new starts, and compute the share of the held-out loss that it explains.
 
-    With fewer than LEAST_ROWS rows it is that of the training loss. `layers`, `bias` and `penalty`
-    replace those of the network.
+    With fewer than LEAST_ROWS rows it is the share of the training loss. `layers`, `bias` and
+    `penalty` replace the network's own.
     """
     network = exam.network
     architecture, activations = network.architecture, network.activations
@@ -92,7 +92,7 @@ def random_start(architecture, rng) -> np.ndarray:
 
 
 def split(exam) -> tuple:
-    """Draw rows for training and held-out rows; both are all rows where these are few."""
+    """Draw rows for training and held-out rows; if there are few rows, both are all of them."""
     n, network = exam.n_rows, exam.network
     if n < LEAST_ROWS:
         return exam, exam
@@ -120,10 +120,10 @@ def minimise(exam, n_steps) -> np.ndarray:
 
 
 def next_remedy(exam) -> tuple[dict, str]:
-    """Return parameters to change and a sentence on their trial; both may be empty.
+    """Return parameters to change and a sentence on how they were tried; both may be empty.
 
-    In this order: hidden layers, nonlinear units, more starts, more units, another solver. The
-    first that improves a copy is returned, else the first that is not set.
+    The order is: hidden layers, nonlinear units, more starts, more units, another solver. The first
+    remedy that improves a copy is returned, else the first that is not yet applied.
     """
     network = exam.network
     layers = network.architecture.units[1:-1]
@@ -142,12 +142,13 @@ def next_remedy(exam) -> tuple[dict, str]:
         if more_starts:
             share = explained_anew(exam)
             if share > enough:
-                why = f"The best of three other starts explains {share:.0%} on held-out rows."
+                why = f"The best of three other starts explains {share:.0%} of y on held-out rows."
                 return more_starts, why
         share = explained_anew(exam, layers=wider, n_starts=1)
         if share > enough:
             units = " and ".join(map(str, wider))
-            return more_units, f"A copy with {units} units explains {share:.0%} on held-out rows."
+            why = f"A copy with {units} units explains {share:.0%} of y on held-out rows."
+            return more_units, why
     if wider == DEFAULT_LAYERS:
         return more_units, ""
     if not network.solver.least_squares:
@@ -159,10 +160,11 @@ def next_remedy(exam) -> tuple[dict, str]:
 
 
 def starts_to_try(exam) -> int:
-    """Return how many starts are likely to find a better end; 0 where more would end alike.
+    """Return how many starts are likely to find a better minimum; 0 if more would not help.
 
-    Where a share p of the starts ended near the best, 3 / p starts find one more like it with a
-    probability of 95%. Where a quarter or more did, the best is what this network can do.
+    Where a share p of the starts ended near the best, 3 / p starts find another such minimum with a
+    probability of 95%. Where a quarter or more did, the best loss is considered the best that this
+    network can reach.
     """
     losses, near = exam.network.ends_of_starts
     n_starts = int(exam.network.params.get("n_init", 1))
@@ -182,7 +184,7 @@ def how_starts_ended(exam) -> str:
 
 
 def larger(layers) -> tuple[int, ...]:
-    """Return more units: the default layers, or twice as many where these are no more."""
+    """Return more units: the default layers, or twice as many if the default has no more."""
     if not layers or sum(layers) < sum(DEFAULT_LAYERS) and max(layers) < max(DEFAULT_LAYERS):
         return DEFAULT_LAYERS
     return tuple(max(2 * n, DEFAULT_LAYERS[0]) for n in layers)

@@ -7,43 +7,44 @@ from scipy.spatial import cKDTree
 from .._bayes.irls import NORMAL_MEDIAN
 from .finding import INFO, WARNING, Finding, listed, make_finding
 
-# Fewer copies make the prediction interval less than a twentieth too narrow.
+# With a smaller share of copies the prediction interval is less than a twentieth too narrow.
 LEAST_SHARE_OF_COPIES = 0.1
 
-# Data of fewer values have equal rows that are no copies.
+# Data with fewer distinct values have equal rows that are not copies.
 LEAST_VALUES = 20
 
-# Distance from the median in robust standard deviations: a normal variable gets to 5 in a million
-# rows. A few rows that have much of the variance decide the fit.
+# Distance from the median in robust standard deviations: a normal variable reaches 5 once in a
+# million rows. A few rows with much of the variance dominate the fit.
 OUTLIER_DISTANCE, MOST_OUTLIERS, LEAST_SHARE_OF_VARIANCE = 12.0, 0.02, 0.3
 
 # Correlation of the residuals of neighbouring rows; by chance it is within 2 / sqrt(n).
 LEAST_AUTOCORRELATION = 0.3
 
-# Factor between the sum of the weights and the number of rows.
+# Maximum ratio of the sum of the weights to the number of rows, or the reverse.
 MOST_WEIGHT_RATIO = 10.0
 
-# Size of residuals in robust standard deviations: of normal noise one in two million is larger.
+# Size of large residuals in robust standard deviations: with normal noise one in two million is
+# larger.
 TAIL_DISTANCE = 5.0
 
-# Fewer residuals, or a smaller share of all, hardly change a fit.
+# Fewer residuals, or a smaller share of the residuals, hardly change a fit.
 LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 3, 0.005
 
-# Residuals with less than this share of the variance are no noise, but those of a function that is
-# approximated, largest where it bends.
+# Residuals with less than this share of the variance are not noise, but the error of approximating
+# a function, which is largest where the function bends.
 LEAST_NOISE = 1e-3
 
-# A network with fewer rows per weight that explains this much has fitted some rows exactly.
+# With fewer rows per weight, a network that explains this much has fitted some rows exactly.
 LEAST_ROWS_PER_WEIGHT, MOST_EXPLAINED = 4, 0.6
 
-# A residual of the nearest row as large, to the same side, is by chance in one of forty.
+# By chance the nearest row's residual is this large, with the same sign, in one case of forty.
 NEIGHBOUR_DISTANCE = 2.0
 
 LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 
 
 def long_tails(exam):
-    """Find that a few residuals are so large that they decide a fit to squared errors."""
+    """Find that a few residuals are so large that they dominate a fit to squared errors."""
     network = exam.network
     if not network.loss.least_squares or exam.n_rows < LEAST_ROWS_FOR_TAILS:
         return
@@ -54,7 +55,7 @@ def long_tails(exam):
     rows = exam.weight[:, 0] > 0.0
     X, residuals = exam.X[rows], (exam.y - exam.predictions)[rows]
     scale = np.median(np.abs(residuals), axis=0) / NORMAL_MEDIAN
-    # Where half of the rows are fitted exactly the scale is unknown.
+    # If half of the rows are fitted exactly, the scale is unknown.
     known = scale > LEAST_NOISE * np.sqrt(np.mean(residuals**2, axis=0))
     if not known.any():
         return
@@ -65,14 +66,14 @@ def long_tails(exam):
         return
     sentence = (
         f"{number} of {sizes.size} residuals are more than {TAIL_DISTANCE:g} robust standard "
-        f"deviations from zero, the largest {sizes.max():.3g}; of normal noise none would be. "
-        "Squared errors follow such rows."
+        f"deviations from zero, the largest {sizes.max():.3g}; with normal noise none would be. "
+        "Squared errors give such rows too much influence."
     )
     yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
 
 
 def _is_misfit(X, relative) -> bool:
-    """Whether residuals of the nearest rows are large too, of the same sign: no noise."""
+    """Whether the nearest rows have large residuals of the same sign, which are not noise."""
     if sparse.issparse(X):
         return False
     rows, outputs = np.nonzero(np.abs(relative) > TAIL_DISTANCE)
@@ -91,10 +92,10 @@ def copied_rows(exam):
     share = 1.0 - len(np.unique(rows, axis=0)) / len(rows)
     if share < LEAST_SHARE_OF_COPIES:
         return
-    why = "A random split has the same row on both sides, and its score is too good."
+    why = "A random split puts the same row on both sides, and its score is too good."
     if exam.network.uses_evidence:
         why = (
-            "The evidence takes each for a new observation: the penalty is too weak, and the "
+            "The evidence counts each as a new observation: the penalty is too weak, and the "
             "prediction interval too narrow."
         )
     sentence = f"{share:.0%} of the rows are copies of others, as in a bootstrap sample. {why}"
@@ -102,7 +103,7 @@ def copied_rows(exam):
 
 
 def outlying_rows(exam):
-    """Find a few rows that have most of the variance of a target or of a feature."""
+    """Find a few rows that account for most of the variance of a target or of a feature."""
     parts = {"target": exam.y} if sparse.issparse(exam.X) else {"target": exam.y, "feature": exam.X}
     for kind, values in parts.items():
         distance = np.abs(values - np.median(values, axis=0))
@@ -132,7 +133,7 @@ def outlying_rows(exam):
 def few_target_values(exam):
     """Find a target of few values on a grid, which may be classes."""
     if not exam.network.loss.least_squares:
-        return  # of counts
+        return  # counts have few values
     for k, column in enumerate(exam.y.T):
         values = np.unique(column)
         if not 2 <= len(values) <= 10 or len(column) < 10 * len(values):
@@ -164,10 +165,10 @@ def ordered_rows(exam):
     if correlation[k] < least or not exam.pattern[k] < 0.1:
         return
     sentence = (
-        f"The residuals of neighbouring rows correlate by {correlation[k]:.2f}: the rows seem to "
-        "be in order of time. Scores on a random split will then be too good."
+        f"The residuals of neighbouring rows have a correlation of {correlation[k]:.2f}: the rows "
+        "seem to be in chronological order. Scores on a random split will then be too good."
     )
-    yield Finding("ordered_rows", INFO, sentence, {}, "TimeSeriesSplit, and features of the time")
+    yield Finding("ordered_rows", INFO, sentence, {}, "TimeSeriesSplit, and time as a feature")
 
 
 def strange_weight_sum(exam):

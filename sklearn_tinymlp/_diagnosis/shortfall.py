@@ -6,18 +6,18 @@ from .columns import outputs_text
 from .finding import ERROR, INFO, WARNING, Finding, format_r2, make_finding
 from .remedies import how_starts_ended, next_remedy, starts_to_try
 
-# Least shares of the variance of the residuals, and of y, that a smoother predicts of a missed
-# pattern; a good penalty may have smoothed away less.
+# Minimum shares of the variance of the residuals, and of y, that a smoother must predict for a
+# pattern to count as missed; a good penalty may smooth away less.
 LEAST_SHARE_OF_RESIDUALS, LEAST_SHARE_OF_TARGET = 0.15, 0.03
 
-# From this share of the variance of y on it is a warning.
+# The finding is a warning from this share of the variance of y on.
 SERIOUS_SHARE_OF_TARGET = 0.1
 
 
 def missed_pattern(exam):
     """Find residuals that depend on the inputs: a small network, or a poor minimum."""
     network = exam.network
-    # Where loss_tol was missed in a minimum, `local_minimum` advises more starts.
+    # If training missed loss_tol and ended in a minimum, `local_minimum` advises more starts.
     in_a_minimum = exam.missed_loss_tol and exam.gain < 0.01 and starts_to_try(exam)
     if exam.explained <= 0.01 or in_a_minimum:
         return
@@ -31,7 +31,7 @@ def missed_pattern(exam):
         r2 = exam.explained_by_output[missed].min()
     sentence = (
         f"{subject} misses a pattern: {network.score_name} is {format_r2(r2)}, and a smooth curve "
-        f"predicts {exam.pattern[missed].max():.0%} of the residuals, in leave-one-out rows."
+        f"predicts {exam.pattern[missed].max():.0%} of the residuals in leave-one-out validation."
     )
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     of_target = (exam.pattern * (1.0 - exam.explained_by_output))[missed].max()
@@ -60,7 +60,7 @@ def constant_name(loss) -> str:
 
 
 def no_better_than_mean(exam):
-    """Find that a constant would predict as well."""
+    """Find that a constant would predict equally well."""
     if exam.explained > 0.01:
         return
     network, code = exam.network, "no_better_than_mean"
@@ -68,7 +68,7 @@ def no_better_than_mean(exam):
         f"The network predicts no better than {constant_name(network.loss)}: {network.score_name} "
         f"is {format_r2(exam.explained)}."
     )
-    if any(finding.severity != INFO for finding in exam.found):  # which give the reason
+    if any(finding.severity != INFO for finding in exam.found):  # they state the reason
         remedy = {"solver": "lbfgs", "standardize": True}
         if network.loss.least_squares:
             remedy = {"n_init": 10} if network.solver.least_squares else {"solver": "lm"}
@@ -76,13 +76,14 @@ def no_better_than_mean(exam):
         return
     largest, unknown = np.nanmax(exam.pattern, initial=0.0), np.isnan(exam.pattern).any()
     if largest == 0.0 and not unknown:
-        sentence += " A smooth curve does no better on leave-one-out rows: y may not depend on X."
+        sentence += " No smooth curve is better in leave-one-out validation: y may not depend on X."
         severity = INFO if network.uses_evidence else WARNING
         yield Finding(code, severity, sentence, {}, "other inputs, or more rows")
         return
     remedy, why = next_remedy(exam)
     if not unknown:
-        why = f"A smooth curve predicts {largest:.0%} of y, on leave-one-out rows. {why}".strip()
+        curve = f"A smooth curve predicts {largest:.0%} of y in leave-one-out validation."
+        why = f"{curve} {why}".strip()
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     severity = WARNING if network.uses_evidence and unknown else ERROR
     yield make_finding(network, code, severity, text, **remedy)

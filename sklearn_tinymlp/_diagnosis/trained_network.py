@@ -1,4 +1,4 @@
-"""`TrainedNetwork`: a fitted network as the diagnosis reads it."""
+"""`TrainedNetwork`: a fitted network in the form that the diagnosis uses."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ class TrainedNetwork:
 
     architecture: Architecture
     theta: np.ndarray
-    activations: tuple  # one per layer, the output layer's last
+    activations: tuple  # one per layer, the output layer last
     loss: Loss
     X: Any  # ndarray or CSR matrix of shape (n_samples, n_features)
     y: np.ndarray  # (n_samples, n_outputs)
@@ -31,7 +31,7 @@ class TrainedNetwork:
     _: KW_ONLY
     params: Mapping  # of the estimator
     solver: Solver
-    penalty: float  # alpha; 0 where the evidence sets it
+    penalty: float  # alpha; 0 if determined by the evidence
     standardized: bool = False
     uses_evidence: bool = False
     rate: float = math.nan  # initial learning rate
@@ -39,7 +39,7 @@ class TrainedNetwork:
     n_iter: int = 0
     final_loss: float = math.nan  # loss_
     loss_unit: float = 1.0  # factor from the loss in the units of training to loss_
-    history: Mapping = field(default_factory=dict)  # lists by column
+    history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
@@ -56,12 +56,12 @@ class TrainedNetwork:
         return self.column("loss")
 
     def column(self, name) -> np.ndarray:
-        """Return a column of the history; empty where there is none."""
+        """Return a column of the history, empty if there is no such column."""
         return np.asarray(self.history.get(name, ()), dtype=float)
 
     @property
     def ends_of_starts(self) -> tuple[np.ndarray, int]:
-        """Finite losses at which the starts ended, and the number within 10% of the least."""
+        """Finite losses at which the starts ended, and the number within 10% of the lowest."""
         losses = np.asarray(self.restart_losses, dtype=float)
         losses = losses[np.isfinite(losses)]
         return losses, int(np.sum(losses <= 1.1 * losses.min(initial=math.inf)))
@@ -81,14 +81,15 @@ class TrainedNetwork:
 def describe(
     fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults=None
 ) -> TrainedNetwork:
-    """Return the network with these fitted attributes and parameters.
+    """Build a `TrainedNetwork` from fitted attributes and parameters.
 
-    `theta` and the data are in the units of training; `defaults` are those of the parameters.
+    `theta` and the data are in the units of training; `defaults` are the default values of the
+    parameters.
     """
     solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
     uses_evidence = fitted["log_evidence_"] is not None
     loss = LOSSES[fitted["_loss"]]
-    # Files of earlier releases have no constants.
+    # Files of earlier releases have no loss constants.
     loss = loss.remade(fitted.get("_loss_constants", loss.parameters))
     loss_unit = 1.0
     if solver.least_squares and scaling is not None:

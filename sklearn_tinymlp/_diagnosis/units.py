@@ -24,8 +24,8 @@ def dead_units(exam):
     network, found = exam.network, []
     for layer, slopes in enumerate(exam.slopes):
         is_output = layer == len(exam.slopes) - 1
-        # The slope of a bounded activation underflows; such a unit is saturated. That of a loss of
-        # positive predictions, like 1 / f, makes up for a small slope of f.
+        # The slope of a bounded activation underflows; such a unit is saturated. The slope of a
+        # loss of positive predictions, like 1 / f, compensates a small slope of f.
         if is_bounded(network.activations[layer]) or (is_output and network.loss.positive):
             continue
         dead = np.abs(slopes).max(axis=0) <= 1e-12
@@ -58,7 +58,7 @@ def worst_layer(findings):
         return
     worst = min(findings, key=lambda finding: (ERROR, WARNING, INFO).index(finding.severity))
     others = [finding.sentence.partition(" are ")[0] for finding in findings if finding != worst]
-    also = f" So are {' and '.join(others)}." if others else ""
+    also = f" The same holds for {' and '.join(others)}." if others else ""
     yield worst._replace(sentence=worst.sentence + also)
 
 

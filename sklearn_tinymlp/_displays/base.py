@@ -10,7 +10,8 @@ from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
 # The palette of Okabe and Ito, without its yellow, which is too light on paper. Its colours remain
-# distinct in colour-blind vision; markers, and dashes of negative weights, do so in a grey print.
+# distinct for colour-blind readers; markers, and dashes for negative weights, remain distinct in
+# greyscale.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 POSITIVE, NEGATIVE = COLOURS[:2]
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -90,7 +91,7 @@ def display_class(cls):
     cls.__doc__ = text.replace("{axes}", ATTRIBUTES).replace("{panels}", PANELS_ATTRIBUTES)
     cls.__doc__ += "\n"  # numpydoc: the closing quotes have a line of their own
     cls = dataclass(kw_only=True, eq=False, repr=False)(cls)
-    cls.__init__.__annotations__ = {}  # the docstring has the types, and `help` stays readable
+    cls.__init__.__annotations__ = {}  # types are in the docstring, and `help` stays readable
     return cls
 
 
@@ -123,7 +124,7 @@ class DisplayMixin:
         return self.ax_
 
     def _use_panels(self, ax, n_panels, *, shape, figsize, **shared):
-        """Set and return panels: of a new figure, within the axes given, or the axes given."""
+        """Set and return panels: in a new figure, within the given axes, or the given axes."""
         import matplotlib.pyplot as plt
 
         shared["squeeze"] = False
@@ -175,14 +176,14 @@ def fitted_network(estimator, *, single=False):
     check_is_fitted(network)
     if single and hasattr(network, "_members"):
         raise TypeError(
-            f"A {type(network).__name__} holds {len(network.estimators_)} networks, and this "
-            "display draws one: that of the greatest weight is estimators_[weights_.argmax()]."
+            f"A {type(network).__name__} contains {len(network.estimators_)} networks, and "
+            "this display draws one. Pass, for example, estimators_[weights_.argmax()]."
         )
     return network
 
 
 def input_names(estimator, n_features, feature_names=None) -> list[str]:
-    """Return the names given, those seen in `fit`, or x0, x1, ..."""
+    """Return the given names, or those seen in `fit`, or x0, x1, ..."""
     if feature_names is not None:
         if len(feature_names) != n_features:
             raise ValueError(
@@ -196,7 +197,7 @@ def input_names(estimator, n_features, feature_names=None) -> list[str]:
         try:
             for transformer in transformers:
                 names = transformer.get_feature_names_out(names)
-        except (AttributeError, ValueError):  # a transformer without names of its outputs
+        except (AttributeError, ValueError):  # a transformer whose outputs have no names
             names = None
     if names is None or len(names) != n_features:
         return [f"x{number}" for number in range(n_features)]

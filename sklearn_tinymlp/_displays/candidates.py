@@ -4,11 +4,11 @@ import numpy as np
 
 from .base import COLOURS, MARKERS, DisplayMixin, display_class, draws, fitted_network
 
-# The axis of errors is logarithmic from this ratio of the largest to the least one: a linear axis
-# would crowd the best candidates.
+# The error axis is logarithmic if the largest error is at least this many times the smallest: a
+# linear axis would crowd the best candidates.
 LOGARITHMIC_RATIO = 3.0
 
-# Possible places of a label: shift in points, and the horizontal and vertical alignment.
+# Possible positions of a label: shift in points, horizontal and vertical alignment.
 LABEL_PLACES = (
     ((7, 0), "left", "center"),
     ((-7, 0), "right", "center"),
@@ -128,7 +128,7 @@ class CandidatesDisplay(DisplayMixin):
 
 
 def _label(ax, xs, ys, names) -> list:
-    """Label each point, at the first place where the label covers no point and no other label."""
+    """Label each point, at the first position where it covers no point and no other label."""
     ax.autoscale_view()
     points = ax.transData.transform(np.column_stack([xs, ys]))
     texts, taken = [], []

@@ -144,7 +144,7 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
 
 
 def _relative(values, constant) -> np.ndarray:
-    """Map values to between 0, the least, and 1, the greatest; to `constant` if all are equal."""
+    """Map values linearly to [0, 1]; to `constant` if all are equal."""
     spread = np.ptp(values)
     return np.full(len(values), constant) if spread == 0 else (values - values.min()) / spread
 

@@ -21,7 +21,8 @@ from .frames import (
 # Number of permutations of each column by which the inputs are ranked.
 N_PERMUTATIONS = 3
 
-# Up to this many whole numbers are shown as they are; of categories, this many most frequent ones.
+# Up to this many distinct whole numbers are each shown; at most this many categories are shown, the
+# most frequent ones.
 MAX_WHOLE_NUMBERS, MAX_CATEGORIES = 10, 12
 
 PANELS_PER_ROW = 3
@@ -32,8 +33,8 @@ class Effect(NamedTuple):
 
     name: str
     values: np.ndarray  # (n_values,) numbers, or the names of categories
-    mean: np.ndarray  # (n_values,) of the prediction
-    std: np.ndarray | None  # (n_values,) of this mean; None if unknown
+    mean: np.ndarray  # (n_values,) mean prediction
+    std: np.ndarray | None  # (n_values,) of the mean; None if unknown
     deciles: np.ndarray | None = None  # of the data; None for categories
     n_left_out: int = 0  # number of categories not shown
 
@@ -47,12 +48,12 @@ class Effect(NamedTuple):
 class EffectDisplay(DisplayMixin):
     """The mean prediction as a function of each input (partial dependence), with an interval.
 
-    With the rows x_i and all their entries j set to v, the effect is the mean of f(x_i) over the
-    rows (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001, section 8.2).
-    The interval is one of this mean, not of y: it shows the uncertainty of the function, without
-    noise, from the posterior of the weights and, for an ensemble, the spread of its members. For
-    a network without a posterior there is no interval. scikit-learn's `PartialDependenceDisplay`
-    draws the same mean, also as a function of two inputs.
+    If entry j of all rows x_i is set to v, the effect is the mean of f(x_i) over the rows
+    (Friedman, "Greedy function approximation", Annals of Statistics 29, 2001, section 8.2). The
+    interval is for this mean, not for y: it shows the uncertainty of the function, without noise,
+    from the posterior of the weights and, for an ensemble, the spread of its members. For a network
+    without a posterior there is no interval. scikit-learn's `PartialDependenceDisplay` draws the
+    same mean, also as a function of two inputs.
 
     Parameters
     ----------
@@ -230,7 +231,7 @@ def _effect(estimator, X, rows, index, *, output, resolution) -> Effect:
         values, examples = values[known], examples[known]
         deciles = np.nanquantile(numbers, np.arange(1, 10) / 10)
         if len(values) <= MAX_WHOLE_NUMBERS and (values == np.floor(values)).all():
-            entries = take_rows(column, examples)  # of the column's type, as an encoder expects
+            entries = take_rows(column, examples)  # in the column's type, for encoders
         else:
             entries = values = np.linspace(values[0], values[-1], resolution)
     n_values, n_rows = len(values), rows.shape[0]
@@ -253,7 +254,7 @@ def _averages(estimator, X, size):
 
 
 def _changes(estimator, rows, output) -> np.ndarray:
-    """Return the mean squared change of the predictions if a column is permuted, per column."""
+    """Return, for each column, the mean squared change of predictions when it is permuted."""
     n_rows = rows.shape[0]
 
     def predict(X):

@@ -39,7 +39,7 @@ def indexable(X):
 
 
 def take_rows(X, rows):
-    """Return some rows, dense; or some entries of a column."""
+    """Return a subset of the rows, dense, or of the entries of a column."""
     if hasattr(X, "iloc"):
         return X.iloc[rows].reset_index(drop=True)
     return X[rows].toarray() if sparse.issparse(X) else X[rows]
@@ -53,7 +53,7 @@ def take_column(X, index):
 
 
 def replace_column(rows, index, values):
-    """Return rows of which one column has other values."""
+    """Return the rows with other values in one column."""
     if hasattr(rows, "iloc"):
         rows = rows.copy()
         rows.isetitem(index, values)

@@ -11,12 +11,12 @@ from .diagram import Diagram, diagram_of
 
 SENTENCES = {reason.code: reason.sentence for reason in StopReason}
 
-# In pixels: distances between layers and nodes, width of a letter, margin.
+# Distances between layers and between nodes, width of a letter, margin, in pixels.
 COLUMN, ROW, LETTER, MARGIN = 160, 22, 7.2, 14
 
 
 def diagram_svg(diagram: Diagram) -> str:
-    """Return a diagram as a self-contained <svg>; texts have the colour of the notebook."""
+    """Return a diagram as a self-contained <svg>; text has the colour of the notebook's."""
     nodes, links, captions, most = diagram
     last = len(captions) - 1
     names = [[len(node.label) for node in nodes if node.x == x and node.label] for x in (0, last)]
@@ -130,7 +130,7 @@ def trained_network(net, feature_names=None, title="Trained network") -> str:
 
 
 def trained_ensemble(ensemble) -> str:
-    """Return the block of a fitted ensemble: candidates, weights, the member of most weight."""
+    """Return the block of a fitted ensemble: candidates, weights, heaviest member."""
     results, members = ensemble.results_, ensemble.estimators_
     columns = ("activation", "n_folds", "n_refits", "error", "weight")
     rows = [_row("hidden_layer_sizes", *columns)]
@@ -140,22 +140,21 @@ def trained_ensemble(ensemble) -> str:
         rows.append(_row(str(shape), *counts, f"{error:.4g}", f"{weight:.3f} {bar}"))
     n_parameters = ensemble.n_parameters_
     outcome = [
-        _row("members", f"{len(members)}, of {n_parameters} parameters together"),
+        _row("members", f"{len(members)}, {n_parameters} parameters in all"),
         _row("out_of_fold_r2_", f"{ensemble.out_of_fold_r2_:.4g}"),
         _row("noise_std_", _noise(ensemble)),
     ]
     note = _note("error: root mean squared out-of-fold error, over the standard deviation of y.")
     heaviest = members[int(np.argmax(ensemble.weights_))]
     names = getattr(ensemble, "feature_names_in_", None)
-    network = trained_network(heaviest, names, "Member of the greatest weight")
+    network = trained_network(heaviest, names, "Member with the greatest weight")
     return _block("ensemble", "Trained ensemble", _table(rows), note, _table(outcome), network)
 
 
 def single_block(estimator) -> _VisualBlock:
-    """Return a block of an ensemble as of an estimator that contains none.
+    """Return a block that shows an ensemble like an estimator without sub-estimators.
 
-    For an estimator that contains another, its template, scikit-learn shows the template alone
-    within a fitted search.
+    Within a fitted search scikit-learn shows only the template of an estimator that contains one.
     """
     name = type(estimator).__name__
     return _VisualBlock("single", estimator, names=name, name_details=str(estimator))

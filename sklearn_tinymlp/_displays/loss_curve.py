@@ -12,7 +12,7 @@ class LossCurveDisplay(DisplayMixin):
     """Loss by epoch or iteration, with the end of training and its reason.
 
     Use :meth:`from_estimator` or :meth:`from_history` to create it. To compare several estimators,
-    pass the `ax_` of the first display to the next; each has its colour and marker.
+    pass the `ax_` of the first display to the next; each has its own colour and marker.
 
     Parameters
     ----------

@@ -61,7 +61,8 @@ class NetworkDisplay(DisplayMixin):
             pipeline or search that ends in one.
 
         X : {array-like, sparse matrix} of shape (n_samples, n_features), default=None
-            Rows over which the activations are averaged; a single row shows its prediction.
+            Rows over which the activations are averaged; with a single row the diagram shows its
+            prediction.
 
         feature_names : list of str, default=None
             Names of the inputs; if None, those seen in `fit`, or x0, x1, ...

@@ -231,7 +231,7 @@ class PredictionBandDisplay(DisplayMixin):
         if self.y_std is not None:
             y_std = np.asarray(self.y_std)[order]
             levels = sorted(self.levels, reverse=True)
-            # Shades of one hue, darker for narrower intervals, remain distinct in a grey print.
+            # Shades of one hue, darker for narrower intervals, remain distinct in greyscale.
             for level, strength in zip(levels, np.linspace(0.2, 0.5, len(levels)), strict=True):
                 half = norm.ppf(0.5 + 0.5 * level) * y_std
                 style = {"facecolor": tint(strength), "label": f"{100 * level:g}% interval"}

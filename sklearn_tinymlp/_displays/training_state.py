@@ -136,7 +136,7 @@ class TrainingStateDisplay(DisplayMixin):
 
 
 def _hide_steep_beginning(panel, values):
-    """Limit the axis to later values if the first tenth is far below and would flatten them."""
+    """Limit the axis to later values if the first tenth is so far below that it flattens them."""
     logarithmic = panel.get_yscale() == "log"
     heights = np.log10(values) if logarithmic else values
     heights = heights[np.isfinite(heights)]

@@ -1,1 +1,1 @@
-"""Networks as the kernels see them: forward pass, gradients, Jacobians, epochs."""
+"""The compiled engine: forward pass, gradients, epochs of sgd and adam, L-BFGS."""

@@ -21,13 +21,13 @@ from .._network.network import Network
 from . import kernels, linear_algebra, loss_kernels
 
 _NO_WEIGHT = {dtype: np.empty(0, dtype) for dtype in (np.float32, np.float64)}
-NATURAL_ORDER = np.empty(0, np.int64)  # to the kernels: rows 0, 1, 2, ...
+NATURAL_ORDER = np.empty(0, np.int64)  # means rows 0, 1, 2, ...
 
-# A kernel call returns to Python after so many multiply-adds, 10 to 40 ms on a current core, so
+# A kernel call returns to Python after this many multiply-adds, 10 to 40 ms on a current core, so
 # that Ctrl-C is handled within 50 ms.
 OPERATIONS_PER_CALL = 2e7
 
-# Largest matrix in bytes of which `in_blocks` makes a copy.
+# Size in bytes of the largest matrix that `in_blocks` copies.
 MAX_COPY_BYTES = 2**24
 
 
@@ -53,7 +53,7 @@ def kernel_rows(X) -> kernels.Rows:
 def in_blocks(rows: kernels.Rows) -> kernels.Rows:
     """Add a copy in blocks of (inputs, rows), for passes over all rows in their order.
 
-    Transposing each block in each iteration takes a quarter of the time of a network of few units.
+    Transposing each block in each iteration takes a quarter of the time with few units.
     """
     X, n_rows = rows.values, kernels.BLOCK_ROWS
     if rows.indptr is not None or X.nbytes > MAX_COPY_BYTES:
@@ -74,7 +74,7 @@ def loss_of_outputs(values, slopes, targets, deltas, losses, parameters, n):
         losses[k], deltas[k] = kernel(values[k], slopes[k], targets[k], parameters)
 
 
-kernel = loss_kernels.squared_error  # in copies of the loop another one
+kernel = loss_kernels.squared_error  # replaced in copies of the loop
 
 
 def kernel_of(loss: Loss, output_activation):
@@ -91,7 +91,7 @@ def compiled_loss(kernel, dtype):
     function = getattr(loss_kernels, kernel) if built_in else kernel
     values = {"kernel": jit_ieee(function)}
     loop = copy_function(loss_of_outputs, name=function.__name__, values=values)
-    # numba does not notice another function of the user's with the same name.
+    # numba does not distinguish user functions of the same name.
     dtypes = (*[dtype] * 4, "float64", "float64")
     return c_function(loop, 6, 1, dtypes, on_disk=built_in, ieee=True)
 
@@ -142,7 +142,7 @@ class CompiledObjective:
     network: kernels.KernelNetwork
     rows: kernels.Rows
     y: np.ndarray
-    weight: np.ndarray  # empty when every sample counts 1
+    weight: np.ndarray  # empty when all weights are 1
     weight_sum: float
     alpha: float
     n_parameters: int
@@ -168,8 +168,8 @@ class CompiledObjective:
     def weighted_gradient(self, theta, output_weights, between=None) -> tuple[float, np.ndarray]:
         """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient.
 
-        Unequal weights need squared errors and the identity as output activation: their roots then
-        scale targets and output weights.
+        Unequal weights need squared errors and the identity as output activation: their square
+        roots then scale targets and output weights.
         """
         first = output_weights[0]
         if np.all(output_weights == first):
@@ -197,7 +197,7 @@ class CompiledObjective:
 
     @cached_property
     def _scratch(self):
-        """Arrays of a gradient, allocated once for thousands of calls, and ranges of rows."""
+        """Work arrays of a gradient, allocated once for thousands of calls, and ranges of rows."""
         dtype = self.y.dtype
         work = work_arrays(self.network, self.n_parameters, dtype)
         ranges = list(slices(len(self.y), self.n_parameters))

@@ -30,26 +30,26 @@ from .stochastic_state import INVSCALING, LOSS, RATE, RUNNING, STALLED, TARGET_R
 # in the second-level cache of current processors. 64 to 256 rows ran within 10% of each other.
 BLOCK_ROWS = 128
 
-# Values and slopes of so many numbers in float64 fill a first-level cache.
+# The values and slopes of this many numbers in float64 fill a first-level cache.
 TILE = 3072
 
 
 class KernelNetwork(NamedTuple):
     """An architecture and a loss."""
 
-    layers: np.ndarray  # (n_layers - 1, 9) of uint64: a row a layer of weights, see below
+    layers: np.ndarray  # (n_layers - 1, 9) of uint64: one row per layer of weights, see below
     n_coefs: int  # of all layers, the leading part of theta
     bias: bool
     loss: int  # address of the compiled loss, see `loss_kernels`
     loss_parameters: np.ndarray  # float64, its constants
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
-    backpropagate: int  # address of the function of `linear_algebra`
+    backpropagate: int  # address of its function in `linear_algebra`
 
 
-# Columns of `KernelNetwork.layers`: units before and after; where coefs and intercepts begin
-# in theta; how many units precede these two in a block; addresses of the activation and of two
-# functions of `linear_algebra`.
+# Columns of `KernelNetwork.layers`: units before and after; positions of coefs and intercepts in
+# theta; numbers of units that precede the units before and after in a block; addresses of the
+# activation and of two functions of `linear_algebra`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
 ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
 
@@ -57,8 +57,8 @@ ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
 class Rows(NamedTuple):
     """Samples: a dense matrix in `values`, or the three arrays of a CSR matrix.
 
-    Kernels are compiled for one of the two: numba drops the branch that does not apply where the
-    number of dimensions of an argument decides.
+    Kernels are compiled for one of the two: if the number of dimensions of an argument selects a
+    branch, numba drops the other branch.
     """
 
     values: np.ndarray
@@ -70,12 +70,12 @@ class Rows(NamedTuple):
 class Work(NamedTuple):
     """Scratch space for a block of rows, see `compiled.work_arrays`."""
 
-    values: np.ndarray  # of every unit, and so the next two
+    values: np.ndarray  # of every unit, like the next two fields
     slopes: np.ndarray
     deltas: np.ndarray
     targets: np.ndarray  # of every output
     losses: np.ndarray  # likewise, always in float64
-    gradient: np.ndarray  # as long as theta
+    gradient: np.ndarray  # of the length of theta
 
 
 # ------------------------------------------------------------------- a block: forward, backward
@@ -85,8 +85,8 @@ class Work(NamedTuple):
 def load_inputs(x, indices, indptr, blocks, order, start, theta, net, values, n_rows):
     """Load rows order[start:start + n_rows] of x into the block; an empty `order` is 0, 1, 2, ...
 
-    Dense rows become the inputs, transposed, or are copied from `blocks`. CSR rows are multiplied
-    by the first layer's coefs at once, and added to its sums.
+    Dense rows become the inputs, transposed, or are copied from `blocks`. CSR rows are instead
+    multiplied by the first layer's coefs, and added to its sums.
     """
     n_in, n_out = net.layers[0, N_IN], net.layers[0, N_OUT]
     if blocks.size > 0:
@@ -155,7 +155,7 @@ def forward(theta, net, rows, order, start, n_rows, work):
 
 @jit_fast
 def fill_intercepts(theta, bias, intercept, values, z, n_units, n_rows):
-    """Set the sums of some units to their intercepts, or without bias to zero."""
+    """Set the sums of some units to their intercepts, or to zero without bias."""
     for j in range(n_units):
         b = theta[intercept + j] if bias else theta.dtype.type(0)
         for r in range(n_rows):
@@ -225,7 +225,7 @@ def add_block_gradient(theta, net, rows, y, weight, order, start, n_rows, work):
         elif layer == 0 and rows.indptr is not None:
             x, indices, indptr, _ = rows
             add_sparse_gradient(x, indices, indptr, order, start, net, deltas, n_rows, gradient)
-        elif n_in > n_out:  # the longer side first: that one is unrolled
+        elif n_in > n_out:  # the longer side first, which is unrolled
             starts, sizes = (before, after, coef), (n_in, n_out, n_rows, n_out, one, net.gemm)
             call(net.layers[layer, ACCUMULATE], (values, deltas, gradient), starts, sizes)
         else:
@@ -275,9 +275,9 @@ def finish_gradient(theta, net, gradient, total, scale, penalty):
 
 @jit_entry
 def loss_and_gradient(theta, net, rows, y, weight, order, start, stop, work, total, scale, penalty):
-    """Add the loss of rows start to stop to `total`, and its gradient to that in `work`.
+    """Add the loss of rows start to stop to `total`, and its gradient to the one in `work`.
 
-    Return the sum, or after the last row the penalised mean, as then is the gradient.
+    Return the sum. After the last row return the penalised mean, and scale the gradient likewise.
     """
     if start == 0:
         clear(work.gradient)
@@ -293,8 +293,8 @@ def run_lbfgs(
 ):
     """Iterate until an event, until `losses` is full, or until `budget` multiply-adds are spent.
 
-    Return the number of iterations, whose losses are written. A call may end within an evaluation
-    or a line search, where the next one continues.
+    Return the number of iterations done; their losses are in `losses`. A call may end within an
+    evaluation or a line search, and the next call continues there.
     """
     s, n_samples, n = memory.state, y.shape[0], theta.size
     spent, n_iterations, o = 0, 0, unsigned(0)
@@ -372,8 +372,8 @@ class Pace(NamedTuple):
 
     rate: float
     momentum: float
-    keep: float  # of the new velocity
-    push_again: float  # the rate, with Nesterov's momentum
+    keep: float  # factor of the new velocity
+    push_again: float  # the rate with Nesterov's momentum, else 0
     epsilon: float
     beta_1: float
     fresh_1: float  # 1 - beta_1
@@ -383,7 +383,7 @@ class Pace(NamedTuple):
 
 @jit_fast
 def pace_of(theta, rate, options):
-    """Convert the hyperparameters once an update, not once a weight."""
+    """Convert the hyperparameters once per update, not once per weight."""
     real = theta.dtype.type
     beta_1, beta_2 = real(options.beta_1), real(options.beta_2)
     return Pace(
@@ -401,7 +401,7 @@ def pace_of(theta, rate, options):
 
 @jit_ieee
 def move(k, g, theta, moment, second_moment, pace):
-    """Update weight k by its gradient g, in `moment` and, of Adam, `second_moment`.
+    """Update weight k and its entries in `moment` and, for Adam, `second_moment` by its gradient g.
 
     Adam is Kingma & Ba (2014), Algorithm 1 with the bias corrections in the rate; sgd steps by
     v = momentum v - rate g, or with Nesterov's momentum by momentum v - rate g.
@@ -497,7 +497,7 @@ def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty,
 def end_epoch(progress, options, loss):
     """Apply the stopping rules and the schedule after an epoch, in scikit-learn's order."""
     p = progress[0]
-    improved = not loss > p["best_loss"] - options.tol  # a loss that is NaN counts as improved
+    improved = not loss > p["best_loss"] - options.tol  # a NaN loss counts as improved
     p["no_improvement"] = 0 if improved else p["no_improvement"] + 1
     if loss < p["best_loss"]:
         p["best_loss"] = loss
@@ -533,9 +533,9 @@ def run_epochs(
     """Train until an event, until `curves` is full, or until `budget` rows are processed.
 
     All state is in the arrays `theta`, `moment`, `second_moment`, `progress`, `order`, `twister`. A
-    call may end within an epoch, where the next one continues. The machine code omits what an
-    argument of None does not need: `second_moment` is for Adam, `twister` for shuffling, and
-    one of `batch_size` and `single_rows` is None.
+    call may end within an epoch, and the next call continues there. Code that an argument of None
+    makes superfluous is not compiled: `second_moment` is for Adam, `twister` for shuffling, and one
+    of `batch_size` and `single_rows` is None.
     """
     p = progress[0]
     n_samples = y.shape[0]

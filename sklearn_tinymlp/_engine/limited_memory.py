@@ -1,15 +1,15 @@
 """L-BFGS from one evaluation of the loss to the next: directions, line search, stopping rules.
 
-It follows scipy's L-BFGS-B without bounds, to rounding: the same pairs, line search, restarts and
-stopping rules (Byrd, Lu, Nocedal & Zhu, "A limited memory algorithm for bound constrained
+It follows scipy's L-BFGS-B without bounds, up to rounding: the same pairs, line search, restarts
+and stopping rules (Byrd, Lu, Nocedal & Zhu, "A limited memory algorithm for bound constrained
 optimization", 1995; Moré & Thuente, "Line search algorithms with guaranteed sufficient decrease",
 1994). scipy is the oracle of the tests; its Python costs several times the gradient of a small
 network.
 
 The direction is the two-loop recursion of Nocedal ("Updating quasi-Newton matrices with limited
-storage", 1980). L-BFGS-B's compact form is equal but for rounding, and needs three Cholesky
-factors, with a restart should one fail. Implemented here it took 3 us an iteration, with 25
-parameters, instead of 1.8, and 3 s more to compile (AMD EPYC, 2026-11-26).
+storage", 1980). L-BFGS-B's compact form is equal up to rounding, and needs three Cholesky factors,
+with a restart if one fails. Implemented here it took 3 us per iteration, with 25 parameters,
+instead of 1.8, and 3 s more to compile (AMD EPYC, 2026-11-26).
 """
 
 import math
@@ -22,16 +22,17 @@ from .._machine.memory import aligned
 from .linear_algebra import dot
 
 N_PAIRS_KEPT = unsigned(10)  # scipy's default
-MAX_TRIALS = 20.0  # evaluations of one line search, likewise
+MAX_TRIALS = 20.0  # maximum evaluations in one line search
 
 # The line search ends where the loss fell by DECREASE times the decrease that the slope predicts,
-# and the slope to CURVATURE of its value; or where its interval is shorter than RELATIVE_WIDTH.
+# and the slope fell to CURVATURE times its first value; or where its interval is shorter than
+# RELATIVE_WIDTH.
 DECREASE, CURVATURE, RELATIVE_WIDTH = 1e-3, 0.9, 0.1
 LONGEST_STEP = 1e10
 EPSILON = 2.0**-52
 
-# Entries of `state`. The evaluation in progress, what x is, why the search ended, the loss at x,
-# counts and bounds of the stopping rules:
+# Entries of `state`. The evaluation in progress, the role of x, why the search ended, the loss at
+# x, counts and bounds of the stopping rules:
 ROW, SUM, PHASE, EVENT, LOSS, N_ITER, N_EVALUATIONS, MAX_EVALUATIONS = map(unsigned, range(8))
 # The memory, and whether x has moved since the last evaluation:
 GTOL, FTOL, N_PAIRS, NEWEST, THETA, MOVED = map(unsigned, range(8, 14))
@@ -41,7 +42,7 @@ LOSS_BEFORE, SLOPE_BEFORE, STEP, SLOPE, N_TRIALS, STAGE = map(unsigned, range(14
 BEST_STEP, BEST_LOSS, BEST_SLOPE, OTHER_STEP, OTHER_LOSS, OTHER_SLOPE = map(unsigned, range(20, 26))
 BRACKETED, LEAST, MOST, WIDTH, WIDTH_BEFORE, N_STATE = map(unsigned, range(26, 32))
 
-# What x is: the start, a trial of the line search, or an iterate, which needs no evaluation.
+# The role of x: the start, a trial of the line search, or an iterate, which needs no evaluation.
 START, TRIAL, ITERATE = 0.0, 1.0, 2.0
 
 # Why the search ended; the caller compares the loss with its target.
@@ -53,12 +54,12 @@ class LimitedMemory(NamedTuple):
     """The arrays of L-BFGS, all float64."""
 
     state: np.ndarray  # N_STATE numbers, see above
-    direction: np.ndarray  # as long as x, and so the next two
+    direction: np.ndarray  # of the length of x, like the next two
     x_before: np.ndarray
     gradient_before: np.ndarray
-    s: np.ndarray  # steps, a row a pair
+    s: np.ndarray  # steps, one row per pair
     y: np.ndarray  # changes of the gradient, likewise
-    curvatures: np.ndarray  # s^T y of each pair, and as many numbers of scratch space
+    curvatures: np.ndarray  # s^T y of each pair, and scratch space of the same size
     advance: int  # address of the compiled function below
 
     @classmethod
@@ -72,10 +73,10 @@ class LimitedMemory(NamedTuple):
 
 
 def advance(x, g, state, d, x_before, g_before, s, y, curvatures, n):
-    """Continue from the loss, in `state`, and the gradient g at x; change x to the next point.
+    """Continue from the loss, in `state`, and the gradient g at x; move x to the next point.
 
-    Where a line search ended x stays, as an iterate; the next call continues from there. All are
-    pointers, to n numbers or those of `LimitedMemory`.
+    At the end of a line search x stays, as an iterate; the next call continues from it. All
+    arguments but n are pointers, to n numbers or to the arrays of `LimitedMemory`.
     """
     memory, zero = (state, d, g_before, s, y, curvatures), unsigned(0)
     if state[PHASE] == ITERATE:
@@ -197,7 +198,7 @@ def find_direction(x, g, memory, n):
 
 @jit_ieee
 def begin_search(state, slope, squares):
-    """Start a line search; the first step of all has length 1."""
+    """Start a line search; the very first step has length 1."""
     state[STEP] = 1.0
     if state[N_ITER] == 0.0:
         state[STEP] = min(1.0 / math.sqrt(squares), LONGEST_STEP)
@@ -212,7 +213,7 @@ def begin_search(state, slope, squares):
 
 @jit_ieee
 def try_step(x, state, d, x_before, n):
-    """Set x to the next trial; scipy counts no evaluation where x is the same."""
+    """Set x to the next trial; scipy does not count an evaluation if x is unchanged."""
     step, moved = state[STEP], 0.0
     for k in range(n):
         trial = step * d[k] + x_before[k]
@@ -256,7 +257,7 @@ def is_found(state):
         return True
     best, best_loss, best_slope = state[BEST_STEP], state[BEST_LOSS], state[BEST_SLOPE]
     other, other_loss, other_slope = state[OTHER_STEP], state[OTHER_LOSS], state[OTHER_SLOPE]
-    # In the first stage, where the loss is lower and not low enough, minimise the loss less the
+    # In the first stage, where the loss is lower but not low enough, minimise the loss minus the
     # predicted decrease.
     tilt = predicted if state[STAGE] == 1.0 and bound < loss <= best_loss else 0.0
     tilted, best_tilted = loss - step * tilt, best_loss - best * tilt
@@ -347,5 +348,5 @@ def next_step(trial, best_one, other_end, least, most, bracketed, turned):
 
 @once_per_process
 def compiled_advance():
-    """Compile `advance` by itself: within each kernel it took 1 s more, dense and CSR."""
+    """Compile `advance` by itself: compiled within the kernels it took 1 s more for each."""
     return c_function(advance, 9, 1, "float64", ieee=True)

@@ -26,10 +26,11 @@ from .._machine.threads import blas_cores
 FEW_OUTPUTS = 4
 
 # Layers of at least this many coefs are multiplied by BLAS. `python -m benchmarks.blas_threshold`
-# measures both. Where OpenBLAS has kernels for small matrices, as for Intel's AVX-512, it is up to
-# 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128; below there is no noticeable
-# difference. Its kernels for Haswell, which AMD's processors use too, first copy all operands:
-# there loops are mostly 1.1 to 2 times as fast up to 1,000 coefs, and BLAS from 2,500 on.
+# compares both methods. Where OpenBLAS has kernels for small matrices, as for Intel's AVX-512, it
+# is up to 3 times as fast from 100 coefs on, on blocks of 32 rows and of 128; below 100 there is no
+# noticeable difference. Its kernels for Haswell, which AMD's processors use too, first copy all
+# operands: with them loops are mostly 1.1 to 2 times as fast up to 1,000 coefs, and BLAS is faster
+# from 2,500 on.
 BLAS_SIZE = 64
 BLAS_SIZE_OF_CORE = {"Haswell": 2000, "Zen": 2000}
 
@@ -38,7 +39,7 @@ PLAIN, TRANSPOSED = (np.uint8(ord(letter)) for letter in "NT")
 
 @cache
 def blas_size() -> int:
-    """Return the number of coefs from which on this machine multiplies a layer by BLAS."""
+    """Return the number of coefs from which on a layer is multiplied by BLAS on this machine."""
     return max(BLAS_SIZE_OF_CORE.get(core, BLAS_SIZE) for core in blas_cores() or [""])
 
 
@@ -130,7 +131,7 @@ def accumulate_gradient(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, gemm):
 def backpropagate(
     coefs, values, slopes, after, deltas, gradient, bias_gradient, n_in, n_out, n_rows, bias
 ):
-    """Propagate the deltas `after` a layer of few outputs to those before it, in one pass.
+    """Propagate the deltas `after` a layer of few outputs to the deltas before it, in one pass.
 
     For each unit i before the layer
 
@@ -138,8 +139,8 @@ def backpropagate(
         deltas[i, r] = slopes[i, r] sum_j coefs[i, j] after[j, r]
         bias_gradient[i] += sum_r deltas[i, r]            where `bias` is 1
 
-    A row of each is in the first-level cache for all three; products of matrices would load the
-    blocks from the second-level cache twice as often.
+    One row of each array is in the first-level cache for all three sums; matrix products would load
+    the blocks from the second-level cache twice as often.
     """
     coefs, gradient = carray(coefs, n_in * n_out), carray(gradient, n_in * n_out)
     values, slopes = carray(values, n_in * n_rows), carray(slopes, n_in * n_rows)
@@ -158,7 +159,7 @@ def backpropagate(
             gradient[w + j] += g
         d, c = last * n_rows, coefs[w + last]
         g, s = zero, zero
-        for r in range(n_rows):  # the last output completes the sums, and is mostly the only one
+        for r in range(n_rows):  # the last output completes the sums, and is usually the only one
             t = slopes[a + r] * ((deltas[a + r] if last > 0 else zero) + c * after[d + r])
             deltas[a + r] = t
             g += values[a + r] * after[d + r]
@@ -197,7 +198,7 @@ def affine_blas(coefs, source, result, n_in, n_out, n_rows, step_in, step_out, k
     coefs = carray(coefs, (n_in - one) * step_in + (n_out - one) * step_out + one)
     source, result = carray(source, n_in * n_rows), carray(result, n_out * n_rows)
     stored = step_out == one  # in n_in rows: transposed
-    row = max(step_in, n_out) if stored else max(step_out, n_in)  # of a single row any length
+    row = max(step_in, n_out) if stored else max(step_out, n_in)  # any for a single row
     keep = result.dtype.type(keep)
     matrix_product(
         gemm, stored, coefs, row, False, source, n_rows, result, n_out, n_rows, n_in, keep
@@ -214,7 +215,7 @@ def accumulate_gradient_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, g
     matrix_product(gemm, False, p, n_rows, True, q, n_rows, gradient, n_p, n_q, n_rows, one)
 
 
-# By loops, and by BLAS.
+# Functions by loops, and by BLAS.
 AFFINE = (affine, affine_blas)
 ACCUMULATE = (accumulate_gradient, accumulate_gradient_blas)
 

@@ -1,7 +1,8 @@
 """The losses in compiled code; each `Loss` names its own.
 
 ``kernel(f, slope, y, parameters)`` returns the loss of one output, in float64, and its derivative
-by z, the output before its activation: f is the prediction, slope the activation's f'(z).
+with respect to z, the output before its activation: f is the prediction, slope the activation's
+f'(z).
 """
 
 import math

@@ -11,15 +11,15 @@ CONSTANT, INVSCALING, ADAPTIVE = range(3)
 # Why the last epoch ended, in `progress["event"]`.
 RUNNING, STALLED, TARGET_REACHED = range(3)
 
-# Columns of the curves that `run_epochs` writes, one row an epoch.
+# Columns of the curves that `run_epochs` writes, one row per epoch.
 LOSS, RATE = range(2)
 
-# The state of a stochastic fit beside its arrays: an array of one row that kernels change.
+# The state of a stochastic fit, apart from its arrays: an array of one row that kernels change.
 PROGRESS_DTYPE = np.dtype(
     [
         ("learning_rate", "f8"),
         ("best_loss", "f8"),
-        ("loss_sum", "f8"),  # of the current epoch, each batch times its rows
+        ("loss_sum", "f8"),  # of the current epoch: mean losses of batches times their rows
         ("row", "i8"),  # where in the current epoch the next batch begins
         ("epoch", "i8"),  # finished epochs of this fit
         ("step", "i8"),  # updates so far, Adam's t
@@ -53,7 +53,7 @@ class StochasticState:
 
     options: StochasticOptions
     progress: np.ndarray  # PROGRESS_DTYPE, one row
-    moment: np.ndarray  # the velocity of sgd, the mean gradient of Adam, as long as theta
+    moment: np.ndarray  # the velocity of sgd, the mean gradient of Adam, (n_parameters,)
     second_moment: np.ndarray | None  # Adam's mean squared gradient
 
     @classmethod
@@ -66,7 +66,7 @@ class StochasticState:
         return cls(options, progress, *moments)
 
     def restarted(self, n_moments, options, theta) -> "StochasticState":
-        """Return an initial state that keeps that of the stopping rule: a warm start."""
+        """Return an initial state that keeps the state of the stopping rule: a warm start."""
         state = StochasticState.initial(n_moments, options, theta)
         for name in ("best_loss", "no_improvement", "samples"):
             state.progress[name] = self.progress[name]
@@ -75,8 +75,8 @@ class StochasticState:
     def resumed(self, options) -> "StochasticState":
         """Return a copy to continue from in `partial_fit`; on failure this one is unchanged.
 
-        As in scikit-learn the optimizer keeps its first hyperparameters; those of the data and of
-        the stopping rule come from the new options.
+        As in scikit-learn the optimizer keeps its first hyperparameters; the penalty and the
+        stopping rule come from the new options.
         """
         names = ("alpha", "tol", "n_iter_no_change", "loss_tol")
         changed = {name: getattr(options, name) for name in names}

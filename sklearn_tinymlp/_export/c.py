@@ -38,7 +38,7 @@ def to_c(estimator, *, name="predict", dtype=None, header=False, X=None, progmem
 
     dtype : {'float32', 'float64', 'int16', 'int8'}, default=None
         Arithmetic: `float`, `double`, or integers of 16 or 8 bits with sums of 32 bits. If None,
-        the precision of the weights. With unscaled features the weights cancel: test 'float32' on
+        the precision of the weights. With unscaled features large terms cancel: test 'float32' on
         data of your own. Integers do not have this problem, but need `X`.
 
     header : bool, default=False

@@ -13,7 +13,7 @@ from .self_test import rounding_bound
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
-# The macro that reads a type from the flash memory of AVR, and the function of avr-libc.
+# By type: the macro that reads it from the flash memory of AVR, and avr-libc's function.
 FLOAT_READERS = {"float": ("read", "pgm_read_float")}
 FIXED_READERS = {
     "int8_t": ("read_8", "pgm_read_byte"),
@@ -24,7 +24,7 @@ FIXED_READERS = {
 
 
 class Layer(NamedTuple):
-    """The tables of a layer, coefs and intercepts first, and the value of a unit from its sum."""
+    """The tables of a layer, coefs and intercepts first, and a unit's value as C expression."""
 
     tables: list[tuple[str, str, np.ndarray]]  # type, name, values
     value: str
@@ -69,7 +69,7 @@ class CSource:
         return "".join([*out, self.conversions()])
 
     def _steps(self, part: Part) -> str:
-        """Write how y follows from x; a part of an ensemble adds the outputs of its networks."""
+        """Write the steps from x to y; a part of an ensemble adds the outputs of its networks."""
         prefix, layers = f"{self.name}{part.suffix}", self.layers(part)
         member, output, counter = "", "y[j] =", ""
         if part.weights is not None:
@@ -100,7 +100,7 @@ class CSource:
         return f"{{\n{''.join(arrays)}    int i, j{counter};\n\n{steps}}}\n"
 
     def read(self, kind, constant) -> str:
-        """Write an access to a constant, in flash memory by a macro."""
+        """Write a read access to a constant; for flash memory, by a macro."""
         return f"{self.name}_{self.readers[kind][0]}(&{constant})" if self.flash else constant
 
     def prototypes(self) -> str:
@@ -220,7 +220,7 @@ class FixedSource(CSource):
         return layers
 
     def weights(self, part):
-        """Return the table of the weights; without one they are within the coefs."""
+        """Return the table of the weights; without a table they are included in the coefs."""
         _, weights = self.fixed[part.suffix]
         return [] if weights is None else [("int16_t", "weights", weights)]
 
@@ -229,7 +229,8 @@ class FixedSource(CSource):
         if all(layer.table is None for layers, _ in self.fixed.values() for layer in layers):
             return ""
         kind = self.kind
-        # No number that could be negative is shifted to the right: C leaves the result open.
+        # No number that could be negative is shifted to the right: in C the result depends on the
+        # compiler.
         return f"""
 static {kind} {self.name}_look_up(const {kind} *table, int32_t cells, int32_t sum, int shift)
 {{

@@ -32,7 +32,7 @@ def c_float(value) -> str:
 
 
 def c_integer(value) -> str:
-    """Write an integer; the least of 32 bits, which has no literal, does not occur."""
+    """Write an integer; the minimum of 32 bits, which has no literal in C, does not occur."""
     return str(int(value))
 
 
@@ -50,13 +50,13 @@ def table(kind, name, values, number_of, flash="") -> str:
 
 
 def enumerators(prefix, names) -> list[str]:
-    """Return a distinct name in C for each feature, of the letters and digits of its own."""
+    """Return a distinct name in C for each feature, from the letters and digits of its name."""
     words = []
     for number, name in enumerate(names):
         word = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper() or str(number)
         words.append(f"X{word}" if word[0].isdigit() else word)
     taken = Counter(words)
-    # Equal words are numbered, and so are words that end as if they were.
+    # Equal words are numbered, and so are words that end like a numbered word.
     ends = tuple(f"_{number}" for number in range(len(names)))
     return [
         f"{prefix}_{word}_{number}"

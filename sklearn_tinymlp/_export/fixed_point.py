@@ -4,13 +4,14 @@ A number a is step * q with an integer q of 8 or 16 bits. With inputs step_i q_i
 
     t_j = c_j + sum_i v_ji q_i,    v_ji = round(2^s_j w_ji step_i),  c_j = round(2^s_j (b_j - low)),
 
-in 32 bits; s_j is the largest for which v, of 8 or 16 bits, and the largest possible sum fit. So
-t_j counts from the beginning `low` of the table of the activation, whose nodes are 2^-k apart: its
-upper bits are an index into the table, its lower ones the fraction of the way to the next node.
+in 32 bits; s_j is the largest integer for which v fits into 8 or 16 bits, and the largest possible
+sum into 32. So t_j counts from the beginning `low` of the table of the activation, whose nodes are
+2^-k apart: its upper bits are an index into the table, its lower ones the fraction of the way to
+the next node.
 
 The bound follows each rounding through the network, as interval arithmetic does (Jacob et al.,
 "Quantization and training of neural networks for efficient integer-arithmetic-only inference",
-CVPR 2018, have the scheme; the bound is elementary). It holds for every row within the ranges.
+CVPR 2018, describe the scheme; the bound is elementary). It holds for every row within the ranges.
 """
 
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from .._activations.formulas import value_and_slope_of
 from .layers import Part
 
 MAX_SUM = 2**31 - 1
-MAX_CELLS = 1024  # of a table: 2 KB in 16 bits. 512 double the bound of a tanh network, measured
+MAX_CELLS = 1024  # of a table: 2 KB in 16 bits. 512 double the error bound of a tanh network
 SHARE_BITS = 14  # of the interpolation: the product with a difference of nodes has 31 bits
 GRID = 4001  # points at which functions are evaluated
 POINTS_PER_CELL = 16  # at which the error of interpolation is evaluated
@@ -44,7 +45,7 @@ class FixedPoint(NamedTuple):
     steps: np.ndarray
     offsets: np.ndarray
     output_steps: np.ndarray
-    parts: list[tuple[list[FixedLayer], np.ndarray | None]]  # layers, weights beside the coefs
+    parts: list[tuple[list[FixedLayer], np.ndarray | None]]  # layers, weights not in the coefs
     error_bound: np.ndarray  # of each output, in its units
 
 
@@ -121,7 +122,7 @@ def fixed_point(parts: list[Part], low, high, bits: int) -> FixedPoint:
     else:
         states = [state for _, _, state in ends]
         offsets, output_steps, result, bound = _tabled_outputs(parts, fixed, states, most)
-    # Allow for the rounding of doubles, before and after the integers.
+    # Allow for the rounding of doubles before and after the integer arithmetic.
     bound = bound * (1.0 + 1e-6) + 1e-12 * (1.0 + np.abs(offsets))
     return FixedPoint(centres, steps, offsets, output_steps, result, bound)
 
@@ -151,7 +152,7 @@ def _with_table(rows, constants, formula, state, most) -> tuple[FixedLayer, _Sta
         fineness = table.fineness - 1  # sums as coarse as this need no finer table
     factor = 2.0**scale
     coefs, intercepts, error = _rounded(rows, constants - table.low, factor, state, most)
-    error += 1.0 / factor  # the last place before the end of the table
+    error += 1.0 / factor  # the last position before the table's end
     error += 2.0 ** (-table.fineness - SHARE_BITS)
     least, greatest, steepest = table.between(low - error, high + error)
     shifts = (scale - table.fineness).astype(np.int64)

@@ -13,11 +13,11 @@ from .._activations.lookup import name_of
 
 
 def layers_of(estimator, function, dtype=None):
-    """Return (coefs, intercepts, formula) of each layer, and the dtype, if None of the weights."""
+    """Return (coefs, intercepts, formula) of each layer, and the dtype, by default the weights'."""
     if not hasattr(estimator, "_layers"):
         raise TypeError(
             f"{function} takes a TinyMLPRegressor or a TinyMLPEnsembleRegressor, got "
-            f"{type(estimator).__name__}. Of a pipeline take its last step; scaling within the "
+            f"{type(estimator).__name__}. Pass the last step of a pipeline; scaling within the "
             "network (standardize=True) is exported with it."
         )
     check_is_fitted(estimator)
@@ -28,7 +28,7 @@ def layers_of(estimator, function, dtype=None):
         if formula is None:
             raise ValueError(
                 f"The activation {name_of(activation)!r} is a function of your own, which "
-                f"{function} cannot write. {WHICH_CAN}"
+                f"{function} cannot export. {WHICH_CAN}"
             )
         layers.append((coefs.astype(dtype), intercepts.astype(dtype), formula))
         if not all(np.isfinite(weights).all() for weights in layers[-1][:2]):
@@ -41,7 +41,7 @@ class Part(NamedTuple):
 
     suffix: str  # of names in the source: "" for a network, "_1", "_2", ... within an ensemble
     layers: list  # (coefs, intercepts, formula); in an ensemble the first axis counts networks
-    weights: list[float] | None  # of the networks of an ensemble
+    weights: list[float] | None  # weight of each network of an ensemble
 
     @property
     def n_inputs(self) -> int:
@@ -86,7 +86,7 @@ def parts_of(estimator, function, dtype=None) -> tuple[list[Part], np.dtype]:
 
 
 def functions_of(parts):
-    """Return the last part of the name of the function in the source of each formula."""
+    """Return, for each formula, the last part of the name of its function in the source."""
     taken, functions = Counter(), {}
     for formula in dict.fromkeys(formula for part in parts for _, _, formula in part.layers):
         if formula.name != "identity":

@@ -1,8 +1,8 @@
 """The private state of an estimator as plain dicts and arrays, for files, and its restoration.
 
-A file of skops names the class of each object, and its reader is asked to trust each class. Dicts,
-lists, numbers and arrays need no trust, so the estimator is the only class of this package to
-trust. A file also remains readable when a private class is renamed.
+A file of skops names the class of each object, and its reader must trust each class. Dicts, lists,
+numbers and arrays need no trust, so the estimator is the only class of this package to trust. A
+file also remains readable when a private class is renamed.
 """
 
 from dataclasses import fields
@@ -22,12 +22,13 @@ from .._solvers.monitor import History
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.importances import importances_of
 
-# Versions of the layouts below; a file of a later one is refused. The state of each member of an
-# ensemble has the layout of a network.
+# Versions of the layouts below; a file with a later layout is refused. The state of each member of
+# an ensemble has the layout of a network.
 LAYOUT = 3
 ENSEMBLE_LAYOUT = 1
 
-# Public lists that are columns of the record: saved once, and the same list again after loading.
+# Public lists that are columns of the record: they are saved once, and are the same lists after
+# loading.
 COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
 
 # The attributes and fields that are records, saved as dicts of their fields.
@@ -47,7 +48,7 @@ FIELDS = {
     "architecture": Architecture,
 }
 
-# The forms of a precision, saved as a dict of the name of the form.
+# The kinds of a `Precision`, saved as a dict that contains the name of the kind.
 PRECISIONS = {"dense": DensePrecision, "outputs": OutputsPrecision, "low_rank": LowRankPrecision}
 
 
@@ -100,7 +101,7 @@ def _restored_state(state, known, kind) -> dict:
     if layout > known:
         raise ValueError(
             f"This {kind} was saved by a later version of sklearn-tinymlp than the one installed "
-            f"(layout {layout}; known are those up to {known}). Update sklearn-tinymlp."
+            f"(layout {layout}; supported up to {known}). Update sklearn-tinymlp."
         )
     for name, kind in RECORDS.items():
         if isinstance(out.get(name), dict):

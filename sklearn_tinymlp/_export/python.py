@@ -11,7 +11,7 @@ KINDS = ("COEFS", "INTERCEPTS")
 
 
 def to_python(estimator, *, name="predict") -> str:
-    """Write a fitted network, or an ensemble, as a Python function that needs NumPy alone.
+    """Write a fitted network, or an ensemble, as a Python function that needs only NumPy.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def _tables(part: Part, prefix, dtype) -> list[str]:
 
 
 def _steps(part: Part, prefix, called, before) -> str:
-    """Write the layers, one per line; the first reads `before`."""
+    """Write the layers, one per line; the first layer reads `before`."""
     member, lines = "" if part.weights is None else "[m]", []
     for number, (_, _, formula) in enumerate(part.layers, 1):
         coefs, intercepts = (f"{prefix}_{kind}_{number}{member}" for kind in KINDS)

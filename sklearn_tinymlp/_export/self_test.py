@@ -97,7 +97,7 @@ def rounding_bound(estimator, parts, rows, dtype) -> np.ndarray:
                     value_of, slope_of = value_and_slope_of(formula)
                     ends = [slope_of((a + side * error).ravel()) for side in (-1, -0.5, 0, 0.5, 1)]
                     steepest = np.abs(ends).max(axis=0).reshape(a.shape)
-                    # Near a = 0 functions are computed as differences of larger numbers.
+                    # Near a = 0 some functions are computed as differences of larger numbers.
                     larger = np.minimum(np.abs(a), 8.0)
                     a = np.array(value_of(a.ravel())).reshape(a.shape)
                     error = 1.1 * steepest * error + 8 * eps * (np.abs(a) + larger)

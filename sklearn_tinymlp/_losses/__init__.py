@@ -1,1 +1,1 @@
-"""Losses: `loss` has the contract, `table` the names."""
+"""Losses: `loss` defines the interface, `table` the names."""

@@ -12,7 +12,7 @@ SMALLEST_PREDICTION = 1e-100  # an exp may have underflown
 def check_counts(y, name) -> None:
     """Raise a ValueError if a target is negative."""
     if y.min() < 0:
-        raise ValueError(f"loss='poisson' needs {name} >= 0, got a least value of {y.min()}.")
+        raise ValueError(f"loss='poisson' needs {name} >= 0, got a minimum of {y.min()}.")
 
 
 def poisson_value(y, f):
@@ -48,7 +48,7 @@ POISSON = Loss(
 def check_positive(y, name) -> None:
     """Raise a ValueError if a target is not above zero."""
     if y.min() <= 0:
-        raise ValueError(f"loss='gamma' needs {name} > 0, got a least value of {y.min()}.")
+        raise ValueError(f"loss='gamma' needs {name} > 0, got a minimum of {y.min()}.")
 
 
 def gamma_value(y, f):

@@ -1,11 +1,11 @@
-"""`Loss`: the contract of a loss, and the functions that several losses share."""
+"""`Loss`: the interface of a loss, and functions that several losses share."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-# Iterations of reweighting, which converge long before unless residuals are nearly zero.
+# Maximum number of reweighting steps; they converge much earlier unless residuals are nearly zero.
 MAX_STEPS = 200
 
 
@@ -19,32 +19,33 @@ class Loss:
 
     name: str  # value of the estimator's parameter `loss`
 
-    # function(y, f) returns the loss, its derivative by f, and its second derivative or, where that
-    # may be negative, the expected one.
+    # function(y, f) returns the loss, its derivative with respect to f, and its second derivative
+    # or, where that may be negative, the expected second derivative.
     value: Callable
     slope: Callable
     curvature: Callable
 
-    # The same in compiled code: a function, or the name of one in `_engine/loss_kernels.py`, which
-    # documents the arguments.
+    # The same in compiled code: a function, or the name of a function in `_engine/loss_kernels.py`,
+    # which documents the arguments.
     kernel: Callable | str
 
     # mean(y, f, sample_weight) returns the mean over the rows: a float.
     mean: Callable
 
-    # best_constant(y, sample_weight) returns the constant predictions of the least mean loss, of
-    # shape (n_outputs,).
+    # best_constant(y, sample_weight) returns the constant predictions that minimise the mean loss,
+    # of shape (n_outputs,).
     best_constant: Callable
 
-    # check_y(y, name) raises a ValueError for targets outside the domain; the message has the name.
+    # check_y(y, name) raises a ValueError for targets outside the domain; the message contains the
+    # name.
     check_y: Callable
 
     output_activation: str = "identity"  # by default
     positive: bool = False  # predictions must be above zero
-    averages_outputs: bool = True  # the mean is over the outputs too, else their sum
+    averages_outputs: bool = True  # mean over the outputs, too, else their sum
     least_squares: bool = False  # half the squared residual
 
-    # Kernels by output activation, where the activation's slope cancels against the loss's.
+    # Kernels by output activation, if the slopes of activation and loss cancel.
     simpler_kernels: Mapping[str, Callable | str] = field(default_factory=dict)
 
     parameters: tuple[float, ...] = ()  # constants of the formula, which the kernel reads
@@ -58,12 +59,12 @@ class Loss:
     # loss of the row, and gradients are computed in NumPy, since a kernel has one output at a time.
     couples_outputs: bool = False
 
-    nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it for solvers that need that
+    nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it if a solver needs that
     location_family: bool = False  # f is the centre of y: residuals estimate the noise level
     deviance: bool = False  # half of a unit deviance, whose likelihood the evidence uses
 
     # Lower bound of the dispersion: 1 for a negative log likelihood of dispersion 1. The evidence
-    # then does not mistake the small residuals of an overfit for low noise.
+    # then does not mistake the small residuals of an overfit for a low noise level.
     least_dispersion: float = 0.0
 
     # expected_curvature(y, f, sample_weight) returns the expected second derivative of each row,
@@ -74,11 +75,11 @@ class Loss:
     # estimated from the residuals; widths of smoothing are multiplied by `narrowing`, from 1 to 0.
     with_scale: Callable | None = None
 
-    with_parameters: Callable | None = None  # with_parameters(*parameters) returns another one
-    configured: Callable | None = None  # configured(params) returns that of an estimator
+    with_parameters: Callable | None = None  # with_parameters(*parameters) replaces them
+    configured: Callable | None = None  # configured(params) reads an estimator's
 
     def __post_init__(self):
-        """Check that the functions are there."""
+        """Check that all functions are given."""
         functions = "value slope curvature mean best_constant check_y".split()
         missing = [name for name in functions if not callable(getattr(self, name))]
         if not isinstance(self.kernel, str) and not callable(self.kernel):
@@ -127,8 +128,8 @@ def mean_of(value) -> Callable:
 def quantiles(y, share, sample_weight) -> np.ndarray:
     """Return the weighted quantile of each column.
 
-    If the share ends exactly at a value, it is the midpoint to the next one: of all minimisers of a
-    pinball loss that of `numpy.median`.
+    If the share ends exactly at a value, the quantile is the midpoint between it and the next
+    value: of all minimisers of a pinball loss, the one that `numpy.median` returns.
     """
     weight = weight_or_ones(y, sample_weight)
     order = np.argsort(y, axis=0, kind="stable")

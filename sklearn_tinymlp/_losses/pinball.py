@@ -1,14 +1,14 @@
 """The pinball loss of a quantile, and the absolute error.
 
-With r = y - f it is up r for r > 0 and -down r for r < 0, or
+With r = y - f the loss is up r for r > 0 and -down r for r < 0, or
 
     a |r| + b r,    a = (up + down) / 2,    b = (up - down) / 2.
 
-Its minimum is a quantile (Koenker and Bassett, "Regression quantiles", 1978), as in scikit-learn's
-QuantileRegressor, of the absolute error the median. Its slope jumps at r = 0. For solvers that need
-a smooth loss |r| is replaced within `width` of zero by the parabola (r^2 / width + width) / 2 that
-touches it there from above, as in Hunter and Lange, "Quantile regression via an MM algorithm", JCGS
-9 (2000). `width` goes to zero for the minimum itself.
+It is minimised by a quantile (Koenker and Bassett, "Regression quantiles", 1978), as in
+scikit-learn's QuantileRegressor, and the absolute error by the median. Its slope jumps at r = 0.
+For solvers that need a smooth loss |r| is replaced within `width` of zero by the parabola
+(r^2 / width + width) / 2 that touches it there from above, as in Hunter and Lange, "Quantile
+regression via an MM algorithm", JCGS 9 (2000). `width` tends to zero to reach the minimum itself.
 """
 
 from functools import lru_cache, partial
@@ -39,9 +39,9 @@ def slope(y, f, *, up, down, width):
 
 
 def curvature(y, f, *, up, down, width):
-    """Return a / max(|r|, width): that of the parabola above the loss that touches it at r.
+    """Return a / max(|r|, width), of the parabola that touches the loss from above at r.
 
-    Without a width it is that of `with_scale`.
+    If `width` is zero, the width that `with_scale` starts from is used.
     """
     size = np.abs(y - f)
     if width == 0.0:
@@ -50,7 +50,7 @@ def curvature(y, f, *, up, down, width):
 
 
 def bandwidth(y, f, sample_weight, *, up, down) -> float:
-    """Return the width that spans the share of residuals above."""
+    """Return the width of the parabola, which spans the share of residuals described above."""
     least_share = min(0.5, MIN_ROWS_IN_WIDTH / total_weight(y, sample_weight))
     share = max(SHARE_OF_RARER_SIDE * min(up, down) / (up + down), least_share)
     widths = quantiles(np.abs(y - f), share, sample_weight)
@@ -67,8 +67,8 @@ def pinball(name, up, down, width=0.0, configured=None, location_family=False) -
         return pinball(name, up, down, narrowing * widest, configured, location_family)
 
     def expected_curvature(y, f, sample_weight):
-        # 2 a times the density of residuals at zero. The width is the size of a residual, which
-        # must be included despite rounding.
+        # 2 a times the density of residuals at zero. The width is the size of some residual, which
+        # must be counted despite rounding.
         close = np.abs(y - f) <= width * (1.0 + 1e-9)
         within = np.average(close, axis=0, weights=sample_weight)
         density = np.maximum(within, 1.0 / total_weight(y, sample_weight)) / width

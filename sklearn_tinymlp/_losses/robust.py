@@ -1,13 +1,14 @@
 """Huber's loss and Student's t, in which large residuals have little weight.
 
-With r = y - f Huber's loss is r^2 / 2 for |r| <= t and t |r| - t^2 / 2 beyond. The threshold is
-that of scikit-learn's HuberRegressor, t = 1.35 sigma, which has 95% of the efficiency of least
+With r = y - f Huber's loss is r^2 / 2 for |r| <= t and t |r| - t^2 / 2 beyond. The threshold is the
+same as in scikit-learn's HuberRegressor, t = 1.35 sigma, which has 95% of the efficiency of least
 squares on normal noise, and sigma minimises
 
     n sigma + sum_i sigma H(r_i / sigma),    H(z) = z^2 for |z| <= 1.35, else 2.7 |z| - 1.35^2
 
 together with the weights (Huber, "Robust statistics", 1981, section 7.7; Owen, "A robust hybrid of
-lasso and ridge regression", 2007): sigma^2 = sum of r^2 within t / (n - 1.35^2 times those beyond).
+lasso and ridge regression", 2007): sigma^2 = (sum of r^2 where |r| <= t) / (n - 1.35^2 times the
+number of rows where |r| > t).
 
 Student's t is the negative log density at the scale s, times s^2 and zero at r = 0,
 
@@ -15,8 +16,8 @@ Student's t is the negative log density at the scale s, times s^2 and zero at r 
 
 nu = 4 is the classical choice (Lange, Little and Taylor, "Robust statistical modeling using the t
 distribution", JASA 84, 1989), which also has 95% of the efficiency on normal noise; estimates of nu
-from few rows are unstable (ibid.). s has the maximum likelihood, found by reweighting, the EM
-algorithm (ibid., section 3): s^2 = mean of w r^2 with w = (nu + 1) / (nu + r^2 / s^2).
+from few rows are unstable (ibid.). s is the maximum likelihood estimate, found by reweighting, the
+EM algorithm (ibid., section 3): s^2 = mean of w r^2 with w = (nu + 1) / (nu + r^2 / s^2).
 """
 
 import math
@@ -29,11 +30,12 @@ from .loss import MAX_STEPS, Loss, any_target, least_scale, mean_of, quantiles, 
 HUBER_THRESHOLD = 1.35  # in units of sigma
 NU = 4.0
 
-# Median of |r| in units of the scale, of normal noise and of t noise with nu = 4.
+# Median of |r| in units of the scale, for normal noise and for t noise with nu = 4.
 NORMAL_MEDIAN, T_MEDIAN = 0.6745, 0.7407
 
-# Mean curvature of a loss to count parameters with: at least half of the residuals within Huber's
-# threshold; of t noise a quarter of the expected curvature, (nu + 1) / (nu + 3).
+# Lower bounds of the mean curvature with which parameters are counted. Huber's loss: as if half of
+# the residuals were within the threshold. Student's t: a quarter of the curvature expected for t
+# noise, (nu + 1) / (nu + 3).
 MIN_SHARE_WITHIN, MIN_T_CURVATURE = 0.5, 0.25 * (NU + 1.0) / (NU + 3.0)
 
 
@@ -55,8 +57,8 @@ def robust_scale(y, f, sample_weight, median, step) -> float:
 def reweighted_constant(curvature):
     """Return the function `best_constant` of a loss.
 
-    Each step is the mean of y with the curvature as weights: the parabola with it is never below a
-    robust loss (Huber, "Robust statistics", 1981, section 7.8).
+    Each step is the mean of y weighted by the curvature: the parabola of that curvature is never
+    below a robust loss (Huber, "Robust statistics", 1981, section 7.8).
     """
 
     def best_constant(y, sample_weight):
@@ -75,7 +77,7 @@ def reweighted_constant(curvature):
 
 
 def robust_loss(name, make, parameters, value, slope, curvature, **traits) -> Loss:
-    """Return the loss of the parameters, with which `make` returns another one."""
+    """Return the loss with these parameters; ``make(*parameters)`` returns it with others."""
     bound = [partial(function, *parameters) for function in (value, slope, curvature)]
     return Loss(
         name,
@@ -107,12 +109,12 @@ def huber_value(threshold, y, f):
 
 
 def huber_curvature(threshold, y, f):
-    """Return min(1, t / |r|): that of the parabola above the loss that touches it at r."""
+    """Return min(1, t / |r|), of the parabola that touches the loss from above at r."""
     return threshold / np.maximum(np.abs(f - y), threshold)
 
 
 def huber_step(sigma, size, weight):
-    """Return the next sigma of the root of sum w min(z^2, 1.35^2) = sum w, decreasing in sigma."""
+    """Return the next iterate of the sigma that solves sum w min(z^2, 1.35^2) = sum w."""
     squares = np.minimum(size / sigma, HUBER_THRESHOLD) ** 2
     return sigma * float(np.sqrt((weight * squares).sum() / float(weight.sum())))
 
@@ -143,7 +145,7 @@ def t_value(nu, scale, y, f):
 
 
 def t_curvature(nu, scale, y, f):
-    """Return (nu + 1) / (nu + r^2 / s^2): of the parabola above the loss that touches it at r."""
+    """Return (nu + 1) / (nu + r^2 / s^2), of the parabola that touches the loss from above at r."""
     return (nu + 1.0) / (nu + ((f - y) / scale) ** 2)
 
 
@@ -154,8 +156,8 @@ def t_slope(nu, scale, y, f):
 
 def t_step(nu, scale, size, weight):
     """Return the next scale, the root of the mean square with weights w."""
-    # Divided by the sum of the weights, not by the rows: the same limit, in fewer steps (Kent,
-    # Tyler and Vardi, "A curious likelihood identity", 1994).
+    # Divided by the sum of the weights, not by the number of rows: the same limit, in fewer steps
+    # (Kent, Tyler and Vardi, "A curious likelihood identity", 1994).
     squares = size**2
     of_rows = weight * (nu + 1.0) / (nu + squares / scale**2)
     return math.sqrt(float((of_rows * squares).sum() / of_rows.sum()))

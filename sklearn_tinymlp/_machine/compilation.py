@@ -24,9 +24,9 @@ from numba.extending import intrinsic
 # meaning, so that a diverging fit is detected.
 _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"}}
 
-# The integers of sizes and positions in flat arrays: unsigned when compiled, because a signed index
-# needs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum of an
-# unsigned and a signed integer into a float.
+# The integer type of sizes and positions in flat arrays: unsigned when compiled, because a signed
+# index needs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum
+# of an unsigned and a signed integer into a float.
 unsigned = int if config.DISABLE_JIT else np.uint64
 
 # The folders that contain compiled code.
@@ -67,7 +67,7 @@ def _cached_if_possible(decorate, function):
 
 
 def jit_entry(function):
-    """Compile a function that Python calls at its first call; it releases the GIL."""
+    """Compile, at its first call, a function that Python calls; it releases the GIL."""
     if config.DISABLE_JIT:
         return function
     options = {**_OPTIONS, "nogil": True, "no_cfunc_wrapper": True}
@@ -77,7 +77,7 @@ def jit_entry(function):
     def run(*arguments):
         try:
             return compiled(*arguments)
-        except OSError:  # compiled, but the machine code could not be saved: the disk is full
+        except OSError:  # compiled, but the machine code could not be saved, as if the disk is full
             return compiled(*arguments)
 
     run.compiled = compiled
@@ -92,15 +92,15 @@ def _jit_internal(fastmath):
 
 jit_fast = _jit_internal(_OPTIONS["fastmath"])
 
-# Sums stay in the order in which they are written.
+# Sums are computed in the order in which they are written.
 jit_ordered = _jit_internal({"contract"})
 
-# Rounding is that of NumPy: no multiplication is fused with an addition. In a b + c d either
-# product may be fused, and sums may be reordered, with other last bits; the choice was seen to
-# differ between a process that compiles and one that loads the machine code from disk.
+# Rounding is the same as NumPy's: no multiplication is fused with an addition. In a b + c d either
+# product may be fused, and sums may be reordered, which changes the last bits; the compiler's
+# choice has differed between a process that compiles and one that loads the machine code from disk.
 jit_ieee = _jit_internal(False)
 
-# Expanded at every call, before compilation: cheaper than another level of calls.
+# Inlined before compilation, which is cheaper than another level of calls.
 jit_inline = njit(inline="always", nogil=True, **_OPTIONS)
 
 
@@ -130,8 +130,8 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, ieee=False):
     n_arrays, n_sizes : int
     dtype : {'float32', 'float64'}, or a tuple of them with one for each pointer
     on_disk : bool, default=True
-        Whether numba saves the machine code. The callees of a closure are new to numba in every
-        process: it would only fill the folder, and never find the code again.
+        Whether numba saves the machine code. False for closures, whose callees are new to numba in
+        every process: saved code would only fill the folder, and never be found again.
     ieee : bool, default=False
         Whether to round as NumPy does, see `jit_ieee`.
 
@@ -151,7 +151,7 @@ def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, ieee=False):
 
 
 def callback(function, n_arrays, n_sizes, dtype):
-    """Return `function(*pointers, *sizes)` with an `address` for `call`, without compiling it.
+    """Wrap `function(*pointers, *sizes)` uncompiled; the result has an `address` for `call`.
 
     Kernels run without the GIL; ctypes acquires it for the call. `function` must not raise: C code
     does not propagate exceptions.
@@ -163,14 +163,14 @@ def callback(function, n_arrays, n_sizes, dtype):
     return called
 
 
-# Calls by address are written in LLVM's language. Functions as arguments, numba's first-class ones
-# and those of ctypes, would make a network's layers a tuple, whose length is part of its type: each
-# depth would be compiled separately, for 2 to 5 s a solver. BLAS expects scalars by reference;
-# numba's own `np.dot` neither multiplies parts of rows nor adds to a matrix.
+# Calls by address are written in LLVM's language. Functions as arguments, numba's first-class
+# functions and those of ctypes, would make a network's layers a tuple, whose length is part of its
+# type: each depth would be compiled separately, for 2 to 5 s a solver. BLAS expects scalars by
+# reference; numba's own `np.dot` can neither multiply parts of rows nor add to a matrix.
 
 
 def _emitted_by(emit):
-    """Compile calls with the code of `emit`; interpret the function below.
+    """Compile calls to the code of `emit`; the decorated function is for the interpreter.
 
     numba's `overload` would compile a function in between for each set of types.
     """

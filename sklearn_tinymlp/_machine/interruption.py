@@ -13,7 +13,8 @@ class Interruption:
     Parameters
     ----------
     parent : Interruption, default=None
-        That of an enclosing training, whose request ends this one too, but not the reverse.
+        Interruption of an enclosing training: a request to end that one ends this one too, but not
+        the reverse.
     """
 
     def __init__(self, parent: "Interruption | None" = None):
@@ -25,7 +26,7 @@ class Interruption:
         self.asked = True
 
     def is_set(self) -> bool:
-        """Return whether the end was requested, here or of an enclosing training."""
+        """Return whether the end was requested, of this or of an enclosing training."""
         return self.asked or (self.parent is not None and self.parent.is_set())
 
     def raise_if_set(self) -> None:
@@ -56,5 +57,5 @@ class Interruption:
             signal.signal(signal.SIGINT, handle)
             yield
         finally:
-            if signal.getsignal(signal.SIGINT) is handle:  # else a callback has set another
+            if signal.getsignal(signal.SIGINT) is handle:  # else a callback has set another handler
                 signal.signal(signal.SIGINT, usual)

@@ -37,7 +37,8 @@ _trmm = _routine(cython_blas, "dtrmm", 11)
 # Triangular matrices of at most this size are inverted by dtrtri.
 MAX_TRTRI_SIZE = 64
 
-# Arguments by reference: lower or left, right, not transposed, transposed, and numbers.
+# Arguments passed by reference: 'L' for lower or left, 'R' for right, 'N' for not transposed, 'T'
+# for transposed, and numbers.
 _L, _R, _N, _T = (ctypes.byref(ctypes.c_char(letter)) for letter in b"LRNT")
 _ONE_COLUMN = ctypes.byref(ctypes.c_int(1))
 _ONE, _MINUS_ONE = (ctypes.byref(ctypes.c_double(number)) for number in (1.0, -1.0))
@@ -61,7 +62,7 @@ def cholesky(matrix: np.ndarray) -> bool:
 def require_finite(added: float) -> None:
     """Raise a ValueError if a matrix cannot be made positive definite because it is not finite.
 
-    `added` was added to its diagonal, or is the logarithm of the factor of a shrunken matrix.
+    `added` is the number that was added to its diagonal.
     """
     if not np.isfinite(added):
         raise ValueError(
@@ -79,7 +80,7 @@ def cholesky_solve(factor: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def invert_lower(lower: np.ndarray) -> None:
-    """Replace the lower triangle of L by that of L^-1, by blocks.
+    """Replace the lower triangle of L by the lower triangle of L^-1, by blocks.
 
         [[L11, 0], [L21, L22]]^-1 = [[L11^-1, 0], [-L22^-1 L21 L11^-1, L22^-1]]
 

@@ -1,4 +1,4 @@
-"""Vectors that begin with a cache line, and arrays that are reused."""
+"""Vectors aligned to cache lines, and arrays that are reused."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ CACHE_LINE = 64  # bytes, and the longest vector that a processor loads
 
 
 def aligned(size: int, dtype=np.float64) -> np.ndarray:
-    """Allocate a vector that begins with a cache line, uninitialised.
+    """Allocate a vector aligned to a cache line, uninitialised.
 
     Some routines of BLAS process the numbers before the first cache line separately: the order of
     their sums, and so the rounding, depends on where the memory is, which differs by process.
@@ -18,7 +18,7 @@ def aligned(size: int, dtype=np.float64) -> np.ndarray:
 
 
 def aligned_copy(vector: np.ndarray) -> np.ndarray:
-    """Copy a vector to memory that begins with a cache line."""
+    """Copy a vector to memory aligned to a cache line."""
     copy = aligned(vector.size, vector.dtype)
     copy[:] = vector
     return copy

@@ -1,7 +1,8 @@
 """One BLAS thread during a fit: results that do not depend on the number of threads, no waiting.
 
 The matrices of small networks gain nothing from a second thread. On a busy machine an iteration
-that waits for one takes several times as long, and a sum over two threads is rounded differently.
+that waits for another thread takes several times as long, and a sum over two threads is rounded
+differently.
 """
 
 import threading
@@ -11,7 +12,7 @@ from functools import cache
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
-_numbers_before = []  # of threads, a list for each active block, one number a library
+_numbers_before = []  # of threads: per active block, one per library
 
 
 @cache

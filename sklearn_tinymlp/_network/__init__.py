@@ -1,1 +1,1 @@
-"""The network in NumPy: layers, forward pass, derivatives by weights and by inputs."""
+"""The network in NumPy: layers, forward pass, derivatives with respect to weights and inputs."""

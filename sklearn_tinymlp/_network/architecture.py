@@ -44,11 +44,11 @@ class Architecture:
 
     @cached_property
     def intercept_starts(self) -> list[int]:
-        """Where each layer's intercepts begin in `theta`, or would."""
+        """Where each layer's intercepts begin in `theta`, or would begin with bias."""
         return list(accumulate(self.units[1:-1], initial=self.n_coefs))
 
     def pack(self, coefs, intercepts, dtype) -> np.ndarray:
-        """Join coefs and intercepts into a new flat vector that begins with a cache line."""
+        """Join coefs and intercepts into a new flat vector, aligned to a cache line."""
         parts = [*coefs, *intercepts] if self.bias else coefs
         theta = aligned(self.n_parameters, dtype)
         return np.concatenate([np.ravel(part) for part in parts], out=theta, casting="same_kind")

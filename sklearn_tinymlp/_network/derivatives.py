@@ -1,4 +1,4 @@
-"""Values of each layer, and derivatives of the outputs by the inputs, in NumPy.
+"""Values of each layer, and derivatives of the outputs with respect to the inputs, in NumPy.
 
 With the values of layer l before its activation z_l = v_(l-1) W_l + b_l, and v_l = f_l(z_l),
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from .._activations.lookup import value_and_slope
 
-# Maximum numbers of a block of rows: 16 MB.
+# Maximum number of values in a block of rows: 16 MB.
 NUMBERS = 2_000_000
 
 
@@ -29,7 +29,7 @@ def layer_values(coefs, intercepts, activations, X) -> tuple[list, list]:
 
 
 def gradient_by_inputs(coefs, intercepts, activations, X) -> np.ndarray:
-    """Differentiate each output by each input, shape (n_samples, n_features, n_outputs)."""
+    """Differentiate outputs with respect to inputs: (n_samples, n_features, n_outputs)."""
     n_samples, (n_features, n_outputs) = X.shape[0], (coefs[0].shape[0], coefs[-1].shape[1])
     gradient = np.empty((n_samples, n_features, n_outputs), coefs[0].dtype)
     widest = n_outputs * max(n_features, *(coef.shape[1] for coef in coefs))

@@ -34,7 +34,7 @@ def nguyen_widrow(fan_in, fan_out, activation, random_state):
 
 
 def uniform(fan_in, fan_out, activation, random_state):
-    """Draw coefs and intercepts from [0, 1), as `numpy.random.rand`."""
+    """Draw coefs and intercepts from [0, 1), as `numpy.random.rand` does."""
     return random_state.uniform(size=(fan_in, fan_out)), random_state.uniform(size=fan_out)
 
 
@@ -48,11 +48,11 @@ INITIALIZERS = {
 
 
 def initial_parameters(architecture, init, activations, random_state):
-    """Draw coefs and intercepts layer by layer, a layer's coefs first, as MLPRegressor.
+    """Draw coefs and intercepts layer by layer, a layer's coefs first, as MLPRegressor does.
 
     `init` is a key of `INITIALIZERS`, `activations` has at least one name per hidden layer. The
-    output layer is drawn with the last of them, as in MLPRegressor; with "nguyen_widrow", which is
-    meant for hidden layers, by "glorot_uniform".
+    output layer is drawn for the last of these activations, as in MLPRegressor; instead of
+    "nguyen_widrow", which is meant for hidden layers, it uses "glorot_uniform".
     """
     shapes = architecture.coef_shapes
     last = len(shapes) - 1

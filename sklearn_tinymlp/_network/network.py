@@ -4,13 +4,13 @@ Rows of the data are the last axis: layer l has values a_l of shape (units, rows
 
     z_l = W_l^T a_(l-1) + b_l,    a_l = f_l(z_l)
 
-Backpropagation computes d = dL / dz of each layer from that of the next one,
+Backpropagation computes d = dL / dz of each layer from d of the next layer,
 
     d_(l-1) = f'_(l-1)(z_(l-1)) * (W_l d_l),
 
 after which dL / dW_l = a_(l-1) d_l^T and dL / db_l is the sum of d_l over rows. A Jacobian has no
-sum over rows: the derivative of an output of one row by the weight from unit i to unit j of the
-next layer is a_(l-1)[i] d_l[j].
+sum over rows: the derivative of an output of one row with respect to the weight from unit i to unit
+j of the next layer is a_(l-1)[i] d_l[j].
 """
 
 from dataclasses import dataclass
@@ -22,20 +22,21 @@ import numpy as np
 from .._activations.lookup import OnArrays, on_arrays
 from .architecture import Architecture, Layers
 
-# Maximum values of a layer in a block of predictions: 8 MB, the size of a last-level cache.
+# Maximum number of a layer's values in a block of predictions: 8 MB, the size of a last-level
+# cache.
 VALUES_AT_ONCE = 1_000_000
 
 
 @lru_cache(maxsize=64)
 def network_of(architecture: Architecture, activations: tuple) -> "Network":
-    """Return the network, cached: predictions of one row would mostly wait for it."""
+    """Return the network, cached: creating it would dominate predictions of one row."""
     return Network(architecture, activations)
 
 
 class Forward(NamedTuple):
-    """The forward pass of a block of rows, whose last axis is that of the rows."""
+    """The forward pass of a block of rows; rows are the last axis."""
 
-    sums: list[np.ndarray]  # z of each layer, the first hidden one's first
+    sums: list[np.ndarray]  # z of each layer, the first hidden layer first
     values: list[np.ndarray]  # a of each layer, the inputs first
 
     @property
@@ -46,7 +47,7 @@ class Forward(NamedTuple):
 
 @dataclass(frozen=True)
 class Network:
-    """An architecture and the activation of each layer, the output's last."""
+    """An architecture and the activation of each layer, the output layer last."""
 
     architecture: Architecture
     activations: tuple
@@ -76,7 +77,7 @@ class Network:
         return Forward(sums, values)
 
     def output_slopes(self, passed: Forward) -> np.ndarray:
-        """Compute the derivative of each output by its z, shape (n_outputs, n_rows)."""
+        """Compute the derivative of each output in its z, shape (n_outputs, n_rows)."""
         return self.functions[-1].slope(passed.sums[-1], passed.values[-1])
 
     def hidden_slopes(self, passed: Forward) -> list[np.ndarray]:
@@ -92,14 +93,14 @@ class Network:
         deltas = [at_outputs]
         for coef, slope in zip(layers.coefs[:0:-1], slopes[::-1], strict=True):
             delta = deltas[-1]
-            # For one unit an elementwise product is faster.
+            # With one unit an elementwise product is faster.
             before = coef @ delta if len(delta) > 1 else coef * delta
             before *= slope
             deltas.append(before)
         return deltas[::-1]
 
     def gradient(self, layers: Layers, passed: Forward, at_outputs, total) -> None:
-        """Add the gradient of a loss to `total`, from its derivative by z of the output layer."""
+        """Add the gradient of a loss to `total`, from its derivative in the output layer's z."""
         deltas = self.deltas(layers, self.hidden_slopes(passed), at_outputs)
         self._add_products(passed.values, deltas, total)
 
@@ -111,9 +112,9 @@ class Network:
                 intercepts[layer] += delta.sum(axis=1, keepdims=True)
 
     def fill_jacobian(self, jacobian, layers: Layers, values, slopes, at_outputs) -> None:
-        """Write the derivatives by all weights to an array of shape (n_parameters, n_rows).
+        """Write the derivatives in all weights to an array of shape (n_parameters, n_rows).
 
-        The arguments are those of `deltas`; `values` are those before each layer.
+        The arguments are those of `deltas`; `values` are the values before each layer.
         """
         architecture, deltas = self.architecture, self.deltas(layers, slopes, at_outputs)
         for layer, (n_in, n_out) in enumerate(architecture.coef_shapes):
@@ -125,7 +126,7 @@ class Network:
                 jacobian[start : start + n_out] = delta
 
     def summed_jacobian(self, block, output: int) -> np.ndarray:
-        """Differentiate one output by the weights, summed over the rows of a `LinearBlock`."""
+        """Compute the gradient of one output in the weights, summed over a `LinearBlock`'s rows."""
         at_outputs = np.zeros_like(block.at_outputs)
         at_outputs[output] = block.at_outputs[output]
         total = np.zeros(self.architecture.n_parameters)
@@ -135,7 +136,7 @@ class Network:
     def directional_derivative(self, block, direction) -> np.ndarray:
         """Differentiate the outputs along a direction of the weights, (n_outputs, n_rows).
 
-        With da the derivative of the values before a layer, that of its sums is
+        With da the derivative of the values before a layer, the derivative of its sums is
         W^T da + dW^T a + db.
         """
         moved, changed = self.layers(direction), 0.0

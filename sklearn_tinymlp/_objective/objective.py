@@ -20,18 +20,18 @@ from .._network.architecture import Layers
 from .._network.network import Forward, Network
 from .samples import Block, Samples
 
-# Numbers in the Jacobian of a block: 1 MB, which stays in the second-level cache.
+# Number of values in the Jacobian of a block: 1 MB, which stays in the second-level cache.
 JACOBIAN_NUMBERS = 2**17
 
-# Numbers in a layer's values of a gradient's block: below 128 KB, from where on the C library
+# Number of a layer's values in a block of the gradient: below 128 KB, above which the C library
 # requests the memory of each temporary array from the system.
 GRADIENT_NUMBERS = 16_000
 
 LEAST_BLOCK = 64  # rows; in shorter blocks overhead dominates
 
 # Rows times units above which gradients are compiled: NumPy then takes twice as long, mostly for
-# passes over arrays, and a fit some seconds. numba takes 0.3 s to import, and 2 to 4 s to compile
-# once on a machine.
+# passes over arrays, and a fit takes some seconds. numba takes 0.3 s to import, and 2 to 4 s to
+# compile once on a machine.
 COMPILED_WORK = 200_000
 
 
@@ -43,13 +43,13 @@ class Evaluation(NamedTuple):
 
 
 class LinearBlock(NamedTuple):
-    """The network on a block of rows, and the factors of its derivatives by the weights."""
+    """The network on a block of rows, and the factors of its derivatives in the weights."""
 
     layers: Layers
     values: list[np.ndarray]  # of each layer, the inputs first
     slopes: list[np.ndarray]  # of each hidden layer
     at_outputs: np.ndarray  # (n_outputs, n_rows) slope of the output activation, times root weights
-    residuals: np.ndarray  # (n_outputs, n_rows) predictions less targets, times root weights
+    residuals: np.ndarray  # (n_outputs, n_rows) predictions minus targets, times root weights
     rows: slice
 
 
@@ -61,7 +61,7 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    # Of y, see `_data.scaling`.
+    # Mean and scale of y, see `_data.scaling`.
     output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     loss: Loss = SQUARED_ERROR
 
@@ -110,7 +110,7 @@ class Objective:
     def _jacobian_blocks(self, between) -> Iterator[Block]:
         n_parameters = self.network.architecture.n_parameters
         n_rows = max(LEAST_BLOCK, JACOBIAN_NUMBERS // n_parameters)
-        # A last block of a few rows would cost as much as a whole one.
+        # A last block of a few rows would cost as much as a full one.
         if self.training.n_samples <= 2 * n_rows:
             n_rows = self.training.n_samples
         return self.training.blocks(n_rows, between)
@@ -180,7 +180,7 @@ class Objective:
         )
 
     def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
-        """Compute the loss at theta and its gradient; `between` is called in each range of rows.
+        """Compute the loss at theta and its gradient; `between` is called for each range of rows.
 
         With several outputs and the squared error the first term of MLPRegressor's gradient is
         n_outputs times larger (scikit-learn issue 8349).
@@ -190,7 +190,7 @@ class Objective:
     # ------------------------------------------------------------------ other objectives
 
     def on_rows(self, rows) -> "Objective":
-        """Return the objective on some of the rows."""
+        """Return the objective on a subset of the rows."""
         return replace(self, training=self.training.on_rows(rows))
 
     def with_weight(self, weight) -> "Objective":
@@ -219,7 +219,7 @@ class Objective:
             return self
         y = self.training.y.astype(np.float64, copy=False)
         middle = self.loss.best_constant(y, self.training.weight)
-        # Twice, for the first scale may be far from that of y.
+        # Twice, because the first scale may be far from the scale of y.
         objective = self.with_scale(middle)
         return objective.with_scale(objective.loss.best_constant(y, self.training.weight))
 
@@ -240,7 +240,7 @@ class Objective:
         return 0.5 * squares.sum(axis=0)
 
     def variance(self) -> float:
-        """Compute the variance of the targets; 1 for standardised and constant ones."""
+        """Compute the variance of the targets; 1 if they are standardised or constant."""
         y, weight = self.training.y, self.training.weight
         deviations = y - np.average(y, axis=0, weights=weight)
         variance = float(np.average(deviations**2, axis=0, weights=weight).mean())

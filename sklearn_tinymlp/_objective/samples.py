@@ -8,13 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-# Maximum bytes of inputs whose transposed copy is kept: larger ones are transposed, as sparse ones
-# are made dense, block by block.
+# Maximum number of bytes of inputs whose transposed copy is kept. Larger inputs are transposed
+# block by block, and sparse inputs are made dense block by block.
 LARGEST_COPY = 2**24
 
 
 class Block(NamedTuple):
-    """Some rows in float64; the last axis is that of the rows."""
+    """Some rows in float64; rows are the last axis."""
 
     rows: slice
     x: np.ndarray  # (n_inputs, n_rows)
@@ -47,7 +47,7 @@ class Samples:
         return len(self.y)
 
     def on_rows(self, rows) -> "Samples":
-        """Return these rows."""
+        """Return a subset of the rows."""
         some = Samples.of(
             self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows]
         )

@@ -1,9 +1,9 @@
-"""Pilot networks: which inputs are relevant, and whether a penalty for each input pays.
+"""Pilot networks: which inputs are relevant, and whether separate penalties improve the evidence.
 
 A network of a few units is trained in hundredths of a second, with one penalty for all weights and
 with one for each input (automatic relevance determination, ARD). Where ARD has the greater evidence
 after the Occam factor of its penalties (`_bayes.groups`), the network is trained without the inputs
-whose weights the data do not determine: they take no time, and cannot be overfitted.
+whose weights the data do not determine: these inputs then take no time, and cannot be overfitted.
 """
 
 from bisect import bisect_left
@@ -39,30 +39,32 @@ MAX_ITERATIONS = 200
 # whether ARD pays. With a deviance and none 2 of 10 sets of 300 counts were fitted by a constant.
 N_STARTS, N_DEVIANCE_STARTS = 1, 4
 
-# Iterations without a rise of the evidence after which a pilot has converged: with half of a
-# network's number nine sets had the same errors, in nine tenths of the time.
+# Number of iterations without a rise of the evidence after which a pilot has converged: with half
+# of the number used for a network nine data sets had the same errors, in nine tenths of the time.
 PLATEAU_ITERATIONS = 10
 
-# Iterations of each round, and how many pilots are kept after it.
+# Number of iterations of each round, and of pilots kept after it.
 ROUNDS = (30, 3), (40, 2), (130, 1)
 
-# Further attempts where residuals depend on inputs, with units re-initialised on these at several
-# scales: one attempt in five misses a product or a wave among 45 to 60 inputs. The inputs make up
-# at least this share of the residuals; for less, the network has units that a pilot lacks.
+# Number of further attempts where residuals depend on inputs, with units re-initialised on these at
+# several scales: one attempt in five misses a product or a wave among 45 to 60 inputs. The inputs
+# must account for at least this share of the residuals; for less, the network has units that a
+# pilot lacks.
 FURTHER_ATTEMPTS, RESIDUAL_SCALES, MIN_RESIDUAL_SHARE = 2, (0.5, 1.0, 2.0, 4.0), 0.1
 
 # More rows would select the same inputs, and take longer.
 MAX_PILOT_ROWS = 2000
 
-# Multiply-adds of an iteration of a pilot, which must cost little beside the network that follows,
-# and a number of inputs that always takes more.
+# Maximum number of multiply-adds of an iteration of a pilot, which must cost little compared with
+# the network that follows, and a number of inputs that always needs more.
 MAX_PILOT_WORK, MAX_PILOT_INPUTS = 25_000_000, 100_000
 
-# Log evidence that a penalty for each input must gain, in all and for each row: some 5% of the
-# error. On data without idle inputs it gained less, and cost up to 10% (docs/evidence.md).
+# Log evidence that separate penalties for the inputs must gain, in total and for each row: some 5%
+# of the error. On data without irrelevant inputs it gained less, and increased the error by up to
+# 10% (docs/evidence.md).
 MIN_NATS, MIN_NATS_PER_ROW = 10.0, 0.05
 
-# Effective parameters of an input, of five, below which it is irrelevant.
+# Number of effective parameters of an input, of five, below which it is irrelevant.
 MIN_DETERMINED = 0.1
 
 
@@ -70,7 +72,7 @@ class RelevanceReport(NamedTuple):
     """Result of the pilot networks."""
 
     grouping: str  # of the weights that share a penalty
-    selected: np.ndarray  # relevant inputs, those of most effective parameters first
+    selected: np.ndarray  # relevant inputs, most effective parameters first
     architecture: Architecture  # of the best pilot, on all inputs
     theta: np.ndarray
     explained: float  # share of the variance
@@ -84,10 +86,10 @@ def run_pilots(
     random_state,
     interruption: Interruption,
 ) -> RelevanceReport | None:
-    """Train pilot networks; None where ARD does not pay, and after Ctrl-C.
+    """Train pilot networks; None where ARD does not improve the evidence, and after Ctrl-C.
 
     `data` are standardised, at most `MAX_PILOT_ROWS`; `output` is the output activation, and
-    `first_intercepts` are those of the output layer, drawn if None, of the network that follows.
+    `first_intercepts` are those of the output layer of the network that follows, drawn if None.
     """
     whole = Architecture((data.X.shape[1], UNITS, data.y.shape[1]))
     inputs, most = np.arange(data.X.shape[1]), most_inputs(*data.y.shape)
@@ -133,13 +135,13 @@ def run_pilots(
     if not n_relevant:
         return None
     relevant = np.argsort(-determined, kind="stable")[:n_relevant]
-    # With a loss other than squared errors the restart is tried whatever it explains.
+    # With a loss other than squared errors the restart is always tried.
     explained = explained_by(objective, ard) if loss.least_squares else np.inf
     return report("input", inputs[relevant], ard, explained)
 
 
 def _start(objective: Objective, data: Data, first_intercepts, random_state) -> np.ndarray:
-    """Draw start weights: from random features for squared errors, otherwise as a network's."""
+    """Draw start weights: random features for squared errors, otherwise as for any network."""
     architecture, activations = objective.network.architecture, objective.network.activations
     if objective.loss.least_squares:
         return random_features(architecture, activations, data, random_state).theta
@@ -176,7 +178,7 @@ def reinitialised(inputs, architecture: Architecture, theta, random_state, scale
     drawn *= scale / np.sqrt(len(inputs))
     coefs[0][:, weakest], coefs[1][weakest] = 0.0, 0.0
     coefs[0][np.ix_(inputs, weakest)] = drawn
-    at = random_state.standard_normal((len(weakest), len(inputs)))  # a bend among the rows
+    at = random_state.standard_normal((len(weakest), len(inputs)))  # bends among the rows
     intercepts[0][weakest] = -np.einsum("ji,ij->j", at, drawn)
     return architecture.pack(coefs, intercepts, np.float64)
 
@@ -192,7 +194,7 @@ def most_inputs(n_samples, n_outputs) -> int:
 
 
 def successive_halving(search, starts) -> Solution:
-    """Train pilots with ARD in rounds, drop the worse after each; converged ones rest."""
+    """Train pilots with ARD in rounds, and drop the worse after each; converged ones stay."""
     pilots = [search("input", theta, iterations=ROUNDS[0][0]) for theta in starts]
     for (_, n_kept), (iterations, _) in pairwise(ROUNDS):
         pilots = sorted(pilots, key=penalised_evidence, reverse=True)[:n_kept]
@@ -216,13 +218,13 @@ def _search(
     if objective.loss.least_squares:
         return search_by_evidence(objective, theta, monitor, rest=PLATEAU_ITERATIONS, **options)
     curvature = Curvature.cheapest(architecture, objective.training.n_samples)
-    # A random state of its own: the starts that follow must not depend on the number of rows.
+    # A separate random state: the starts that follow must not depend on the number of rows.
     options |= {"curvature": curvature, "random_state": np.random.RandomState(0)}
     return held_curvature.search(objective, theta, monitor, **options)
 
 
 def penalised_evidence(solution) -> float:
-    """Return the log evidence less its Occam factor; -inf where there is none."""
+    """Return the log evidence minus its Occam factor; -inf where there is none."""
     if solution.state is None or not np.isfinite(solution.log_evidence):
         return -np.inf
     return solution.log_evidence - occam_factor(solution.state.gamma)

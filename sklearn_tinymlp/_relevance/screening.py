@@ -1,4 +1,4 @@
-"""Screening: which of very many inputs the pilot networks are given.
+"""Screening: selects the inputs of the pilot networks from very many inputs.
 
 A small network is trained by L-BFGS with a penalty alpha_i for the weights w_i of each input, and
 after each round
@@ -8,16 +8,16 @@ after each round
 so that the penalty majorises n_units ln |w_i|, which shrinks small weights and releases large ones
 (Wipf & Nagarajan, "A new view of automatic relevance determination", NIPS 20, 2007; Candes, Wakin &
 Boyd, J. Fourier Analysis 14, 2008). Held-out rows determine after which round the network predicts
-best, and the size of the noise. That takes gradients only.
+best, and the noise level. Only gradients are needed.
 
-Inputs that act through a product of two alone have no slope to begin with, and are mostly missed.
-They show in the residuals r of the network,
+Inputs that act only through a product of two inputs have no slope at first, and are usually missed.
+They can be detected in the residuals r of the network, by
 
     t_ij = sum r x_i x_j / sqrt(sum r^2 x_i^2 x_j^2),
 
 standard normal where there is no such effect (the sums are those of the principal Hessian
 directions: Li, JASA 87, 1992, section 2). All pairs of 400 inputs take two matrix products. Waves
-show likewise with x_i^3 - 3 x_i in the place of x_i x_j.
+are detected in the same way, with x_i^3 - 3 x_i in the place of x_i x_j.
 """
 
 import numpy as np
@@ -37,15 +37,16 @@ from .._solvers.monitor import History, Monitor
 
 N_ROUNDS, STEPS_PER_ROUND = 8, 12
 
-# In the first round: weights of size 1, and noise of half the target's spread.
+# Values for the first round: weights of size 1, and noise of half the target's spread.
 FIRST_ALPHA, FIRST_BETA = 1.0, 4.0
 MIN_ALPHA, MAX_ALPHA = 1e-2, 1e6
 
-# The curvature of the loss by a weight over beta n is about this, for the length of first steps.
+# The second derivative of the loss in a weight is about this times beta n; it determines the length
+# of the first steps.
 CURVATURE = 0.02
 
-# Share of all squared weights that dropped inputs may have. Of 400 inputs that all matter 40 leave
-# 0.7, of few that matter 0.01.
+# Maximum share of dropped inputs in all squared weights. If 40 of 400 inputs are kept, the share of
+# the dropped ones is 0.7 where all inputs matter, and 0.01 where few do.
 MAX_DROPPED_SHARE = 0.1
 
 
@@ -77,22 +78,22 @@ def screened(
 
 
 def residual_inputs(data: Data, residuals: np.ndarray, least_share=0.0) -> np.ndarray:
-    """Return the inputs whose products, squares or cubes are in the residuals, strongest first.
+    """Return the inputs whose products, squares or cubes affect the residuals, strongest first.
 
-    They are there beyond chance, and make up at least `least_share` of the residuals.
+    The effects exceed chance, and account for at least `least_share` of the residuals.
     """
     X, n_inputs = data.X.astype(np.float64, copy=False), data.X.shape[1]
     if data.sample_weight is not None:
         weight = data.sample_weight / data.sample_weight.max()  # t has no unit
         residuals = residuals * weight[:, None]
     tiny, strongest = np.finfo(float).tiny, np.zeros(n_inputs)
-    cubes = X**3 - 3.0 * X  # of normal numbers, uncorrelated with X
+    cubes = X**3 - 3.0 * X  # uncorrelated with X if X is normal
     for r in (residuals - residuals.mean(axis=0)).T:
         spread = np.sqrt((X**2).T @ (r[:, None] ** 2 * X**2))
         t_pairs = np.abs(X.T @ (r[:, None] * X)) / np.maximum(spread, tiny)
         t_cubes = np.abs(r @ cubes) / np.maximum(np.sqrt(r**2 @ cubes**2), tiny)
         strongest = np.max([strongest, t_pairs.max(axis=1), t_cubes], axis=0)
-    # The largest of k normal numbers is about sqrt(2 ln k); one more is beyond chance.
+    # The largest of k normal numbers is about sqrt(2 ln k); one more exceeds chance.
     by_chance = np.sqrt(2.0 * np.log(n_inputs * (n_inputs + 3) / 2)) + 1.0
     least = max(by_chance, np.sqrt(least_share * len(data.y)))
     return np.argsort(-strongest, kind="stable")[: np.sum(strongest > least)]
@@ -103,7 +104,7 @@ def _reweighted(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Train in rounds; return each input's share of the squared weights, and the weights.
 
-    They are those of the round of least error on the held-out rows.
+    Both are those of the round with the lowest error on the held-out rows.
     """
     n_inputs, n_units, n_outputs = architecture.units
     groups = GROUPINGS["input"](architecture)

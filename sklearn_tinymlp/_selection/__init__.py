@@ -1,1 +1,1 @@
-"""How an ensemble finds its members: folds, successive halving, stacking, refits on all rows."""
+"""Selection of an ensemble's members: folds, successive halving, stacking, refits on all rows."""

@@ -31,38 +31,40 @@ from .stacking import (
 )
 from .successive_halving import N_VARIED_SHAPES, Candidate, SuccessiveHalving
 
-# From few parameters to many. Those up to (16, 16) are tried on any data, the larger ones while
-# each is better than the one before: of 7,200 rows without noise (32, 32) has half the error of
-# (16, 16), of some hundred noisy ones the same error in three times the time.
+# Shapes from few parameters to many. Those up to (16, 16) are tried on any data, the larger ones as
+# long as each is better than the one before: on 7,200 rows without noise (32, 32) has half the
+# error of (16, 16), on some hundred noisy rows the same error in three times the time.
 SHAPES = ((5,), (10,), (20,), (10, 10), (16, 16))
 LARGER_SHAPES = ((24, 24), (32, 32))
 
-# Tried with the best shapes, since their errors are less correlated.
+# Activations tried with the best shapes, since the errors of their networks are less correlated.
 OTHER_ACTIVATIONS = ("silu", "sin")
 
-# Held-out rows of each fold whose standard deviations are computed: they cost O(P^2) a row.
+# Maximum number of held-out rows of each fold whose standard deviations are computed, which costs
+# O(P^2) per row.
 MAX_CALIBRATION_ROWS = 1000
 
-# Weight of a member of a fold against one that was trained on all rows.
+# Weight of a member of a fold relative to a member that was trained on all rows.
 FOLD_MEMBER_WEIGHT = 0.5
 
-# Larger shapes are tried up to this many multiply-adds an iteration, some six seconds a member, and
-# up to twice as many parameters as rows.
+# Maximum number of multiply-adds per iteration up to which larger shapes are tried, some six
+# seconds per member, and maximum number of parameters per row.
 MAX_MULTIPLY_ADDS, MAX_PARAMETERS_PER_ROW = 10_000_000_000, 2
 
-# From this many multiply-adds an iteration on, a second or two, one member is trained on all rows.
+# From this many multiply-adds per iteration on (a second or two), one member is trained on all
+# rows.
 SINGLE_REFIT_MULTIPLY_ADDS = 2_000_000_000
 
-# Members of folds stop at this many times the template's tol, as their average has less error than
-# each of them. On 7,200 rows that halves their time.
+# Members of folds stop at this many times the template's tol, because their average has a smaller
+# error than each of them. On 7,200 rows this halves their time.
 FOLD_TOL_FACTOR = 3.0
 
 
 class EnsembleFit:
-    """Fits an ensemble: from candidates that it trains, or from members fitted already."""
+    """Fits an ensemble: from candidates that it trains, or from members that are already fitted."""
 
     def __init__(self, ensemble, X, y, weight, weighted, *, splits, random_state):
-        self.shape, self.weighted = y.shape, weighted  # of all rows, and which are used here
+        self.shape, self.weighted = y.shape, weighted  # shape for all rows; rows in use
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
         self.ensemble, self.X, self.y, self.weight = ensemble, X, y, weight
@@ -110,12 +112,12 @@ class EnsembleFit:
         return self._attributes(candidates, candidates, self._stack(candidates))
 
     def _halve(self) -> tuple[list[Candidate], list[Candidate]]:
-        """Train candidates on folds; return those to be stacked, and all."""
+        """Train candidates on folds; return the candidates to be stacked, and all candidates."""
         ensemble, activation = self.ensemble, self.template.activation
         auto = isinstance(ensemble.hidden_layer_sizes, str)
         shapes = [layer_sizes(s) for s in (SHAPES if auto else ensemble.hidden_layer_sizes)]
         if not shapes:
-            raise ValueError("hidden_layer_sizes must hold at least one shape, got none.")
+            raise ValueError("hidden_layer_sizes must contain at least one shape, got none.")
         contexts = self._contexts([fold.training for fold in self.folds])
 
         def train_on_fold(candidates, fold):
@@ -138,8 +140,8 @@ class EnsembleFit:
             if self.workers.interruption.is_set():
                 raise KeyboardInterrupt
             raise halving.failure or ValueError(
-                "The out-of-fold errors of all candidates are not finite. y may hold values that "
-                "are too large."
+                "The out-of-fold errors of all candidates are not finite. Values of y may be too "
+                "large."
             )
         self.folds = self.folds[: min(len(candidate.members) for candidate in finalists)]
         halving.task.end()
@@ -158,7 +160,7 @@ class EnsembleFit:
             parts = list(zip(self.folds, candidate.predictions, strict=False))
             for fold, (mean, _) in parts:
                 out_of_fold[fold.held_out] = mean
-            # All other means would stay in memory during the refits.
+            # The means of all other candidates would stay in memory during the refits.
             candidate.predictions = [(mean[fold.calibration], v) for fold, (mean, v) in parts]
         known = np.isfinite(predictions).all(axis=(0, 2))
         known = slice(None) if known.all() else known
@@ -172,7 +174,7 @@ class EnsembleFit:
         return np.tensordot(weights, predictions, axes=1)
 
     def _refit(self, candidates) -> None:
-        """Train candidates with weight on all rows; keep members that agree with the others."""
+        """Train weighted candidates on all rows; keep members that agree with the others."""
         numbered = [
             (candidate, number)
             for candidate in candidates
@@ -200,7 +202,7 @@ class EnsembleFit:
         arguments = context, (self.X, self.y, self.weight), fold
         results = self.workers.call(train, [(*job, *arguments) for job in jobs])
         results = [TrainedMember() if result is None else result for result in results]
-        for (_, task), result in zip(jobs, results, strict=True):  # for other processes
+        for (_, task), result in zip(jobs, results, strict=True):  # needed with other processes
             if result.interrupted:
                 self.workers.interruption.set()
             if result.stopped:
@@ -214,7 +216,7 @@ class EnsembleFit:
         return workers.call(train_pilots, [(network, data, rows, *shared) for rows in parts])
 
     def _network(self, candidate: Candidate, number) -> TinyMLPRegressor:
-        """Return an unfitted network, for a fold or, with numbers from -1 down, for all rows."""
+        """Return an unfitted network, for a fold or, with a negative number, for all rows."""
         shape, activation = candidate.hidden_layer_sizes, candidate.activation
         seed = zlib.crc32(repr((self.seed, shape, activation, number)).encode())
         tol = self.template.tol * (FOLD_TOL_FACTOR if number >= 0 else 1.0)
@@ -228,7 +230,7 @@ class EnsembleFit:
         return min(self.ensemble.n_refits, most)
 
     def _is_affordable(self, shape) -> bool:
-        """Return whether a larger network takes seconds at most and has rows enough."""
+        """Return whether a larger network takes seconds at most and has enough rows."""
         n_parameters, multiply_adds = self._cost(shape)
         enough = n_parameters <= MAX_PARAMETERS_PER_ROW * self.n_training_rows
         return enough and multiply_adds <= MAX_MULTIPLY_ADDS
@@ -246,7 +248,7 @@ class EnsembleFit:
         self.constant_loss = excess if excess > 0.0 else 1.0
 
     def _fold_error(self, mean, fold) -> float:
-        """Return the squared error in variances; of another loss, in units of the constant's."""
+        """Return the squared error in variances; of another loss, relative to the constant's."""
         rows = self.folds[fold].held_out
         targets, counts = self.targets[rows], self.counts[rows]
         if not self.loss.least_squares:
@@ -296,8 +298,8 @@ class EnsembleFit:
     def _conformal_scores(self, finalists) -> ConformalScores:
         """Return the out-of-fold residuals of the finalists' mixture, in standard deviations.
 
-        The calibration factor from these may be below 1: members that miss a fold are less accurate
-        than the whole ensemble.
+        The calibration factor from these may be below 1: members that were not trained on a fold
+        are less accurate than the whole ensemble.
         """
         folds = [zip(*candidate.predictions, strict=True) for candidate in finalists]
         parts = [[np.concatenate(part) for part in of_one] for of_one in folds]
@@ -311,11 +313,11 @@ class EnsembleFit:
 
 
 def common_loss(networks) -> Loss:
-    """Return the loss that all these networks were trained with; a ValueError if they differ."""
+    """Return the loss that all networks were trained with; raise a ValueError if they differ."""
     losses = [LOSSES[network._loss].remade(network._loss_constants) for network in networks]
-    # Scales are estimated anew; the slopes of a quantile's loss define it.
+    # Scales are estimated anew; a quantile loss is defined by its slopes.
     kinds = {(loss.name, loss.parameters[:2] if loss.nonsmooth else ()) for loss in losses}
     if len(kinds) > 1:
         names = ", ".join(sorted(map(str, kinds)))
-        raise ValueError(f"The members must have one loss, got those of {names}.")
+        raise ValueError(f"The members must have the same loss, got {names}.")
     return losses[0]

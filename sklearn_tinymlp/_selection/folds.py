@@ -1,4 +1,4 @@
-"""Folds of an ensemble: groups or equal rows in one fold, or those of a splitter."""
+"""Folds of an ensemble: with groups or equal rows in one fold, or from a splitter."""
 
 import numpy as np
 from sklearn.model_selection import check_cv
@@ -8,8 +8,8 @@ def splits_of(cv, X, y, groups, random_state, weighted=None) -> list[tuple[np.nd
     """Return the training and held-out rows of each fold, numbered among the weighted rows.
 
     Equal rows, such as copies in a bootstrap sample, are put into one fold to avoid leakage, and
-    the folds do not depend on the order of the rows. `weighted` holds the numbers of the rows with
-    weight, None for all; a splitter splits all rows.
+    the folds do not depend on the order of the rows. `weighted` contains the indices of the rows
+    with nonzero weight, None for all; a splitter splits all rows.
     """
     y = y.reshape(len(y), -1).astype(np.float64)
     weighted = np.arange(len(y)) if weighted is None else weighted
@@ -26,7 +26,9 @@ def splits_of(cv, X, y, groups, random_state, weighted=None) -> list[tuple[np.nd
         for k, (training, test) in enumerate(splits):
             if not len(training) or not len(test):
                 kind = "test" if len(training) else "training"
-                raise ValueError(f"cv={cv!r}: the {kind} set of fold {k} has no row with weight.")
+                raise ValueError(
+                    f"cv={cv!r}: the {kind} set of fold {k} has only rows of zero weight."
+                )
         return splits
     X, y = X[weighted], y[weighted]
     if groups is None:
@@ -47,7 +49,7 @@ def splits_of(cv, X, y, groups, random_state, weighted=None) -> list[tuple[np.nd
 
 def _distinct_rows(X, y) -> np.ndarray:
     """Return the number of each row among the distinct rows, in lexicographic order."""
-    if hasattr(X, "toarray"):  # sparse: compared by what is stored
+    if hasattr(X, "toarray"):  # sparse: compared by stored values
         X = X.sorted_indices()
         rows = [
             (*X.indices[start:stop], *X.data[start:stop], *target)
@@ -59,6 +61,6 @@ def _distinct_rows(X, y) -> np.ndarray:
     for column in (*X.T, *y.T):
         _, place = np.unique(column, return_inverse=True)
         number = np.unique(number * len(y) + place, return_inverse=True)[1]
-        if number.max() == len(y) - 1:  # all are distinct; mostly by the first column
+        if number.max() == len(y) - 1:  # all are distinct, usually after one column
             break
     return number

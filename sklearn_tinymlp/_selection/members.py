@@ -11,10 +11,10 @@ from .._regressor import TinyMLPRegressor
 from .._training.callbacks import managed
 from .._training.ensemble_context import EnsembleContext
 
-# Rows predicted at a time, so that no copy of all held-out rows is made.
+# Number of rows predicted at a time, so that no copy of all held-out rows is made.
 PREDICTED_ROWS = 20_000
 
-# Points at which a refitted member is compared with the members of the folds.
+# Number of points at which a refitted member is compared with the members of the folds.
 MAX_COMPARED_POINTS = 1000
 
 # A refitted member may differ from the mean of the fold members by at most this many times their
@@ -24,7 +24,7 @@ MAX_DEVIATION, MAX_RMS_DEVIATION = 8.0, 2.0
 
 
 class Fold(NamedTuple):
-    """Numbers of rows."""
+    """Indices of rows."""
 
     training: np.ndarray | None  # None for all
     held_out: np.ndarray
@@ -40,7 +40,7 @@ class TrainedMember(NamedTuple):
     seconds: float = 0.0
     error: ValueError | None = None  # weights that are not finite
     interrupted: bool = False  # by Ctrl-C
-    stopped: bool = False  # by a callback, with the siblings
+    stopped: bool = False  # by a callback, together with its siblings
 
 
 def train_pilots(network, data, rows, interruption, share) -> EnsembleContext:
@@ -97,7 +97,7 @@ def predict_held_out(member, X, y, fold: Fold):
 
 
 def mean_and_variance(member, X, error) -> tuple[np.ndarray, np.ndarray]:
-    """Return both, (n_samples, n_outputs); without a posterior the variance is `error` squared."""
+    """Return mean and variance, (n_samples, n_outputs); `error` squared without a posterior."""
     n_rows = X.shape[0]
     if member._posterior is None:
         mean = member.predict(X).reshape(n_rows, -1)
@@ -123,10 +123,10 @@ def agrees(member, others, points, error) -> bool:
 def between_neighbours(X, random_state):
     """Return points halfway between rows and their nearest neighbours.
 
-    There no row constrains a member, and new rows may lie. Between rows that are far apart there
-    may never be data, and members differ.
+    There no row constrains a member, but new rows may occur. Points between rows that are far apart
+    are not used: new rows may never occur there, and members differ.
     """
-    from sklearn.neighbors import NearestNeighbors  # a seventh of the import of this package
+    from sklearn.neighbors import NearestNeighbors  # a seventh of the import time of this package
 
     rows = X[np.sort(random_state.permutation(X.shape[0])[:MAX_COMPARED_POINTS])]
     if rows.shape[0] < 2:
@@ -140,10 +140,10 @@ def checked_members(estimators, X) -> list[TinyMLPRegressor]:
     """Return copies of fitted networks that take X as an array, without column names."""
     members = list(estimators)
     if not members:
-        raise ValueError("estimators must hold at least one fitted TinyMLPRegressor, got none.")
+        raise ValueError("estimators must contain at least one fitted TinyMLPRegressor, got none.")
     for member in members:
         if not isinstance(member, TinyMLPRegressor):
-            raise ValueError(f"estimators must hold fitted TinyMLPRegressors, got {member!r}.")
+            raise ValueError(f"estimators must contain fitted TinyMLPRegressors, got {member!r}.")
         check_is_fitted(member)
         _check_feature_names(member, X, reset=False)
     members = [member._snapshot() for member in members]

@@ -1,4 +1,4 @@
-"""Stacking: weights of least out-of-fold loss, and the mixture distribution of what they weigh.
+"""Stacking: weights that minimise the out-of-fold loss, and the mixture distribution they define.
 
 With weights w_m, means f_m and variances v_m at some x the mixture has (law of total variance)
 
@@ -13,19 +13,19 @@ from scipy.optimize import minimize, nnls
 # Weight of the constraint that weights sum to 1, against residuals of size 1.
 SUM_TO_ONE_WEIGHT = 100.0
 
-# Weights are shrunk towards equal ones, with this times the least mean squared error over sqrt(n)
-# as penalty: the less, the more rows there are (Breiman, "Stacked regressions", Machine Learning
-# 24, 1996, without the shrinkage).
+# Weights are shrunk towards equal weights, with this times the lowest mean squared error over
+# sqrt(n) as penalty, which falls with the number of rows (Breiman, "Stacked regressions", Machine
+# Learning 24, 1996, without the shrinkage).
 SHRINKAGE = 3.0
 
-# Candidates with less error than this, as a share of the variance of y, are equally good.
+# Candidates with an error below this share of the variance of y count as equally good.
 MIN_ERROR = 1e-12
 
-# A smaller weight is set to zero, as is one below half an equal weight where candidates are many:
-# it costs time in each prediction and gains nothing.
+# A smaller weight is set to zero, and with many candidates any weight below half an equal weight:
+# it would cost time in each prediction and gain nothing.
 MIN_WEIGHT = 0.03
 
-# Rows whose errors are factorised at a time, so that no copy of all errors is made.
+# Number of rows whose errors are factorised at a time, so that no copy of all errors is made.
 FACTORISED_ROWS = 10_000
 
 
@@ -36,7 +36,7 @@ def mixture(weights, means, variances) -> tuple[np.ndarray, np.ndarray]:
 
 
 def least_squares_weights(predictions, y, sample_weight) -> np.ndarray:
-    """Return the weights, summing to 1, of least squared error.
+    """Return the weights, summing to 1, that minimise the squared error.
 
     `predictions` are out-of-fold predictions of shape (n_candidates, n_samples, n_outputs), and
     `y` is of shape (n_samples, n_outputs).
@@ -45,8 +45,8 @@ def least_squares_weights(predictions, y, sample_weight) -> np.ndarray:
     scale = np.std(y, axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)
     share = np.sqrt(sample_weight / sample_weight.sum() / y.shape[1])[:, None]
-    # E of shape (n_samples n_outputs, n_candidates) has the squared error |E w|^2, and so has R of
-    # its factors, E = Q R.
+    # E of shape (n_samples n_outputs, n_candidates) has the squared error |E w|^2 = |R w|^2, where
+    # E = Q R.
     factor = np.empty((0, n_candidates))
     for start in range(0, len(y), FACTORISED_ROWS):
         rows = slice(start, start + FACTORISED_ROWS)
@@ -64,9 +64,9 @@ def least_squares_weights(predictions, y, sample_weight) -> np.ndarray:
 
 
 def least_loss_weights(loss, predictions, y, sample_weight) -> np.ndarray:
-    """Return the weights, summing to 1, of least mean loss, for losses other than squared error.
+    """Return the weights, summing to 1, that minimise the mean of a loss other than squared error.
 
-    The scale of a loss that has one is that of the residuals of the equally weighted mean.
+    If the loss has a scale, it is estimated from the residuals of the equally weighted mean.
     """
     n_candidates = len(predictions)
     equal = np.full(n_candidates, 1.0 / n_candidates)
@@ -100,19 +100,19 @@ def least_loss_weights(loss, predictions, y, sample_weight) -> np.ndarray:
 
 
 def best_constant(loss, y, sample_weight) -> np.ndarray:
-    """Return the constant of least loss, of the shape of y."""
+    """Return the constant that minimises the loss, of the shape of y."""
     return np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
 
 
 def rescaled(loss, y, predictions, sample_weight):
-    """Return the loss with the scale of these residuals, where it is smooth and has a scale."""
+    """Return the loss with the scale of these residuals, if it is smooth and has a scale."""
     if loss.with_scale is None or loss.nonsmooth:
         return loss
     return loss.with_scale(y, predictions, sample_weight, 1.0)
 
 
 def excess_loss(loss, y, predictions, sample_weight) -> float:
-    """Return the mean loss above that of predictions without error."""
+    """Return the mean loss minus the mean loss of predictions without error."""
     exact = np.maximum(y, np.finfo(float).tiny) if loss.positive else y
     return float(loss.mean(y, predictions, sample_weight) - loss.mean(y, exact, sample_weight))
 

@@ -1,4 +1,4 @@
-"""Successive halving: candidates of large error on the first folds train on no further ones."""
+"""Successive halving: candidates with large errors on the first folds train on no further fold."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,14 +7,14 @@ import numpy as np
 
 from .tasks import Task
 
-# A larger shape is tried where the last one had at most this times the error of the next best.
+# A larger shape is tried if the last one had at most this times the error of the next best.
 MAX_RATIO_TO_GROW = 0.95
 
 # Number of the best shapes that are tried with other activations.
 N_VARIED_SHAPES = 2
 
-# Maximum ratio to the least error, after one fold and after two, for training on the next fold:
-# errors of a fold of some hundred rows differ by a tenth.
+# Maximum ratio to the lowest error, after one fold and after two, for training on the next fold:
+# errors on a fold of some hundred rows vary by a tenth.
 MAX_RATIO_AFTER_ONE, MAX_RATIO_AFTER_TWO = 1.3, 1.15
 
 # Maximum number of candidates of a round that are trained on the second fold.
@@ -68,10 +68,10 @@ class SuccessiveHalving:
         return self._finalists()
 
     def _finalists(self) -> list[Candidate]:
-        """Return the candidates trained on all folds with an error near the least, best first.
+        """Return the candidates trained on all folds with an error near the lowest, best first.
 
-        After a stop candidates trained on at least half as many folds as the furthest are included;
-        they are compared on the folds that all of them share.
+        After a stop, candidates trained on at least half of the maximum number of folds are
+        included; they are compared on the folds that all of them share.
         """
         remaining = [c for c in self.candidates if c.members and not c.eliminated]
         most = max((len(c.errors) for c in remaining), default=0)
@@ -104,8 +104,8 @@ class SuccessiveHalving:
     def _advance(self) -> None:
         """Train the candidates near the best on the other folds, until all have ended.
 
-        Then train those whose error on the first folds is less than that of any candidate trained
-        on all folds: another one's luck on those folds had stopped them.
+        Then train those whose error on the first folds is lower than that of any candidate trained
+        on all folds: they were stopped because another candidate was lucky on those folds.
         """
         for fold in range(1, self.n_folds):
             ratio = MAX_RATIO_AFTER_ONE if fold == 1 else MAX_RATIO_AFTER_TWO
@@ -123,14 +123,14 @@ class SuccessiveHalving:
                 candidate.task.end()
 
     def _near_best(self, candidates, ratio, n_folds) -> list[Candidate]:
-        """Return those within a ratio to the least error of all on the first folds, best first."""
+        """Return candidates within a ratio to the lowest error on the first folds, best first."""
         errors = [c.error(n_folds) for c in self.candidates if len(c.errors) >= n_folds]
         bound = ratio * min(errors, default=0.0)
         near = [c for c in candidates if len(c.errors) >= n_folds and c.error(n_folds) <= bound]
         return sorted(near, key=Candidate.error)
 
     def _train(self, candidates, fold, limit=None) -> None:
-        """Train the first of those candidates that this fold is the next for."""
+        """Train the first of the candidates whose next fold is this one."""
         waiting = [c for c in candidates if len(c.errors) == fold]
         waiting = [c for c in waiting if not (c.ended or c.task.stop_subtasks.is_set())][:limit]
         if not waiting:

@@ -16,8 +16,8 @@ from .._machine.interruption import Interruption
 class Task:
     """A task, what stops it, and the callback context and data that it is reported with.
 
-    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and those
-    beside it; `stop_subtasks` follows it. Without callbacks there is no context.
+    `stop_siblings`, set by a callback at the end of a task, or by Ctrl-C, stops the task and its
+    siblings; `stop_subtasks` is set with it. Without callbacks there is no context.
     """
 
     def __init__(self, stop_siblings=None, context=None, ensemble=None, data=()):
@@ -35,9 +35,10 @@ class Task:
         return cls(interruption, context, ensemble, data)
 
     def subtask(self, name, n_subtasks=0) -> "Task":
-        """Return a task within this one; not thread-safe.
+        """Return a subtask of this task; not thread-safe.
 
-        A task without subtasks may go to another process, and gets its data there, by `on`.
+        A task without subtasks may be sent to another process, and receives its data there, from
+        `on`.
         """
         if self.context is None:
             return Task(self.stop_subtasks)
@@ -55,7 +56,7 @@ class Task:
         return self
 
     def end(self, **options) -> None:
-        """Report the end of the task; a callback may ask to skip its siblings."""
+        """Report the end of the task; a callback may then skip its siblings."""
         if self.context is not None:
             if self.context.call_on_fit_task_end(**self._arguments(), **options):
                 self.stop_siblings.set()

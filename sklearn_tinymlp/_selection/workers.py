@@ -11,16 +11,17 @@ from .._machine.interruption import Interruption
 class Workers(Parallel):
     """joblib's workers, for several calls within a `with` block.
 
-    They are threads unless the user has chosen another backend by `joblib.parallel_config`: arrays
-    are then sent to the other processes once a block, not once a call. `interruption` is set when
-    a call ends by KeyboardInterrupt, as with a second Ctrl-C.
+    They are threads unless the user has chosen another backend with `joblib.parallel_config`:
+    arrays are then sent to the other processes once per block, not once per call. `interruption` is
+    set when a call ends by KeyboardInterrupt, as with a second Ctrl-C.
     """
 
     def __init__(self, n_jobs, interruption: Interruption):
         self.interruption = interruption
         backend, _ = get_active_backend(prefer="threads")
         self.share_memory = getattr(backend, "supports_sharedmem", False)
-        # Ctrl-C keeps results that are returned one by one: not with Ray, nor with joblib < 1.3.
+        # After Ctrl-C results are kept if they are returned one by one, which Ray and joblib < 1.3
+        # do not support.
         supported = getattr(backend, "supports_return_generator", None)
         one_by_one = supported or (supported is not None and self.share_memory)
         options = {"return_as": "generator"} if one_by_one else {}

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from .._objective.objective import Objective
 from .monitor import Monitor, Solution, StopReason
 
-# Change of the scale, as a share of the first, at which it has converged, and maximum of rounds.
+# Change of the scale, relative to the first scale, at which it has converged, and maximum number of
+# rounds.
 SETTLED, MOST_ROUNDS = 1e-6, 30
 
-# Maximum iterations of a round before the last one: this share of max_iter, but at least 20.
+# Maximum number of iterations of each round before the last: this share of max_iter, but at least
+# 20.
 ROUND_SHARE, LEAST_ITERATIONS = 0.1, 20
 
-# Factor of the smoothing from round to round.
+# Factor by which the smoothing is multiplied from round to round.
 NARROWER = 0.1
 
-# Reasons that end all rounds.
+# Reasons after which no further round follows.
 ENDS = (
     StopReason.LOSS_TOL,
     StopReason.VALIDATION,

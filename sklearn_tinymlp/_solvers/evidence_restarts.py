@@ -10,29 +10,31 @@ from .._bayes.evidence import Hyperparameters
 from .._objective.objective import Objective
 from .monitor import History, Monitor, Solution, StopReason
 
-# On standardised data: weights of size 10, noise of a tenth of the target's standard deviation. Of
-# three pairs (1 and 1, 0.1 and 10, 0.01 and 100) it left the fewest starts in a poor minimum.
+# On standardised data these values mean weights of size 10 and noise of a tenth of the target's
+# standard deviation. Of three pairs (1 and 1, 0.1 and 10, 0.01 and 100) this one left the fewest
+# starts in a poor minimum.
 FIRST_ALPHA, FIRST_BETA = 0.01, 100.0
 
 # Iterations of a second search at the first alpha and beta, and the number of samples up to which
-# it is always made: there it costs little, and the first search often ends in a fit of noise only.
+# there is always a second search: it then costs little, and the first search often ends in a fit of
+# noise only.
 WARM_UP, FEW_SAMPLES = 20, 50
 
-# Maximum restarts from random features.
+# Maximum number of restarts from random features.
 FURTHER = 3
 
-# A restart needs to explain more than the network by this many nats.
+# A restart must explain more than the network by this many nats.
 BEATEN = 10.0
 
 # Precision of the noise of standardised targets above which predictions hardly improve: a noise of
-# a thousandth. Beside an output that is an exact line a wave was taken for noise (R² 0.04; 0.998
-# for one of three seeds with this bound).
+# a thousandth. Without this bound, next to an output that is an exact line, a wave was mistaken for
+# noise (R² 0.04; with the bound 0.998 for one of three seeds).
 MAX_PRECISION = 1e6
 
 # Reasons after which there are no restarts.
 ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_TOL)
 
-# Share of effective parameters below which a fit may have missed the signal. For waves taken for
+# Share of effective parameters below which a fit may have missed the signal. For waves mistaken for
 # noise it is below a tenth, for most real data sets tried a quarter to a half.
 DOUBTFUL = 0.25
 
@@ -52,8 +54,8 @@ class State(NamedTuple):
     groups: np.ndarray  # (n_parameters,)
     n_samples: float
     explained: float = np.nan  # share of the variance, where compared with random features
-    reference: float = np.nan  # share that random features explain of held-out rows
-    noise: np.ndarray | None = None  # (n_outputs,) its standard deviation; None for that of beta
+    reference: float = np.nan  # share that random features explain on held-out rows
+    noise: np.ndarray | None = None  # (n_outputs,) its standard deviation; None if from beta
 
     @property
     def noise_std(self) -> np.ndarray:
@@ -70,16 +72,16 @@ def first_hyperparameters(groups, n_outputs, variance) -> Hyperparameters:
 def solve_by_evidence(
     objective: Objective, theta, monitor: Monitor, *, search, restart=None, draw_restart=None
 ) -> Solution:
-    """Maximise the evidence from one start, and from further ones where that may help.
+    """Maximise the evidence from one start, and from further starts where they may help.
 
     Re-estimating alpha and beta from the first step can end in a fit of noise only (three points,
     one start in two); `WARM_UP` steps at the first alpha and beta never do, but overfit noisy data.
-    On few samples, or where the first fit ended with fewer than two effective parameters, both are
-    tried. A network that explains less than `restart` is trained again from there. With few
-    effective parameters the first units may also have been too linear for the data: `draw_restart`
-    is called for a start and the share that it explains of held-out rows. While the network
-    explains less of the training rows, it is trained again from there, at most `FURTHER` times.
-    The greatest evidence is kept.
+    On few samples, or where the first fit ended with fewer than two effective parameters, both
+    searches are made. A network that explains less than `restart` is trained again from that start.
+    With few effective parameters the first units may also have been too linear for the data:
+    `draw_restart` returns a start and the share of variance that it explains on held-out rows. As
+    long as the network explains less on the training rows, it is trained again from that start, at
+    most `FURTHER` times. The solution with the greatest evidence is kept.
     """
     fresh = replace(monitor, record=History())  # before the first search counts its iterations
 
@@ -132,7 +134,7 @@ def _is_doubtful(objective: Objective, solution: Solution) -> bool:
 
 
 def explained_by(objective: Objective, solution: Solution) -> float:
-    """Compute the share of the variance explained, the mean over outputs that vary."""
+    """Compute the share of the variance explained, averaged over outputs that vary."""
     spread = objective.spread()
     varies = spread > 0.0
     return 1.0 - float(np.mean(objective.errors(solution.theta)[varies] / spread[varies]))
@@ -146,8 +148,9 @@ def _determined(solution) -> float:
 def _merit(solution: Solution) -> tuple[float, float]:
     """Return score and log evidence; without early stopping the scores are equal.
 
-    The evidence of several outputs does not count precision beyond `MAX_PRECISION`: that of an
-    output without noise grows without a bound, and would outweigh the signal of another output.
+    With several outputs the evidence does not count precision beyond `MAX_PRECISION`: the precision
+    of an output without noise grows without a bound, and would outweigh the signal of another
+    output.
     """
     log_evidence, state = solution.log_evidence, solution.state
     if state is not None and len(state.hyper.beta) > 1:
@@ -157,7 +160,7 @@ def _merit(solution: Solution) -> tuple[float, float]:
 
 
 def _better(one, other) -> Solution:
-    """Return the solution of the better score or evidence, with the reason of a user's stop."""
+    """Return the solution with the better score or evidence, and with a user's reason to stop."""
     if other.reason is StopReason.LOSS_TOL:
         return other
     better = max(one, other, key=_merit)

@@ -1,15 +1,15 @@
 """The evidence where a curvature is costly: many L-BFGS steps per curvature, growing samples.
 
-Levenberg-Marquardt computes the curvature of all rows for each step. Where that takes long, an
-iteration here is
+Levenberg-Marquardt computes the curvature of all rows for each step. Where this takes too long, the
+iterations of this module are used instead:
 
     1.  A = sum_k beta_k J_k^T J_k + diag(alpha)    from all rows or a new sample, by its cost,
     2.  alpha and beta re-estimated with A as in `_bayes.evidence`, with the errors of all rows,
-    3.  steps of L-BFGS down S(theta) of all rows whose first Hessian is A (`preconditioned_lbfgs`).
+    3.  L-BFGS on S(theta) of all rows, with A as the first Hessian (`preconditioned_lbfgs`).
 
 (Curvature from a sample: Byrd, Chin, Neveitt & Nocedal, SIAM J. Optimization 21, 2011, section 2.)
 The first iterations work on a sample of the rows, the next on four times as many, and the last on
-all. Losses other than the squared error have the evidence of their surrogate (`_bayes.irls`).
+all rows. Losses other than the squared error have the evidence of their surrogate (`_bayes.irls`).
 """
 
 from functools import partial
@@ -27,32 +27,34 @@ from .evidence_restarts import ENDED_BY_OTHERS, State, first_hyperparameters
 from .monitor import Solution, StopReason
 from .preconditioned_lbfgs import Descent, descend
 
-# Factor of the number of rows from one stage to the next.
+# Factor by which the number of rows grows from one stage to the next.
 GROWTH = 4
 
-# Steps of L-BFGS in an iteration: few at first, for weights fitted at a poor alpha and beta fit the
-# noise (skillcraft 0.63, with 30 from the beginning 0.75), then more, but not too many (pol 0.080
-# with 30 instead of 20, 0.087 with 60; elevators and kin40k level).
+# Number of L-BFGS steps in an iteration: few at first, because weights fitted at a poor alpha and
+# beta fit the noise (error of skillcraft 0.63, with 30 steps from the beginning 0.75), then more,
+# but not too many (error of pol 0.080 with 30 instead of 20 steps, 0.087 with 60; no difference for
+# elevators and kin40k).
 FIRST_STEPS, STEPS_GROWTH, MOST_STEPS = 5, 1.5, 20
 
-# Minimum steps of an iteration whose small fall of S ends a stage.
+# Minimum number of steps of an iteration after which a small fall of S ends a stage.
 ENOUGH_STEPS = 15
 
-# Maximum iterations in a row without a rise of the evidence, for losses with a scale: the scale may
-# follow the weights beyond the greatest evidence, to zero.
+# Maximum number of iterations in a row without a rise of the evidence, for losses with a scale: the
+# scale may follow the weights beyond the greatest evidence, to zero.
 PATIENCE = 5
 
 # A stage ends when an iteration lowers S by less than 30 tol nats per row and output: predictions
-# differ by hundredths of a nat at best. With 100 fits took half the time; the test error of kin40k
-# was 2 to 10% larger, that of pol 5 to 10% smaller, those of three other sets within 1%.
+# differ by hundredths of a nat at best. With 100 instead of 30, fits took half the time; the test
+# error of kin40k was 2 to 10% larger, that of pol 5 to 10% smaller, those of three other sets
+# within 1%.
 NATS_PER_ROW = 30.0
 
-# ... or by less than this times tol of the variance of y, below which predictions hardly change:
-# data without noise have no greatest evidence (R² 0.99999 of two products of sines).
+# ... or by less than this times tol times the variance of y, below which predictions hardly change:
+# for data without noise the evidence has no maximum (R² 0.99999 of two products of sines).
 VARIANCE = 0.01
 
-# Maximum re-estimations of alpha and beta with one curvature, which end when no ln alpha moves by
-# more than its own standard deviation, sqrt(2 / gamma).
+# Maximum number of re-estimations of alpha and beta with one curvature, which end when no ln alpha
+# changes by more than its own standard deviation, sqrt(2 / gamma).
 RE_ESTIMATIONS = 3
 
 
@@ -80,8 +82,8 @@ def search(
 ) -> Solution:
     """Maximise the evidence from one start.
 
-    `hyper` are the first alpha and beta, None for the usual ones, at which `warm_up` steps are
-    done, at least `FIRST_STEPS`. `random_state` draws the samples.
+    `hyper` contains the first alpha and beta, None for the defaults. At these values `warm_up`
+    steps are done, at least `FIRST_STEPS`. `random_state` draws the samples.
     """
     if hyper is None:
         hyper = first_hyperparameters(groups, objective.n_outputs, objective.variance())
@@ -162,8 +164,8 @@ def _climb(
 ) -> tuple[Point, StopReason]:
     """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
     best, reason, done = None, None, False
-    # The evidence of a working response is that of a minimum, and arbitrary before. Only where a
-    # scale follows the weights may the last iteration be worse than an earlier one.
+    # The evidence of a working response is valid at a minimum, and arbitrary before it. Only where
+    # a scale is estimated with the weights may the last iteration be worse than an earlier one.
     with_scale = objective.loss.with_scale is not None
     last_is_best = not objective.loss.least_squares and not with_scale
     free, mean_curvature, without_gain, between = None, 1.0, 0, None
@@ -205,7 +207,7 @@ def _climb(
 
 def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
     """Return the fall of S in an iteration, in units of tol, below which a stage ends."""
-    # beta times half the variance of y, in nats, which a few outliers hardly change.
+    # beta times half the variance of y, in nats; a few outliers hardly change this variance.
     by_squares = objective.loss.least_squares
     variance = objective.variance() if by_squares else irls.spread(objective) ** 2
     of_variance = 0.5 * VARIANCE * float(hyper.beta.mean()) * variance
@@ -216,10 +218,10 @@ def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
 def steps_down(
     objective, theta, hyper, groups, precision, *, n_steps, monitor, mean_curvature=1.0
 ) -> Descent:
-    """Minimise S at fixed alpha and beta by some steps of L-BFGS.
+    """Minimise S at fixed alpha and beta by a few steps of L-BFGS.
 
-    Losses other than the squared error count beta / `mean_curvature` times, see `_bayes.irls`.
-    An interruption of the monitor raises KeyboardInterrupt.
+    Losses other than the squared error are multiplied by beta / `mean_curvature`, see
+    `_bayes.irls`. An interruption of the monitor raises KeyboardInterrupt.
     """
     weights, alpha = hyper.beta / mean_curvature, hyper.alpha[groups]
 

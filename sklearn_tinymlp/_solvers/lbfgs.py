@@ -14,14 +14,14 @@ from .monitor import Monitor, Solution, StopReason, next_budget
 from .solver import Options
 
 # The fit ends when an iteration lowers the loss by less than this, relative to the loss or to 1:
-# scipy's default, as in MLPRegressor. With a nonsmooth loss it ended up to 3e-3 away from the
-# solution of the linear programme, for the loss hardly changes where the weights still do.
+# scipy's default, as in MLPRegressor. With a nonsmooth loss fits then ended up to 3e-3 away from
+# the solution of the linear programme, because the loss hardly changes while the weights still do.
 FTOL, NONSMOOTH_FTOL = 1e7 * 2.0**-52, 1e-14
 
-# Maximum iterations of a call, whose losses are allocated before.
+# Maximum number of iterations per call; an array for their losses is allocated in advance.
 ITERATIONS_PER_CALL = 256
 
-# Work of the first call in multiply-adds, less than a millisecond.
+# Multiply-adds of the first call, which take less than a millisecond.
 FIRST_BUDGET = 2e6
 
 _REASONS = {
@@ -53,7 +53,7 @@ class Loop(NamedTuple):
 
     objective: CompiledObjective
     rows: kernels.Rows
-    theta: np.ndarray  # changed by the loop, as are the next two
+    theta: np.ndarray  # changed by the loop, like the next two fields
     arrays: limited_memory.LimitedMemory
     work: kernels.Work
 
@@ -112,7 +112,7 @@ _MESSAGES = {
 
 
 def _warning(reason: StopReason, monitor: Monitor) -> str | None:
-    """Return scikit-learn's warning of an L-BFGS that failed to converge."""
+    """Return scikit-learn's warning for an L-BFGS that failed to converge."""
     if reason not in _MESSAGES:
         return None
     (status, message), n_iter, max_iter = _MESSAGES[reason], monitor.n_iter, monitor.max_iter

@@ -5,9 +5,9 @@ A step solves
     (A + mu I) step = -g,    A = sum_k beta_k J_k^T J_k + diag(alpha),
                              g = sum_k beta_k J_k^T r_k + alpha theta
 
-for S(theta) of `_bayes.evidence`. It is accepted when S falls, and mu follows the gain ratio, that
-of the actual to the predicted fall, by Nielsen's rule ("Damping parameter in Marquardt's method",
-1999, eq. 2.5), which needs fewer factorisations than factors of ten. Between accepted steps the
+for S(theta) of `_bayes.evidence`. It is accepted when S falls, and mu is adapted to the gain ratio,
+actual over predicted fall, by Nielsen's rule ("Damping parameter in Marquardt's method", 1999, eq.
+2.5), which needs fewer factorisations than changes by factors of ten. Between accepted steps the
 evidence re-estimates alpha and beta.
 """
 
@@ -30,16 +30,16 @@ from .solver import Options, Solver
 # The evidence has converged when its best value rose by at most NATS * tol nats (1 by default) in
 # the last REST iterations. 3e-4 nats per sample in each of three steps ended a fit of 9,000 rows
 # tens of nats too early, and a bound on each step is not met where the evidence oscillates about
-# its maximum. REST = 10 made the test errors of two UCI sets 3 to 11% larger; 30 made none 3%
-# smaller and took a quarter longer.
+# its maximum. REST = 10 made the test errors of two UCI sets 3 to 11% larger; REST = 30 made none
+# 3% smaller and took a quarter longer.
 REST, NATS = 20, 1e4
 
 # At max_iter the evidence is on a plateau if it last rose by at most 100 tol nats per sample:
 # predictions differ by hundredths of a nat at best.
 NATS_PER_SAMPLE = 100.0
 
-# Data without noise have no finite best beta, and the evidence never converges. At max_iter squared
-# residuals of this share of the squared targets count as zero.
+# Data without noise have no finite best beta, and the evidence never converges. At max_iter,
+# squared residuals below this share of the squared targets count as zero.
 ZERO_RESIDUAL = 1e-8
 
 # mu in units of the mean diagonal of A, which is independent of the scale of beta. 1e-2 is close to
@@ -51,7 +51,8 @@ FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 # and beta end in minima with larger test errors (docs/evidence.md).
 CAREFUL_DAMPING = 1.0
 
-# Maximum multiply-adds of a curvature for a single step, 10 ms on one core; see `held_curvature`.
+# Maximum number of multiply-adds of a curvature for a single step, 10 ms on one core; see
+# `held_curvature`.
 MOST_WORK_PER_STEP = 250_000_000
 
 
@@ -96,8 +97,8 @@ def solve(objective: Objective, theta, monitor, *, estimate, **options) -> Solut
     """Minimise S(theta); with `estimate` re-estimate alpha and beta, to maximise the evidence.
 
     With `estimate` it ends by the rule of `NATS`, and the state is the `State` of the greatest
-    evidence; else it ends when S falls by at most 1e-4 tol of itself in a step. `options` are
-    fields of `Search`.
+    evidence; else it ends when a step lowers S by at most 1e-4 tol S. `options` are fields of
+    `Search`.
     """
     search = Search(
         objective,
@@ -158,12 +159,12 @@ class Search:
 
     @property
     def recent_rise(self) -> float:
-        """Rise of the evidence in `rest` iterations, in nats; infinite before as many."""
+        """Rise of the evidence in `rest` iterations, in nats; infinite before that."""
         peaks, rest = self.peaks, self.rest
         return peaks[-1] - peaks[-rest - 1] if len(peaks) > rest else np.inf
 
     def step(self, gradient) -> Step | None:
-        """Return a step that lowers S, with as much damping as needed; None where none does."""
+        """Return a step that lowers S, with as much damping as needed; None if there is none."""
         alpha, beta, theta = self.hyper.alpha[self.groups], self.hyper.beta, self.theta
         product, damping = self.model.product, self.damping
         unit, value = product.mean_diagonal(alpha, beta), self.value(theta, self.model.errors)
@@ -192,7 +193,7 @@ def _iterate(search: Search, monitor: Monitor) -> StopReason | None:
     step = search.step(gradient)
     if step is not None:
         loss = mean_loss(search.objective, step.theta, step.evaluated.errors)
-        search.theta, search.loss = step.theta, loss  # both: Ctrl-C may end `linearise`
+        search.theta, search.loss = step.theta, loss  # set both: Ctrl-C may end `linearise`
         search.damping.accept(step.gain_ratio)
         search.linearise(step.evaluated)
     row = {"gradient_norm": float(np.abs(gradient).max()), "damping": search.damping.value}
@@ -243,7 +244,7 @@ def mean_loss(objective: Objective, theta, errors) -> float:
 def _solution(search: Search, monitor: Monitor, reason: StopReason) -> Solution:
     """Return the weights of the greatest evidence where there is one, else the last ones."""
     theta, loss, state, best = search.theta, search.loss, None, search.best
-    # Where A is singular at the weights that meet `loss_tol`, the best are others.
+    # If A is singular at the weights that meet `loss_tol`, these are not the best ones.
     missed = reason is StopReason.LOSS_TOL and best is not None and best.loss > monitor.loss_tol
     if best is not None and not missed:
         if reason is StopReason.MAX_ITER:
@@ -274,9 +275,9 @@ def _reason_at_max_iter(search: Search) -> StopReason:
 
 
 def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution:
-    """Minimise the loss with the fixed penalty of the objective, that of MLPRegressor.
+    """Minimise the loss with the fixed penalty of the objective, defined as in MLPRegressor.
 
-    Times n_samples n_outputs it is 1/2 sum r^2 + 1/2 n_outputs alpha sum(coefs^2).
+    Multiplied by n_samples n_outputs it is 1/2 sum r^2 + 1/2 n_outputs alpha sum(coefs^2).
     """
     n_outputs, n_coefs = objective.n_outputs, objective.network.architecture.n_coefs
     hyper = Hyperparameters(np.array([n_outputs * objective.alpha, 0.0]), np.ones(n_outputs))
@@ -287,7 +288,7 @@ def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution
 def search_by_evidence(
     objective: Objective, theta, monitor, *, groups, curvature=None, hyper=None, **options
 ) -> Solution:
-    """Maximise the evidence from one start, with the usual first alpha and beta unless given."""
+    """Maximise the evidence from one start, with the default first alpha and beta unless given."""
     variance = objective.variance()
     if hyper is None:
         hyper = first_hyperparameters(groups, objective.n_outputs, variance)

@@ -11,12 +11,12 @@ import numpy as np
 from .._machine.interruption import Interruption
 
 # Target duration of a kernel call: far above its overhead of some 10 microseconds, and short enough
-# for Ctrl-C and progress to take effect within 50 ms on a machine that slows down.
+# for Ctrl-C and progress to take effect within 50 ms if the machine slows down.
 SECONDS_PER_CALL = 0.02
 
 
 def next_budget(budget, seconds) -> int:
-    """Return the work of the next kernel call, to take SECONDS_PER_CALL; at most fourfold."""
+    """Scale the work so that the next kernel call takes SECONDS_PER_CALL; at most fourfold."""
     return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
@@ -33,7 +33,7 @@ class StopReason(Enum):
     PLATEAU = "at_rest", "max_iter was reached with the evidence on a plateau."
     MAX_ITER = "max_iter", "max_iter iterations were done before the fit converged."
     MAX_FUN = "max_fun", "The loss was computed max_fun times before the fit converged."
-    CALLBACK = "callback", "A callback asked to stop."
+    CALLBACK = "callback", "A callback ended training."
     INTERRUPTED = "interrupted", "Training was interrupted."
 
     def __init__(self, code: str, sentence: str):
@@ -74,7 +74,7 @@ class History:
             column.extend(added.get(name, [np.nan] * n_added))
 
     def joined(self, later: "History") -> "History":
-        """Return a history of these rows and those of a later one."""
+        """Return a new history, of these rows and the rows of a later history."""
         record = History({name: list(column) for name, column in self.columns.items()})
         record.append(**later.columns)
         return record
@@ -104,7 +104,7 @@ class Monitor:
     """Record the iterations of a solver, inform its watcher, and decide when it stops.
 
     With `early_stopping` it stops when the validation score has not improved by `tol` for more than
-    `n_iter_no_change` iterations in a row; the solution is that of the best score.
+    `n_iter_no_change` iterations in a row; the solution is the one with the best score.
     """
 
     max_iter: int
@@ -117,7 +117,8 @@ class Monitor:
     n_iter_no_change: float = np.inf
     interrupted: Interruption | None = None  # training ends when it is set
     # `watcher.begin(theta, n_iter)` is called before each iteration, `watcher.end(theta)` after it
-    # with the weights that training would return if it ended now; True ends it.
+    # with the weights that training would return if it ended now. If `end` returns True, training
+    # ends.
     watcher: Any = None
     look: Callable[[int, int], None] | None = None  # look(n_iter, max_iter), unless verbose
     n_iter: int = 0
@@ -148,9 +149,9 @@ class Monitor:
     def update(self, *, theta, loss, kept=None, **row) -> StopReason | None:
         """Record an iteration; return the reason to stop, or None to continue.
 
-        `loss` is the training loss at theta; unless `one_by_one` an array for several iterations at
-        once, the last at theta. `kept` are the weights that the solver would return if it ended
-        now, None for theta, and `row` further columns of the record.
+        `loss` is the training loss at theta or, unless `one_by_one`, an array of the losses of
+        several iterations, of which the last is at theta. `kept` are the weights that the solver
+        would return if it ended now, None for theta, and `row` further columns of the record.
         """
         if self.validate is not None:
             row["validation_loss"], row["validation_score"] = self.validate(theta)
@@ -177,7 +178,7 @@ class Monitor:
         return StopReason.MAX_ITER if self.n_iter >= self.max_iter else None
 
     def solution(self, theta, loss, reason, **more) -> Solution:
-        """Return the solution; with early stopping that of the best score, or of `loss_tol`."""
+        """Return the solution; with early stopping that with the best score, or at `loss_tol`."""
         if self.best_theta is not None and reason is not StopReason.LOSS_TOL:
             theta = self.best_theta
         return Solution(

@@ -1,8 +1,8 @@
 """L-BFGS with a given first Hessian: many cheap steps with one curvature.
 
 The two-loop recursion (Nocedal and Wright, "Numerical optimization", 2006, algorithm 7.4) needs the
-inverse of a first Hessian. Instead of a multiple of the identity this is A^-1, or that of a sample
-of rows: S(theta) is then well conditioned, and ten steps replace hundreds.
+inverse of a first Hessian. Instead of a multiple of the identity it uses A^-1, with A from all rows
+or a sample: S(theta) is then well conditioned, and ten steps replace hundreds.
 """
 
 from collections import deque
@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Maximum pairs of steps and changes of the gradient, as in most implementations.
+# Maximum number of pairs of steps and changes of the gradient, as in most implementations.
 MEMORY = 10
 
-# Sufficient fall as a share of that of the slope (Nocedal and Wright, section 3.1), and the maximum
-# number of reductions of a step.
+# Sufficient fall as a share of the fall that the slope predicts (Nocedal and Wright, section 3.1),
+# and the maximum number of reductions of a step.
 SUFFICIENT, MOST_REDUCTIONS = 1e-4, 20
 
-# Steps end when one lowers the value by less than this share of it.
+# Descent ends when a step lowers the value by less than this share of the value.
 RELATIVE_FALL = 1e-9
 
 
 class Descent(NamedTuple):
-    """The end of the steps."""
+    """The result of `descend`."""
 
     theta: np.ndarray
     fall: float  # of the value, from the start
@@ -50,7 +50,8 @@ def descend(
         s, y, fall = found[0] - theta, found[2] - gradient, value - found[1]
         theta, value, gradient = found
         if s @ y > 1e-12 * np.linalg.norm(s) * np.linalg.norm(y):
-            # The scale of a given Hessian is corrected once, that of the identity at each step.
+            # The scale of a given Hessian is corrected once, the scale of the identity at each
+            # step.
             if solve is None or not pairs:
                 scale = (s @ y) / (y @ (y if solve is None else solve(y)))
             pairs.append((s, y))
@@ -80,7 +81,7 @@ def _search_line(value_and_gradient, theta, step, value, slope, length):
         rise = moved_value - value
         if rise <= SUFFICIENT * length * slope:
             return moved, moved_value, gradient
-        # The parabola through the value and the slope at 0, and the value at `length`.
+        # The parabola has the value and the slope at 0, and the value at `length`.
         best = -0.5 * slope * length**2 / (rise - slope * length) if np.isfinite(rise) else 0.0
         length = min(max(best, 0.1 * length), 0.5 * length)
     return None

@@ -1,4 +1,4 @@
-"""`Solver`: the contract of a solver, its traits and its options."""
+"""`Solver`: the interface of a solver, its traits and its options."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,36 +11,36 @@ from .evidence_restarts import Restart
 
 
 class Options(NamedTuple):
-    """Options of all solvers; each reads its own."""
+    """Options of all solvers; each solver reads those that it needs."""
 
     tol: float
     max_fun: int
-    alpha_by_evidence: bool  # in the place of the penalty of the objective
+    alpha_by_evidence: bool  # instead of the penalty of the objective
     groups: np.ndarray | None  # (n_parameters,) penalty group of each parameter
     stochastic: StochasticOptions
     batch_size: int
     shuffle: bool
     random_state: np.random.RandomState
     earlier: object = None  # the `state` of the Solution to continue
-    restart: Restart | None = None  # see `evidence_restarts`, as for the next
+    restart: Restart | None = None  # see `evidence_restarts`, like the next field
     draw_restart: Callable[[], Restart] | None = None
     single_epoch: bool = False  # one epoch without a stopping rule: `partial_fit`
 
 
 @dataclass(frozen=True, eq=False)
 class Solver:
-    """A solver and its traits, which the rest of the package reads instead of its name.
+    """A solver and its traits, which other modules read instead of its name.
 
     ``solve(objective, theta, monitor, options)`` returns a `Solution`. It calls
-    ``monitor.update(...)`` after each iteration, and ends when that returns a reason.
+    ``monitor.update(...)`` after each iteration, and ends when `update` returns a reason.
     """
 
     name: str  # value of the parameter `solver`
     solve: Callable
     stochastic: bool = False  # has epochs, batches and a learning rate; supports `partial_fit`
     float32: bool = False  # computes in float32 for float32 data; others compute in float64
-    # Works on residuals: takes other losses by their surrogate and no negative weights, estimates
-    # alpha by the evidence, and returns the loss in the units of y.
+    # Works on residuals: handles other losses by their surrogate, accepts no negative weights,
+    # estimates alpha by the evidence, and returns the loss in the units of y.
     least_squares: bool = False
     holds_out: bool = True  # `early_stopping` holds out a share of the data
     has_schedule: bool = False  # the learning rate may follow a schedule

@@ -12,17 +12,17 @@ from .alternating_scale import alternating
 from .monitor import Solution, StopReason, next_budget
 from .solver import Options
 
-# Maximum epochs of a call, whose losses are allocated before.
+# Maximum number of epochs per call; an array for their losses is allocated in advance.
 EPOCHS_PER_CALL = 8192
 
-# Change of the scale of a loss at which it has converged, that due to the batches alone.
+# Relative change of the scale of a loss at which it has converged: batches alone cause as much.
 SETTLED = 0.01
 
 LEAST_RATE = 1e-6  # end of scikit-learn's adaptive schedule
 
 
 class Twister:
-    """The state of a RandomState, lent to a kernel; only that of MT19937 can be `lent`."""
+    """The state of a RandomState, lent to a kernel; only a state of MT19937 can be `lent`."""
 
     def __init__(self, random_state):
         self.random_state = random_state
@@ -43,10 +43,11 @@ class Twister:
 def solve(
     objective, theta, monitor, *, state, random_state, batch_size, shuffle, single_epoch=False
 ) -> Solution:
-    """Train by sgd or adam until the loss or the validation score stalls, or `max_iter` epochs.
+    """Train by sgd or adam until the loss or the validation score stalls, or for `max_iter` epochs.
 
-    `state` is changed, theta is not. `random_state` draws the order of each epoch and ends in the
-    state of scikit-learn's. `single_epoch` does one epoch without a stopping rule (`partial_fit`).
+    `state` is changed, theta is not. `random_state` draws the order of each epoch, and is left in
+    the same state as by scikit-learn. `single_epoch` does one epoch without a stopping rule
+    (`partial_fit`).
     """
     theta = aligned_copy(theta)
     twister = Twister(random_state) if shuffle else None
@@ -82,7 +83,7 @@ def _train_until_it_ends(
     order = np.arange(len(compiled.y))
     shuffle_in_python = twister is not None and not twister.lent
     by_single_rows = batch_size == 1 and compiled.rows.indptr is None
-    if monitor.early_stopping:  # by the validation score in the place of the loss
+    if monitor.early_stopping:  # by the validation score instead of the loss
         options = options._replace(n_iter_no_change=np.inf)
     epoch_by_epoch = monitor.one_by_one or shuffle_in_python
     words = twister.words if twister is not None and twister.lent else None

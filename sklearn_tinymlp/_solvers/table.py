@@ -20,7 +20,8 @@ def _stochastic(n_moments, objective, theta, monitor, options):
 
 TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
 
-# As MLPRegressor's, lbfgs stops early only with a validation set given by the user.
+# As in MLPRegressor, early stopping holds out no rows for lbfgs: it needs the user's validation
+# set.
 LBFGS = Solver("lbfgs", _lbfgs, holds_out=False)
 SGD = Solver("sgd", partial(_stochastic, 1), has_schedule=True, **TRAITS)
 ADAM = Solver("adam", partial(_stochastic, 2), **TRAITS)

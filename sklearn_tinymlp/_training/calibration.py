@@ -1,8 +1,9 @@
 """Calibrated posterior of a fit: by leave-one-out residuals, and by refits without some rows.
 
 Linearised leave-one-out residuals are too optimistic where the network has few residuals for each
-parameter that they determine, and where inputs were selected with the help of all rows. There the
-network is refitted on part of the rows, and the others are compared with its predictions.
+parameter that they determine, and where inputs were selected with the help of all rows. In these
+cases the network is refitted on part of the rows, and its predictions are compared with the other
+rows.
 """
 
 from typing import NamedTuple
@@ -21,13 +22,13 @@ from .plan import Plan
 from .posterior import curvature_sample, has_interval, laplace_posterior
 from .starts import NO_USER_START, Start, draw
 
-# After Ctrl-C the posterior is omitted if it would take longer than a tenth of a second: rows times
-# parameters squared.
+# Rows times parameters squared above which the posterior is omitted after Ctrl-C, because it would
+# take longer than a tenth of a second.
 WORK_AFTER_CTRL_C = 5e8
 
-# Effective parameters for each residual above which a network is refitted: at more, intervals from
-# linearised leave-one-out residuals are too narrow (pendulum: they held 73%). With inputs selected
-# among as many as rows, 100 to 200, intervals of 90% held 60 to 72%.
+# Number of effective parameters per residual above which a network is refitted: above it, intervals
+# from linearised leave-one-out residuals are too narrow (pendulum: they contained 73%). With inputs
+# selected among as many inputs as rows, 100 to 200, intervals of 90% contained 60 to 72%.
 MOST_DETERMINED, MOST_DETERMINED_SELECTED = 1 / 3, 0.15
 
 
@@ -38,7 +39,7 @@ class BeforeSelection(NamedTuple):
     data: Data
 
     def selected_on(self, rows, interruption) -> tuple[Plan, Data, Start]:
-        """Select inputs on some rows; return the revised plan, all rows on them, and a start."""
+        """Select inputs on some rows; return the revised plan, the data on them, and a start."""
         random_state, some = np.random.RandomState(0), self.data.on_rows(rows)
         report = relevance_report(self.plan, some, random_state, interruption, least_rows=0)
         plan = revised(self.plan, some, report, random_state)
@@ -54,14 +55,14 @@ def posterior_of(
     interrupted: bool,
     before: BeforeSelection | None,
 ) -> Posterior | None:
-    """Return the calibrated posterior of a solution, None where there is none.
+    """Return the calibrated posterior of a solution, or None if it has no posterior.
 
-    `interrupted` is whether the user ended the training, and should not have to wait. Without
-    `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
+    `interrupted` is whether the user ended the training; long computations are then omitted.
+    Without `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
     """
     n_parameters, loss = plan.architecture.n_parameters, plan.settings.loss
     quick = len(data.y) * n_parameters**2 <= WORK_AFTER_CTRL_C
-    # With early stopping the weights are not those of the greatest evidence.
+    # With early stopping the weights do not have the greatest evidence.
     if plan.settings.early_stopping or (interrupted and not quick) or not has_interval(loss):
         return None
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:
@@ -73,7 +74,7 @@ def posterior_of(
             noise_std = np.mean(solution.state.noise_std)
             scale = _scale_by_refits(plan, data, start, before, noise_std, interruption)
             posterior = posterior.at_least_as_wide(scale)
-    interruption.raise_if_set()  # for a Ctrl-C after the last block
+    interruption.raise_if_set()  # Ctrl-C may come after the last block
     raise_caught()
     return posterior
 
@@ -82,7 +83,7 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     """Calibrate by leave-one-out residuals; `between` is called for each block of rows."""
     posterior = laplace_posterior(plan, data, solution, between)
     if solution.state.noise is not None:
-        return posterior  # this noise has the width of the residuals already
+        return posterior  # this noise already has the width of the residuals
     sample = curvature_sample(plan, data)
     X, weight = sample.X.astype(np.float64, copy=False), sample.sample_weight
     return posterior.calibrated(plan.network, X, sample.y, weight, between, sample.noise)
@@ -100,11 +101,12 @@ def _needs_refits(plan: Plan, solution: Solution, data: Data) -> bool:
 def _scale_by_refits(
     plan: Plan, data: Data, start: Start, before: BeforeSelection, noise_std, interruption
 ) -> np.ndarray | float:
-    """Return the factor of the standard deviations that held-out rows ask for, 1 without any.
+    """Return the factor by which held-out rows scale the standard deviations; 1 if a refit fails.
 
     Splits are added until there are enough rows for a quantile. Selected inputs are selected again
-    in each split, since some of many follow any rows by chance. A refit may then find next to no
-    noise by chance, so that distances are in units of `noise_std`, that of the network.
+    in each split, because among many inputs some fit any rows by chance. A refit may then, also by
+    chance, estimate almost no noise, so that distances are in units of `noise_std`, the noise of
+    the network.
     """
     selected = plan.inputs is not None
     enough = LEAST_ROWS * (2 if selected else 1)

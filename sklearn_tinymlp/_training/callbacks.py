@@ -56,7 +56,7 @@ class FitTasks:
         return cls(estimator, data, plan, n_starts, columns)
 
     def state(self, theta) -> dict:
-        """Return how an estimator is made, for callbacks that ask for one, from these weights."""
+        """Return how to make an estimator from these weights, for callbacks that need one."""
 
         def attributes() -> dict:
             weights = raw_weights(self.plan, theta.copy())
@@ -96,13 +96,13 @@ class Steps:
         self.context.call_on_fit_task_begin(**self.given, **self.tasks.state(theta))
 
     def end(self, theta) -> bool:
-        """End the step; return whether a callback asks to stop."""
+        """End the step; return whether a callback requests a stop."""
         context, self.context = self.context, None
         return context.call_on_fit_task_end(**self.given, **self.tasks.state(theta))
 
     def end_start(self, theta) -> bool:
-        """End the start; return whether a callback asks to skip the others."""
-        if self.context is not None:  # a step without a result, as a failed line search
+        """End the start; return whether a callback requests that the others be skipped."""
+        if self.context is not None:  # a step without a result, as after a failed line search
             self.context.call_on_fit_task_end(**self.given)
         if not self.tasks.several:
             return False

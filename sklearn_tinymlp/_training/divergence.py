@@ -4,9 +4,9 @@ import numpy as np
 
 from .._data.input_range import square_norms
 
-# Peak loss over the first loss, and over that of a constant. The loss at start weights is within a
-# few times the mean square of inputs and targets; a step that is too large multiplies it by
-# thousands.
+# Ratio of the peak loss to the first loss, and to the loss of a constant. The loss at start weights
+# is within a few times the mean square of inputs and targets; a step that is too large multiplies
+# it by thousands.
 LOSS_GROWTH, LOSS_PEAK = 1e3, 1e6
 
 

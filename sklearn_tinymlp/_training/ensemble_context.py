@@ -1,4 +1,4 @@
-"""`EnsembleContext`: what an ensemble does once for the fits of all its members."""
+"""`EnsembleContext`: work that an ensemble does once for the fits of all its members."""
 
 from threading import Lock
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from .plan import Plan
 
 
 class SharedData:
-    """Data in the units of training, and those on selected inputs, made once for all threads.
+    """Data in the units of training, and the data on selected inputs, made once for all threads.
 
     The scaling depends neither on the shape nor on the start of a member, and the selected inputs
-    hardly ever do.
+    hardly ever depend on these.
     """
 
     def __init__(self, data: Data, dtype):
@@ -34,11 +34,11 @@ class SharedData:
 
 
 class EnsembleContext(NamedTuple):
-    """What the members of an ensemble share; nothing in a single fit."""
+    """What the members of an ensemble share; empty in a single fit."""
 
     is_ensemble: bool = False
     report: RelevanceReport | None = None  # of pilots on rows of the same distribution
-    interruption: Interruption | None = None  # of the ensemble, and so of its members
+    interruption: Interruption | None = None  # of the ensemble and its members
     shared: SharedData | None = None  # None where members do not share memory
 
     def before_selection(self, plan: Plan, scaled: Data) -> BeforeSelection | None:
@@ -46,7 +46,7 @@ class EnsembleContext(NamedTuple):
         return None if self.is_ensemble else BeforeSelection(plan, scaled)
 
     def relevance_report(self, *arguments) -> RelevanceReport | None:
-        """Return the report of the ensemble's pilot networks, or train those of a single fit."""
+        """Return the report of the ensemble's pilot networks, or train pilots for a single fit."""
         return self.report if self.is_ensemble else relevance_report(*arguments)
 
     def scale(self, plan: Plan, data: Data) -> Data:

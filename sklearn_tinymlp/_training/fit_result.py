@@ -22,8 +22,8 @@ from .posterior import scaling_or_identity
 from .starts import Start
 from .train import Trained, rank
 
-# Explained variance by which random features must exceed a network that has collapsed: 0.99 of
-# data without noise is no collapse.
+# Share of the variance by which random features must exceed a network for it to count as collapsed:
+# a network that explains 0.99 of data without noise has not collapsed.
 COLLAPSED_SHARE = 0.1
 
 
@@ -39,7 +39,7 @@ class FitResult:
     record: History
     posterior: Posterior | None
     interrupted: bool
-    without_interval: bool  # Ctrl-C came while the posterior was computed
+    without_interval: bool  # Ctrl-C interrupted the posterior
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
     diverged: bool = False  # at some iteration
@@ -67,7 +67,7 @@ class FitResult:
         at = ranks.index(max(ranks))
         best, start = trained.solutions[at], starts[at]
         theta = raw_weights(plan, best.theta)
-        # For y of 1e200 the loss overflows in the units of y, which is no failure.
+        # For y of 1e200 the loss overflows in the units of y, which is not a failure.
         failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
         failed = failed and plan.solver.least_squares and best.n_iter > 0
         if failed or not np.isfinite(theta).all():
@@ -101,21 +101,21 @@ class FitResult:
 
     @property
     def reached(self) -> bool:
-        """Whether the target was met, or none was asked for."""
+        """Whether the target was met, or there is none."""
         target = self.plan.settings.loss_tol
         return target == -np.inf or bool(self.solution.loss <= target)
 
     @property
     def collapsed(self) -> bool:
-        """Whether the evidence takes for noise what random features predict of held-out rows.
+        """Whether the evidence treats as noise what random features predict on held-out rows.
 
-        The difference must exceed what chance gives, in nats: n / 2 times the logarithm of the
+        The difference must exceed what is due to chance, in nats: n / 2 times the logarithm of the
         ratio of the remaining errors.
         """
         state = self.solution.state
         if not self.plan.by_evidence or state is None:
             return False
-        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN where there is none
+        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN if unknown
             return False
         return nats_between(state.explained, state.reference, state.n_samples) > BEATEN
 
@@ -133,7 +133,7 @@ class FitResult:
         settings, reason, warm_start = plan.settings, solution.reason, plan.warm_start
         losses, scores, best_score = record.columns.get("loss", []), None, None
         best_loss = min(losses, default=None)
-        state, n_seen = None, 0  # that a later warm start continues from
+        state, n_seen = None, 0  # for a later warm start
         if plan.solver.stochastic:
             state, progress = solution.state, solution.state.progress
             n_seen, best_loss = int(progress["samples"][0]), float(progress["best_loss"][0])
@@ -188,7 +188,8 @@ class FitResult:
         names = self.columns.get("feature_names_in_")
         names = [f"x{k}" for k in range(plan.n_inputs)] if names is None else list(names)
         noise = scaling.y_scale * state.noise_std
-        # The evidence is a density of standardised y; in the units of y each sample has a factor.
+        # The evidence is a density of standardised y; in the units of y each sample contributes a
+        # factor.
         log_scale = float(state.n_samples * np.log(scaling.y_scale).sum())
         return {
             "alpha_": alpha,
@@ -200,7 +201,7 @@ class FitResult:
 
 
 def _starts_table(solutions: list[Solution]) -> dict[str, np.ndarray]:
-    """Tabulate how each start ended, a row a start."""
+    """Tabulate how each start ended, one row per start."""
     table = {
         "loss": [solution.loss for solution in solutions],
         "n_iter": [solution.n_iter for solution in solutions],
@@ -222,10 +223,10 @@ def _diverged(plan: Plan, data: Data, solution: Solution) -> bool:
 
 
 def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
-    """Return the row of the record, counted from 1, after which the weights were those kept.
+    """Return the row of the record, counted from 1, after which the weights were kept.
 
-    With early stopping it is that of the best validation score, by the evidence that of its
-    maximum, otherwise the last.
+    With early stopping it is the row of the best validation score, with the evidence the row of its
+    maximum, otherwise the last row.
     """
     columns, warm_start = solution.record.columns, plan.warm_start  # columns of this fit
     n_rows, n_own = (len(rows.columns.get("loss", ())) for rows in (record, solution.record))
@@ -239,6 +240,6 @@ def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
         if np.isfinite(values).any():
             before = None if warm_start is None else warm_start.best_validation_score
             if before is not None and np.nanmax(values) <= before:
-                break  # the weights of a better score, in the fit before, are not kept
+                break  # the weights of a better score, in the previous fit, are not kept
             return n_rows - n_own + int(np.nanargmax(values)) + 1
     return n_rows

@@ -45,5 +45,5 @@ def architecture_of(fitted: Mapping[str, Any]) -> Architecture:
     return _architecture(units, fitted["n_parameters_"] > sum(coef.size for coef in coefs))
 
 
-# Its cached properties take a tenth of the time that the prediction of one row takes.
+# Cached, because its properties take a tenth of the time of a prediction for one row.
 _architecture = lru_cache(maxsize=64)(Architecture)

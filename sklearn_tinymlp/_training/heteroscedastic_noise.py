@@ -1,6 +1,6 @@
-"""Noise that varies with X: a second network for its variance, fitted in turns with the first.
+"""Noise that varies with X: a second network for its variance, both fitted alternately.
 
-With y = f(x) + s(x) e and a normal e each of f and s is estimated given the other. Given s, f is
+With y = f(x) + s(x) e and a normal e, f and s are each estimated given the other. Given s, f is
 fitted with the weights 1 / s^2. Given f, the squared leave-one-out residual of a row, times 1 - h
 with the leverage h, has the mean s^2 and a Gamma distribution of the shape 1/2: the network of the
 logarithm of s^2 that minimises the Gamma deviance is the maximum likelihood estimate (Davidian and
@@ -21,18 +21,18 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 from .._data.validation import validate_training_data
 from .ensemble_context import SINGLE_FIT
 
-# Fits of the variance, each to the residuals of another f. More of them changed the likelihood of
-# new rows by less than 0.01 nats.
+# Number of fits of the variance, each to the residuals of the preceding f. More fits changed the
+# likelihood of new rows by less than 0.01 nats.
 N_ROUNDS = 2
 
-# Hidden units of the network of the variance, which is usually simpler than f.
+# Hidden units of the network of the variance; the variance is usually simpler than f.
 UNITS_OF_VARIANCE = (8,)
 
-# Rows that the variance is fitted to: a leverage costs O(P^2).
+# Maximum number of rows that the variance is fitted to: a leverage costs O(P^2).
 MAX_VARIANCE_ROWS = 20_000
 
-# Lower bounds of squared residuals and of variances, over their means: the Gamma deviance of zero
-# is infinite, and no row should have all the weight.
+# Lower bounds of squared residuals and of variances, relative to their means: the Gamma deviance of
+# zero is infinite, and no row should have all the weight.
 MIN_SQUARE = MIN_VARIANCE = 1e-6
 
 
@@ -48,7 +48,7 @@ class VaryingNoise:
 
     @classmethod
     def mixture(cls, noises: list["VaryingNoise"], weights) -> "VaryingNoise":
-        """Return the noise of an ensemble from that of its members and their weights."""
+        """Return the noise of an ensemble from the noise of its members and their weights."""
         n_outputs = range(len(noises[0].networks))
         networks = [[net for noise in noises for net in noise.networks[k]] for k in n_outputs]
         factors = [
@@ -95,7 +95,7 @@ def fit_varying_noise(
     context=SINGLE_FIT,
     **options,
 ) -> tuple[VaryingNoise | None, Any]:
-    """Fit mean and variance in turns; return the noise, and the network that Ctrl-C interrupted.
+    """Fit mean and variance alternately; return the noise, and the network that Ctrl-C interrupted.
 
     ``mean_network()`` and ``variance_network(random_state=...)`` return unfitted networks, and
     `options` are arguments of `_fit`.

@@ -1,12 +1,12 @@
 """Feature importances: permutation importance, on some of the rows that a network was trained on.
 
-With x~_j the row x whose entry j is that of another row drawn at random,
+With x~_j the row x whose entry j is replaced by the entry of another row drawn at random,
 
     importance_j = E (f(x~_j) - f(x))^2 / Var f(x),
 
-then divided by the sum over j: the permutation importance of Breiman ("Random forests", Machine
-Learning 45, 2001), with the network in the place of y, or twice the total effect of Homma and
-Saltelli (Reliability Engineering & System Safety 52, 1996) where inputs are independent.
+divided by the sum over j: the permutation importance of Breiman ("Random forests", Machine Learning
+45, 2001), with the network in the place of y, or twice the total effect of Homma and Saltelli
+(Reliability Engineering & System Safety 52, 1996) where inputs are independent.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,20 @@ from .._activations.lookup import value_and_slope
 from .._data.data import Data
 from .._network.derivatives import layer_values
 
-# Rows that are kept, and their values: 200 rows rank inputs as well as all do (docs: Which inputs
-# matter), and of 100,000 inputs ten rows still take less memory than the weights.
+# Maximum and minimum number of rows that are kept, and maximum number of their values: 200 rows
+# rank inputs as well as all rows do (docs: Which inputs matter), and with 100,000 inputs ten rows
+# still take less memory than the weights.
 MAX_SEEN_ROWS, MIN_SEEN_ROWS, MAX_SEEN_VALUES = 200, 10, 200_000
 
-# Other rows that each row is paired with, as long as no more values of units than this are
-# computed: some 50 ms.
+# Maximum number of other rows that each row is paired with, and maximum number of unit values that
+# are computed: some 50 ms.
 MAX_PARTNERS, MAX_UNIT_VALUES = 10, 4_000_000
 
-# The fractional parts of multiples of the golden ratio are evenly spread, and in step with no
-# period that rows may have (Weyl 1916). They take 7 us, a random draw of rows 100.
+# The fractional parts of multiples of the golden ratio are evenly spread, and do not coincide with
+# any period that rows may have (Weyl 1916). They take 7 us, a random draw of rows 100 us.
 PLACES = np.arange(MAX_SEEN_ROWS) * 1.618033988749895 % 1.0
 
-# Values computed at once: 8 MB.
+# Number of values computed at once: 8 MB.
 BLOCK_VALUES = 1_000_000
 
 
@@ -44,7 +45,7 @@ class SeenRows(NamedTuple):
 
     @classmethod
     def of(cls, data: Data, before: "SeenRows | None" = None) -> "SeenRows":
-        """Copy some rows, in the user's units; after `before` the last ones, for `partial_fit`."""
+        """Copy some rows, in the user's units; for `partial_fit` the last rows, with `before`."""
         X, weight = data.X, data.sample_weight
         most = max(MIN_SEEN_ROWS, min(MAX_SEEN_ROWS, MAX_SEEN_VALUES // X.shape[1]))
         rows = np.arange(X.shape[0]) if weight is None else np.flatnonzero(weight > 0)
@@ -64,8 +65,8 @@ class SeenRows(NamedTuple):
 def importances_of(fitted: Mapping[str, Any]) -> np.ndarray:
     """Compute `feature_importances_` from fitted attributes, shape (n_features,).
 
-    A file has no rows, but the importances computed when it was written; an AttributeError is
-    raised where it has none.
+    A file contains no rows, but the importances computed when it was written; an AttributeError is
+    raised if it contains none.
     """
     if fitted.get("_seen_rows") is None:
         if fitted.get("_importances") is None:
@@ -86,7 +87,7 @@ def importances_of(fitted: Mapping[str, Any]) -> np.ndarray:
 
 
 def _squared_changes(coefs, intercepts, activations, X, weight) -> np.ndarray:
-    """Sum the squared changes of predictions where an input is that of another row."""
+    """Sum the squared changes of predictions when an input takes another row's value."""
     (n_rows, n_features), n_units = X.shape, coefs[0].shape[1]
     z = X @ coefs[0] + intercepts[0]
     here = _outputs(z, coefs, intercepts, activations)
@@ -106,7 +107,7 @@ def _squared_changes(coefs, intercepts, activations, X, weight) -> np.ndarray:
             moved = z + moves[:, :, np.newaxis] * coefs[0][inputs, np.newaxis]
             outputs = _outputs(moved.reshape(-1, n_units), coefs, intercepts, activations)
             change = (outputs.reshape(*moves.shape, -1) - here) / scale
-            # Changes that overflow are large ones, whose sums of squares are to be finite.
+            # Changes that overflow are replaced by large ones, so that sums of squares stay finite.
             squares = np.clip(np.nan_to_num(change), -1e140, 1e140) ** 2
             pair_weight = weight * np.roll(weight, shift)
             changes[inputs] += squares.sum(axis=2) @ pair_weight

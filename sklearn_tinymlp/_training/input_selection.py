@@ -1,4 +1,4 @@
-"""Input selection: the plan of a fit, revised by what pilot networks find."""
+"""Input selection: revises the plan of a fit by the results of pilot networks."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -16,22 +16,23 @@ from .._solvers.evidence_restarts import Restart
 from .._solvers.table import SOLVERS
 from .plan import Plan
 
-# On fewer rows the evidence cannot distinguish relevant inputs from others.
+# With fewer rows the evidence cannot distinguish relevant inputs from others.
 MIN_SELECTION_ROWS = 40
 
-# Factor on what a unit of a further layer passes on: tanh is nearly linear up to there.
+# Factor on the values that units of further layers pass on: up to it tanh is nearly linear.
 LINEAR_RANGE = 0.5
 
-# Factor on the usual initial weights of the units added to a pilot of another loss than squares.
+# Factor on the usual initial weights of units added to a pilot, for losses other than the squared
+# error.
 SMALL_WEIGHTS = 0.1
 
 
 def relevance_report(
     plan: Plan, data: Data, random_state, interruption: Interruption, least_rows=MIN_SELECTION_ROWS
 ) -> RelevanceReport | None:
-    """Train pilot networks, if the plan leaves open what they decide; None after Ctrl-C.
+    """Train pilot networks, if the plan leaves their decisions open; None after Ctrl-C.
 
-    `data` is in the units of training, and `random_state` stays as it is.
+    `data` is in the units of training, and `random_state` is not changed.
     """
     if not (_is_left_open(plan) and _can_be_selected(data, least_rows)):
         return None
@@ -45,13 +46,13 @@ def relevance_report(
 def revised(plan: Plan, data: Data, report: RelevanceReport | None, random_state) -> Plan:
     """Return the plan with the inputs, penalties and restart of the report, if there is one.
 
-    `random_state`, from which further units are drawn, stays as it is.
+    `random_state`, from which further units are drawn, is not changed.
     """
     if report is None or not _is_left_open(plan):
         return plan
     inputs, settings = np.sort(report.selected), plan.settings
     if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
-        inputs = np.arange(plan.n_inputs)  # dropping a few saves less than a copy of X costs
+        inputs = np.arange(plan.n_inputs)  # dropping a few saves less than copying X costs
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
     restart = None
     if _can_embed_pilot(architecture, settings):
@@ -72,7 +73,7 @@ def revised(plan: Plan, data: Data, report: RelevanceReport | None, random_state
 def embedded(
     report: RelevanceReport, inputs, architecture: Architecture, settings, data: Data, random_state
 ) -> np.ndarray:
-    """Embed the pilot's units in a wider or deeper network on the inputs, those of `data`.
+    """Embed the pilot's units in a wider or deeper network on `inputs`, the inputs of `data`.
 
     The further units are drawn from random features, with zero output weights. In further layers
     one unit for each output passes the pilot's prediction on, in the linear part of tanh.
@@ -80,7 +81,7 @@ def embedded(
     activations = settings.activations
     if settings.loss.least_squares:
         drawn = random_features(architecture, activations, data, random_state).theta.copy()
-    else:  # small weights, whose penalty is next to nothing
+    else:  # small weights, whose penalty is negligible
         parts = initial_parameters(architecture, "glorot_uniform", activations[:-1], random_state)
         drawn = SMALL_WEIGHTS * architecture.pack(*parts, np.float64)
     coefs, intercepts = architecture.unpack(drawn)
@@ -98,7 +99,7 @@ def embedded(
 
 
 def _can_embed_pilot(architecture: Architecture, settings) -> bool:
-    """Whether a network of this shape and these activations can compute what a pilot does."""
+    """Whether a network of this shape and these activations can represent a pilot."""
     first, *further = architecture.units[1:-1] or (0,)
     wide = first >= UNITS and all(n_units >= architecture.units[-1] for n_units in further)
     same_output = not settings.loss.least_squares or settings.activations[-1] == "identity"

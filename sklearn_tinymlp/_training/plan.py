@@ -22,25 +22,25 @@ from .._solvers.table import SOLVERS
 from .settings import Settings
 from .starts import WarmStart
 
-# solver="auto" takes lm with the evidence up to so many values of X, whose copy in float64 takes
-# 0.8 GB; with a fixed alpha up to so many multiply-adds an iteration, a seventh of a second on one
-# core.
+# solver="auto" chooses lm with the evidence up to this many values of X, whose copy in float64
+# takes 0.8 GB; with a fixed alpha up to this many multiply-adds per iteration, a seventh of a
+# second on one core.
 LM_VALUES = 100_000_000
 LM_WORK = 1_500_000_000
 
-# Otherwise it takes lbfgs up to so many samples x parameters; beyond, a pass over the data takes so
-# long that the many steps of adam in each are worth more.
+# Otherwise it chooses lbfgs up to this many samples x parameters; above that a pass over the data
+# takes so long that adam, which makes many steps in each pass, is faster.
 LBFGS_LIMIT = 3_000_000
 
-# Networks of at most so many parameters train on one BLAS thread, see `_machine.threads`. The
+# Networks of at most this many parameters train on one BLAS thread, see `_machine.threads`. The
 # product of a batch of 200 rows with a layer of 300 x 300 takes a millisecond; below that a second
 # thread costs as much as it saves.
 ONE_THREAD_PARAMETERS = 100_000
 
-# Parameters that sgd and adam take as they are.
+# Parameters that are passed to sgd and adam unchanged.
 RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
 
-# MLPRegressor's default, for alpha="auto" with a solver that cannot find it.
+# MLPRegressor's default, used for alpha="auto" with a solver that cannot estimate alpha.
 DEFAULT_ALPHA = 1e-4
 
 
@@ -63,14 +63,14 @@ class Plan:
 
     @classmethod
     def of(cls, settings: Settings, data: Data, warm_start: WarmStart | None) -> "Plan":
-        """Decide; a ValueError where settings and data contradict each other."""
+        """Make all decisions; raise a ValueError where settings and data contradict each other."""
         n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
         solver = choose_solver(settings, data, architecture)
         scaling = choose_scaling(settings, data, warm_start)
         if settings.early_stopping and solver.holds_out and data.validation is None:
-            # As scikit-learn's train_test_split rounds.
+            # Rounded as in scikit-learn's train_test_split.
             n_training -= math.ceil(settings.params["validation_fraction"] * n_rows)
         plan = cls(
             settings,
@@ -98,12 +98,12 @@ class Plan:
 
     @property
     def by_evidence(self) -> bool:
-        """Whether the evidence finds alpha."""
+        """Whether the evidence determines alpha."""
         return self.solver.least_squares and self.settings.alpha is None
 
     @property
     def alpha(self) -> float:
-        """The objective's penalty; by the evidence it has none of its own."""
+        """The fixed penalty of the objective; 0 if the evidence determines it."""
         if self.settings.alpha is not None:
             return self.settings.alpha
         return 0.0 if self.by_evidence else DEFAULT_ALPHA
@@ -143,7 +143,7 @@ class Plan:
         return network_of(self.architecture, self.settings.activations)
 
     def objective(self, data: Data) -> Objective:
-        """Return what is minimised on data in the units of training."""
+        """Return the objective on data in the units of training."""
         settings, dtype = self.settings, self.working_dtype
         return Objective(
             self.network,
@@ -186,7 +186,7 @@ class Plan:
 
 
 def choose_solver(settings: Settings, data: Data, architecture: Architecture) -> Solver:
-    """Return the solver asked for, or choose one by cost."""
+    """Return the solver set by the user, or choose one by cost."""
     loss, weight = settings.loss, data.sample_weight
     negative = weight is not None and weight.min() < 0
     asked = settings.solver
@@ -194,7 +194,7 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
         if negative:
             raise ValueError(
                 f"solver={asked.name!r} minimises squared residuals and needs sample_weight >= 0, "
-                f"got a least value of {weight.min()}. Use solver='lbfgs' with it."
+                f"got a minimum of {weight.min()}. Use solver='lbfgs' with it."
             )
         if not loss.least_squares and loss.expected_curvature is None:
             raise ValueError(
@@ -203,7 +203,7 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
             )
         if not loss.least_squares and settings.alpha is not None:
             raise ValueError(
-                f"solver={asked.name!r} takes loss={loss.name!r} with alpha='auto' alone, got "
+                f"solver={asked.name!r} accepts loss={loss.name!r} only with alpha='auto', got "
                 f"alpha={settings.params['alpha']!r}. Use solver='lbfgs' with it."
             )
     if asked is not None:
@@ -212,7 +212,7 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
     if (loss.least_squares or by_evidence) and not negative:
         n_rows = data.X.shape[0]
         if settings.alpha is None:
-            suits_lm = data.X.size <= LM_VALUES  # of a sparse X the stored ones
+            suits_lm = data.X.size <= LM_VALUES  # stored values of a sparse X
         else:
             suits_lm = Curvature.cheapest(architecture, n_rows).work <= LM_WORK
         if suits_lm:
@@ -225,8 +225,8 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
 def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) -> np.ndarray | None:
     """Return intercepts of the output layer that predict the best constant.
 
-    None where the start is that of MLPRegressor, which draws them, for squared errors, whose
-    targets are centred, and where the output activation does not reach the constant.
+    None where the start is MLPRegressor's, which draws them; for squared errors, whose targets are
+    centred; and where the output activation cannot reach the constant.
     """
     loss = settings.loss
     as_mlp_regressor = not loss.uses_d2 and not solver.least_squares
@@ -259,7 +259,7 @@ def choose_scaling(settings: Settings, data: Data, warm_start: WarmStart | None)
         )
     if not all(np.isfinite(part).all() for part in scaling):
         raise ValueError(
-            "X, y or sample_weight hold values so large that their mean or spread is not "
+            "X, y or sample_weight have values so large that their mean or spread is not "
             "finite. Rescale them, or set standardize=False."
         )
     return scaling

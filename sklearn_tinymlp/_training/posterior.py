@@ -25,9 +25,9 @@ def scaling_or_identity(plan: Plan) -> Scaling:
 
 
 def curvature_sample(plan: Plan, data: Data) -> Data:
-    """Return the rows that the curvature is computed from, weighted to stand for all rows."""
+    """Return the rows that the curvature is computed from, weighted to represent all rows."""
     size = Curvature.cheapest(plan.architecture, len(data.y)).n_rows
-    # The rows do not depend on random_state: a fit draws nothing more after training.
+    # The rows do not depend on random_state: a fit draws no random numbers after training.
     return data.sampled(len(data.y) if size is None else size, np.random.RandomState(0))
 
 
@@ -57,7 +57,7 @@ def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Po
 
 
 def has_interval(loss: Loss) -> bool:
-    """Whether predictions are the centre of targets with noise of one width."""
+    """Whether predictions are the centre of y, so that an interval around them makes sense."""
     return loss.least_squares or loss.location_family
 
 
@@ -71,13 +71,14 @@ def why_none(fitted) -> str:
     if not SOLVERS[fitted.solver_].least_squares:
         return (
             "fit with solver='lm' and alpha='auto'. This network was fitted with solver_="
-            f"{fitted.solver_!r}; solver='auto' takes lm for up to 100 million values of X."
+            f"{fitted.solver_!r}; solver='auto' uses lm for up to 100 million values of X."
         )
     if fitted.early_stopping:
         return "set early_stopping=False: with it the validation set chooses the weights."
     if isinstance(fitted.alpha_, float) and not isinstance(fitted.alpha, str):
         return f"set alpha='auto'. This network was fitted with alpha={fitted.alpha!r}."
     return (
-        "Ctrl-C ended the fit before it was computed, or the evidence is not finite because values "
-        "of y or sample_weight are very large or very unequal. Fit again, or rescale them."
+        "Ctrl-C ended the fit before the posterior was computed, or the evidence is not finite "
+        "because values of y or sample_weight are very large or very unequal. Fit again, or "
+        "rescale them."
     )

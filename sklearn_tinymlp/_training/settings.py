@@ -1,4 +1,4 @@
-"""`Settings`: the hyperparameters, checked and read into one frozen value."""
+"""`Settings`: the hyperparameters, checked, in one frozen object."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +35,7 @@ SHARED = (
     "max_fun"
 ).split()
 
-# Constraints on the parameters of `TinyMLPRegressor`, as scikit-learn writes them.
+# Constraints on the parameters of `TinyMLPRegressor`, in the form that scikit-learn uses.
 CONSTRAINTS = {
     **{name: MLPRegressor._parameter_constraints[name] for name in SHARED},
     "loss": [StrOptions(LOSSES.keys())],
@@ -57,9 +57,9 @@ CONSTRAINTS = {
 
 
 def validate(kind: type, params: dict[str, Any]) -> None:
-    """Check the parameters of a class against its constraints, once for the same ones.
+    """Check the parameters of a class against its constraints, once for equal parameters.
 
-    A check takes a quarter of the time that a small fit takes beside its training.
+    A check takes a quarter of the time that a small fit takes without its training.
     """
     check = _validate
     if isinstance(params["random_state"], np.random.RandomState):  # the cache would keep it alive
@@ -85,10 +85,10 @@ class Settings:
     incremental: bool  # `partial_fit`
     loss: Loss
     hidden_layer_sizes: tuple[int, ...]
-    activations: tuple[str | Activation, ...]  # one a layer, the output's last
+    activations: tuple[str | Activation, ...]  # one per layer, the output layer last
     solver: Solver | None  # None: by cost
-    alpha: float | None  # None: from the data, where the solver can
-    grouping: str | None  # which weights then share a penalty; None: from the data too
+    alpha: float | None  # None: from the data, if the solver can
+    grouping: str | None  # which weights share a penalty; None: from the data, too
     bias: bool
     n_init: int
     loss_tol: float  # -inf where there is no target
@@ -102,7 +102,7 @@ class Settings:
 
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
-        """Read parameters that meet `CONSTRAINTS`; a ValueError if they contradict each other."""
+        """Read parameters that meet `CONSTRAINTS`; raise a ValueError if they contradict."""
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
@@ -113,13 +113,13 @@ class Settings:
         if not isinstance(rate, str) and first_rate_given is not None:
             raise ValueError(
                 f"learning_rate={rate!r} is a constant rate and learning_rate_init="
-                f"{first_rate_given!r} is another. Set one of the two: learning_rate to a number, "
-                "or learning_rate to the name of a schedule and learning_rate_init."
+                f"{first_rate_given!r} is another. Set one of them: learning_rate to a number, or "
+                "learning_rate_init with the name of a schedule as learning_rate."
             )
         if n_init > 1 and params["warm_start"]:
             raise ValueError(
-                f"n_init={n_init} asks for several random starts, warm_start=True for the weights "
-                "of the last fit. Set n_init=1 or warm_start=False."
+                f"n_init={n_init} means several random starts, but warm_start=True starts from "
+                "the weights of the last fit. Set n_init=1 or warm_start=False."
             )
         alpha, batch_size = (
             None if isinstance(params[name], str) else params[name]
@@ -154,7 +154,7 @@ def layer_sizes(sizes) -> tuple[int, ...]:
     sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
     if any(not isinstance(size, Integral) for size in sizes):
         raise InvalidParameterError(
-            f"The 'hidden_layer_sizes' parameter must hold ints, got {sizes!r}."
+            f"The 'hidden_layer_sizes' parameter must contain ints, got {sizes!r}."
         )
     if any(size <= 0 for size in sizes):
         raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -162,7 +162,7 @@ def layer_sizes(sizes) -> tuple[int, ...]:
 
 
 def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
-    """Return the activation of each layer, the output's last; a ValueError if one is invalid."""
+    """Return the activation of each layer, output last; raise a ValueError if one is invalid."""
     given = params["activation"]
     names = [given] * n_hidden if isinstance(given, (str, Activation)) else list(given)
     for name in names:
@@ -174,7 +174,7 @@ def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
     if len(names) != n_hidden:
         raise ValueError(
             f"activation has {len(names)} entries, {names}, but hidden_layer_sizes="
-            f"{params['hidden_layer_sizes']!r} asks for {n_hidden}, one for each hidden layer."
+            f"{params['hidden_layer_sizes']!r} needs {n_hidden}, one for each hidden layer."
         )
     output = params["output_activation"]
     if output == "auto":
@@ -182,7 +182,7 @@ def activations_of(params, n_hidden, loss) -> tuple[str | Activation, ...]:
     if loss.positive and not is_positive(output):
         raise ValueError(
             f"loss={loss.name!r} needs predictions above zero, which output_activation={output!r} "
-            f"does not give. Use 'auto' or one of {list(POSITIVE_ACTIVATIONS)}."
+            f"does not ensure. Use 'auto' or one of {list(POSITIVE_ACTIVATIONS)}."
         )
     return (*names, output)
 

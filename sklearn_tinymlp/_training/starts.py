@@ -1,4 +1,4 @@
-"""Where training starts: from drawn weights, the user's own, or those of the fit before."""
+"""Where training starts: from drawn weights, the user's own, or those of the previous fit."""
 
 from numbers import Integral
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from .importances import SeenRows
 
 
 class WarmStart(NamedTuple):
-    """The weights of the fit before, and the state of its training."""
+    """The weights of the previous fit, and the state of its training."""
 
     coefs: list[np.ndarray]  # for raw data
     intercepts: list[np.ndarray]
@@ -24,7 +24,7 @@ class WarmStart(NamedTuple):
     stochastic_state: StochasticState | None  # of sgd and adam
     n_seen: int  # `t_`
     best_validation_score: float | None
-    grouping: str  # of its penalties
+    grouping: str  # of the weights that share a penalty
     seen: SeenRows | None  # None after loading from a file
     input_range: list[np.ndarray] | None  # minimum and maximum of each feature
 
@@ -65,17 +65,17 @@ class UserStart(NamedTuple):
         name = self.names[0]
         if n_init > 1:
             raise ValueError(
-                f"n_init={n_init} asks for several random starts, but {name} fixes the start. "
+                f"n_init={n_init} means several random starts, but {name} fixes the start. "
                 f"Set n_init=1 or leave out {name}."
             )
         if warm_start is not None:
             raise ValueError(
-                f"warm_start=True continues from the weights of the last fit, but {name} asks "
-                f"for another start. Set warm_start=False or leave out {name}."
+                f"warm_start=True continues from the weights of the last fit, but {name} sets "
+                f"another start. Set warm_start=False or leave out {name}."
             )
 
     def checked(self, architecture, hidden_layer_sizes) -> "UserStart":
-        """Return float64 arrays; raise a ValueError unless they are those of the architecture."""
+        """Return float64 arrays; raise a ValueError unless they fit the architecture."""
         shapes = architecture.coef_shapes
         wanted = {"coefs_init": shapes, "intercepts_init": [shape[1:] for shape in shapes]}
         checked = {}
@@ -88,7 +88,7 @@ class UserStart(NamedTuple):
                     f"{hidden_layer_sizes!r} and the data need {wanted[name]}."
                 )
             if not all(np.isfinite(array).all() for array in arrays):
-                raise ValueError(f"{name} holds values that are not finite.")
+                raise ValueError(f"{name} has values that are not finite.")
             checked[name] = arrays
         if not architecture.bias and any(map(np.any, checked.get("intercepts_init", ()))):
             raise ValueError(
@@ -109,7 +109,7 @@ class Start(NamedTuple):
 
 
 def draw(plan, user_start: UserStart, random_state: np.random.RandomState) -> list[Start]:
-    """Return the end of the fit before, or `n_init` draws overwritten by the user's weights."""
+    """Return the previous fit's weights, or `n_init` draws overwritten by the user's weights."""
     if plan.warm_start is not None:
         return [Start(_theta_before(plan), random_state)]
     n_init, states = plan.settings.n_init, [random_state]
@@ -123,7 +123,7 @@ def draw(plan, user_start: UserStart, random_state: np.random.RandomState) -> li
 def _drawn(plan, user_start: UserStart, random_state) -> np.ndarray:
     settings, architecture, scaling = plan.settings, plan.architecture, plan.scaling
     activation = settings.params["activation"]
-    # Without hidden layers MLPRegressor draws by the activation that it then does not use.
+    # Without hidden layers MLPRegressor draws for `activation`, although it is then not used.
     unused = activation if isinstance(activation, str) else "identity"
     hidden = settings.activations[:-1] or (unused,)
     init = settings.params["init"]
@@ -155,7 +155,7 @@ def _theta_before(plan) -> np.ndarray:
 
 
 class _ZeroSeeds(ISeedSequence):
-    """Replaces the random numbers of the operating system, where a seed follows at once."""
+    """Zeros instead of random numbers from the operating system, if a seed is set at once."""
 
     def generate_state(self, n_words, dtype=np.uint32):
         """Return zeros."""
@@ -163,7 +163,7 @@ class _ZeroSeeds(ISeedSequence):
 
 
 def random_state_of(random_state) -> np.random.RandomState:
-    """Return what `check_random_state` does, for an int in 0.07 ms instead of 0.18 ms."""
+    """Do what `check_random_state` does, but in 0.07 ms instead of 0.18 ms for an int."""
     if not isinstance(random_state, Integral):
         return check_random_state(random_state)
     state = np.random.RandomState(np.random.MT19937(_ZeroSeeds()))

@@ -1,7 +1,8 @@
 """`StopWhen`: a callback that ends training when a condition of the user's own holds.
 
 scikit-learn 1.9 has a protocol for callbacks, a progress bar and a monitor of scores, but no
-callback that stops. This one implements the protocol by its method names and imports nothing.
+callback that stops training. This one implements the protocol by its method names and imports
+nothing.
 """
 
 
@@ -51,7 +52,7 @@ class StopWhen:
         Parameters
         ----------
         estimator : estimator
-            What is being fitted.
+            The estimator that is being fitted.
 
         context : sklearn.callback.CallbackContext
             The fit, or the task that begins.
@@ -65,10 +66,10 @@ class StopWhen:
         Parameters
         ----------
         estimator : estimator
-            What is being fitted.
+            The estimator that is being fitted.
 
         context : sklearn.callback.CallbackContext
-            What has ended.
+            The task that has ended.
 
         fitted_estimator : estimator, default=None
             Predicts as if training had ended there; None after a step without a result.

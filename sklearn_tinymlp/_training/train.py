@@ -23,10 +23,10 @@ from .starts import Start
 
 LOGGER = logging.getLogger("sklearn_tinymlp")
 
-# A fit is long after so many seconds, if it may take as many more.
+# A fit counts as long after this many seconds, if it may take as many again.
 LONG_SECONDS = 5.0
 
-# Seconds between two messages about long fits: a search makes hundreds of fits.
+# Minimum number of seconds between messages about long fits: a search makes hundreds of fits.
 SILENT_SECONDS = 300.0
 
 
@@ -44,7 +44,7 @@ def train(
     tasks: FitTasks | None,
     interruption: Interruption,
 ) -> Trained:
-    """Train from each start on data in the units of training; Ctrl-C keeps what there is."""
+    """Train from each start on data in the units of training; after Ctrl-C, return what is done."""
     look = None if tasks is not None else LongFit().look
     train_one = partial(_train_from, plan, data, tasks=tasks, interruption=interruption, look=look)
     with interruption.catches_sigint(), plan.blas_threads():
@@ -63,7 +63,7 @@ def train_all(
 ) -> list[Solution]:
     """Call `train(*start)` for each start; fewer solutions than starts after an interruption.
 
-    The solutions do not depend on the number of threads, which is that of scikit-learn's own
+    The solutions do not depend on the number of threads, which is the same as in scikit-learn's own
     parallel code: the number of cores, or fewer with OMP_NUM_THREADS or in joblib's workers.
     """
     n_threads = 1
@@ -128,7 +128,7 @@ def _train_from(
             progress = warm_start.stochastic_state.progress
             monitor.no_improvement = int(progress["no_improvement"][0])
     options = plan.options(random_state)
-    # The explained variance of a fit is that of squared errors.
+    # The explained variance of a fit is defined for squared errors only.
     if plan.by_evidence and settings.loss.least_squares and not sparse.issparse(data.X):
         draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
         draw_restart = partial(random_features, plan.architecture, settings.activations, data, draw)
