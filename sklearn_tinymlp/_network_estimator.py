@@ -12,7 +12,6 @@ from sklearn.utils.metaestimators import available_if
 from ._base import ExplainsUnavailable, unchanged_on_error
 from ._data.data import Data
 from ._diagnosis.convergence_warning import check_before_training, warn
-from ._diagnosis.rates import rate_advice
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
@@ -27,6 +26,13 @@ from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_
 from ._training.train import train
 
 COLUMN_ATTRIBUTES = "n_features_in_", "feature_names_in_"
+
+
+def rate_advice(*arguments) -> str:
+    """Return what to try after weights that are not finite; its import takes 8 ms."""
+    from ._diagnosis import rates
+
+    return rates.rate_advice(*arguments)
 
 
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
