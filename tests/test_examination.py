@@ -63,7 +63,7 @@ def test_gradient_descent_converges_below_the_limit_and_diverges_above(name):
     assert losses[-1] > 1e6 * losses[0]
     (finding, *_) = above.diagnose(**problem)
     assert finding.code == "learning_rate_too_large"
-    assert f"above {limit:.3g}" in finding.sentence
+    assert f"exceeds {limit:.3g}" in finding.sentence
 
 
 def test_gradient_descent_leaves_the_minimum_of_a_network_above_the_limit():

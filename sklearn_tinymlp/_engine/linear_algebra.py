@@ -215,7 +215,7 @@ def accumulate_gradient_blas(p, q, gradient, n_p, n_q, n_rows, step_p, step_q, g
     matrix_product(gemm, False, p, n_rows, True, q, n_rows, gradient, n_p, n_q, n_rows, one)
 
 
-# Functions by loops, and by BLAS.
+# The functions that use loops, and those that use BLAS.
 AFFINE = (affine, affine_blas)
 ACCUMULATE = (accumulate_gradient, accumulate_gradient_blas)
 

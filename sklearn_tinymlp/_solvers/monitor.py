@@ -94,7 +94,7 @@ class Solution(NamedTuple):
     record: History
     warning: str | None = None  # text of a ConvergenceWarning
     score: float = -np.inf  # best validation score, with early stopping
-    log_evidence: float = -np.inf  # on the data trained on
+    log_evidence: float = -np.inf  # on the training data
     state: Any = None  # the StochasticState of sgd and adam, the `evidence_restarts.State` of lm
     constants: tuple | None = None  # of a loss with a scale, as estimated
 

@@ -39,7 +39,7 @@ class BeforeSelection(NamedTuple):
     data: Data
 
     def selected_on(self, rows, interruption) -> tuple[Plan, Data, Start]:
-        """Select inputs on some rows; return the revised plan, the data on them, and a start."""
+        """Select inputs on some rows; return the revised plan, data with these, and a start."""
         random_state, some = np.random.RandomState(0), self.data.on_rows(rows)
         report = relevance_report(self.plan, some, random_state, interruption, least_rows=0)
         plan = revised(self.plan, some, report, random_state)
