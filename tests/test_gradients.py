@@ -143,9 +143,14 @@ def test_hidden_activations_without_bias_of_sparse_and_single_rows():
 @pytest.mark.parametrize(
     ("sizes", "layer", "error", "message"),
     [
-        ((5, 4), 2, ValueError, "layer=2 is not a hidden layer.*has 2 of them.*between -2 and 1"),
+        (
+            (5, 4),
+            2,
+            ValueError,
+            "layer=2 is not a hidden layer.*has 2 hidden layers; .*between -2 and 1",
+        ),
         ((5, 4), -3, ValueError, "layer=-3 is not a hidden layer"),
-        ((), -1, ValueError, "layer=-1 is not a hidden layer.*has 0 of them.*choose none"),
+        ((), -1, ValueError, "layer=-1 is not a hidden layer.*has 0 hidden layers; choose none"),
         ((5,), 0.0, TypeError, "layer must be an instance of int"),
         ((5,), "first", TypeError, "layer must be an instance of int"),
     ],
