@@ -448,6 +448,18 @@ def test_all_rows_are_taken_where_there_are_no_more(n_rows, kind):
     assert_allclose(precision.solve(theta), np.linalg.solve(A, theta), **CLOSE)
 
 
+def test_a_sample_of_few_rows_draws_several_combinations_of_their_outputs():
+    objective, theta = problem("several outputs")
+    n_samples, n_outputs = objective.training.n_samples, objective.n_outputs
+    for n_rows, n_draws in ((3 * n_samples, 3), (n_samples, 1), (n_samples - 2, 1)):
+        kind = Curvature(True, n_rows, 0.0)
+        product = kind.product(objective, theta, np.ones(n_outputs), np.random.RandomState(0))
+        assert len(product.rows.outputs) == n_draws * min(n_rows, n_samples)
+    # By parameters as many rows as there are need no draw.
+    kind = Curvature(False, n_samples, 0.0)
+    assert kind.product(objective, theta, np.ones(n_outputs), None) is not None
+
+
 def test_a_sample_without_weight_is_not_taken():
     objective, _ = problem("one output")
     weight = np.zeros(23)
@@ -472,6 +484,8 @@ def test_the_cheapest_curvature_is_chosen(monkeypatch):
     assert chosen(100_000, work) == Curvature(False, n_rows, work)
     by_residuals = chosen(100_000, 0.999 * work)
     assert (by_residuals.by_residuals, by_residuals.n_rows) == (True, 1000)
+    deep = Architecture((5, 50, 30, 2))  # of whose outputs each row of the sample has one
+    assert chosen(100_000, 0.0, deep).work == work_of(Architecture((5, 50, 30, 1)), 1000)[1]
     assert chosen(600, 0.0).n_rows == 600
     small = Architecture((1, 3, 1))
     assert chosen(100_000, work_of(small, 2000)[0], small).n_rows == 2000
