@@ -8,7 +8,7 @@ from diagnosis_cases import described, fit_quietly, ignore_convergence, make_net
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._diagnosis.ending import would_stop
+from sklearn_tinymlp._diagnosis.ending import restarts_disagree, would_stop
 from sklearn_tinymlp._diagnosis.examination import Examination
 from sklearn_tinymlp._diagnosis.finding import make_finding
 from sklearn_tinymlp._diagnosis.pattern import residual_pattern
@@ -308,3 +308,19 @@ def test_the_range_of_a_fit_that_continues_is_that_of_all_its_data():
     del net._input_range
     with pytest.raises(ValueError, match="needs y"):
         net.diagnose(X)
+
+
+@ignore_convergence
+@pytest.mark.parametrize(
+    ("losses", "near"),
+    [([1.0, 1.05, 2.0], 2), ([-1e-17, 0.1, 0.2], 1), ([-10.0, -9.5, -4.0], 2), ([0.0, 0.0], 2)],
+)
+def test_starts_are_compared_where_losses_are_negative(losses, near):
+    # A deviance may be negative by rounding.
+    X, y = wave(60, 0.1)
+    net = make_net(n_init=3, max_iter=5).fit(X, y)
+    network = replace(described(net, X, y), restart_losses=losses)
+    assert network.ends_of_starts[1] == near
+    exam = Examination(network)
+    assert starts_to_try(exam) >= 0
+    assert [finding.code for finding in restarts_disagree(exam)] in ([], ["restarts_disagree"])

@@ -64,7 +64,8 @@ class TrainedNetwork:
         """Finite losses at which the starts ended, and the number within 10% of the lowest."""
         losses = np.asarray(self.restart_losses, dtype=float)
         losses = losses[np.isfinite(losses)]
-        return losses, int(np.sum(losses <= 1.1 * losses.min(initial=math.inf)))
+        least = losses.min(initial=math.inf)  # a deviance may be negative by rounding
+        return losses, int(np.sum(losses - least <= 0.1 * abs(least)))
 
     @property
     def score_name(self) -> str:
