@@ -11,10 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
 from ._bayes.laplace import RowNoise
-from ._data.data import check
+from ._data.data import Data, check
 from ._data.input_range import InputRange
 from ._data.validation import validate_inputs
 from ._losses.table import LOSSES
+from ._machine.threads import blas_threads
 from ._network.architecture import Architecture
 from ._network.derivatives import gradient_by_inputs
 from ._network.network import network_of
@@ -313,16 +314,18 @@ class FittedNetwork(BaseTinyMLP):
             return None
         return RowNoise.of(self.noise_std_.predict(X), weight)
 
-    def _loo_squares(self, X, y, weight) -> np.ndarray:
+    def _loo_squares(self, data: Data) -> np.ndarray:
         """Return r^2 / (1 - h) of training rows, an estimate of their noise's variance.
 
-        y is of shape (n_samples, n_outputs). The leave-one-out residual is r / (1 - h).
+        The leave-one-out residual is r / (1 - h). Shape (n_samples, n_outputs).
         """
-        network, inputs = self._posterior_inputs(X)
-        y = y.astype(np.float64) if self._scaling is None else self._scaling.transform_y(y)
-        noise = self._noise_at(X, weight)
-        z = self._posterior.loo_scores(network, inputs, y, raise_caught, noise)
-        return (z * (self._posterior.noise_std if noise is None else noise.std)) ** 2
+        X, y, posterior = data.X, data.y.astype(np.float64), self._posterior
+        with blas_threads(len(posterior.theta)):
+            network, inputs = self._posterior_inputs(X)
+            y = y if self._scaling is None else self._scaling.transform_y(y)
+            noise = self._noise_at(X, data.sample_weight)
+            loo = posterior.leave_one_out(network, inputs, y, data.left_out(), raise_caught, noise)
+        return posterior.y_scale**2 * loo.residuals**2 / loo.freedom
 
     def _half_width(self, coverage):
         return self._posterior.half_width(coverage)

@@ -161,8 +161,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         """Train pilots, and with `share` scale the data, once for several fits on these rows."""
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
+        data = data.with_counts() if settings.weights_are_relative else data
         plan = Plan.of(settings, data, None)
-        data = data.with_counts() if plan.weights_are_relative else data
         random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
@@ -195,9 +195,9 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         user_start.refuse_contradictions(settings.n_init, warm_start)
         arrays, is_first = (X, y, sample_weight), warm_start is None
         data = Data.of(learner, settings.loss, *arrays, validation=validation, reset=is_first)
-        plan = Plan.of(settings, data, warm_start)
-        if plan.weights_are_relative:
+        if settings.weights_are_relative:
             data = data.with_counts()
+        plan = Plan.of(settings, data, warm_start)
         random_state = random_state_of(self.random_state)
         known = vars(learner)
         columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}

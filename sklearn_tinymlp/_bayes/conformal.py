@@ -33,7 +33,7 @@ class ConformalScores:
     def of(cls, z, weight=None) -> "ConformalScores":
         """Sort |z| of shape (n_samples, n_outputs); a weight is the multiplicity of a row."""
         weight = np.ones(len(z)) if weight is None else weight
-        n_scores = min(int(weight.sum()), MOST_SCORES)
+        n_scores = min(round(float(weight.sum())), MOST_SCORES)
         shares = np.arange(1, n_scores + 1) / (n_scores + 1)
         return cls(np.column_stack([_order_statistics(column, weight, shares) for column in z.T]))
 

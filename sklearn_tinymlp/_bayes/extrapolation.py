@@ -3,20 +3,25 @@
 The Gaussian posterior takes the network as linear in its weights, and units that are saturated over
 the data stay saturated beyond them: there its prediction intervals are like those of a straight
 line. Curvature outside the data is unknown; assume that the function keeps the mean square
-curvature seen inside, with either sign, and that the network, whose units saturate, has the
-opposite curvature. At a distance delta_j beyond the range of input j the two then differ by
+curvature seen in the nearer half of the rows, with either sign, and that the network, whose units
+saturate, has the opposite curvature. At a distance delta_j beyond the range of input j the two then
+differ by twice the second term of Taylor's series,
 
-    sum_j c_j delta_j^2,    c_j ~ N(0, kappa_j^2),    kappa_j^2 = mean (d^2 f / d x_j^2)^2,
+    sum_j c_j delta_j^2,    c_j ~ N(0, kappa_j^2),    kappa_j^2 = mean (d^2 f / d x_j^2)^2.
 
-twice the second term of Taylor's series. Within the ranges of the data it is zero.
+The mean is over rows with x_j moved to equal steps between its median and that end of the range,
+and the derivative is a difference over these steps: where the values of an input span decades,
+what it does at one end is no measure of the other. Data of a width of L_j, from the median to the
+end, do not show a curvature that lasts longer: beyond delta_j = L_j the difference grows linearly,
+as L_j (2 delta_j - L_j). Within the ranges of the data it is zero.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-# Step of the second differences, in standardised inputs; wide enough for kinks to count.
-STEP = 0.1
+# Number of steps between the median and an end of the range, over which differences are taken.
+N_STEPS = 8
 
 # Maximum number of predictions that estimate the curvature: a few milliseconds.
 N_PREDICTIONS = 20_000
@@ -24,39 +29,57 @@ N_PREDICTIONS = 20_000
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The range of each input and the size of the second derivatives, in standardised units."""
+    """The range of each input and the size of the second derivatives, in standardised units.
+
+    The first axis of `width` and `curvature` is the end of the range, below and above.
+    """
 
     lowest: np.ndarray  # (n_inputs,)
     highest: np.ndarray  # (n_inputs,)
-    curvature: np.ndarray  # (n_inputs, n_outputs) kappa
+    width: np.ndarray  # (2, n_inputs) L
+    curvature: np.ndarray  # (2, n_inputs, n_outputs) kappa
 
     @classmethod
-    def of(cls, predict, X: np.ndarray) -> "Extrapolation":
+    def of(cls, predict, X: np.ndarray, weight: np.ndarray) -> "Extrapolation":
         """Measure both over the rows of X; ``predict(X)`` returns (n_samples, n_outputs)."""
-        n_rows, n_inputs = X.shape
-        size = min(n_rows, max(10, N_PREDICTIONS // (2 * n_inputs)))
-        rows = X[np.linspace(0, n_rows - 1, size).astype(int)].astype(np.float64)
-        here, curvature = predict(rows), []
-        for j in range(n_inputs):
-            below, above = rows.copy(), rows.copy()
-            below[:, j] -= STEP
-            above[:, j] += STEP
-            second = (predict(below) - 2.0 * here + predict(above)) / STEP**2
-            curvature.append(np.sqrt(np.mean(second**2, axis=0)))
-        return cls(X.min(axis=0), X.max(axis=0), np.array(curvature))
+        n_inputs, total = X.shape[1], np.cumsum(weight)
+        most = max(2, N_PREDICTIONS // (2 * (N_STEPS + 1) * n_inputs))
+        size = max(1, min(round(float(total[-1])), most))
+        # At equal steps of the weight: a row of weight 2 is two rows.
+        places = (np.arange(size) + 0.5) / size * total[-1]
+        rows = X[np.searchsorted(total, places)].astype(np.float64)
+        places = (np.arange(len(X)) + 0.5) / len(X) * total[-1]
+        middle = np.median(X[np.searchsorted(total, places)], axis=0)
+        ends = np.array([X.min(axis=0), X.max(axis=0)], dtype=np.float64)
+        # Where half of the values are equal, as in a column of zeros and ones, from the other end.
+        middle = np.where(ends == middle, ends[::-1], middle)
+        width = np.abs(ends - middle)
+        curvature = np.zeros((2, n_inputs, predict(rows[:1]).shape[1]))
+        for end, j in zip(*np.nonzero(width), strict=True):
+            moved = np.tile(rows, (N_STEPS + 1, 1, 1))
+            moved[:, :, j] = np.linspace(middle[end, j], ends[end, j], N_STEPS + 1)[:, None]
+            values = predict(moved.reshape(-1, n_inputs)).reshape(N_STEPS + 1, size, -1)
+            second = np.diff(values, 2, axis=0) / (width[end, j] / N_STEPS) ** 2
+            curvature[end, j] = np.sqrt(np.mean(second**2, axis=(0, 1)))
+        return cls(*ends, width, curvature)
 
     def variance(self, X) -> np.ndarray:
         """Compute the variance at each row of X, shape (n_samples, n_outputs)."""
-        return self._squared_distances(X) ** 2 @ self.curvature**2
+        return np.einsum("enj,ejk->nk", self._grown(X) ** 2, self.curvature**2)
 
     def variance_of_mean(self, X) -> np.ndarray:
         """Compute the variance of the mean over the rows of X, shape (n_outputs,)."""
-        return self._squared_distances(X).mean(axis=0) ** 2 @ self.curvature**2
+        means = self._grown(X).mean(axis=1)
+        return np.einsum("ej,ejk->k", means**2, self.curvature**2)
 
     def draw(self, X, n_draws, random_state) -> np.ndarray:
         """Draw differences of the function, shape (n_samples, n_outputs, n_draws)."""
         normal = random_state.standard_normal((*self.curvature.shape, n_draws))
-        return np.tensordot(self._squared_distances(X), self.curvature[:, :, None] * normal, axes=1)
+        of_unit = self.curvature[..., None] * normal
+        return np.tensordot(self._grown(X), of_unit, axes=((0, 2), (0, 1)))
 
-    def _squared_distances(self, X) -> np.ndarray:
-        return (X - np.clip(X, self.lowest, self.highest)) ** 2
+    def _grown(self, X) -> np.ndarray:
+        """Return delta^2, linear beyond a distance of `width`, (2, n_samples, n_inputs)."""
+        beyond = np.maximum(0.0, [self.lowest - X, X - self.highest])
+        near = np.minimum(beyond, self.width[:, None])
+        return near * (2.0 * beyond - near)

@@ -9,14 +9,17 @@ Beyond the data the variance of `extrapolation` is added.
 
 These standard deviations are too small where the network fits single rows, or the noise has long
 tails. To calibrate them, leave-one-out residuals follow from the same linearisation: with the
-leverage h_i = beta j_i A^-1 j_i^T the residual r_i becomes r_i / (1 - h_i) and its variance
-1 / (beta (1 - h_i)) (Cook & Weisberg, "Residuals and influence in regression", 1982, section 2.2),
-so that the standardised leave-one-out residual is
+leverage h_i = w_i beta j_i A^-1 j_i^T of a row of weight w_i the residual r_i becomes
+e_i = r_i / (1 - h_i), and the variance of the function V_i = j_i A^-1 j_i^T / (1 - h_i) (Cook &
+Weisberg, "Residuals and influence in regression", 1982, section 2.2). If e_i^2 exceeds
+1.96^2 (noise_std^2 + V_i) in more than 5% of the rows, noise_std is multiplied by the factor at
+which it does not: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49,
+2021). The noise is scaled and not the sum, because a network that passes through its rows has next
+to no noise, and the variance of its function must not be multiplied by thousands.
 
-    z_i = r_i sqrt(beta / (1 - h_i)).
-
-Where more than 5% of |z| exceed 1.96, all standard deviations are multiplied by the factor at which
-95% do not: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49, 2021).
+These residuals have no upper bound. The mean of y is always available as a prediction, with the
+leave-one-out residuals (y_i - mean) / (1 - w_i / sum w), so the noise is not scaled beyond what
+covers 95% of these.
 """
 
 from collections.abc import Iterator
@@ -28,7 +31,7 @@ import numpy as np
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .._objective.samples import Samples
-from .conformal import ConformalScores, normal_half_width
+from .conformal import NORMAL_QUANTILE, ConformalScores, normal_half_width
 from .extrapolation import Extrapolation
 from .precision import Precision
 
@@ -50,6 +53,19 @@ class RowNoise(NamedTuple):
         return cls(std, precision / np.average(precision, weights=weight))
 
 
+class LeaveOneOut(NamedTuple):
+    """Residuals of training rows in the units of theta, each (n_samples, n_outputs)."""
+
+    residuals: np.ndarray
+    freedom: np.ndarray  # 1 - leverage
+    variances: np.ndarray  # of the function without the row
+
+    @property
+    def errors(self) -> np.ndarray:
+        """Prediction errors without the row."""
+        return self.residuals / self.freedom
+
+
 @dataclass(frozen=True)
 class Posterior:
     """A normal distribution over the weights, and the noise, in the units of y."""
@@ -58,38 +74,56 @@ class Posterior:
     precision: Precision
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) factor from standardised targets to y
-    widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the std
+    widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the noise
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
     tails: ConformalScores | None = None  # None where not calibrated
 
-    def calibrated(self, network, X, y, sample_weight, between, noise=None) -> "Posterior":
-        """Calibrate the standard deviations by leave-one-out residuals of the training data.
+    def calibrated(self, network, X, y, weight, left_out, between, noise=None) -> "Posterior":
+        """Calibrate the noise by leave-one-out residuals of the training data.
 
-        `y` is in the units of theta, `sample_weight` the multiplicity of each row. `between` is
-        called for each block of rows.
+        `y` is in the units of theta, `weight` the multiplicity of each row and `left_out` the
+        weight that leaving one out removes. `between` is called for each block of rows.
         """
-        tails = ConformalScores.of(self.loo_scores(network, X, y, between, noise), sample_weight)
-        return replace(self, widening=np.maximum(1.0, tails.scale()), tails=tails)
+        loo = self.leave_one_out(network, X, y, left_out, between, noise)
+        mean = np.average(y, axis=0, weights=weight)
+        constant = (y - mean) / (1.0 - left_out / weight.sum())[:, None]
+        factor = self.noise_factor(loo.errors, loo.variances, constant, weight, noise)
+        posterior = self.at_least_as_wide(factor)
+        std = posterior.widening * posterior._relative_noise(noise)
+        z = np.abs(loo.errors) / np.sqrt(std**2 + loo.variances)
+        return replace(posterior, tails=ConformalScores.of(z, weight))
 
-    def loo_scores(self, network, X, y, between, noise=None) -> np.ndarray:
-        """Compute the leave-one-out |z| of each row trained on, (n_samples, n_outputs)."""
-        z = np.empty(y.shape)
-        beta = (self.y_scale / self.noise_std) ** 2
-        root = np.broadcast_to(self.y_scale / self._noise_std(noise), y.shape)
+    def leave_one_out(self, network, X, y, left_out, between, noise=None) -> "LeaveOneOut":
+        """Compute the residual and leverage of each row, when the weight `left_out` is removed."""
+        residuals, variances = np.empty((2, *y.shape))
         for block in self._linearised(network, X):
-            rows, leverage = block.rows, beta * self.precision.variances(network, block).T
-            if noise is not None:
-                leverage *= noise.precision[rows, None]
-            freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
             between()
-            z[rows] = np.abs(y[rows] - block.residuals.T) * root[rows] / np.sqrt(freedom)
-        return z
+            residuals[block.rows] = y[block.rows] - block.residuals.T
+            variances[block.rows] = self.precision.variances(network, block).T
+        if noise is not None:
+            left_out = left_out * noise.precision
+        leverage = left_out[:, None] * (self.y_scale / self.noise_std) ** 2 * variances
+        freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
+        return LeaveOneOut(residuals, freedom, variances / freedom)
 
-    def distances(self, network, X, y, noise=None) -> np.ndarray:
-        """Compute |z| of held-out rows, (n_samples, n_outputs); `y` in the units of theta."""
+    def noise_factor(self, errors, variances, of_constant, weight, noise=None) -> np.ndarray:
+        """Compute the factor of the noise at which intervals cover 95% of held-out rows.
+
+        `errors` there, `variances` of the function and the errors `of_constant`, the mean of the
+        training rows, are in the units of theta. The factor is at most the one for the constant.
+        """
+        excess = np.maximum(errors**2 - NORMAL_QUANTILE**2 * variances, 0.0)
+        noise = self._relative_noise(noise)
+        return np.minimum(
+            ConformalScores.of(np.sqrt(excess) / noise, weight).scale(),
+            ConformalScores.of(np.abs(of_constant) / noise, weight).scale(),
+        )
+
+    def errors_and_variances(self, network, X, y) -> tuple[np.ndarray, np.ndarray]:
+        """Compute the errors of held-out rows, and the variances of the function there."""
         f = network.predict(*network.architecture.unpack(self.theta), X)
-        return np.abs(y - f) * self.y_scale / self.std(network, X, noise)
+        return y - f, self._variances(network, X)
 
     def at_least_as_wide(self, widening) -> "Posterior":
         """Return the posterior with a calibration factor of at least `widening`."""
@@ -99,17 +133,22 @@ class Posterior:
         """Return the noise of each row and output, (n_samples, n_outputs), or of each output."""
         return self.noise_std if noise is None else noise.std
 
+    def _relative_noise(self, noise: RowNoise | None) -> np.ndarray:
+        return self._noise_std(noise) / self.y_scale
+
+    def _variances(self, network, X) -> np.ndarray:
+        """Compute the variance of the function in the units of theta, (n_samples, n_outputs)."""
+        variances = np.empty((X.shape[0], len(self.noise_std)))
+        for block in self._linearised(network, X):
+            variances[block.rows] = self.precision.variances(network, block).T
+        if self.extrapolation is not None:
+            variances += self.extrapolation.variance(X)
+        return variances
+
     def std(self, network, X, noise=None) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs)."""
-        std = np.empty((X.shape[0], len(self.noise_std)))
-        relative = np.broadcast_to(self._noise_std(noise) / self.y_scale, std.shape)
-        for block in self._linearised(network, X):
-            rows = block.rows
-            variance = self.precision.variances(network, block).T + relative[rows] ** 2
-            if self.extrapolation is not None:
-                variance += self.extrapolation.variance(X[rows])
-            std[rows] = self.y_scale * np.sqrt(variance)
-        return std * self.widening
+        noise_variance = (self.widening * self._relative_noise(noise)) ** 2
+        return self.y_scale * np.sqrt(self._variances(network, X) + noise_variance)
 
     def std_of_means(self, network, X, size) -> np.ndarray:
         """Compute the standard deviation of means of f over `size` rows each, without noise.
@@ -128,7 +167,7 @@ class Posterior:
             if self.extrapolation is not None:
                 variance = variance + self.extrapolation.variance_of_mean(rows)
             std[group] = self.y_scale * np.sqrt(np.maximum(variance, 0.0))
-        return std * self.widening
+        return std
 
     def half_width(self, coverage) -> np.ndarray | float:
         """Compute half an interval's width in standard deviations, for each output."""
@@ -140,14 +179,14 @@ class Posterior:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         weights = self.precision.draw(random_state, n_draws)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
-        draws *= self._noise_std(noise)[..., None]
+        draws *= (self.widening * self._noise_std(noise))[..., None]
         if self.extrapolation is not None:
             draws += self.y_scale[:, None] * self.extrapolation.draw(X, n_draws, random_state)
         for block in self._linearised(network, X):
             for d in range(n_draws):
                 moved = network.directional_derivative(block, weights[:, d])
                 draws[block.rows, :, d] += self.y_scale * moved.T
-        return draws * np.reshape(self.widening, (-1, 1))
+        return draws
 
     def _linearised(self, network: Network, X) -> Iterator[LinearBlock]:
         """Linearise the network at theta by blocks of rows, with its predictions as residuals."""

@@ -50,17 +50,39 @@ class Data:
         return replace(data, validation=held_out)
 
     def with_counts(self) -> "Data":
-        """Scale weights to sum to the number of rows with nonzero weight, unless they are counts.
+        """Remove rows of weight 0, and scale weights to a mean of 1 unless they are counts.
 
         The evidence uses the sum of the weights as the number of observations. Whole numbers are
         counts of a row; for other weights, such as the accuracy of a measurement or the share of a
         population, only the ratios are meaningful.
         """
-        weight = self.sample_weight
-        if weight is None or weight.min() < 0 or (weight == np.floor(weight)).all():
+        if self.sample_weight is None or self.sample_weight.min() < 0:
             return self
-        n_rows, total = np.count_nonzero(weight), weight.sum(dtype=np.float64)
-        return replace(self, sample_weight=(weight * (n_rows / total)).astype(weight.dtype))
+        rows = np.flatnonzero(self.sample_weight)
+        data = self
+        if len(rows) < len(self.y):
+            data = replace(self.on_rows(rows), validation=self.validation)
+        weight = data.sample_weight
+        if data.has_counts:
+            return data
+        times = len(rows) / weight.sum(dtype=np.float64)
+        return replace(data, sample_weight=(weight * times).astype(weight.dtype))
+
+    @property
+    def has_counts(self) -> bool:
+        """Whether the weight of each row is a number of observations."""
+        weight = self.sample_weight
+        return weight is None or bool((weight == np.floor(weight)).all())
+
+    def weights(self) -> np.ndarray:
+        """Return the weight of each row in float64."""
+        weight = self.sample_weight
+        return np.ones(len(self.y)) if weight is None else weight.astype(np.float64)
+
+    def left_out(self) -> np.ndarray:
+        """Return the weight that is removed when an observation of each row is left out."""
+        weight = self.weights()
+        return np.ones(len(weight)) if self.has_counts else weight / weight.mean()
 
     def with_noise(self, std) -> "Data":
         """Set the noise of each row, (n_samples, n_outputs) in the units of y."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from sklearn.model_selection import train_test_split
@@ -9,6 +10,10 @@ from sklearn.model_selection import train_test_split
 from .data import Data
 
 HELD_OUT_SHARE = 0.2
+
+# Autocorrelation, in standard deviations, above which rows are in sequence: 1 random order in 1,000
+# exceeds it.
+MIN_SEQUENCE_Z = 3.09
 
 
 def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -18,6 +23,26 @@ def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarr
     for first in range(0, n_rows, size):
         held_out = slice(first, first + size)
         yield np.sort(np.delete(order, held_out)), np.sort(order[held_out])
+
+
+def forward_splits(n_rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the first half and three quarters of the rows, each with the next quarter held out.
+
+    As in scikit-learn's TimeSeriesSplit, without its fits on the first few rows.
+    """
+    for first, last in pairwise((n_rows // 2, 3 * n_rows // 4, n_rows)):
+        yield np.arange(first), np.arange(first, last)
+
+
+def in_sequence(y) -> bool:
+    """Whether successive rows of y are correlated: rows in the order of time.
+
+    Of rows in random order the lag-1 autocorrelation is about normal with variance 1 / n.
+    """
+    deviations = y - y.mean(axis=0)
+    products = (deviations[1:] * deviations[:-1]).sum(axis=0)
+    squares = (deviations**2).sum(axis=0)
+    return bool((products * np.sqrt(len(y)) > MIN_SEQUENCE_Z * squares).any())
 
 
 def split_validation_off(data: Data, fraction, random_state) -> Data:

@@ -6,10 +6,15 @@ differently.
 """
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 
 from threadpoolctl import ThreadpoolController
+
+# Networks of at most this many parameters train on one BLAS thread. The product of a batch of 200
+# rows with a layer of 300 x 300 takes a millisecond; below that a second thread costs as much as it
+# saves.
+ONE_THREAD_PARAMETERS = 100_000
 
 _lock = threading.Lock()
 _numbers_before = []  # of threads: per active block, one per library
@@ -54,3 +59,8 @@ def single_threaded_blas():
             if not _numbers_before:
                 for library, number in zip(_libraries(), numbers, strict=True):
                     _set_number(library, number)
+
+
+def blas_threads(n_parameters):
+    """Return the context in which a network of this size is trained."""
+    return single_threaded_blas() if n_parameters <= ONE_THREAD_PARAMETERS else nullcontext()

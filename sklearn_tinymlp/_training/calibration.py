@@ -6,15 +6,17 @@ cases the network is refitted on part of the rows, and its predictions are compa
 rows.
 """
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from .._activations.users_own import raise_caught
-from .._bayes.conformal import LEAST_ROWS, ConformalScores
-from .._bayes.laplace import Posterior
+from .._bayes.conformal import LEAST_ROWS
+from .._bayes.laplace import Posterior, RowNoise
 from .._data.data import Data
-from .._data.hold_out import hold_out_splits
+from .._data.hold_out import HELD_OUT_SHARE, forward_splits, hold_out_splits, in_sequence
 from .._machine.interruption import Interruption
 from .._solvers.monitor import History, Monitor, Solution
 from .input_selection import relevance_report, revised
@@ -70,10 +72,12 @@ def posterior_of(
     interruption = Interruption()  # independent of a Ctrl-C that has ended the training
     with interruption.catches_sigint(), plan.blas_threads():
         posterior = _calibrated(plan, data, solution, interruption.raise_if_set)
-        if before is not None and not interrupted and _needs_refits(plan, solution, data):
-            noise_std = np.mean(solution.state.noise_std)
-            scale = _scale_by_refits(plan, data, start, before, noise_std, interruption)
-            posterior = posterior.at_least_as_wide(scale)
+        if before is not None and not interrupted and solution.state.noise is None:
+            splits, pooled = _splits(plan, solution, data)
+            factors = _factors_by_refits(
+                plan, data, start, before, posterior, splits, pooled, interruption
+            )
+            posterior = posterior.at_least_as_wide(np.max(factors, axis=0, initial=1.0))
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     raise_caught()
     return posterior
@@ -85,52 +89,70 @@ def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterio
     if solution.state.noise is not None:
         return posterior  # this noise already has the width of the residuals
     sample = curvature_sample(plan, data)
-    X, weight = sample.X.astype(np.float64, copy=False), sample.sample_weight
-    return posterior.calibrated(plan.network, X, sample.y, weight, between, sample.noise)
+    X, weight = sample.X.astype(np.float64, copy=False), sample.weights()
+    arguments = plan.network, X, sample.y, weight, sample.left_out(), between, sample.noise
+    return posterior.calibrated(*arguments)
 
 
-def _needs_refits(plan: Plan, solution: Solution, data: Data) -> bool:
-    """Whether there are few residuals for each effective parameter, but enough for a quantile."""
-    if solution.state.noise is not None or len(data.y) < LEAST_ROWS:
-        return False
+def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable, bool]:
+    """Return the rows of each refit and those held out, and whether to pool the held-out rows.
+
+    None if leave-one-out residuals suffice.
+    """
+    n_rows = len(data.y)
+    residuals = data.y - plan.network.predict(*plan.architecture.unpack(solution.theta), data.X)
+    if in_sequence(data.y) or in_sequence(residuals):
+        return forward_splits(n_rows), False
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
     n_residuals = solution.state.n_samples * data.y.shape[1]
-    return float(solution.state.gamma.sum()) > most * n_residuals
+    if n_rows < LEAST_ROWS or float(solution.state.gamma.sum()) <= most * n_residuals:
+        return (), True
+    splits = hold_out_splits(n_rows, np.random.RandomState(0))
+    # Splits are added until there are enough rows for a quantile.
+    enough = LEAST_ROWS * (1 if plan.inputs is None else 2)
+    return islice(splits, -(-enough // max(1, int(HELD_OUT_SHARE * n_rows)))), True
 
 
-def _scale_by_refits(
-    plan: Plan, data: Data, start: Start, before: BeforeSelection, noise_std, interruption
-) -> np.ndarray | float:
-    """Return the factor by which held-out rows scale the standard deviations; 1 if a refit fails.
+def _factors_by_refits(
+    plan: Plan,
+    data: Data,
+    start: Start,
+    before: BeforeSelection,
+    posterior: Posterior,
+    splits: Iterable,
+    pooled: bool,
+    interruption: Interruption,
+) -> list:
+    """Return the factors by which held-out rows scale the noise; none if a refit fails.
 
-    Splits are added until there are enough rows for a quantile. Selected inputs are selected again
-    in each split, because among many inputs some fit any rows by chance. A refit may then, also by
-    chance, estimate almost no noise, so that distances are in units of `noise_std`, the noise of
-    the network.
+    Not pooled, each split has its own factor: rows that follow each other err alike, and as a pool
+    the periods of small errors would hide the others. In 20 series with a trend 95% intervals
+    covered 0.91 of the next two years, instead of 0.85.
+
+    Selected inputs are selected again in each split, because among many inputs some fit any rows by
+    chance. A refit may then, also by chance, estimate almost no noise: errors are in units of the
+    noise of `posterior`.
     """
-    selected = plan.inputs is not None
-    enough = LEAST_ROWS * (2 if selected else 1)
-    scores, weights, n_held_out = [], [], 0
-    for rows, held_out in hold_out_splits(len(data.y), np.random.RandomState(0)):
+    selected, parts = plan.inputs is not None, []
+    for rows, held_out in splits:
         if selected:
             plan, data, start = before.selected_on(rows, interruption)
-        training, rest = data.on_rows(rows), data.on_rows(held_out)
+        training, rest = (data.on_rows(part).with_counts() for part in (rows, held_out))
         monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
         options = plan.options(np.random.RandomState(0))
         theta = start.theta.astype(np.float64)
         refit = plan.solver.solve(plan.objective(training), theta, monitor, options)
         interruption.raise_if_set()
         if refit.state is None:
-            return 1.0
-        posterior = laplace_posterior(plan, training, refit, interruption.raise_if_set)
+            return []
+        of_refit = laplace_posterior(plan, training, refit, interruption.raise_if_set)
         X = rest.X.astype(np.float64, copy=False)
-        z = posterior.distances(plan.network, X, rest.y, rest.noise)
-        if selected:
-            z = z * (float(np.mean(refit.state.noise_std)) / noise_std)
-        weight = rest.sample_weight
-        scores.append(z)
-        weights.append(np.ones(len(held_out)) if weight is None else weight)
-        n_held_out += len(held_out)
-        if n_held_out >= enough:
-            break
-    return ConformalScores.of(np.concatenate(scores), np.concatenate(weights)).scale()
+        errors, variances = of_refit.errors_and_variances(plan.network, X, rest.y)
+        of_constant = rest.y - np.average(training.y, axis=0, weights=training.weights())
+        parts.append((errors, variances, of_constant, rest.weights(), *(rest.noise or ())))
+    if pooled and parts:
+        parts = [tuple(map(np.concatenate, zip(*parts, strict=True)))]
+    return [
+        posterior.noise_factor(*errors, RowNoise(*noise) if noise else None)
+        for *errors, noise in ((*part[:4], part[4:]) for part in parts)
+    ]

@@ -18,6 +18,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, column_or_1d
 
+from .._data.data import Data
 from .._data.validation import validate_training_data
 from .ensemble_context import SINGLE_FIT
 
@@ -109,7 +110,8 @@ def fit_varying_noise(
     rows = np.flatnonzero(counts > 0.0)
     if len(rows) > MAX_VARIANCE_ROWS:
         rows = np.sort(draw.permutation(rows)[:MAX_VARIANCE_ROWS])
-    weight = counts[rows]
+    training = Data(X[rows], columns[rows], counts[rows]).with_counts()
+    weight = training.sample_weight
     seeds = draw.randint(np.iinfo(np.int32).max, size=columns.shape[1])
     noise = None
     for _ in range(N_ROUNDS):
@@ -120,7 +122,7 @@ def fit_varying_noise(
             )
         if network.stop_reason_ == "interrupted":
             return noise, network
-        loo_squares = network._loo_squares(X[rows], columns[rows], weight)
+        loo_squares = network._loo_squares(training)
         networks, factors = [], []
         for column, seed in zip(loo_squares.T, seeds, strict=True):
             mean = np.average(column, weights=weight)

@@ -1,7 +1,6 @@
 """`Plan`: every decision of a fit, made from settings and data before training begins."""
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
-from .._machine.threads import single_threaded_blas
+from .._machine.threads import blas_threads
 from .._network.architecture import Architecture
 from .._network.network import Network, network_of
 from .._objective.objective import Objective
@@ -31,11 +30,6 @@ LM_WORK = 1_500_000_000
 # Otherwise it chooses lbfgs up to this many samples x parameters; above that a pass over the data
 # takes so long that adam, which makes many steps in each pass, is faster.
 LBFGS_LIMIT = 3_000_000
-
-# Networks of at most this many parameters train on one BLAS thread, see `_machine.threads`. The
-# product of a batch of 200 rows with a layer of 300 x 300 takes a millisecond; below that a second
-# thread costs as much as it saves.
-ONE_THREAD_PARAMETERS = 100_000
 
 # Parameters that are passed to sgd and adam unchanged.
 RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
@@ -123,19 +117,13 @@ class Plan:
         return self.full_architecture.pack([first, *coefs[1:]], intercepts, theta.dtype)
 
     @property
-    def weights_are_relative(self) -> bool:
-        """Whether only ratios of sample weights count; other solvers follow MLPRegressor."""
-        return self.by_evidence or self.settings.solver is None
-
-    @property
     def working_dtype(self) -> np.dtype:
         """Float64 for second-order steps, and for lbfgs as in scikit-learn."""
         return self.dtype if self.solver.float32 else np.dtype(np.float64)
 
     def blas_threads(self):
         """Return the context in which to train."""
-        few = self.architecture.n_parameters <= ONE_THREAD_PARAMETERS
-        return single_threaded_blas() if few else nullcontext()
+        return blas_threads(self.architecture.n_parameters)
 
     @property
     def network(self) -> Network:

@@ -45,7 +45,7 @@ def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Po
     extrapolation = None
     if not sparse.issparse(data.X):
         predict = partial(plan.network.predict, *plan.architecture.unpack(theta))
-        extrapolation = Extrapolation.of(predict, data.seen_inputs())
+        extrapolation = Extrapolation.of(predict, data.X, data.weights())
     return Posterior(
         theta,
         precision.of_posterior(),

@@ -100,6 +100,11 @@ class Settings:
     early_stopping: bool
     n_iter_no_change: float
 
+    @property
+    def weights_are_relative(self) -> bool:
+        """Whether only ratios of sample weights count; other solvers follow MLPRegressor."""
+        return self.solver is None or (self.solver.least_squares and self.alpha is None)
+
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
         """Read parameters that meet `CONSTRAINTS`; raise a ValueError if they contradict."""
