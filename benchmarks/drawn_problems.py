@@ -19,6 +19,7 @@ import json
 import os
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
@@ -42,6 +43,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import TinyMLPRegressor
+from tests.hard_cases import product, worst_r2
 
 N_NEW, SHORT, HEALTHY, MOST_ROWS_OF_GP = 1000, 0.1, 0.02, 500
 
@@ -56,29 +58,51 @@ class Problem(NamedTuple):
     truth: np.ndarray
 
 
-def inputs(rng, n, d):
+class Watched(NamedTuple):
+    """A fit as its user sees it."""
+
+    seconds: float
+    told: bool
+    warnings: list
+
+
+def mixed(rng, n, d):
     """Draw uniform or normal inputs."""
     return rng.uniform(-1, 1, (n, d)) if rng.random() < 0.5 else rng.standard_normal((n, d))
 
 
-def linear(rng, n, d):
-    """Draw a linear function of all inputs."""
-    X = inputs(rng, n, d)
-    return X, X @ rng.standard_normal(d)
+def box(rng, n, d, low=-1, high=1):
+    """Draw uniform inputs."""
+    return rng.uniform(low, high, (n, d))
 
 
-def waves(rng, n, d):
-    """Draw a sum of sines, one of each of at most three inputs."""
-    X = rng.uniform(-1, 1, (n, d))
+def waves(rng, X):
+    """Return a sum of sines, one of each of at most three inputs."""
     some = X[:, :3]
     omega, phase = rng.uniform(1, 8, some.shape[1]), rng.uniform(0, 2 * np.pi, some.shape[1])
-    return X, np.sin(omega * some + phase).sum(axis=1)
+    return np.sin(omega * some + phase).sum(axis=1)
 
 
-def products(rng, n, d):
-    """Draw a product, a sine and a slope."""
-    X = inputs(rng, n, max(d, 4))
-    return X, X[:, 0] * X[:, 1] + np.sin(2 * X[:, 2]) + X[:, 3]
+def even(rng, X):
+    """Return even functions of two inputs."""
+    return np.abs(np.sin(rng.uniform(2, 6) * X[:, 0])) + np.abs(X[:, 1])
+
+
+def steps(rng, X):
+    """Return a sum of steps, one of each of at most three inputs."""
+    at = rng.uniform(-0.5, 0.5, X[:, :3].shape[1])
+    return (X[:, :3] > at) @ rng.uniform(0.5, 2, len(at)) + np.floor(2 * X[:, 0])
+
+
+def high_frequency(rng, X):
+    """Return three to six periods along one input, and kinks along a second."""
+    f = np.sin(2 * np.pi * rng.uniform(3, 6) * X[:, 0])
+    return f + np.abs(np.sin(8 * X[:, 1])) if X.shape[1] == 2 else f
+
+
+def exact_output(rng, X):
+    """Return waves, and a second output that is constant or an exact line."""
+    return np.column_stack([waves(rng, X), 3 * X[:, 0] if rng.random() < 0.5 else np.ones(len(X))])
 
 
 def friedman_1(rng, n, d):
@@ -86,40 +110,10 @@ def friedman_1(rng, n, d):
     return make_friedman1(n, max(d, 5), random_state=rng.integers(2**31))
 
 
-def friedman_2(rng, n, d, make=make_friedman2):
-    """Draw Friedman's second function, beside irrelevant inputs."""
+def friedman(make, rng, n, d):
+    """Draw Friedman's second or third function, beside irrelevant inputs."""
     X, f = make(n, random_state=rng.integers(2**31))
     return np.hstack([X, rng.random((n, max(d - 4, 0)))]), f
-
-
-def friedman_3(rng, n, d):
-    """Draw Friedman's third function, beside irrelevant inputs."""
-    return friedman_2(rng, n, d, make_friedman3)
-
-
-def bowl(rng, n, d):
-    """Draw a sum of squares."""
-    X = rng.uniform(-5, 5, (n, min(d, 12)))
-    return X, (X**2).sum(axis=1)
-
-
-def distance(rng, n, d):
-    """Draw the distance from the centre."""
-    X = rng.uniform(-1, 1, (n, min(max(d, 2), 12)))
-    return X, np.sqrt((X**2).sum(axis=1))
-
-
-def even(rng, n, d):
-    """Draw even functions of two inputs."""
-    X = rng.uniform(-1, 1, (n, max(d, 2)))
-    return X, np.abs(np.sin(rng.uniform(2, 6) * X[:, 0])) + np.abs(X[:, 1])
-
-
-def steps(rng, n, d):
-    """Draw a sum of steps, one of each of at most three inputs."""
-    X = inputs(rng, n, d)
-    at = rng.uniform(-0.5, 0.5, X[:, :3].shape[1])
-    return X, (X[:, :3] > at) @ rng.uniform(0.5, 2, len(at)) + np.floor(2 * X[:, 0])
 
 
 def one_hot(rng, n, d):
@@ -130,36 +124,33 @@ def one_hot(rng, n, d):
     return np.column_stack([*codes, x]), effects + np.sin(2 * x)
 
 
-def sparse_linear(rng, n, d):
-    """Draw a linear function of five of many inputs."""
-    X = inputs(rng, n, max(d, 20))
-    return X, X[:, :5] @ rng.uniform(0.5, 2, 5)
+def of(f, inputs=mixed, least=1, most=60):
+    """Return a function that draws inputs, as many as are within the limits, and f of them."""
+
+    def draw(rng, n, d):
+        X = inputs(rng, n, min(max(d, least), most))
+        return X, f(rng, X)
+
+    return draw
 
 
-def high_frequency(rng, n, d):
-    """Draw three to six periods along one input."""
-    X = rng.random((n, min(d, 2)))
-    f = np.sin(2 * np.pi * rng.uniform(3, 6) * X[:, 0])
-    return X, f + np.abs(np.sin(8 * X[:, 1])) if X.shape[1] == 2 else f
-
-
-def exact_output(rng, n, d):
-    """Draw waves beside an output that is constant or an exact line."""
-    X, f = waves(rng, n, min(d, 5))
-    return X, np.column_stack([f, 3 * X[:, 0] if rng.random() < 0.5 else np.ones(n)])
-
-
-def pure_noise(rng, n, d):
-    """Draw inputs without any effect."""
-    return inputs(rng, n, d), np.zeros(n)
-
-
-# fmt: off
-FUNCTIONS = (
-    linear, waves, products, friedman_1, friedman_2, friedman_3, bowl, distance, even, steps,
-    one_hot, sparse_linear, high_frequency, exact_output, pure_noise,
-)
-# fmt: on
+FUNCTIONS = {
+    "linear": of(lambda rng, X: X @ rng.standard_normal(X.shape[1])),
+    "waves": of(waves, box),
+    "products": of(lambda rng, X: product(X), least=4),
+    "friedman_1": friedman_1,
+    "friedman_2": partial(friedman, make_friedman2),
+    "friedman_3": partial(friedman, make_friedman3),
+    "bowl": of(lambda rng, X: (X**2).sum(axis=1), partial(box, low=-5, high=5), most=12),
+    "distance": of(lambda rng, X: np.sqrt((X**2).sum(axis=1)), box, 2, 12),
+    "even": of(even, box, least=2),
+    "steps": of(steps),
+    "one_hot": one_hot,
+    "sparse_linear": of(lambda rng, X: X[:, :5] @ rng.uniform(0.5, 2, 5), least=20),
+    "high_frequency": of(high_frequency, partial(box, low=0), most=2),
+    "exact_output": of(exact_output, box, most=5),
+    "pure_noise": of(lambda rng, X: np.zeros(len(X))),
+}
 
 
 def claims(rng, size):
@@ -192,14 +183,14 @@ NOISES = ("none", "normal", "normal", "normal", "student_t", *MULTIPLIED)
 def draw(seed: int, number: int) -> Problem:
     """Draw a problem; the functions take turns, everything else is random."""
     rng = np.random.default_rng([seed, number])
-    function, noise = FUNCTIONS[number % len(FUNCTIONS)], str(rng.choice(NOISES))
+    name, noise = list(FUNCTIONS)[number % len(FUNCTIONS)], str(rng.choice(NOISES))
     n_rows, n_inputs = np.exp(rng.uniform(np.log([40, 1]), np.log([2000, 61]))).astype(int)
     repeats = str(rng.choice(["single", "specimens", "replicates"], p=[0.7, 0.15, 0.15]))
     m = 1 if repeats == "single" else int(rng.integers(3, 9))
     n = max(n_rows // m, 10)
-    if function is pure_noise and noise == "none":
+    if name == "pure_noise" and noise == "none":
         noise = "normal"
-    X, f = function(rng, n + N_NEW, n_inputs)
+    X, f = FUNCTIONS[name](rng, n + N_NEW, n_inputs)
     first = f.reshape(n + N_NEW, -1)[:, 0]
     if noise in MULTIPLIED:  # amounts are positive
         first = np.exp(0.7 * (first - first.mean()) / (first.std() or 1.0))
@@ -216,19 +207,16 @@ def draw(seed: int, number: int) -> Problem:
     truth = first[n:]
     if f.ndim == 2:
         y, truth = np.column_stack([y, f[rows, 1]]), np.column_stack([truth, f[n:, 1]])
-    return Problem((function.__name__, noise, f"{repeats}*{m}"), X[rows], y, X[n:], truth)
+    return Problem((name, noise, f"{repeats}*{m}"), X[rows], y, X[n:], truth)
 
 
 def score(problem: Problem, estimator) -> float:
-    """Return R² of the worst output with a signal."""
-    truth, y = (a.reshape(len(a), -1) for a in (problem.truth, problem.y))
-    error = np.mean((estimator.predict(problem.X_new).reshape(truth.shape) - truth) ** 2, axis=0)
-    variance = np.var(truth if np.var(truth, axis=0).any() else y, axis=0)
-    return max(-1.0, float(np.min(1 - error[variance > 0] / variance[variance > 0])))
+    """Return R² of the worst output, at least -1."""
+    return max(-1.0, worst_r2(problem, estimator.predict(problem.X_new)))
 
 
-def references(problem: Problem) -> dict:
-    """Return an estimator of each kind."""
+def reference_scores(problem) -> dict[str, float]:
+    """Return R² of a reference of each kind."""
     n, d = problem.X.shape
     boosting = HistGradientBoostingRegressor(random_state=0)
     network = MLPRegressor(early_stopping=True, max_iter=500, random_state=0)
@@ -241,38 +229,45 @@ def references(problem: Problem) -> dict:
     if n < MOST_ROWS_OF_GP:  # a length scale for each input costs minutes beyond some ten
         kernel = ConstantKernel() * RBF(np.ones(d) if d <= 10 else 1.0) + WhiteKernel(0.1)
         kinds["GP"] = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
-    return {name: make_pipeline(StandardScaler(), kind) for name, kind in kinds.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {
+            name: score(problem, make_pipeline(StandardScaler(), kind).fit(problem.X, problem.y))
+            for name, kind in kinds.items()
+        }
+
+
+def watched_fit(estimator, data) -> Watched:
+    """Fit, and return what a user sees of it."""
+    weight = getattr(data, "weight", None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        begun = time.process_time()
+        estimator.fit(data.X, data.y, **({} if weight is None else {"sample_weight": weight}))
+        seconds = time.process_time() - begun
+    told = any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
+    messages = [f"{w.category.__name__}: {str(w.message)[:200]}" for w in caught]
+    return Watched(seconds, told or not getattr(estimator, "converged_", True), messages)
 
 
 def run(seed, number, known) -> tuple[str, dict, dict]:
     """Fit the default, and the references unless they are known, to a problem."""
     problem = draw(seed, number)
     key = f"{seed}:{number}:{crc32(problem.y.tobytes()):08x}"  # other data have another key
-    scores = known.get(key)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if scores is None:
-            scores = {
-                name: score(problem, kind.fit(problem.X, problem.y))
-                for name, kind in references(problem).items()
-            }
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        net, begun = TinyMLPRegressor(random_state=0), time.process_time()
-        net.fit(problem.X, problem.y)
-        seconds = time.process_time() - begun
+    scores = known.get(key) or reference_scores(problem)
+    net = TinyMLPRegressor(random_state=0)
+    fit = watched_fit(net, problem)
+    r2 = score(problem, net)
     result = {
         "number": number,
         **dict(zip(("function", "noise", "repeats"), problem.title, strict=True)),
+        "repeated": problem.title[2].partition("*")[0],
         "shape": problem.X.shape,
-        "r2": score(problem, net),
-        "seconds": seconds,
-        "told": not net.converged_
-        or any(issubclass(warning.category, ConvergenceWarning) for warning in caught),
-        "warnings": [f"{w.category.__name__}: {str(w.message)[:200]}" for w in caught],
+        "r2": r2,
+        **fit._asdict(),
         "stop_reason": net.stop_reason_,
         "best": max(scores, key=scores.get),
-        "gap": max(scores.values()) - score(problem, net),
+        "gap": max(scores.values()) - r2,
         "references": scores,
     }
     return key, scores, result
@@ -306,6 +301,11 @@ def summary(results) -> str:
     def told(result):
         return result["told"]
 
+    def by(name):
+        for value in dict.fromkeys(r[name] for r in results):
+            of = [r for r in results if r[name] == value]
+            yield f"{value} {sum(map(silent.__contains__, of))}/{len(of)}"
+
     noise = [r for r in results if r["function"] == "pure_noise" and r["gap"] <= SHORT]
     healthy = [r for r in results if r["function"] != "pure_noise" and r["gap"] <= HEALTHY]
     silent = [r for r in results if verdict(r) == "SILENT"]
@@ -317,6 +317,10 @@ def summary(results) -> str:
             f"false alarms on healthy fits: {share(told, healthy)}",
             f"median time: {np.median([r['seconds'] for r in results]):.2f} s, sum: "
             f"{sum(r['seconds'] for r in results):.0f} s",
+            *(
+                f"silent by {name}: {', '.join(by(name))}"
+                for name in ("function", "noise", "repeated")
+            ),
             "the worst silent fits:",
             *(
                 f"{r['gap']:6.3f} below {r['best']:12} {line(r)}"
