@@ -79,13 +79,17 @@ class Posterior:
     extrapolation: Extrapolation | None = None  # None for sparse inputs
     tails: ConformalScores | None = None  # None where not calibrated
 
-    def calibrated(self, network, X, y, weight, left_out, between, noise=None) -> "Posterior":
-        """Calibrate the noise by leave-one-out residuals of the training data.
+    def calibrated(
+        self, network, X, y, weight, left_out, between, noise=None, errors=None
+    ) -> "Posterior":
+        """Calibrate the noise by leave-one-out residuals of the training data, or by `errors`.
 
         `y` is in the units of theta, `weight` the multiplicity of each row and `left_out` the
         weight that leaving one out removes. `between` is called for each block of rows.
         """
         loo = self.leave_one_out(network, X, y, left_out, between, noise)
+        if errors is not None:
+            loo = LeaveOneOut(errors, np.ones(y.shape), loo.variances)
         mean = np.average(y, axis=0, weights=weight)
         constant = (y - mean) / (1.0 - left_out / weight.sum())[:, None]
         factor = self.noise_factor(loo.errors, loo.variances, constant, weight, noise)

@@ -27,6 +27,11 @@ class StopReason(Enum):
     TOL = "tol", "The training loss no longer improved by tol."
     VALIDATION = "validation", "The validation score no longer improved by tol."
     EVIDENCE = "evidence", "The evidence no longer changes."
+    DISTILLED = (
+        "distilled",
+        "Kernel ridge regression predicts rows not trained on better than a network with the "
+        "greatest evidence; the network was trained on its predictions.",
+    )
     ZERO_RESIDUAL = "exact", "The residuals are less than a ten-thousandth of the target's spread."
     GRADIENT = "gradient", "The gradient is zero within tol."
     LINE_SEARCH = "line_search", "The line search found no lower loss along its direction."

@@ -7,6 +7,7 @@ rows.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -49,19 +50,40 @@ class BeforeSelection(NamedTuple):
         return plan, self.data.on_inputs(plan.inputs), start
 
 
+class HeldOut(NamedTuple):
+    """Errors of predictions for rows that were not trained on."""
+
+    rows: np.ndarray
+    errors: np.ndarray  # (len(rows), n_outputs) in the units of training
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fit, with the plan and the data of its network."""
+
+    plan: Plan
+    data: Data
+    start: Start
+    solution: Solution
+    posterior: Posterior | None = None
+    held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
+
+    def predict(self, X) -> np.ndarray:
+        """Predict at standardised inputs of the network."""
+        return self.plan.network.predict(
+            *self.plan.architecture.unpack(self.solution.theta), X.astype(np.float64, copy=False)
+        )
+
+
 def posterior_of(
-    plan: Plan,
-    data: Data,
-    start: Start,
-    solution: Solution,
-    interrupted: bool,
-    before: BeforeSelection | None,
+    fit: Candidate, interrupted: bool, before: BeforeSelection | None
 ) -> Posterior | None:
     """Return the calibrated posterior of a solution, or None if it has no posterior.
 
     `interrupted` is whether the user ended the training; long computations are then omitted.
     Without `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
     """
+    plan, data, solution = fit.plan, fit.data, fit.solution
     n_parameters, loss = plan.architecture.n_parameters, plan.settings.loss
     quick = len(data.y) * n_parameters**2 <= WORK_AFTER_CTRL_C
     # With early stopping the weights do not have the greatest evidence.
@@ -71,11 +93,12 @@ def posterior_of(
         return None
     interruption = Interruption()  # independent of a Ctrl-C that has ended the training
     with interruption.catches_sigint(), plan.blas_threads():
-        posterior = _calibrated(plan, data, solution, interruption.raise_if_set)
-        if before is not None and not interrupted and solution.state.noise is None:
+        posterior = _calibrated(fit, interruption.raise_if_set)
+        refits = before is not None and fit.held_out is None and solution.state.noise is None
+        if refits and not interrupted:
             splits, pooled = _splits(plan, solution, data)
             factors = _factors_by_refits(
-                plan, data, start, before, posterior, splits, pooled, interruption
+                plan, data, fit.start, before, posterior, splits, pooled, interruption
             )
             posterior = posterior.at_least_as_wide(np.max(factors, axis=0, initial=1.0))
     interruption.raise_if_set()  # Ctrl-C may come after the last block
@@ -83,15 +106,16 @@ def posterior_of(
     return posterior
 
 
-def _calibrated(plan: Plan, data: Data, solution: Solution, between) -> Posterior:
+def _calibrated(fit: Candidate, between) -> Posterior:
     """Calibrate by leave-one-out residuals; `between` is called for each block of rows."""
-    posterior = laplace_posterior(plan, data, solution, between)
-    if solution.state.noise is not None:
+    plan, data, held_out = fit.plan, fit.data, fit.held_out
+    posterior = fit.posterior or laplace_posterior(plan, data, fit.solution, between)
+    if fit.solution.state.noise is not None:
         return posterior  # this noise already has the width of the residuals
-    sample = curvature_sample(plan, data)
+    sample = curvature_sample(plan, data) if held_out is None else data.on_rows(held_out.rows)
     X, weight = sample.X.astype(np.float64, copy=False), sample.weights()
     arguments = plan.network, X, sample.y, weight, sample.left_out(), between, sample.noise
-    return posterior.calibrated(*arguments)
+    return posterior.calibrated(*arguments, None if held_out is None else held_out.errors)
 
 
 def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable, bool]:

@@ -12,13 +12,14 @@ from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._solvers.evidence_restarts import BEATEN, nats_between
 from .._solvers.monitor import History, Solution, StopReason
-from .calibration import BeforeSelection, posterior_of
+from .calibration import BeforeSelection, Candidate, posterior_of
 from .divergence import has_diverged
 from .fitted_weights import predicting_attributes, raw_weights
 from .heteroscedastic_noise import VaryingNoise
 from .importances import SeenRows
 from .plan import Plan
 from .posterior import scaling_or_identity
+from .referee import refereed
 from .starts import Start
 from .train import Trained, rank
 
@@ -43,6 +44,7 @@ class FitResult:
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
     diverged: bool = False  # at some iteration
+    data: Data | None = None  # trained on, in the units of training
 
     @classmethod
     def of(
@@ -65,7 +67,10 @@ class FitResult:
         """
         ranks = [rank(solution, plan.settings.loss_tol) for solution in trained.solutions]
         at = ranks.index(max(ranks))
-        best, start = trained.solutions[at], starts[at]
+        interrupted = trained.interrupted_by_user
+        fit = Candidate(plan, data, starts[at], trained.solutions[at])
+        fit = refereed(fit, before, interrupted)
+        plan, data, best = fit.plan, fit.data, fit.solution
         theta = raw_weights(plan, best.theta)
         # For y of 1e200 the loss overflows in the units of y, which is not a failure.
         failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
@@ -78,7 +83,7 @@ class FitResult:
             )
         posterior, without_interval = None, False
         try:
-            posterior = posterior_of(plan, data, start, best, trained.interrupted_by_user, before)
+            posterior = posterior_of(fit, interrupted, before)
         except KeyboardInterrupt:
             without_interval = True
         record = best.record
@@ -96,6 +101,7 @@ class FitResult:
             without_interval=without_interval,
             noise=noise,
             seen=seen,
+            data=data,
             diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 

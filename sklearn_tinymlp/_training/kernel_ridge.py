@@ -1,0 +1,113 @@
+"""Kernel ridge regressions with leave-one-out residuals in closed form: the reference of a fit.
+
+With the features F = K(X, L) C^-T of some rows L, the landmarks, where C C^T = K(L, L) (the Nystroem
+method: Williams & Seeger, NIPS 13, 2001; with all rows as landmarks it is exact), ridge regression
+of centred targets has
+
+    f = F (F^T F + ridge I)^-1 F^T y = H y,    e_i = (y_i - f_i) / (1 - H_ii),
+
+and e_i is the error of the prediction for row i without that row (Golub, Heath & Wahba,
+Technometrics 21, 1979). The eigenvectors of F^T F give e for each ridge at the cost of two products
+of matrices. For each output the kernel and the ridge with the smallest sum of e_i^2 are used.
+
+The kernels differ in kind, and are as wide as the inputs: polynomials of degree one and two;
+functions with bends in all inputs at once; and sums of functions of one input that bend at any
+point (the covariance of Brownian motion, whose regressions are linear splines). With them an
+additive function of short waves or steps, a bowl in ten dimensions and one-hot columns are learned
+from 200 to 1,000 rows, where networks from random starts mistake them for noise.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import linalg
+from scipy.spatial.distance import cdist
+
+# From hardly any penalty to the mean of y alone.
+RIDGES = np.array([*np.logspace(-5, 4, 19), np.inf])
+
+# Relative jitter with which K(L, L) is positive definite to rounding.
+JITTER = 1e-10
+
+# A row that alone determines its prediction has H_ii = 1.
+LEAST_ONE_MINUS_LEVERAGE = 1e-10
+
+
+def linear(X, Z) -> np.ndarray:
+    """Compute the kernel of linear functions."""
+    return X @ Z.T / X.shape[1]
+
+
+def quadratic(X, Z) -> np.ndarray:
+    """Compute the kernel of polynomials of degree two."""
+    return (1.0 + X @ Z.T / X.shape[1]) ** 2
+
+
+def gaussian(X, Z) -> np.ndarray:
+    """Compute the Gaussian kernel, as wide as the cloud of standardised inputs."""
+    return np.exp(-cdist(X, Z, "sqeuclidean") / (2.0 * X.shape[1]))
+
+
+def additive(X, Z) -> np.ndarray:
+    """Compute the mean over the inputs of the covariance (|x| + |z| - |x - z|) / 2."""
+    sizes = np.abs(X).sum(axis=1)[:, np.newaxis] + np.abs(Z).sum(axis=1)
+    return (sizes - cdist(X, Z, "cityblock")) / (2.0 * X.shape[1])
+
+
+KERNELS = linear, quadratic, gaussian, additive
+
+
+class Regression(NamedTuple):
+    """The regression of one output."""
+
+    kernel: Callable
+    landmarks: np.ndarray
+    coefs: np.ndarray  # (n_landmarks,)
+    intercept: float
+    errors: np.ndarray  # (n_samples,) leave-one-out
+
+    def predict(self, X) -> np.ndarray:
+        """Predict at standardised inputs, shape (n_samples,)."""
+        return self.kernel(X, self.landmarks) @ self.coefs + self.intercept
+
+
+def kernel_ridge(X, y, weight, n_landmarks) -> list[Regression]:
+    """Return the regression with the smallest leave-one-out error for each output.
+
+    `X` are standardised inputs, `y` of shape (n_samples, n_outputs), `weight` of the rows.
+    """
+    landmarks = X[np.random.RandomState(0).permutation(len(X))[:n_landmarks]]
+    found = [_regressions(kernel, landmarks, X, y, weight) for kernel in KERNELS]
+
+    def mean_square(regression) -> float:
+        return float(weight @ regression.errors**2)
+
+    return [min(of_output, key=mean_square) for of_output in zip(*found, strict=True)]
+
+
+def _regressions(kernel, landmarks, X, y, weight) -> list[Regression]:
+    """Return the regression with the best ridge for each output."""
+    gram = kernel(landmarks, landmarks)
+    gram[np.diag_indices_from(gram)] += JITTER * np.trace(gram)
+    factor = linalg.cholesky(gram, lower=True)
+    features = linalg.solve_triangular(factor, kernel(landmarks, X), lower=True).T
+    root, mean = np.sqrt(weight)[:, np.newaxis], np.average(features, axis=0, weights=weight)
+    y_mean = np.average(y, axis=0, weights=weight)
+    features, targets = root * (features - mean), root * (y - y_mean)
+    squares, rotation = linalg.eigh(features.T @ features)
+    features = features @ rotation
+    shrinkage = 1.0 / (np.maximum(squares, 0.0)[:, np.newaxis] + RIDGES)
+    leverage = (weight / weight.sum())[:, np.newaxis] + features**2 @ shrinkage
+    freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
+    regressions = []
+    for target, centre in zip(targets.T, y_mean, strict=True):
+        coefs = shrinkage * (features.T @ target)[:, np.newaxis]
+        errors = (target[:, np.newaxis] - features @ coefs) / freedom
+        best = np.argmin((errors**2).sum(axis=0))
+        coefs = rotation @ coefs[:, best]
+        of_kernel = linalg.solve_triangular(factor, coefs, lower=True, trans=1)
+        errors = errors[:, best] / root[:, 0]
+        intercept = float(centre - mean @ coefs)
+        regressions.append(Regression(kernel, landmarks, of_kernel, intercept, errors))
+    return regressions
