@@ -227,7 +227,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             noise=noise,
             advice=rate_advice,
         )
-        warn(result, data, scaled, warned)
+        warn(result, data, warned)
         result.write_to(self)
         if tasks is not None:
             tasks.end()

@@ -76,16 +76,15 @@ def learned_nothing(plan: Plan, data: Data, solution: Solution) -> bool:
     return bool(solution.loss > MOST_SHARE_OF_CONSTANT * of_constant > rounding)
 
 
-def warn(result: FitResult, data: Data, trained_on: Data, warned=()) -> None:
+def warn(result: FitResult, data: Data, warned=()) -> None:
     """Warn of a fit that was interrupted or did not converge.
 
-    `trained_on` is the data in the units of training, with the selected inputs. Sentences of
-    `warned` are not repeated.
+    `data` is in the units of the user. Sentences of `warned` are not repeated.
     """
     if result.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=STACK_LEVEL)
     else:
-        text = convergence_warning(result, data, trained_on, warned)
+        text = convergence_warning(result, data, warned)
         if text is not None:
             warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
     if result.without_interval:
@@ -95,10 +94,10 @@ def warn(result: FitResult, data: Data, trained_on: Data, warned=()) -> None:
         )
 
 
-def convergence_warning(result: FitResult, data: Data, trained_on: Data, warned=()) -> str | None:
+def convergence_warning(result: FitResult, data: Data, warned=()) -> str | None:
     """Return why training ended, at which loss, and what corrects it; None if it converged."""
     plan, solution = result.plan, result.solution
-    message = _first_line(result, trained_on)
+    message = _first_line(result)
     if message is None or _is_ignored(ConvergenceWarning, message):
         return message
     # Imported where it is needed: a tenth of the import time of the package.
@@ -108,7 +107,7 @@ def convergence_warning(result: FitResult, data: Data, trained_on: Data, warned=
 
     theta = plan.with_all_inputs(solution.theta).astype(np.float64)
     params = plan.settings.params
-    seen = trained_on if plan.inputs is None else data.scaled(plan.scaling)
+    seen = result.data if plan.inputs is None else data.scaled(plan.scaling)
     network = describe(result.attributes(), params, theta, seen)
     found = diagnose(network, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
@@ -123,7 +122,7 @@ def convergence_warning(result: FitResult, data: Data, trained_on: Data, warned=
     return "\n".join(lines)
 
 
-def _first_line(result: FitResult, trained_on: Data) -> str | None:
+def _first_line(result: FitResult) -> str | None:
     """Return why training ended; None if it converged."""
     plan, solution = result.plan, result.solution
     reason, message = solution.reason, solution.warning
@@ -138,14 +137,16 @@ def _first_line(result: FitResult, trained_on: Data) -> str | None:
         elif result.collapsed:
             from .remedies import larger
 
-            state, n_init = solution.state, plan.settings.n_init
+            errors, n_init = result.errors, plan.settings.n_init
+            worst = np.argmax(errors.network - errors.regression)
             message = (
-                f"The network explains {state.explained:.0%} of the variance of y and treats the "
-                f"remainder as noise, but random features explain {state.reference:.0%} of it on "
-                f"held-out rows. Try n_init={10 if n_init < 10 else 4 * n_init}, or "
+                "Kernel ridge regression predicts rows that were not trained on better: in "
+                f"leave-one-out validation its R² is {1.0 - errors.regression[worst]:.2f}, that of "
+                f"the network {1.0 - errors.network[worst]:.2f}. Try n_init="
+                f"{10 if n_init < 10 else 4 * n_init}, or "
                 f"hidden_layer_sizes={larger(plan.settings.hidden_layer_sizes)!r}."
             )
-        elif not by_validation and learned_nothing(plan, trained_on, solution):
+        elif not by_validation and learned_nothing(plan, result.data, solution):
             from .shortfall import constant_name
 
             constant = constant_name(plan.settings.loss)

@@ -32,7 +32,7 @@ class StopReason(Enum):
         "Kernel ridge regression predicts rows not trained on better than a network with the "
         "greatest evidence; the network was trained on its predictions.",
     )
-    ZERO_RESIDUAL = "exact", "The residuals are less than a ten-thousandth of the target's spread."
+    ZERO_RESIDUAL = "exact", "The residuals are less than a hundredth of the target's spread."
     GRADIENT = "gradient", "The gradient is zero within tol."
     LINE_SEARCH = "line_search", "The line search found no lower loss along its direction."
     PLATEAU = "at_rest", "max_iter was reached with the evidence on a plateau."

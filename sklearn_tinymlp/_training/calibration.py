@@ -7,7 +7,6 @@ rows.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from .._data.data import Data
 from .._data.hold_out import HELD_OUT_SHARE, forward_splits, hold_out_splits, in_sequence
 from .._machine.interruption import Interruption
 from .._solvers.monitor import History, Monitor, Solution
+from .candidate import Candidate
 from .input_selection import relevance_report, revised
 from .plan import Plan
 from .posterior import curvature_sample, has_interval, laplace_posterior
@@ -48,31 +48,6 @@ class BeforeSelection(NamedTuple):
         plan = revised(self.plan, some, report, random_state)
         start = draw(plan, NO_USER_START, random_state)[0]
         return plan, self.data.on_inputs(plan.inputs), start
-
-
-class HeldOut(NamedTuple):
-    """Errors of predictions for rows that were not trained on."""
-
-    rows: np.ndarray
-    errors: np.ndarray  # (len(rows), n_outputs) in the units of training
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A fit, with the plan and the data of its network."""
-
-    plan: Plan
-    data: Data
-    start: Start
-    solution: Solution
-    posterior: Posterior | None = None
-    held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
-
-    def predict(self, X) -> np.ndarray:
-        """Predict at standardised inputs of the network."""
-        return self.plan.network.predict(
-            *self.plan.architecture.unpack(self.solution.theta), X.astype(np.float64, copy=False)
-        )
 
 
 def posterior_of(

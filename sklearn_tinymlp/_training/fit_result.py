@@ -10,9 +10,9 @@ from .._activations.lookup import name_of
 from .._bayes.groups import group_names
 from .._bayes.laplace import Posterior
 from .._data.data import Data
-from .._solvers.evidence_restarts import BEATEN, nats_between
 from .._solvers.monitor import History, Solution, StopReason
-from .calibration import BeforeSelection, Candidate, posterior_of
+from .calibration import BeforeSelection, posterior_of
+from .candidate import Candidate, Errors
 from .divergence import has_diverged
 from .fitted_weights import predicting_attributes, raw_weights
 from .heteroscedastic_noise import VaryingNoise
@@ -23,8 +23,7 @@ from .referee import refereed
 from .starts import Start
 from .train import Trained, rank
 
-# Share of the variance by which random features must exceed a network for it to count as collapsed:
-# a network that explains 0.99 of data without noise has not collapsed.
+# Share of the variance that a regression must predict beyond a network for a warning.
 COLLAPSED_SHARE = 0.1
 
 
@@ -33,6 +32,7 @@ class FitResult:
     """The best solution of a fit."""
 
     plan: Plan
+    data: Data  # trained on, in the units of training
     columns: dict[str, Any]  # attributes that describe the columns of X
     weights: np.ndarray  # (n_parameters,) for raw data
     solution: Solution
@@ -44,7 +44,7 @@ class FitResult:
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
     diverged: bool = False  # at some iteration
-    data: Data | None = None  # trained on, in the units of training
+    errors: Errors | None = None  # on rows not trained on, where it was compared
 
     @classmethod
     def of(
@@ -102,6 +102,7 @@ class FitResult:
             noise=noise,
             seen=seen,
             data=data,
+            errors=fit.errors,
             diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 
@@ -113,17 +114,11 @@ class FitResult:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the evidence treats as noise what random features predict on held-out rows.
-
-        The difference must exceed what is due to chance, in nats: n / 2 times the logarithm of the
-        ratio of the remaining errors.
-        """
-        state = self.solution.state
-        if not self.plan.by_evidence or state is None:
+        """Whether a kernel ridge regression predicts rows not trained on far better."""
+        if self.errors is None:
             return False
-        if not state.reference > state.explained + COLLAPSED_SHARE:  # NaN if unknown
-            return False
-        return nats_between(state.explained, state.reference, state.n_samples) > BEATEN
+        far = self.errors.network > self.errors.regression + COLLAPSED_SHARE
+        return bool(np.any(self.errors.is_beaten & far))
 
     @property
     def converged(self) -> bool:

@@ -1,0 +1,128 @@
+"""Distillation: train a network on what regressions predict, and maximise the evidence from there.
+
+A regression can be asked for its prediction anywhere, without noise. The network is trained on its
+predictions for the rows, and for as many points between them: each has every coordinate from one of
+two rows at random, so that it is as far from the rows as they are from each other (Bucila, Caruana
+& Niculescu-Mizil, "Model compression", KDD 2006; Hinton, Vinyals & Dean, 2015). On such data the
+evidence neither takes signal for noise nor follows single rows.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from .._bayes.curvature import Curvature
+from .._bayes.evidence import evidence
+from .._bayes.groups import GROUPINGS
+from .._data.data import Data
+from .._machine.interruption import Interruption
+from .._objective.objective import Objective
+from .._solvers.evidence_restarts import State, first_hyperparameters
+from .._solvers.levenberg_marquardt import mean_loss
+from .._solvers.monitor import History, Monitor, Solution, StopReason
+from .calibration import BeforeSelection
+from .candidate import Candidate, Errors, HeldOut
+from .kernel_ridge import Regression
+from .starts import Start
+
+# Number of points between rows.
+N_POINTS = 1000
+
+# The network has learned the predictions when its squared error is this share of their variance,
+# and of the squared error of the regression.
+LEARNED = 0.01
+
+# Number of estimates of penalty and noise at fixed weights.
+N_ESTIMATES = 4
+
+
+class Comparison(NamedTuple):
+    """A fit and regressions on some rows; arrays are (len(rows), n_outputs)."""
+
+    rows: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    of_network: np.ndarray  # leave-one-out errors
+    regressions: list[Regression]
+    of_regressions: np.ndarray  # leave-one-out errors
+    cross_validation: np.ndarray  # (n_outputs,) generalised, of the network
+
+
+def mean_squares(deviations, y, weight) -> np.ndarray:
+    """Compute mean squares in units of the variance of each output, 0 if it is constant."""
+    squares, spread = weight @ deviations**2, weight @ (y - np.average(y, 0, weight)) ** 2
+    return np.divide(squares, spread, out=np.zeros(len(spread)), where=spread > 0.0)
+
+
+def distilled(
+    fit: Candidate,
+    before: BeforeSelection,
+    comparison: Comparison,
+    failed: np.ndarray,
+    interruption: Interruption,
+) -> Candidate:
+    """Train a network on the predictions of the regressions, of `fit` for outputs not `failed`."""
+    X, draw = before.data.X[comparison.rows].astype(np.float64), np.random.RandomState(0)
+    one, other = (X[draw.randint(len(X), size=N_POINTS)] for _ in range(2))
+    points = np.vstack([X, np.where(draw.random_sample(one.shape) < 0.5, one, other)])
+    predicted = [regression.predict(points) for regression in comparison.regressions]
+    targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
+    squares, variance = np.mean(comparison.of_regressions**2, axis=0), targets.var(axis=0)
+    varies = variance > np.finfo(float).eps
+    learned = LEARNED * np.minimum(squares, variance)[varies & failed].min(initial=np.inf)
+    plan, theta = before.plan, np.zeros(before.plan.architecture.n_parameters)
+    if varies.any():
+        teacher, max_iter = before._replace(data=Data(points, targets)), plan.settings.max_iter
+        plan, data, start = teacher.selected_on(np.arange(len(points)), interruption)
+        objective = Objective(plan.network, data.samples(), 0.0)
+        monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
+        options = plan.options(np.random.RandomState(0))
+        theta = plan.solver.solve(objective, start.theta, monitor, options).theta
+        interruption.raise_if_set()
+    data = before.data.on_inputs(plan.inputs)
+    solution = _evidence_at(theta, plan, data, fit.solution, interruption)
+    result = Candidate(plan, data, Start(theta, fit.start.random_state), solution)
+    errors = np.where(failed, comparison.of_regressions, comparison.of_network)
+    errors = errors + targets[: len(X)] - result.predict(X)
+    of_regression = mean_squares(comparison.of_regressions, comparison.y, comparison.weight)
+    return replace(
+        result,
+        errors=Errors(mean_squares(errors, comparison.y, comparison.weight), of_regression),
+        held_out=HeldOut(comparison.rows, errors),
+    )
+
+
+def _evidence_at(theta, plan, data: Data, earlier: Solution, interruption) -> Solution:
+    """Estimate penalty and noise at weights that do not maximise the evidence."""
+    objective, groups = plan.objective(data), GROUPINGS[plan.grouping](plan.architecture)
+    curvature = Curvature.cheapest(plan.architecture, len(data.y))
+    variance, n_samples = objective.variance(), objective.training.weight_sum
+    hyper = first_hyperparameters(groups, objective.n_outputs, variance)
+    with np.errstate(all="ignore"):
+        errors = objective.errors(theta)
+        for _ in range(N_ESTIMATES):
+            product = curvature.product(
+                objective, theta, hyper.beta, np.random.RandomState(0), interruption.raise_if_set
+            )
+            precision = product.certainly_factorised(hyper.alpha[groups], hyper.beta)
+            found = evidence(theta, errors, precision, hyper, groups, n_samples, variance)
+            used, hyper = hyper, found.next
+    return earlier._replace(
+        theta=theta,
+        loss=mean_loss(objective, theta, errors),
+        state=State(used, found.gamma, groups, n_samples),
+        log_evidence=found.log_evidence,
+        reason=StopReason.DISTILLED,
+        warning=None,
+    )
+
+
+def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
+    """Maximise the evidence from the weights of a distilled network."""
+    plan = fit.plan
+    monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
+    objective, options = plan.objective(fit.data), plan.options(np.random.RandomState(0))
+    solution = plan.solver.solve(objective, fit.start.theta, monitor, options)
+    interruption.raise_if_set()
+    return replace(fit, solution=solution, posterior=None, errors=None, held_out=None)
