@@ -12,6 +12,9 @@ the evidence p(y | alpha, beta), the integral over theta by Laplace's method, gi
     alpha_g = gamma_g / (2 W_g)                        MacKay 1992, eq. 2.22
     beta_k  = (N_k - gamma_k) / (2 E_k)                with gamma_k = beta_k tr(J_k^T J_k A^-1)
 
+With least ratios r_g it is the maximum under alpha_g >= r_g min_k beta_k: the evidence may raise a
+penalty given by the user, but not lower it.
+
 A is any of the kinds of `_bayes.curvature`.
 
 References: D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural
@@ -43,6 +46,10 @@ class Hyperparameters(NamedTuple):
     alpha: np.ndarray  # (n_groups,)
     beta: np.ndarray  # (n_outputs,)
 
+    def with_ratio(self, least_ratio) -> "Hyperparameters":
+        """Raise each alpha to at least `least_ratio` times the smallest beta."""
+        return self._replace(alpha=np.maximum(self.alpha, least_ratio * self.beta.min()))
+
 
 class Evidence(NamedTuple):
     """The evidence at a minimum, and the re-estimated alpha and beta."""
@@ -53,13 +60,13 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH
+    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH, least_ratio=0.0
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
     `errors` are the E_k, `groups` the group of each parameter, `n_samples` the total weight of the
     samples, and `variance` the variance of the targets, for the bounds of beta. `precision` is A
-    factorised at `hyper`, or None where that failed.
+    factorised at `hyper`, or None where that failed. `least_ratio` (n_groups,) bounds alpha / beta.
     """
     alpha, beta = hyper
     n_groups = len(alpha)
@@ -72,7 +79,7 @@ def evidence(
     likelihood = 0.5 * n_samples * np.log(beta / (2.0 * math.pi)).sum() - beta @ errors
     log_evidence = float(prior + likelihood - 0.5 * precision.log_determinant())
     following = re_estimated(gamma, of_outputs, squares, errors, n_samples, variance)
-    return Evidence(log_evidence, gamma, following)
+    return Evidence(log_evidence, gamma, following.with_ratio(least_ratio))
 
 
 def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
