@@ -49,7 +49,7 @@ class FittedNetwork(BaseTinyMLP):
         return_std : bool, default=False
             Whether to return the standard deviation of each prediction, too: that of the posterior
             and of the noise, widened where leave-one-out residuals of the training data are larger.
-            Requires solver 'lm' with ``alpha="auto"``.
+            Requires a fit by the evidence (solver='auto', or 'lm' with ``alpha="auto"``).
 
         Returns
         -------

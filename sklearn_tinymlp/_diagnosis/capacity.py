@@ -73,7 +73,7 @@ def _overfitted_by_evidence(exam):
 
 
 def penalty_too_large(exam):
-    """Find a penalty given as a number that prevents a good fit, and a smaller one that does not."""
+    """Find a penalty set to a number that prevents a good fit, and a smaller one that does not."""
     alpha = exam.network.params.get("alpha")
     if exam.network.uses_evidence:
         if isinstance(alpha, str):

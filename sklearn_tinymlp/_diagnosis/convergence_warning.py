@@ -160,14 +160,14 @@ def _first_line(result: FitResult, trained_on: Data) -> str | None:
             from .remedies import larger
 
             state, n_init = solution.state, plan.settings.n_init
-            remedy = f"n_init={10 if n_init < 10 else 4 * n_init}"
-            if plan.settings.alpha is not None:  # it may be too large
+            layers = larger(plan.settings.hidden_layer_sizes)
+            remedy = f"n_init={10 if n_init < 10 else 4 * n_init}, or hidden_layer_sizes={layers!r}"
+            if plan.settings.alpha is not None:  # the least penalty may be too large
                 remedy = "alpha='auto'"
             message = (
                 f"The network explains {state.explained:.0%} of the variance of y and treats the "
                 f"remainder as noise, but random features explain {state.reference:.0%} of it on "
-                f"held-out rows. Try {remedy}, or "
-                f"hidden_layer_sizes={larger(plan.settings.hidden_layer_sizes)!r}."
+                f"held-out rows. Try {remedy}."
             )
         elif not by_validation and learned_nothing(plan, trained_on, solution):
             from .shortfall import constant_name
