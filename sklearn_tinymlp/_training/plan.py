@@ -17,6 +17,7 @@ from .._network.architecture import Architecture
 from .._network.network import Network, network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import Restart
+from .._solvers.levenberg_marquardt import MOST_WORK_PER_STEP
 from .._solvers.solver import Options, Solver
 from .._solvers.table import SOLVERS
 from .settings import Settings
@@ -223,8 +224,9 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
     if settings.by_evidence:
         suits_lm = data.X.size <= LM_VALUES  # stored values of a sparse X
         suits_lm = suits_lm and (loss.least_squares or loss.expected_curvature is not None)
-    else:  # plain least squares, by single steps with the curvature of all rows
-        suits_lm = Curvature.cheapest(architecture, n_rows).n_rows is None and loss.least_squares
+    else:  # plain least squares
+        work = Curvature.cheapest(architecture, n_rows).work
+        suits_lm = loss.least_squares and work <= MOST_WORK_PER_STEP
     if suits_lm and not negative:
         return SOLVERS["lm"]
     return SOLVERS["lbfgs" if n_rows * architecture.n_parameters <= LBFGS_LIMIT else "adam"]
