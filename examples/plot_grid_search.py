@@ -4,7 +4,8 @@ Grid search in a pipeline
 
 `TinyMLPRegressor` works wherever a scikit-learn regressor does. With the evidence (`alpha="auto"`)
 there is little to search: on the diabetes data all sizes score nearly the same, because the penalty
-adapts. A fixed penalty has to be tuned, and the best one is no better.
+adapts. With `solver="lm"` a number is a fixed penalty. It has to be tuned, and the best one is no
+better.
 """
 
 import matplotlib.pyplot as plt
@@ -18,7 +19,7 @@ from sklearn_tinymlp import TinyMLPRegressor
 
 X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 scaler = make_column_transformer(("passthrough", ["sex"]), remainder=StandardScaler())
-pipeline = make_pipeline(scaler, TinyMLPRegressor(random_state=0))
+pipeline = make_pipeline(scaler, TinyMLPRegressor(solver="lm", random_state=0))
 
 sizes = [(2,), (5,), (10,), (20,)]
 alphas = ["auto", 1.0, 10.0, 100.0]

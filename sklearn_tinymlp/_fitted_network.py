@@ -1,6 +1,7 @@
 """The methods of a fitted network: prediction, intervals, derivatives, diagnosis, pickling."""
 
 import inspect
+from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 class FittedNetwork(BaseTinyMLP):
     """The methods of an estimator that read its fitted attributes."""
 
+    @classmethod
+    @cache
+    def _defaults(cls) -> dict:
+        """Return the default value of each parameter."""
+        signature = inspect.signature(cls.__init__).parameters
+        return {name: parameter.default for name, parameter in signature.items()}
+
     def predict(self, X, return_std=False):
         """Predict the targets of X.
 
@@ -42,7 +50,7 @@ class FittedNetwork(BaseTinyMLP):
         return_std : bool, default=False
             Whether to return the standard deviation of each prediction, too: that of the posterior
             and of the noise, widened where leave-one-out residuals of the training data are larger.
-            Requires solver 'lm' with ``alpha="auto"``.
+            Requires a fit by the evidence (solver='auto', or 'lm' with ``alpha="auto"``).
 
         Returns
         -------
@@ -254,10 +262,8 @@ class FittedNetwork(BaseTinyMLP):
         theta = net._architecture().pack(net.coefs_, net.intercepts_, np.float64)
         if net._scaling is not None:
             theta = net._scaling.unfold(net._architecture(), theta)
-        signature = inspect.signature(type(net).__init__).parameters
-        defaults = {name: parameter.default for name, parameter in signature.items()}
         params, scaled = net.get_params(deep=False), data.scaled(net._scaling)
-        return diagnose(describe(vars(net), params, theta, scaled, defaults))
+        return diagnose(describe(vars(net), params, theta, scaled, net._defaults()))
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).

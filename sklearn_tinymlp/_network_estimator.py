@@ -212,7 +212,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         if noise is not None:
             scaled = scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)
-        warned = check_before_training(plan, data, scaled, starts)
+        warned = check_before_training(plan, data, scaled, starts, self._defaults())
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)

@@ -52,8 +52,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     solver : {'auto', 'lm', 'lbfgs', 'adam', 'sgd'}, default='auto'
         The optimiser. `solver_` is the solver used.
 
-        - 'auto': 'lm' with ``alpha="auto"``, unless X is very large or a sample weight is negative;
-          else 'lm', 'lbfgs' or 'adam', depending on the cost of an iteration (docs: Which solver)
+        - 'auto': 'lm' by the evidence, unless X is very large, a sample weight is negative or
+          ``alpha=0``; else the cheapest of 'lm', 'lbfgs' and 'adam' (docs: Which solver). A warning
+          names parameters that the solver does not use, each one once per process
         - 'lm': Levenberg-Marquardt, for any loss; with a number as `alpha` for squared error only
         - 'lbfgs', 'adam', 'sgd': as in MLPRegressor; compiled on their first use on a machine
 
@@ -61,7 +62,8 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         Strength of the L2 penalty: alpha / 2 times the sum of squared coefs, divided by the
         number (or total weight) of samples, is added to the loss. A string lets 'lm' maximise the
         evidence (MacKay 1992), with a separate penalty for the output layer's intercepts. The other
-        solvers then use 1e-4.
+        solvers then use 1e-4. With ``solver="auto"`` a number is the least penalty, which the
+        evidence raises where the data need more, and 0 is none; with a named solver it is fixed.
 
         - 'one': one penalty for all weights
         - 'layer': one for the coefs of each layer
@@ -71,7 +73,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
     noise : {'constant', 'varying'}, default='constant'
         Whether the noise level is constant or varies with X. 'varying' fits a second network to the
         variance of the residuals, and `noise_std_` is then a function of X. This takes three times
-        as long, and requires 'lm', a string as `alpha`, the squared error and no early stopping.
+        as long, and requires the evidence of the squared error, without early stopping.
 
     standardize : bool or 'auto', default='auto'
         Whether to train on X and y of mean 0 and standard deviation 1; `coefs_`, `intercepts_` and

@@ -121,6 +121,7 @@ def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monk
         tol=0.1,
         alpha_by_evidence=by_evidence_,
         groups=groups,
+        least_ratio=0.0,
         random_state=np.random.RandomState(0),
         restart=None,
         draw_restart=None,
@@ -352,7 +353,9 @@ def test_of_two_beginnings_the_better_one_is_kept(name, monkeypatch):
             objective.network.architecture, n_samples
         )
         assert options.pop("warm_up", 0) == (by_evidence.WARM_UP if number else 0)
-        assert options == {"tol": 0.1, "estimate": True, "variance": variance}
+        assert options == {
+            "tol": 0.1, "estimate": True, "variance": variance, "least_ratio": 0.0
+        }  # fmt: skip
         assert (watched.max_iter, watched.loss_tol) == (9, 0.5)
     assert fake.calls[0][0] is monitor
     if second is not None:

@@ -131,7 +131,13 @@ def test_an_ensemble_mixes_the_noise_of_its_members():
 
 
 @pytest.mark.parametrize(
-    "params", [{"solver": "adam"}, {"alpha": 0.1}, {"loss": "poisson"}, {"early_stopping": True}]
+    "params",
+    [
+        {"solver": "adam"},
+        {"solver": "lm", "alpha": 0.1},
+        {"loss": "poisson"},
+        {"early_stopping": True},
+    ],
 )
 def test_it_needs_the_evidence_of_squared_errors(params):
     X, y, *_ = curve("none", 50)

@@ -12,6 +12,11 @@ the evidence p(y | alpha, beta), the integral over theta by Laplace's method, gi
     alpha_g = gamma_g / (2 W_g)                        MacKay 1992, eq. 2.22
     beta_k  = (N_k - gamma_k) / (2 E_k)                with gamma_k = beta_k tr(J_k^T J_k A^-1)
 
+A penalty given by the user is a bound, alpha_g >= r_g beta for the smallest beta. Where it is
+active, for groups b with alpha_b = r_b beta, the derivative by beta is zero at
+
+    beta = (N - gamma + sum_b gamma_b) / (2 (E + sum_b r_b W_b))     N, gamma, E of its output
+
 A is any of the kinds of `_bayes.curvature`.
 
 References: D. MacKay, "A practical Bayesian framework for backpropagation networks", Neural
@@ -43,6 +48,10 @@ class Hyperparameters(NamedTuple):
     alpha: np.ndarray  # (n_groups,)
     beta: np.ndarray  # (n_outputs,)
 
+    def with_ratio(self, least_ratio) -> "Hyperparameters":
+        """Raise each alpha to at least `least_ratio` times the smallest beta."""
+        return self._replace(alpha=np.maximum(self.alpha, least_ratio * self.beta.min()))
+
 
 class Evidence(NamedTuple):
     """The evidence at a minimum, and the re-estimated alpha and beta."""
@@ -53,13 +62,13 @@ class Evidence(NamedTuple):
 
 
 def evidence(
-    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH
+    theta, errors, precision, hyper, groups, n_samples, variance=1.0, scratch=FRESH, least_ratio=0.0
 ) -> Evidence:
     """Evaluate the log evidence at theta and re-estimate the hyperparameters.
 
     `errors` are the E_k, `groups` the group of each parameter, `n_samples` the total weight of the
     samples, and `variance` the variance of the targets, for the bounds of beta. `precision` is A
-    factorised at `hyper`, or None where that failed.
+    factorised at `hyper`, or None where that failed. `least_ratio` (n_groups,) bounds alpha / beta.
     """
     alpha, beta = hyper
     n_groups = len(alpha)
@@ -71,19 +80,26 @@ def evidence(
     prior = 0.5 * counts @ np.log(alpha) - alpha @ squares
     likelihood = 0.5 * n_samples * np.log(beta / (2.0 * math.pi)).sum() - beta @ errors
     log_evidence = float(prior + likelihood - 0.5 * precision.log_determinant())
-    following = re_estimated(gamma, of_outputs, squares, errors, n_samples, variance)
+    following = re_estimated(gamma, of_outputs, squares, errors, n_samples, variance, least_ratio)
     return Evidence(log_evidence, gamma, following)
 
 
-def re_estimated(gamma, of_outputs, squares, errors, n_samples, variance) -> Hyperparameters:
+def re_estimated(
+    gamma, of_outputs, squares, errors, n_samples, variance, least_ratio=0.0
+) -> Hyperparameters:
     """Compute alpha and beta from the effective parameters, W of each group and E of each output.
 
     The caller suppresses warnings of division by zero.
     """
     at_zero_weights = np.where(gamma > 0.0, np.inf, 1.0)
     alpha = np.where(squares > 0.0, gamma / (2.0 * squares), at_zero_weights)
-    beta = np.maximum(n_samples - of_outputs, LEAST_FREEDOM) / (2.0 * errors)
-    return Hyperparameters(
-        np.minimum(np.maximum(alpha, LEAST_ALPHA), MOST_ALPHA),
-        np.minimum(np.maximum(beta, LEAST_BETA / variance), MOST_BETA / variance),
-    )
+    alpha = np.minimum(np.maximum(alpha, LEAST_ALPHA), MOST_ALPHA)
+    freedom = np.maximum(n_samples - of_outputs, LEAST_FREEDOM)
+    beta = freedom / (2.0 * errors)
+    noisiest = beta.argmin()
+    bound = alpha < least_ratio * beta[noisiest]
+    if bound.any():
+        freedom = freedom[noisiest] + gamma[bound].sum()
+        beta[noisiest] = freedom / (2.0 * (errors[noisiest] + (least_ratio * squares)[bound].sum()))
+    beta = np.minimum(np.maximum(beta, LEAST_BETA / variance), MOST_BETA / variance)
+    return Hyperparameters(alpha, beta).with_ratio(least_ratio)

@@ -73,10 +73,15 @@ def _overfitted_by_evidence(exam):
 
 
 def penalty_too_large(exam):
-    """Find a fixed penalty that prevents a good fit, and a smaller one that does not."""
+    """Find a penalty set to a number that prevents a good fit, and a smaller one that does not."""
+    alpha = exam.network.params.get("alpha")
+    if exam.network.uses_evidence:
+        if isinstance(alpha, str):
+            return
+        exam = exam.replaced(penalty=float(alpha), uses_evidence=False)  # the least penalty
     network, unit = exam.network, exam.weight_sum * exam.constant_loss
     strength = 0.5 * network.penalty / max(unit, 1e-300)
-    if network.uses_evidence or not strength > LEAST_PENALTY or exam.explained > 0.9:
+    if not strength > LEAST_PENALTY or exam.explained > 0.9:
         return
     candidates = [2.0 * share * unit for share in TRIED_PENALTIES if 3.0 * share < strength]
     shares = [explained_anew(exam, penalty=candidate) for candidate in candidates]

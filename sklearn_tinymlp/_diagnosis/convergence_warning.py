@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -25,17 +26,25 @@ CHECKED_ROWS = 1000
 # `_fit_all`, `fit` or `partial_fit`, and scikit-learn's wrapper around it.
 STACK_LEVEL = 6
 
+# Solvers with a parameter that they do not use, which a warning of this process has named.
+NAMED: set[tuple] = set()
 
-def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Start]) -> list[str]:
+
+def check_before_training(
+    plan: Plan, data: Data, scaled: Data, starts: list[Start], defaults: Mapping
+) -> list[str]:
     """Raise an error if an `Activation`'s derivative is wrong; warn of losses no weights can reach.
 
-    `scaled` is the data in the units of training. The sentences of the warnings are returned.
+    `scaled` is the data in the units of training, and `defaults` are those of the parameters. The
+    sentences of the warnings are returned.
     """
     settings = plan.settings
     if any(isinstance(activation, Activation) for activation in settings.activations):
         _check_derivatives(plan, starts[0].theta, scaled.X)
     seen = data if plan.solver.least_squares else scaled  # in the units of `loss_`
-    from .feasibility import infeasible  # a tenth of the import time of the package
+    # A tenth of the import time of the package.
+    from .feasibility import infeasible
+    from .parameters import unused_parameters
 
     warned = infeasible(
         seen.X,
@@ -54,6 +63,18 @@ def check_before_training(plan: Plan, data: Data, scaled: Data, starts: list[Sta
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
             stacklevel=STACK_LEVEL,
         )
+    if settings.solver is None:
+        validated = plan.solver.holds_out or data.validation is not None
+        unused = unused_parameters(settings.params, defaults, plan.solver, validated)
+        unused = [name for name in unused if (plan.solver, name) not in NAMED]
+        NAMED.update((plan.solver, name) for name in unused)
+        if unused:
+            have, them = ("has", "it") if len(unused) == 1 else ("have", "them")
+            warnings.warn(
+                f"{', '.join(unused)} {have} no effect: solver='auto' chose {plan.solver.name!r}. "
+                f"Set a solver that uses {them}, or remove {them}. Later fits do not repeat this.",
+                stacklevel=STACK_LEVEL,
+            )
     return warned
 
 
@@ -139,12 +160,14 @@ def _first_line(result: FitResult) -> str | None:
 
             errors, n_init = result.errors, plan.settings.n_init
             worst = np.argmax(errors.network - errors.regression)
+            layers = larger(plan.settings.hidden_layer_sizes)
+            remedy = f"n_init={10 if n_init < 10 else 4 * n_init}, or hidden_layer_sizes={layers!r}"
+            if plan.settings.alpha is not None:  # the least penalty may be too large
+                remedy = "alpha='auto'"
             message = (
                 "Kernel ridge regression predicts rows that were not trained on better: in "
                 f"leave-one-out validation its R² is {1.0 - errors.regression[worst]:.2f}, that of "
-                f"the network {1.0 - errors.network[worst]:.2f}. Try n_init="
-                f"{10 if n_init < 10 else 4 * n_init}, or "
-                f"hidden_layer_sizes={larger(plan.settings.hidden_layer_sizes)!r}."
+                f"the network {1.0 - errors.network[worst]:.2f}. Try {remedy}."
             )
         elif not by_validation and learned_nothing(plan, result.data, solution):
             from .shortfall import constant_name

@@ -63,10 +63,11 @@ class State(NamedTuple):
         return 1.0 / np.sqrt(self.hyper.beta) if self.noise is None else self.noise
 
 
-def first_hyperparameters(groups, n_outputs, variance) -> Hyperparameters:
+def first_hyperparameters(groups, n_outputs, variance, least_ratio=0.0) -> Hyperparameters:
     """Return the first alpha and beta, for targets of this variance."""
     alpha = np.full(groups.max() + 1, FIRST_ALPHA)
-    return Hyperparameters(alpha, np.full(n_outputs, FIRST_BETA / variance))
+    first = Hyperparameters(alpha, np.full(n_outputs, FIRST_BETA / variance))
+    return first.with_ratio(least_ratio)
 
 
 def solve_by_evidence(

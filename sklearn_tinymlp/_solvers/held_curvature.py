@@ -78,7 +78,17 @@ class Point(NamedTuple):
 
 
 def search(
-    objective, theta, monitor, *, curvature, groups, tol, random_state, warm_up=0, hyper=None
+    objective,
+    theta,
+    monitor,
+    *,
+    curvature,
+    groups,
+    tol,
+    random_state,
+    warm_up=0,
+    hyper=None,
+    least_ratio=0.0,
 ) -> Solution:
     """Maximise the evidence from one start.
 
@@ -86,11 +96,13 @@ def search(
     steps are done, at least `FIRST_STEPS`. `random_state` draws the samples.
     """
     if hyper is None:
-        hyper = first_hyperparameters(groups, objective.n_outputs, objective.variance())
+        first = groups, objective.n_outputs, objective.variance(), least_ratio
+        hyper = first_hyperparameters(*first)
     objective = objective.at_constant()
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)
-    estimate_at = partial(estimate, curvature=curvature, groups=groups, random_state=random_state)
+    given = {"curvature": curvature, "groups": groups, "random_state": random_state}
+    estimate_at = partial(estimate, least_ratio=least_ratio, **given)
     minimise = partial(steps_down, groups=groups, monitor=monitor)
     reason, best = None, None
     for size in stage_sizes(n_rows, curvature, theta.size):
@@ -132,7 +144,16 @@ def stage_sizes(n_rows: int, curvature: Curvature, n_parameters: int) -> list[in
 
 
 def estimate(
-    objective, theta, hyper, *, curvature, groups, random_state, residuals=None, between=None
+    objective,
+    theta,
+    hyper,
+    *,
+    curvature,
+    groups,
+    random_state,
+    least_ratio=0.0,
+    residuals=None,
+    between=None,
 ) -> Estimate:
     """Re-estimate alpha and beta at theta; `residuals` are those of `irls.surrogate`."""
     n_samples, variance = objective.training.weight_sum, objective.variance()
@@ -143,7 +164,8 @@ def estimate(
         product = curvature.product(objective, theta, hyper.beta, random_state, between)
         for _ in range(RE_ESTIMATIONS):
             precision = product.factorised(hyper.alpha[groups], hyper.beta)
-            found = evidence(theta, errors, precision, hyper, groups, n_samples, variance)
+            given = hyper, groups, n_samples, variance
+            found = evidence(theta, errors, precision, *given, least_ratio=least_ratio)
             log_evidence = found.log_evidence
             if not np.isfinite(log_evidence):
                 break

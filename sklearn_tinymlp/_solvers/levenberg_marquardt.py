@@ -135,6 +135,7 @@ class Search:
     warm_up: int = 0
     rest: int = REST
     variance: float = 1.0  # of the targets, for the bounds of beta
+    least_ratio: np.ndarray | float = 0.0  # (n_groups,) of alpha to beta
     model: GaussNewton | None = None  # at theta
     loss: float = np.inf
     scratch: Scratch = field(default_factory=Scratch)
@@ -215,7 +216,7 @@ def _re_estimate(search: Search, row, is_stuck, loss_tol) -> StopReason | None:
     hyper, model, groups, scratch = search.hyper, search.model, search.groups, search.scratch
     precision = model.product.factorised(hyper.alpha[groups], hyper.beta, scratch=scratch)
     given = hyper, groups, search.objective.training.weight_sum, search.variance, scratch
-    found = evidence(search.theta, model.errors, precision, *given)
+    found = evidence(search.theta, model.errors, precision, *given, search.least_ratio)
     if np.isnan(found.log_evidence):  # A is singular to rounding
         return StopReason.TOL if is_stuck else None
     row["log_evidence"] = found.log_evidence
@@ -286,14 +287,23 @@ def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution
 
 
 def search_by_evidence(
-    objective: Objective, theta, monitor, *, groups, curvature=None, hyper=None, **options
+    objective: Objective,
+    theta,
+    monitor,
+    *,
+    groups,
+    curvature=None,
+    hyper=None,
+    least_ratio=0.0,
+    **options,
 ) -> Solution:
     """Maximise the evidence from one start, with the default first alpha and beta unless given."""
     variance = objective.variance()
     if hyper is None:
-        hyper = first_hyperparameters(groups, objective.n_outputs, variance)
+        hyper = first_hyperparameters(groups, objective.n_outputs, variance, least_ratio)
     given = {"groups": groups, "hyper": hyper, "curvature": curvature or _cheapest(objective)}
-    return solve(objective, theta, monitor, estimate=True, variance=variance, **given, **options)
+    given |= {"variance": variance, "least_ratio": least_ratio}
+    return solve(objective, theta, monitor, estimate=True, **given, **options)
 
 
 def _cheapest(objective: Objective) -> Curvature:
@@ -308,7 +318,8 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     search = search_by_evidence
     if curvature.work > MOST_WORK_PER_STEP or not objective.loss.least_squares:
         search = partial(held_curvature.search, random_state=options.random_state)
-    search = partial(search, groups=options.groups, tol=options.tol, curvature=curvature)
+    given = {"groups": options.groups, "least_ratio": options.least_ratio}
+    search = partial(search, tol=options.tol, curvature=curvature, **given)
     further = {"restart": options.restart, "draw_restart": options.draw_restart}
     return solve_by_evidence(objective, theta, monitor, search=search, **further)
 

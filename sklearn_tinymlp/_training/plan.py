@@ -16,16 +16,15 @@ from .._network.architecture import Architecture
 from .._network.network import Network, network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import Restart
+from .._solvers.levenberg_marquardt import MOST_WORK_PER_STEP
 from .._solvers.solver import Options, Solver
 from .._solvers.table import SOLVERS
 from .settings import Settings
 from .starts import WarmStart
 
 # solver="auto" chooses lm with the evidence up to this many values of X, whose copy in float64
-# takes 0.8 GB; with a fixed alpha up to this many multiply-adds per iteration, a seventh of a
-# second on one core.
+# takes 0.8 GB.
 LM_VALUES = 100_000_000
-LM_WORK = 1_500_000_000
 
 # Otherwise it chooses lbfgs up to this many samples x parameters; above that a pass over the data
 # takes so long that adam, which makes many steps in each pass, is faster.
@@ -93,14 +92,25 @@ class Plan:
     @property
     def by_evidence(self) -> bool:
         """Whether the evidence determines alpha."""
-        return self.solver.least_squares and self.settings.alpha is None
+        return self.solver.least_squares and self.settings.by_evidence
 
     @property
     def alpha(self) -> float:
         """The fixed penalty of the objective; 0 if the evidence determines it."""
-        if self.settings.alpha is not None:
-            return self.settings.alpha
-        return 0.0 if self.by_evidence else DEFAULT_ALPHA
+        if self.by_evidence:
+            return 0.0
+        return DEFAULT_ALPHA if self.settings.alpha is None else self.settings.alpha
+
+    def least_ratio(self, groups) -> np.ndarray:
+        """Return the least alpha / beta of each group: for groups of coefs a number as `alpha`.
+
+        MLPRegressor's objective times n_samples n_outputs is 1/2 sum r^2 + 1/2 n_outputs alpha
+        sum(coefs^2).
+        """
+        of_coefs = np.unique(groups[: self.architecture.n_coefs])
+        ratio = np.zeros(groups.max() + 1)
+        ratio[of_coefs] = self.architecture.units[-1] * (self.settings.alpha or 0.0)
+        return ratio
 
     @property
     def full_architecture(self) -> Architecture:
@@ -147,6 +157,7 @@ class Plan:
         settings, params = self.settings, self.settings.params
         has_schedule = self.solver.has_schedule and isinstance(params["learning_rate"], str)
         schedule = params["learning_rate"] if has_schedule else "constant"
+        groups = GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None
         stochastic = StochasticOptions(
             schedule=SCHEDULE_CODES[schedule],
             learning_rate_init=settings.learning_rate_init,
@@ -162,7 +173,8 @@ class Plan:
             tol=settings.tol,
             max_fun=params["max_fun"],
             alpha_by_evidence=self.by_evidence,
-            groups=GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None,
+            groups=groups,
+            least_ratio=None if groups is None else self.least_ratio(groups),
             stochastic=stochastic,
             batch_size=min(batch_size, self.n_training),
             shuffle=bool(params["shuffle"]),
@@ -196,18 +208,16 @@ def choose_solver(settings: Settings, data: Data, architecture: Architecture) ->
             )
     if asked is not None:
         return asked
-    by_evidence = settings.alpha is None and loss.expected_curvature is not None
-    if (loss.least_squares or by_evidence) and not negative:
-        n_rows = data.X.shape[0]
-        if settings.alpha is None:
-            suits_lm = data.X.size <= LM_VALUES  # stored values of a sparse X
-        else:
-            suits_lm = Curvature.cheapest(architecture, n_rows).work <= LM_WORK
-        if suits_lm:
-            return SOLVERS["lm"]
-    return SOLVERS[
-        "lbfgs" if data.X.shape[0] * architecture.n_parameters <= LBFGS_LIMIT else "adam"
-    ]
+    n_rows = data.X.shape[0]
+    if settings.by_evidence:
+        suits_lm = data.X.size <= LM_VALUES  # stored values of a sparse X
+        suits_lm = suits_lm and (loss.least_squares or loss.expected_curvature is not None)
+    else:  # plain least squares
+        work = Curvature.cheapest(architecture, n_rows).work
+        suits_lm = loss.least_squares and work <= MOST_WORK_PER_STEP
+    if suits_lm and not negative:
+        return SOLVERS["lm"]
+    return SOLVERS["lbfgs" if n_rows * architecture.n_parameters <= LBFGS_LIMIT else "adam"]
 
 
 def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) -> np.ndarray | None:

@@ -105,6 +105,15 @@ class Settings:
         """Whether only ratios of sample weights count; other solvers follow MLPRegressor."""
         return self.solver is None or (self.solver.least_squares and self.alpha is None)
 
+    @property
+    def by_evidence(self) -> bool:
+        """Whether a solver that can estimate alpha does: not at a number, unless it is a bound.
+
+        With solver="auto" a number above 0 is the least penalty. The minimum of a loss with a small
+        fixed penalty predicts new rows far worse than MLPRegressor's 200 epochs (docs/solvers.md).
+        """
+        return self.alpha is None or (self.solver is None and self.alpha > 0.0)
+
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
         """Read parameters that meet `CONSTRAINTS`; raise a ValueError if they contradict."""
