@@ -11,13 +11,10 @@ from .._solvers.monitor import Solution
 from .plan import Plan
 from .starts import Start
 
-# A regression is clearly better if its squared error is below this share of the network's. Between
-# this share and 1, on twelve data sets, networks and regressions were each as often the better one
-# on new rows.
-CLEARLY_BELOW = 0.8
-
-# Difference of squared errors, in units of the variance of y, that is not worth another fit.
-NEGLIGIBLE = 0.01
+# A network fails if it explains less than this share of what the regression explains of the
+# variance. Of 28 splits of seven data sets and 90 drawn problems 48 failed; 41 of the regressions
+# were better on new rows, by 0.5 in R² on average, and no other was worse by more than 0.12.
+LEAST_SHARE = 0.9
 
 
 class HeldOut(NamedTuple):
@@ -35,9 +32,9 @@ class Errors(NamedTuple):
 
     @property
     def is_beaten(self) -> np.ndarray:
-        """Mask of the outputs that the regression predicts clearly better."""
-        below = self.regression < CLEARLY_BELOW * self.network
-        return below & (self.regression < self.network - NEGLIGIBLE)
+        """Mask of the outputs of which the network explains clearly less than the regression."""
+        of_network, of_regression = 1.0 - self.network, np.maximum(1.0 - self.regression, 0.0)
+        return of_network < LEAST_SHARE * of_regression
 
 
 @dataclass(frozen=True)

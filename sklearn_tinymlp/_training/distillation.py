@@ -26,8 +26,8 @@ from .candidate import Candidate, Errors, HeldOut
 from .kernel_ridge import Regression
 from .starts import Start
 
-# Number of points between rows.
-N_POINTS = 1000
+# Minimum number of points between rows.
+MIN_POINTS = 500
 
 # The network has learned the predictions when its squared error is this share of their variance,
 # and of the squared error of the regression.
@@ -64,7 +64,7 @@ def distilled(
 ) -> Candidate:
     """Train a network on the predictions of the regressions, of `fit` for outputs not `failed`."""
     X, draw = before.data.X[comparison.rows].astype(np.float64), np.random.RandomState(0)
-    one, other = (X[draw.randint(len(X), size=N_POINTS)] for _ in range(2))
+    one, other = (X[draw.randint(len(X), size=max(len(X), MIN_POINTS))] for _ in range(2))
     points = np.vstack([X, np.where(draw.random_sample(one.shape) < 0.5, one, other)])
     predicted = [regression.predict(points) for regression in comparison.regressions]
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))

@@ -9,7 +9,7 @@ fit. Those of leave-one-out cost little: of the network by linearisation,
 
 and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its e_i^2
 
-- is clearly above that of the best regression, or
+- leaves less than nine tenths of what the best regression explains of the variance, or
 - exceeds generalised cross-validation, the mean of r_i^2 / (1 - gamma / n)^2, by half, and after
   training without a fifth of the rows the errors are above those of the regression: a few rows then
   have parameters of their own, and linearisation may hide it.
@@ -28,7 +28,7 @@ from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
 from .._solvers.monitor import History, Monitor, StopReason
 from .calibration import BeforeSelection
-from .candidate import NEGLIGIBLE, Candidate, Errors
+from .candidate import Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
@@ -44,6 +44,9 @@ MANY_ROWS, MANY_LANDMARKS = 3000, 500
 # Ratio of leave-one-out error to generalised cross-validation above which single rows may have
 # parameters of their own: below 1.3 in 26 of 31 healthy fits, above 2 with log-normal noise.
 MOST_RATIO = 1.5
+
+# Difference of squared errors, in units of the variance of y, that does not matter.
+NEGLIGIBLE = 0.01
 
 # A squared error, in units of the variance of y, below which a fit at max_iter has converged.
 EXACT = 1e-4
