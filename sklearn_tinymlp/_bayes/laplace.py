@@ -75,6 +75,7 @@ class Posterior:
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) factor from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the noise
+    most_noise: np.ndarray | float = np.inf  # (n_outputs,) beyond it noise is not widened
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
     tails: ConformalScores | None = None  # None where not calibrated
@@ -90,7 +91,10 @@ class Posterior:
         constant = (y - mean) / (1.0 - left_out / weight.sum())[:, None]
         factor = self.noise_factor(loo.errors, loo.variances, constant, weight, noise)
         posterior = self.at_least_as_wide(factor)
-        std = posterior.widening * posterior._relative_noise(noise)
+        if noise is not None:  # its widest rows are widened, too, for the sake of the narrowest
+            spread = self.y_scale * ConformalScores.of(np.abs(constant), weight).scale()
+            posterior = replace(posterior, most_noise=spread)
+        std = posterior._calibrated_noise(noise) / self.y_scale
         z = np.abs(loo.errors) / np.sqrt(std**2 + loo.variances)
         return replace(posterior, tails=ConformalScores.of(z, weight))
 
@@ -133,6 +137,10 @@ class Posterior:
         """Return the noise of each row and output, (n_samples, n_outputs), or of each output."""
         return self.noise_std if noise is None else noise.std
 
+    def _calibrated_noise(self, noise: RowNoise | None) -> np.ndarray:
+        std = self._noise_std(noise)
+        return np.minimum(self.widening * std, np.maximum(std, self.most_noise))
+
     def _relative_noise(self, noise: RowNoise | None) -> np.ndarray:
         return self._noise_std(noise) / self.y_scale
 
@@ -147,8 +155,8 @@ class Posterior:
 
     def std(self, network, X, noise=None) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs)."""
-        noise_variance = (self.widening * self._relative_noise(noise)) ** 2
-        return self.y_scale * np.sqrt(self._variances(network, X) + noise_variance)
+        variances = self.y_scale**2 * self._variances(network, X)
+        return np.sqrt(variances + self._calibrated_noise(noise) ** 2)
 
     def std_of_means(self, network, X, size) -> np.ndarray:
         """Compute the standard deviation of means of f over `size` rows each, without noise.
@@ -179,7 +187,7 @@ class Posterior:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         weights = self.precision.draw(random_state, n_draws)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
-        draws *= (self.widening * self._noise_std(noise))[..., None]
+        draws *= self._calibrated_noise(noise)[..., None]
         if self.extrapolation is not None:
             draws += self.y_scale[:, None] * self.extrapolation.draw(X, n_draws, random_state)
         for block in self._linearised(network, X):
