@@ -79,7 +79,8 @@ def posterior_of(
                 factors = _factors_by_refits(
                     plan, data, start, before, posterior, splits, pooled, interruption
                 )
-                posterior = posterior.at_least_as_wide(np.max(factors, axis=0, initial=1.0))
+                for of_split in factors:
+                    posterior = posterior.at_least_as_wide(of_split)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     raise_caught()
     return posterior
@@ -124,7 +125,7 @@ def _factors_by_refits(
     pooled: bool,
     interruption: Interruption,
 ) -> list:
-    """Return the factors by which held-out rows scale the noise; none if a refit fails.
+    """Return the factors of standard deviations by held-out rows; none if a refit fails.
 
     Not pooled, each split has its own factor: rows that follow each other err alike, and as a pool
     the periods of small errors would hide the others. In 20 series with a trend 95% intervals
@@ -157,6 +158,6 @@ def _factors_by_refits(
     if pooled and parts:
         parts = [tuple(map(np.concatenate, zip(*parts, strict=True)))]
     return [
-        posterior.noise_factor(*errors, RowNoise(*noise) if noise else None)
+        posterior.factors(*errors, RowNoise(*noise) if noise else None)
         for *errors, noise in ((*part[:4], part[4:]) for part in parts)
     ]
