@@ -320,10 +320,10 @@ class FittedNetwork(BaseTinyMLP):
             return None
         return RowNoise.of(self.noise_std_.predict(X), weight)
 
-    def _loo_squares(self, data: Data) -> np.ndarray:
-        """Return r^2 / (1 - h) of training rows, an estimate of their noise's variance.
+    def _loo_squares(self, data: Data) -> tuple[np.ndarray, np.ndarray]:
+        """Return r^2 / (1 - h), which estimates the variance of a training row, and 1 - h.
 
-        The leave-one-out residual is r / (1 - h). Shape (n_samples, n_outputs).
+        The leave-one-out residual is r / (1 - h). Shapes (n_samples, n_outputs).
         """
         X, y, posterior = data.X, data.y.astype(np.float64), self._posterior
         with blas_threads(len(posterior.theta)):
@@ -331,7 +331,7 @@ class FittedNetwork(BaseTinyMLP):
             y = y if self._scaling is None else self._scaling.transform_y(y)
             noise = self._noise_at(X, data.sample_weight)
             loo = posterior.leave_one_out(network, inputs, y, data.left_out(), raise_caught, noise)
-        return posterior.y_scale**2 * loo.residuals**2 / loo.freedom
+        return (posterior.y_scale * loo.residuals) ** 2 / loo.freedom, loo.freedom
 
     def _half_width(self, coverage):
         return self._posterior.half_width(coverage)

@@ -306,13 +306,37 @@ def test_the_curvature_beyond_the_data_is_that_within():
 
     X = np.random.default_rng(0).uniform(-1, 1, (50, 2))
     X[:2] = [-1, -1], [1, 1]
-    known = Extrapolation.of(predict, X)
-    assert_allclose(known.curvature, [[2, 0], [0, 6]], atol=1e-8)
+    known = Extrapolation.of(predict, X, np.ones(50))
+    assert_allclose(known.curvature, 2 * [[[2, 0], [0, 6]]], atol=1e-8)
     points = np.array([[0.5, -0.5], [1.5, 0.0], [0.0, -3.0]])
-    expected = [[0, 0], [(2 * 0.25) ** 2, 0], [0, (6 * 4.0) ** 2]]
+    width = 1 + np.median(X[:, 1])  # beyond which the difference grows linearly
+    assert_allclose(known.width[0], 1 + np.median(X, axis=0))
+    expected = [[0, 0], [(2 * 0.25) ** 2, 0], [0, (6 * width * (4 - width)) ** 2]]
     assert_allclose(known.variance(points), expected, atol=1e-12)
     draws = known.draw(points, 4000, np.random.RandomState(0))
     assert_allclose(draws.var(axis=-1), expected, rtol=0.1, atol=1e-12)
+
+
+def test_the_curvature_beyond_an_end_is_that_of_the_nearer_half():
+    X = np.exp(np.random.default_rng(0).standard_normal((200, 1)))
+    known = Extrapolation.of(np.log, X, np.ones(200))
+    low, high = (known.variance(end)[0, 0] ** 0.5 for end in (known.lowest, known.highest))
+    assert low == high == 0
+    # A hundredth of the range beyond the largest value the logarithm hardly changes.
+    beyond = known.highest + 0.01 * np.ptp(X)
+    assert known.variance(beyond[None])[0, 0] ** 0.5 < 0.01 * np.std(np.log(X))
+
+
+def test_rows_of_a_weight_count_for_the_curvature_as_often():
+    def predict(X):
+        return np.sin(X).sum(axis=1, keepdims=True)
+
+    rng = np.random.default_rng(0)
+    X, counts = rng.standard_normal((60, 2)), rng.integers(1, 4, 60)
+    weighed = Extrapolation.of(predict, X, counts.astype(float))
+    repeated = Extrapolation.of(predict, np.repeat(X, counts, axis=0), np.ones(counts.sum()))
+    assert_allclose(weighed.curvature, repeated.curvature)
+    assert not np.allclose(weighed.curvature, Extrapolation.of(predict, X, np.ones(60)).curvature)
 
 
 def test_the_band_widens_beyond_the_data_as_a_parabola_leaves_it():

@@ -63,6 +63,19 @@ def test_bands_hold_where_the_noise_is_small_and_where_it_is_large(fitted):
     assert 0.4 < np.mean((lower < y) & (y < upper)) < 0.6
 
 
+@pytest.mark.parametrize("inputs", ["normal", "log-normal", "t"])
+def test_bands_of_few_rows_are_of_the_size_of_y(inputs):
+    widest = []
+    for seed, n in enumerate((20, 20, 35, 35, 60, 60)):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_t(2, (n, 2)) if inputs == "t" else rng.standard_normal((n, 2))
+        X = np.exp(X) if inputs == "log-normal" else X
+        y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(n)
+        net = TinyMLPRegressor(noise="varying", random_state=0).fit(X, y)
+        widest.append(net.predict(X, return_std=True)[1].max() / y.std())
+    assert np.median(widest) < 2 and max(widest) < 5
+
+
 def test_rows_of_little_noise_tell_more_of_the_mean(fitted):
     kind, constant, net = fitted
     X, _, truth, _ = curve(kind, 2000, seed=1)

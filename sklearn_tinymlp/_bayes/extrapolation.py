@@ -42,14 +42,10 @@ class Extrapolation:
     @classmethod
     def of(cls, predict, X: np.ndarray, weight: np.ndarray) -> "Extrapolation":
         """Measure both over the rows of X; ``predict(X)`` returns (n_samples, n_outputs)."""
-        n_inputs, total = X.shape[1], np.cumsum(weight)
-        most = max(2, N_PREDICTIONS // (2 * (N_STEPS + 1) * n_inputs))
-        size = max(1, min(round(float(total[-1])), most))
-        # At equal steps of the weight: a row of weight 2 is two rows.
-        places = (np.arange(size) + 0.5) / size * total[-1]
-        rows = X[np.searchsorted(total, places)].astype(np.float64)
-        places = (np.arange(len(X)) + 0.5) / len(X) * total[-1]
-        middle = np.median(X[np.searchsorted(total, places)], axis=0)
+        n_inputs = X.shape[1]
+        size = max(2, N_PREDICTIONS // (2 * (N_STEPS + 1) * n_inputs))
+        rows = _at_equal_steps(X, weight, size)
+        middle = np.median(_at_equal_steps(X, weight, N_PREDICTIONS), axis=0)
         ends = np.array([X.min(axis=0), X.max(axis=0)], dtype=np.float64)
         # Where half of the values are equal, as in a column of zeros and ones, from the other end.
         middle = np.where(ends == middle, ends[::-1], middle)
@@ -58,7 +54,7 @@ class Extrapolation:
         for end, j in zip(*np.nonzero(width), strict=True):
             moved = np.tile(rows, (N_STEPS + 1, 1, 1))
             moved[:, :, j] = np.linspace(middle[end, j], ends[end, j], N_STEPS + 1)[:, None]
-            values = predict(moved.reshape(-1, n_inputs)).reshape(N_STEPS + 1, size, -1)
+            values = predict(moved.reshape(-1, n_inputs)).reshape(N_STEPS + 1, len(rows), -1)
             second = np.diff(values, 2, axis=0) / (width[end, j] / N_STEPS) ** 2
             curvature[end, j] = np.sqrt(np.mean(second**2, axis=(0, 1)))
         return cls(*ends, width, curvature)
@@ -83,3 +79,11 @@ class Extrapolation:
         beyond = np.maximum(0.0, [self.lowest - X, X - self.highest])
         near = np.minimum(beyond, self.width[:, None])
         return near * (2.0 * beyond - near)
+
+
+def _at_equal_steps(X, weight, most) -> np.ndarray:
+    """Return at most `most` rows at equal steps of the weight: a row of weight 2 is two rows."""
+    total = np.cumsum(weight)
+    size = max(1, min(round(float(total[-1])), most))
+    places = (np.arange(size) + 0.5) / size * total[-1]
+    return X[np.searchsorted(total, places)].astype(np.float64)

@@ -12,10 +12,12 @@ tails. To calibrate them, leave-one-out residuals follow from the same linearisa
 leverage h_i = w_i beta j_i A^-1 j_i^T of a row of weight w_i the residual r_i becomes
 e_i = r_i / (1 - h_i), and the variance of the function V_i = j_i A^-1 j_i^T / (1 - h_i) (Cook &
 Weisberg, "Residuals and influence in regression", 1982, section 2.2). If e_i^2 exceeds
-1.96^2 (noise_std^2 + V_i) in more than 5% of the rows, noise_std is multiplied by the factor at
-which it does not: the jackknife of conformal prediction (Barber et al., Annals of Statistics 49,
-2021). The noise is scaled and not the sum, because a network that passes through its rows has next
-to no noise, and the variance of its function must not be multiplied by thousands.
+1.96^2 (noise_std^2 + V_i) in more than 5% of the rows, standard deviations are multiplied by the
+factor at which it does not: the jackknife of conformal prediction (Barber et al., Annals of
+Statistics 49, 2021). Where intervals are narrower if the noise alone is multiplied, that is done:
+a network that passes through its rows has next to no noise, and the variance of its function must
+not be multiplied by thousands. Where errors are larger where V is, as on `pendulum`, scaling the
+noise alone gives intervals four times as wide.
 
 These residuals have no upper bound. The mean of y is always available as a prediction, with the
 leave-one-out residuals (y_i - mean) / (1 - w_i / sum w), so the noise is not scaled beyond what
@@ -75,6 +77,8 @@ class Posterior:
     noise_std: np.ndarray  # (n_outputs,)
     y_scale: np.ndarray  # (n_outputs,) factor from standardised targets to y
     widening: np.ndarray | float = 1.0  # (n_outputs,) calibration factor of the noise
+    function_widening: np.ndarray | float = 1.0  # (n_outputs,) that of the function's std
+    most_noise: np.ndarray | float = np.inf  # (n_outputs,) beyond it noise is not widened
     inputs: np.ndarray | None = None  # the columns in use; None for all
     extrapolation: Extrapolation | None = None  # None for sparse inputs
     tails: ConformalScores | None = None  # None where not calibrated
@@ -92,10 +96,13 @@ class Posterior:
             loo = LeaveOneOut(errors, np.ones(y.shape), loo.variances)
         mean = np.average(y, axis=0, weights=weight)
         constant = (y - mean) / (1.0 - left_out / weight.sum())[:, None]
-        factor = self.noise_factor(loo.errors, loo.variances, constant, weight, noise)
-        posterior = self.at_least_as_wide(factor)
-        std = posterior.widening * posterior._relative_noise(noise)
-        z = np.abs(loo.errors) / np.sqrt(std**2 + loo.variances)
+        factors = self.factors(loo.errors, loo.variances, constant, weight, noise)
+        posterior = self.at_least_as_wide(factors)
+        if noise is not None:  # its widest rows are widened, too, for the sake of the narrowest
+            spread = self.y_scale * ConformalScores.of(np.abs(constant), weight).scale()
+            posterior = replace(posterior, most_noise=spread)
+        std = posterior._calibrated_noise(noise) / self.y_scale
+        z = np.abs(loo.errors) / np.sqrt(std**2 + posterior.function_widening**2 * loo.variances)
         return replace(posterior, tails=ConformalScores.of(z, weight))
 
     def leave_one_out(self, network, X, y, left_out, between, noise=None) -> "LeaveOneOut":
@@ -111,31 +118,47 @@ class Posterior:
         freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
         return LeaveOneOut(residuals, freedom, variances / freedom)
 
-    def noise_factor(self, errors, variances, of_constant, weight, noise=None) -> np.ndarray:
-        """Compute the factor of the noise at which intervals cover 95% of held-out rows.
+    def factors(self, errors, variances, of_constant, weight, noise=None) -> np.ndarray:
+        """Compute the factors at which intervals cover 95% of held-out rows, (2, n_outputs).
 
-        `errors` there, `variances` of the function and the errors `of_constant`, the mean of the
-        training rows, are in the units of theta. The factor is at most the one for the constant.
+        They are those of the noise and of the function. `errors` of held-out rows, `variances` of
+        the function there and the errors `of_constant`, the mean of the training rows, are in the
+        units of theta.
         """
-        excess = np.maximum(errors**2 - NORMAL_QUANTILE**2 * variances, 0.0)
         noise = self._relative_noise(noise)
-        return np.minimum(
+        std = np.sqrt(noise**2 + variances)
+        both = np.maximum(1.0, ConformalScores.of(np.abs(errors) / std, weight).scale())
+        excess = np.maximum(errors**2 - NORMAL_QUANTILE**2 * variances, 0.0)
+        of_noise = np.minimum(
             ConformalScores.of(np.sqrt(excess) / noise, weight).scale(),
             ConformalScores.of(np.abs(of_constant) / noise, weight).scale(),
         )
+        of_noise = np.maximum(1.0, of_noise)
+        scaled, added = both * std, np.sqrt((of_noise * noise) ** 2 + variances)
+        narrower = (np.average(width, axis=0, weights=weight) for width in (scaled, added))
+        return np.where(np.less_equal(*narrower), (both, both), (of_noise, np.ones_like(both)))
 
     def errors_and_variances(self, network, X, y) -> tuple[np.ndarray, np.ndarray]:
         """Compute the errors of held-out rows, and the variances of the function there."""
         f = network.predict(*network.architecture.unpack(self.theta), X)
         return y - f, self._variances(network, X)
 
-    def at_least_as_wide(self, widening) -> "Posterior":
-        """Return the posterior with a calibration factor of at least `widening`."""
-        return replace(self, widening=np.maximum(self.widening, widening))
+    def at_least_as_wide(self, factors) -> "Posterior":
+        """Return the posterior with calibration factors of at least `factors`."""
+        of_noise, of_function = np.maximum(1.0, factors)
+        return replace(
+            self,
+            widening=np.maximum(self.widening, of_noise),
+            function_widening=np.maximum(self.function_widening, of_function),
+        )
 
     def _noise_std(self, noise: RowNoise | None) -> np.ndarray:
         """Return the noise of each row and output, (n_samples, n_outputs), or of each output."""
         return self.noise_std if noise is None else noise.std
+
+    def _calibrated_noise(self, noise: RowNoise | None) -> np.ndarray:
+        std = self._noise_std(noise)
+        return np.minimum(self.widening * std, np.maximum(std, self.most_noise))
 
     def _relative_noise(self, noise: RowNoise | None) -> np.ndarray:
         return self._noise_std(noise) / self.y_scale
@@ -151,8 +174,8 @@ class Posterior:
 
     def std(self, network, X, noise=None) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs)."""
-        noise_variance = (self.widening * self._relative_noise(noise)) ** 2
-        return self.y_scale * np.sqrt(self._variances(network, X) + noise_variance)
+        variances = (self.y_scale * self.function_widening) ** 2 * self._variances(network, X)
+        return np.sqrt(variances + self._calibrated_noise(noise) ** 2)
 
     def std_of_means(self, network, X, size) -> np.ndarray:
         """Compute the standard deviation of means of f over `size` rows each, without noise.
@@ -171,7 +194,7 @@ class Posterior:
             if self.extrapolation is not None:
                 variance = variance + self.extrapolation.variance_of_mean(rows)
             std[group] = self.y_scale * np.sqrt(np.maximum(variance, 0.0))
-        return std
+        return std * self.function_widening
 
     def half_width(self, coverage) -> np.ndarray | float:
         """Compute half an interval's width in standard deviations, for each output."""
@@ -183,13 +206,14 @@ class Posterior:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""
         weights = self.precision.draw(random_state, n_draws)
         draws = random_state.standard_normal((X.shape[0], len(self.noise_std), n_draws))
-        draws *= (self.widening * self._noise_std(noise))[..., None]
+        draws *= self._calibrated_noise(noise)[..., None]
+        scale = np.broadcast_to(self.y_scale * self.function_widening, self.y_scale.shape)
         if self.extrapolation is not None:
-            draws += self.y_scale[:, None] * self.extrapolation.draw(X, n_draws, random_state)
+            draws += scale[:, None] * self.extrapolation.draw(X, n_draws, random_state)
         for block in self._linearised(network, X):
             for d in range(n_draws):
                 moved = network.directional_derivative(block, weights[:, d])
-                draws[block.rows, :, d] += self.y_scale * moved.T
+                draws[block.rows, :, d] += scale * moved.T
         return draws
 
     def _linearised(self, network: Network, X) -> Iterator[LinearBlock]:

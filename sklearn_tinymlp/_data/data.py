@@ -79,6 +79,15 @@ class Data:
         weight = self.sample_weight
         return np.ones(len(self.y)) if weight is None else weight.astype(np.float64)
 
+    def repeated(self) -> "Data":
+        """Return each row as often as its weight says, without weights, if these are counts."""
+        if self.sample_weight is None or not self.has_counts:
+            return self
+        return replace(
+            self.on_rows(np.repeat(np.arange(len(self.y)), self.sample_weight.astype(int))),
+            sample_weight=None,
+        )
+
     def left_out(self) -> np.ndarray:
         """Return the weight that is removed when an observation of each row is left out."""
         weight = self.weights()

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from scipy import sparse
 from sklearn.model_selection import train_test_split
 
 from .data import Data
@@ -25,20 +26,33 @@ def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarr
         yield np.sort(np.delete(order, held_out)), np.sort(order[held_out])
 
 
-def forward_splits(n_rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def forward_splits(n_rows, least_rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the first half and three quarters of the rows, each with the next quarter held out.
 
-    As in scikit-learn's TimeSeriesSplit, without its fits on the first few rows.
+    As in scikit-learn's TimeSeriesSplit, without its fits on the first few rows. If a quarter has
+    less than `least_rows` rows, the second half is held out at once.
     """
-    for first, last in pairwise((n_rows // 2, 3 * n_rows // 4, n_rows)):
+    bounds = n_rows // 2, 3 * n_rows // 4, n_rows
+    for first, last in pairwise(bounds if n_rows >= 4 * least_rows else bounds[::2]):
         yield np.arange(first), np.arange(first, last)
 
 
-def in_sequence(y) -> bool:
-    """Whether successive rows of y are correlated: rows in the order of time.
+def in_sequence(X, *columns) -> bool:
+    """Whether successive values of any of the columns are correlated, as in the order of time.
 
-    Of rows in random order the lag-1 autocorrelation is about normal with variance 1 / n.
+    Of rows in random order the lag-1 autocorrelation is about normal with variance 1 / n. Rows that
+    repeat the X of the row before are skipped. Rows that are sorted by an input are in its order:
+    new rows may lie between them.
     """
+    if sparse.issparse(X):
+        new = np.asarray((X[1:] != X[:-1]).sum(axis=1)).ravel() > 0
+    else:
+        steps = np.diff(X, axis=0)
+        ascends, descends = (steps > 0).any(axis=0), (steps < 0).any(axis=0)
+        if (ascends != descends).any():
+            return False
+        new = steps.any(axis=1)
+    y = np.hstack(columns)[np.append(True, new)]
     deviations = y - y.mean(axis=0)
     products = (deviations[1:] * deviations[:-1]).sum(axis=0)
     squares = (deviations**2).sum(axis=0)

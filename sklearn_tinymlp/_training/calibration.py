@@ -7,6 +7,7 @@ rows.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -72,10 +73,12 @@ def posterior_of(
         refits = before is not None and fit.held_out is None and solution.state.noise is None
         if refits and not interrupted:
             splits, pooled = _splits(plan, solution, data)
-            factors = _factors_by_refits(
-                plan, data, fit.start, before, posterior, splits, pooled, interruption
-            )
-            posterior = posterior.at_least_as_wide(np.max(factors, axis=0, initial=1.0))
+            if splits is not None:
+                factors = _factors_by_refits(
+                    plan, data, fit.start, before, posterior, splits, pooled, interruption
+                )
+                for of_split in factors:
+                    posterior = posterior.at_least_as_wide(of_split)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     raise_caught()
     return posterior
@@ -93,19 +96,18 @@ def _calibrated(fit: Candidate, between) -> Posterior:
     return posterior.calibrated(*arguments, None if held_out is None else held_out.errors)
 
 
-def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable, bool]:
+def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable | None, bool]:
     """Return the rows of each refit and those held out, and whether to pool the held-out rows.
 
     None if leave-one-out residuals suffice.
     """
-    n_rows = len(data.y)
     residuals = data.y - plan.network.predict(*plan.architecture.unpack(solution.theta), data.X)
-    if in_sequence(data.y) or in_sequence(residuals):
-        return forward_splits(n_rows), False
+    if len(data.y) >= 2 * LEAST_ROWS and in_sequence(data.X, data.y, residuals):
+        return forward_splits(len(data.y), LEAST_ROWS), False
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
-    n_residuals = solution.state.n_samples * data.y.shape[1]
-    if n_rows < LEAST_ROWS or float(solution.state.gamma.sum()) <= most * n_residuals:
-        return (), True
+    n_rows = round(solution.state.n_samples)
+    if n_rows < LEAST_ROWS or solution.state.gamma.sum() <= most * n_rows * data.y.shape[1]:
+        return None, True
     splits = hold_out_splits(n_rows, np.random.RandomState(0))
     # Splits are added until there are enough rows for a quantile.
     enough = LEAST_ROWS * (1 if plan.inputs is None else 2)
@@ -122,7 +124,7 @@ def _factors_by_refits(
     pooled: bool,
     interruption: Interruption,
 ) -> list:
-    """Return the factors by which held-out rows scale the noise; none if a refit fails.
+    """Return the factors of standard deviations by held-out rows; none if a refit fails.
 
     Not pooled, each split has its own factor: rows that follow each other err alike, and as a pool
     the periods of small errors would hide the others. In 20 series with a trend 95% intervals
@@ -133,6 +135,9 @@ def _factors_by_refits(
     noise of `posterior`.
     """
     selected, parts = plan.inputs is not None, []
+    before = before._replace(data=replace(before.data, noise=data.noise))
+    if pooled:
+        data, before = data.repeated(), before._replace(data=before.data.repeated())
     for rows, held_out in splits:
         if selected:
             plan, data, start = before.selected_on(rows, interruption)
@@ -152,6 +157,6 @@ def _factors_by_refits(
     if pooled and parts:
         parts = [tuple(map(np.concatenate, zip(*parts, strict=True)))]
     return [
-        posterior.noise_factor(*errors, RowNoise(*noise) if noise else None)
+        posterior.factors(*errors, RowNoise(*noise) if noise else None)
         for *errors, noise in ((*part[:4], part[4:]) for part in parts)
     ]

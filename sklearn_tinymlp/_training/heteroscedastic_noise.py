@@ -5,8 +5,11 @@ fitted with the weights 1 / s^2. Given f, the squared leave-one-out residual of 
 with the leverage h, has the mean s^2 and a Gamma distribution of the shape 1/2: the network of the
 logarithm of s^2 that minimises the Gamma deviance is the maximum likelihood estimate (Davidian and
 Carroll, "Variance function estimation", JASA 82, 1987; Nix and Weigend, "Estimating the mean and
-variance of the target probability distribution", ICNN 1994). Its penalty is found by the evidence,
-so that noise that does not vary is found to be constant.
+variance of the target probability distribution", ICNN 1994). A row has the weight 1 - h, its
+degrees of freedom, as in restricted maximum likelihood (Smyth and Verbyla, "Adjusted likelihood
+methods for modelling dispersion", Environmetrics 10, 1999): the residual of a row that alone
+determines a parameter shows nothing of its noise. The penalty is found by the evidence, so that
+noise that does not vary is found to be constant.
 """
 
 import warnings
@@ -111,7 +114,8 @@ def fit_varying_noise(
     if len(rows) > MAX_VARIANCE_ROWS:
         rows = np.sort(draw.permutation(rows)[:MAX_VARIANCE_ROWS])
     training = Data(X[rows], columns[rows], counts[rows]).with_counts()
-    weight = training.sample_weight
+    if training.weights().sum() <= MAX_VARIANCE_ROWS:
+        training = training.repeated()  # times 1 - h, counts would be relative weights
     seeds = draw.randint(np.iinfo(np.int32).max, size=columns.shape[1])
     noise = None
     for _ in range(N_ROUNDS):
@@ -122,17 +126,18 @@ def fit_varying_noise(
             )
         if network.stop_reason_ == "interrupted":
             return noise, network
-        loo_squares = network._loo_squares(training)
+        loo_squares, freedom = network._loo_squares(training)
         networks, factors = [], []
-        for column, seed in zip(loo_squares.T, seeds, strict=True):
+        for column, free, seed in zip(loo_squares.T, freedom.T, seeds, strict=True):
+            weight = free * training.weights()
             mean = np.average(column, weights=weight)
             mean = mean if mean > 0.0 else 1.0
             variance = variance_network(random_state=int(seed))
             squares = np.maximum(column / mean, MIN_SQUARE)
-            variance._fit(X[rows], squares, weight, context=alone)
+            variance._fit(training.X, squares, weight, context=alone)
             if variance.stop_reason_ == "interrupted":
                 return noise, network
-            share = np.average(_relative_variance(variance, X[rows]), weights=weight)
+            share = np.average(_relative_variance(variance, training.X), weights=weight)
             networks.append([variance])
             factors.append(np.array([mean / share]))
         noise = VaryingNoise(networks, factors)
