@@ -21,6 +21,7 @@ from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan
+from ._training.repeated_inputs import find_repeats
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
 from ._training.train import train
@@ -57,6 +58,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         y,
         sample_weight=None,
         *,
+        groups=None,
         X_val=None,
         y_val=None,
         sample_weight_val=None,
@@ -78,6 +80,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``, and the number of
             observations is the number of rows with nonzero weight. The other solvers use weights
             unscaled, as MLPRegressor does.
+
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, for example the patient or the specimen that it was measured on. Rows
+            of one group are held out together, and with the evidence of squared errors count as
+            fewer observations where their noise is correlated (docs: Repeated measurements). With
+            None rows that share X are groups where their noise is found to be correlated.
 
         X_val, y_val, sample_weight_val : array-likes, default=None
             A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
@@ -111,7 +119,9 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
             user_start = UserStart(coefs_init, intercepts_init)
-            return self._fit_all(X, y, sample_weight, validation=validation, user_start=user_start)
+            return self._fit_all(
+                X, y, sample_weight, groups=groups, validation=validation, user_start=user_start
+            )
 
     def _check_solver(self):
         if not getattr(SOLVERS.get(self.solver), "stochastic", False):
@@ -157,16 +167,20 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
-    def _ensemble_context(self, X, y, sample_weight, interruption, *, share) -> EnsembleContext:
+    def _ensemble_context(
+        self, X, y, sample_weight, groups, interruption, *, share
+    ) -> EnsembleContext:
         """Train pilots, and with `share` scale the data, once for several fits on these rows."""
         settings = Settings.read(self.get_params(deep=False))
-        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
+        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
         plan = Plan.of(settings, data, None)
         data = data.with_counts() if plan.weights_are_relative else data
         random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
+        repeats = find_repeats(plan, scaled, Interruption(interruption))
+        scaled = scaled if repeats is None else repeats.weigh(scaled)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
-        return EnsembleContext(True, report, interruption, shared)
+        return EnsembleContext(True, report, interruption, shared, repeats)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -178,6 +192,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         y,
         sample_weight,
         *,
+        groups=None,
         validation=(None, None, None),
         user_start=NO_USER_START,
         incremental=False,
@@ -193,8 +208,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         settings = Settings.read(self.get_params(deep=False), incremental)
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)
-        arrays, is_first = (X, y, sample_weight), warm_start is None
-        data = Data.of(learner, settings.loss, *arrays, validation=validation, reset=is_first)
+        arrays, given = (X, y, sample_weight), {"groups": groups, "validation": validation}
+        data = Data.of(learner, settings.loss, *arrays, **given, reset=warm_start is None)
         plan = Plan.of(settings, data, warm_start)
         if plan.weights_are_relative:
             data = data.with_counts()
@@ -204,6 +219,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, data)
         interruption = Interruption(context.interruption)
+        repeats = context.repeats_in(plan, scaled, interruption)
+        scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = context.before_selection(plan, scaled)
         if not user_start.names:
             report = context.relevance_report(plan, scaled, random_state, interruption)

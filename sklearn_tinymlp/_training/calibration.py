@@ -16,11 +16,12 @@ from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
-from .._solvers.monitor import History, Monitor, Solution
+from .._solvers.monitor import Solution
 from .input_selection import relevance_report, revised
 from .plan import Plan
 from .posterior import curvature_sample, has_interval, laplace_posterior
 from .starts import NO_USER_START, Start, draw
+from .train import refit
 
 # Rows times parameters squared above which the posterior is omitted after Ctrl-C, because it would
 # take longer than a tenth of a second.
@@ -93,6 +94,8 @@ def _needs_refits(plan: Plan, solution: Solution, data: Data) -> bool:
     """Whether there are few residuals for each effective parameter, but enough for a quantile."""
     if solution.state.noise is not None or len(data.y) < LEAST_ROWS:
         return False
+    if data.groups is not None:  # a leave-one-out residual has other rows of its group
+        return True
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
     n_residuals = solution.state.n_samples * data.y.shape[1]
     return float(solution.state.gamma.sum()) > most * n_residuals
@@ -109,24 +112,21 @@ def _scale_by_refits(
     the network.
     """
     selected = plan.inputs is not None
-    enough = LEAST_ROWS * (2 if selected else 1)
+    enough = LEAST_ROWS * (2 if selected else 1) if data.groups is None else np.inf
     scores, weights, n_held_out = [], [], 0
-    for rows, held_out in hold_out_splits(len(data.y), np.random.RandomState(0)):
+    for rows, held_out in hold_out_splits(len(data.y), np.random.RandomState(0), data.groups):
         if selected:
             plan, data, start = before.selected_on(rows, interruption)
         training, rest = data.on_rows(rows), data.on_rows(held_out)
-        monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
-        options = plan.options(np.random.RandomState(0))
-        theta = start.theta.astype(np.float64)
-        refit = plan.solver.solve(plan.objective(training), theta, monitor, options)
+        refitted = refit(plan, training, start.theta, interruption)
         interruption.raise_if_set()
-        if refit.state is None:
+        if refitted.state is None:
             return 1.0
-        posterior = laplace_posterior(plan, training, refit, interruption.raise_if_set)
+        posterior = laplace_posterior(plan, training, refitted, interruption.raise_if_set)
         X = rest.X.astype(np.float64, copy=False)
         z = posterior.distances(plan.network, X, rest.y, rest.noise)
         if selected:
-            z = z * (float(np.mean(refit.state.noise_std)) / noise_std)
+            z = z * (float(np.mean(refitted.state.noise_std)) / noise_std)
         weight = rest.sample_weight
         scores.append(z)
         weights.append(np.ones(len(held_out)) if weight is None else weight)
