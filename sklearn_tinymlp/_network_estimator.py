@@ -6,6 +6,7 @@ assumptions of the steps about the targets are listed in docs/extending.md.
 
 from functools import cache
 
+import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.metaestimators import available_if
 
@@ -21,7 +22,7 @@ from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan
-from ._training.repeated_inputs import find_repeats
+from ._training.repeated_inputs import Repeats, find_repeats
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
 from ._training.train import train
@@ -38,6 +39,9 @@ def rate_advice(*arguments) -> str:
 
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     """An estimator that trains a network."""
+
+    # As in scikit-learn's splitters: what `GroupKFold` requests is not refused here.
+    __metadata_request__fit = {"groups": True}
 
     @classmethod
     @cache
@@ -171,16 +175,27 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         self, X, y, sample_weight, groups, interruption, *, share
     ) -> EnsembleContext:
         """Train pilots, and with `share` scale the data, once for several fits on these rows."""
-        settings = Settings.read(self.get_params(deep=False))
-        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
-        plan = Plan.of(settings, data, None)
-        data = data.with_counts() if plan.weights_are_relative else data
-        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
-        repeats = find_repeats(plan, scaled, Interruption(interruption))
+        plan, scaled, repeats = self._repeats(X, y, sample_weight, groups, interruption)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
+        random_state = random_state_of(self.random_state)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
         return EnsembleContext(True, report, interruption, shared, repeats)
+
+    def _repeats(
+        self, X, y, sample_weight, groups, interruption
+    ) -> tuple[Plan, Data, Repeats | None]:
+        """Return the plan of a fit, its data in the units of training, and its correlated rows."""
+        settings = Settings.read(self.get_params(deep=False))
+        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
+        plan = Plan.of(settings, data, None)
+        scaled = (data.with_counts() if plan.weights_are_relative else data).scaled(plan.scaling)
+        return plan, scaled, find_repeats(plan, scaled, Interruption(interruption))
+
+    def _correlated_groups(self, X, y, sample_weight, interruption) -> np.ndarray | None:
+        """Return the group of each row where rows that share X are correlated, or None."""
+        _, _, repeats = self._repeats(X, y, sample_weight, None, interruption)
+        return None if repeats is None else repeats.groups
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -242,6 +257,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             seen=seen,
             before=before,
             noise=noise,
+            correlation=0.0 if repeats is None or groups is not None else repeats.correlation,
             advice=rate_advice,
         )
         warn(result, data, scaled, warned)

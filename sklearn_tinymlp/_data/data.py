@@ -49,9 +49,9 @@ class Data:
         """
         data = check(estimator, loss, X, y, sample_weight, reset=reset)
         if groups is not None:
-            groups = column_or_1d(groups)
+            groups = np.unique(column_or_1d(groups), return_inverse=True)[1].ravel()
             check_consistent_length(data.y, groups)
-            data = replace(data, groups=np.unique(groups, return_inverse=True)[1].ravel())
+            data = replace(data, groups=groups) if groups.max() > 0 else data
         if all(part is None for part in validation):
             return data
         X_val, y_val, sample_weight_val = validation

@@ -39,6 +39,9 @@ from .train import refit
 # A tenth of the observations less, and standard deviations are larger by a twentieth.
 LEAST_SHARE = 0.1
 
+# With fewer groups a fifth of them cannot be held out.
+LEAST_GROUPS = 5
+
 # rho is estimated until it changes by less than the tolerance; two fits usually suffice.
 MAX_FITS, TOLERANCE = 4, 0.05
 
@@ -59,8 +62,8 @@ class Repeats(NamedTuple):
         return 1.0 + np.maximum(self.sizes(data) - 1.0, 0.0) * self.correlation
 
     def sizes(self, data: Data) -> np.ndarray:
-        """Return the sum of the weights of each group, of at least tiny size."""
-        return np.maximum(np.bincount(self.groups, _counts(data)), np.finfo(float).tiny)
+        """Return the sum of the weights of each group."""
+        return np.bincount(self.groups, _counts(data))
 
     def on_rows(self, rows) -> "Repeats":
         """Return the groups of a subset of the rows."""
@@ -82,9 +85,10 @@ def find_repeats(plan: Plan, data: Data, interruption: Interruption) -> Repeats 
     if not plan.by_evidence or settings.early_stopping or not settings.loss.least_squares:
         return None
     groups = equal_rows(data) if data.groups is None else data.groups
-    if groups is None:
+    if groups is None or groups.max() + 1 < LEAST_GROUPS:
         return None
     rows = _rows_of_some_groups(groups)
+    rows = rows[_counts(data)[rows] > 0.0]
     repeats = Repeats(groups, 1.0).on_rows(rows)
     with interruption.catches_sigint(), plan.blas_threads():
         correlation = _correlation(plan, data.on_rows(rows), repeats, interruption)
@@ -96,12 +100,12 @@ def equal_rows(data: Data) -> np.ndarray | None:
     """Return a number for each distinct row of X; None where few are repeated or X is sparse."""
     if sparse.issparse(data.X) or len(data.y) < 2:
         return None
-    # A random projection takes 1% of the time of np.unique over rows. It is summed by columns:
-    # a matrix product may round equal rows differently.
+    # A random projection takes a sixth to a third of the time of np.unique over rows: 5 ms of 8,000
+    # rows of 18 inputs. A matrix product may round equal rows differently, sums of columns do not.
     projection = np.zeros(len(data.y))
     factors = np.random.RandomState(0).rand(data.X.shape[1])
     for column, factor in zip(data.X.T, factors, strict=True):
-        projection += factor * column
+        projection += factor / max(float(np.ptp(column)), np.finfo(float).tiny) * column
     order = np.argsort(projection, kind="stable")
     differs = np.diff(projection[order]) != 0.0
     counted = _counts(data)[order] > 0.0
