@@ -214,9 +214,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             if groups is not None:
                 check_consistent_length(X, groups)
             random_state, interruption = check_random_state(self.random_state), Interruption()
-            if groups is None and (self.cv is None or isinstance(self.cv, Integral)):
-                template = TinyMLPRegressor() if self.estimator is None else self.estimator
-                groups = template._correlated_groups(X, y, weight, interruption)
+            template = TinyMLPRegressor() if self.estimator is None else self.estimator
+            repeats = template._repeats(X, y, weight, groups, interruption)
+            groups = repeats.groups if groups is None and repeats is not None else groups
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
             fitting = EnsembleFit(
                 self,
@@ -224,7 +224,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 y,
                 weight,
                 weighted,
-                groups=groups,
+                repeats=repeats,
                 splits=splits,
                 random_state=random_state,
             )

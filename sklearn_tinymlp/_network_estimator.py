@@ -6,7 +6,6 @@ assumptions of the steps about the targets are listed in docs/extending.md.
 
 from functools import cache
 
-import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils.metaestimators import available_if
 
@@ -172,30 +171,28 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
     def _ensemble_context(
-        self, X, y, sample_weight, groups, interruption, *, share
+        self, X, y, sample_weight, repeats, interruption, *, share
     ) -> EnsembleContext:
         """Train pilots, and with `share` scale the data, once for several fits on these rows."""
-        plan, scaled, repeats = self._repeats(X, y, sample_weight, groups, interruption)
+        plan, scaled = self._planned(X, y, sample_weight)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
         random_state = random_state_of(self.random_state)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
         return EnsembleContext(True, report, interruption, shared, repeats)
 
-    def _repeats(
-        self, X, y, sample_weight, groups, interruption
-    ) -> tuple[Plan, Data, Repeats | None]:
-        """Return the plan of a fit, its data in the units of training, and its correlated rows."""
+    def _repeats(self, X, y, sample_weight, groups, interruption) -> Repeats | None:
+        """Return the groups of correlated rows, for several fits on parts of the rows."""
+        plan, scaled = self._planned(X, y, sample_weight, groups)
+        return find_repeats(plan, scaled, Interruption(interruption))
+
+    def _planned(self, X, y, sample_weight, groups=None) -> tuple[Plan, Data]:
+        """Return the plan of a fit, and its data in the units of training."""
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
         plan = Plan.of(settings, data, None)
-        scaled = (data.with_counts() if plan.weights_are_relative else data).scaled(plan.scaling)
-        return plan, scaled, find_repeats(plan, scaled, Interruption(interruption))
-
-    def _correlated_groups(self, X, y, sample_weight, interruption) -> np.ndarray | None:
-        """Return the group of each row where rows that share X are correlated, or None."""
-        _, _, repeats = self._repeats(X, y, sample_weight, None, interruption)
-        return None if repeats is None else repeats.groups
+        data = data.with_counts() if plan.weights_are_relative else data
+        return plan, data.scaled(plan.scaling)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -257,7 +254,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             seen=seen,
             before=before,
             noise=noise,
-            correlation=0.0 if repeats is None or groups is not None else repeats.correlation,
+            correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
         warn(result, data, scaled, warned)

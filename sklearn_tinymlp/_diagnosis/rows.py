@@ -105,7 +105,7 @@ def copied_rows(exam):
 
 
 def repeated_inputs(exam):
-    """Find rows that share X and whose noise is correlated: measurements of one specimen."""
+    """Find rows that share X and whose residuals are correlated: measurements of a specimen."""
     network = exam.network
     data = Data(network.X, network.y, network.sample_weight)
     groups = equal_rows(data) if network.correlation > 0.0 else None
@@ -113,10 +113,10 @@ def repeated_inputs(exam):
         return
     n_observations = Repeats(groups, network.correlation).weigh(data).sample_weight.sum()
     sentence = (
-        f"{len(groups)} rows have {groups.max() + 1} different X, and the noise of rows that share "
-        f"X has a correlation of {network.correlation:.2f}, as of several measurements of one "
-        f"specimen: they count as {n_observations:.0f} observations. A random split puts one "
-        "specimen on both sides, and its score is too good."
+        f"{len(groups)} rows have {groups.max() + 1} different X, and the residuals of rows that "
+        f"share X have a correlation of {network.correlation:.2f}, as of several measurements of "
+        f"one specimen: the rows count as {n_observations:.0f} observations. A random split puts "
+        "one specimen on both sides, and its score is too good."
     )
     yield Finding("repeated_inputs", INFO, sentence, {}, "GroupKFold, with the specimen as group")
 
@@ -172,6 +172,8 @@ def few_target_values(exam):
 def ordered_rows(exam):
     """Find residuals that depend on the order of the rows, but not on the inputs."""
     n = exam.n_rows
+    if exam.network.correlation > 0.0:  # neighbouring rows are of one group
+        return
     if n < LEAST_ROWS_IN_ORDER or n < exam.network.y.shape[0]:
         return
     residuals = exam.y - exam.predictions

@@ -42,7 +42,7 @@ class FitResult:
     without_interval: bool  # Ctrl-C interrupted the posterior
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
-    correlation: float = 0.0  # of the noise of rows that share X
+    correlation: float = 0.0  # of the noise within groups of rows
     diverged: bool = False  # at some iteration
 
     @classmethod
