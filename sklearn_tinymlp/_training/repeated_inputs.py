@@ -67,7 +67,8 @@ class Repeats(NamedTuple):
 
     def on_rows(self, rows) -> "Repeats":
         """Return the groups of a subset of the rows."""
-        return Repeats(np.unique(self.groups[rows], return_inverse=True)[1].ravel(), self[1])
+        groups = np.unique(self.groups[rows], return_inverse=True)[1].ravel()
+        return Repeats(groups, self.correlation)
 
     def means(self, data: Data, values) -> np.ndarray:
         """Average over the rows of each group, (n_groups, n_outputs)."""
@@ -85,11 +86,13 @@ def find_repeats(plan: Plan, data: Data, interruption: Interruption) -> Repeats 
     if not plan.by_evidence or settings.early_stopping or not settings.loss.least_squares:
         return None
     groups = equal_rows(data) if data.groups is None else data.groups
-    if groups is None or groups.max() + 1 < LEAST_GROUPS:
+    if groups is None:
         return None
     rows = _rows_of_some_groups(groups)
     rows = rows[_counts(data)[rows] > 0.0]
     repeats = Repeats(groups, 1.0).on_rows(rows)
+    if repeats.groups.max() + 1 < LEAST_GROUPS:
+        return None
     with interruption.catches_sigint(), plan.blas_threads():
         correlation = _correlation(plan, data.on_rows(rows), repeats, interruption)
     raise_caught()
@@ -105,7 +108,8 @@ def equal_rows(data: Data) -> np.ndarray | None:
     projection = np.zeros(len(data.y))
     factors = np.random.RandomState(0).rand(data.X.shape[1])
     for column, factor in zip(data.X.T, factors, strict=True):
-        projection += factor / max(float(np.ptp(column)), np.finfo(float).tiny) * column
+        spread = np.ptp(column)
+        projection += factor / (spread if spread > 0.0 else 1.0) * column
     order = np.argsort(projection, kind="stable")
     differs = np.diff(projection[order]) != 0.0
     counted = _counts(data)[order] > 0.0
@@ -125,10 +129,9 @@ def _counts(data: Data) -> np.ndarray:
 def _rows_of_some_groups(groups) -> np.ndarray:
     """Return the rows of all groups, or of as many as pilot networks have rows."""
     order = np.random.RandomState(0).permutation(groups.max() + 1)
-    size = np.bincount(groups)[order]
-    chosen = np.zeros(len(order), dtype=bool)
-    chosen[order[: max(2, np.searchsorted(np.cumsum(size), MAX_PILOT_ROWS, "right"))]] = True
-    return np.flatnonzero(chosen[groups])
+    n_rows = np.cumsum(np.bincount(groups)[order])
+    n_groups = max(LEAST_GROUPS, np.searchsorted(n_rows, MAX_PILOT_ROWS, "right"))
+    return np.flatnonzero(np.isin(groups, order[:n_groups]))
 
 
 def _correlation(plan: Plan, data: Data, repeats: Repeats, interruption) -> float:
@@ -136,7 +139,8 @@ def _correlation(plan: Plan, data: Data, repeats: Repeats, interruption) -> floa
     theta = draw(plan, NO_USER_START, np.random.RandomState(0))[0].theta
     counts = _counts(data)
     for _ in range(MAX_FITS):
-        solution, before = refit(plan, repeats.weigh(data), theta, interruption), repeats[1]
+        before = repeats.correlation
+        solution = refit(plan, repeats.weigh(data), theta, interruption)
         if solution.state is None or interruption.is_set():
             return 0.0
         repeats = repeats._replace(correlation=_analysis_of_variance(plan, data, repeats, solution))
