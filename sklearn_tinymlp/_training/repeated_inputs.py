@@ -45,6 +45,10 @@ LEAST_GROUPS = 5
 # rho is estimated until it changes by less than the tolerance; two fits usually suffice.
 MAX_FITS, TOLERANCE = 4, 0.05
 
+# Further groups are held out until the difference is 5 nats, odds of 150 to 1. With 19 groups only,
+# one of ten sets of 60 specimens was decided wrongly.
+DECISIVE = 5.0
+
 
 class Repeats(NamedTuple):
     """The group of each row, and the correlation of the noise within groups."""
@@ -158,7 +162,7 @@ def _correlation(plan: Plan, data: Data, repeats: Repeats, interruption) -> floa
             rest, of_rest = data.on_rows(held_out), assumed.on_rows(held_out)
             gain += sign * _log_density(plan, training, solution, rest, of_rest)
         n_held_out += of_rest.groups.max() + 1
-        if n_held_out >= LEAST_ROWS:
+        if n_held_out >= LEAST_ROWS and abs(gain) > DECISIVE:
             break
     return repeats.correlation if gain > 0.0 else 0.0
 
