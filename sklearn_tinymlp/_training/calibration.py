@@ -1,9 +1,9 @@
 """Calibrated posterior of a fit: by leave-one-out residuals, and by refits without some rows.
 
 Linearised leave-one-out residuals are too optimistic where the network has few residuals for each
-parameter that they determine, and where inputs were selected with the help of all rows. In these
-cases the network is refitted on part of the rows, and its predictions are compared with the other
-rows.
+parameter that they determine, where inputs were selected with the help of all rows, and where rows
+form groups. In these cases the network is refitted on part of the rows, or of the groups, and its
+predictions are compared with the other rows.
 """
 
 from typing import NamedTuple
