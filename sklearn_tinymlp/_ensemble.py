@@ -142,6 +142,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
     (3,)
     """
 
+    __metadata_request__fit = {"groups": True}  # as TinyMLPRegressor
+
     _parameter_constraints: dict = {
         "estimator": [TinyMLPRegressor, None],
         "hidden_layer_sizes": [StrOptions({"auto"}), list, tuple],
@@ -190,7 +192,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             Weight of each sample: see `TinyMLPRegressor.fit`. Rows of zero weight are not used.
 
         groups : array-like of shape (n_samples,), default=None
-            Groups whose rows are kept in one fold: all rows of one patient, for example.
+            Groups whose rows are kept in one fold: all rows of one patient, for example. See
+            `TinyMLPRegressor.fit`.
 
         Returns
         -------
@@ -210,13 +213,22 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             X, y, weight, weighted = self._validated(*data)
             if groups is not None:
                 check_consistent_length(X, groups)
-            random_state = check_random_state(self.random_state)
+            random_state, interruption = check_random_state(self.random_state), Interruption()
+            template = TinyMLPRegressor() if self.estimator is None else self.estimator
+            repeats = template._repeats(X, y, weight, groups, interruption)
+            groups = repeats.groups if groups is None and repeats is not None else groups
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
             fitting = EnsembleFit(
-                self, X, y, weight, weighted, splits=splits, random_state=random_state
+                self,
+                X,
+                y,
+                weight,
+                weighted,
+                repeats=repeats,
+                splits=splits,
+                random_state=random_state,
             )
             del X, y, weight, splits  # `fitting` has the rows of nonzero weight
-            interruption = Interruption()
             task = Task.of_fit(self, interruption, *data).begin()
             with (
                 interruption.catches_sigint(),

@@ -21,6 +21,7 @@ from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan
+from ._training.repeated_inputs import Repeats, find_repeats
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
 from ._training.train import train
@@ -37,6 +38,9 @@ def rate_advice(*arguments) -> str:
 
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     """An estimator that trains a network."""
+
+    # As in scikit-learn's splitters: what `GroupKFold` requests is not refused here.
+    __metadata_request__fit = {"groups": True}
 
     @classmethod
     @cache
@@ -57,6 +61,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         y,
         sample_weight=None,
         *,
+        groups=None,
         X_val=None,
         y_val=None,
         sample_weight_val=None,
@@ -78,6 +83,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             ratios matter to the solver 'auto' and to 'lm' with ``alpha="auto"``, and the number of
             observations is the number of rows with nonzero weight. The other solvers use weights
             unscaled, as MLPRegressor does.
+
+        groups : array-like of shape (n_samples,), default=None
+            Group of each row, for example the patient or the specimen that it was measured on. Rows
+            of one group are held out together, and with the evidence of squared errors count as
+            fewer observations where their noise is correlated (docs: Repeated measurements). With
+            None rows that share X are groups where their noise is found to be correlated.
 
         X_val, y_val, sample_weight_val : array-likes, default=None
             A validation set. Its loss and R² are kept in `history_`; with `early_stopping` it
@@ -111,7 +122,9 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             validation = (X_val, y_val, sample_weight_val)
             user_start = UserStart(coefs_init, intercepts_init)
-            return self._fit_all(X, y, sample_weight, validation=validation, user_start=user_start)
+            return self._fit_all(
+                X, y, sample_weight, groups=groups, validation=validation, user_start=user_start
+            )
 
     def _check_solver(self):
         if not getattr(SOLVERS.get(self.solver), "stochastic", False):
@@ -157,16 +170,29 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
-    def _ensemble_context(self, X, y, sample_weight, interruption, *, share) -> EnsembleContext:
+    def _ensemble_context(
+        self, X, y, sample_weight, repeats, interruption, *, share
+    ) -> EnsembleContext:
         """Train pilots, and with `share` scale the data, once for several fits on these rows."""
-        settings = Settings.read(self.get_params(deep=False))
-        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight)
-        data = data.with_counts() if settings.weights_are_relative else data
-        plan = Plan.of(settings, data, None)
-        random_state, scaled = random_state_of(self.random_state), data.scaled(plan.scaling)
+        plan, scaled = self._planned(X, y, sample_weight)
+        scaled = scaled if repeats is None else repeats.weigh(scaled)
+        random_state = random_state_of(self.random_state)
         report = relevance_report(plan, scaled, random_state, Interruption(interruption))
         shared = SharedData(scaled, plan.working_dtype) if share else None
-        return EnsembleContext(True, report, interruption, shared)
+        return EnsembleContext(True, report, interruption, shared, repeats)
+
+    def _repeats(self, X, y, sample_weight, groups, interruption) -> Repeats | None:
+        """Return the groups of correlated rows, for several fits on parts of the rows."""
+        plan, scaled = self._planned(X, y, sample_weight, groups)
+        return find_repeats(plan, scaled, Interruption(interruption))
+
+    def _planned(self, X, y, sample_weight, groups=None) -> tuple[Plan, Data]:
+        """Return the plan of a fit, and its data in the units of training."""
+        settings = Settings.read(self.get_params(deep=False))
+        data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
+        data = data.with_counts() if settings.weights_are_relative else data
+        plan = Plan.of(settings, data, None)
+        return plan, data.scaled(plan.scaling)
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -178,6 +204,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         y,
         sample_weight,
         *,
+        groups=None,
         validation=(None, None, None),
         user_start=NO_USER_START,
         incremental=False,
@@ -193,8 +220,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         settings = Settings.read(self.get_params(deep=False), incremental)
         warm_start = WarmStart.of(self) if incremental or settings.params["warm_start"] else None
         user_start.refuse_contradictions(settings.n_init, warm_start)
-        arrays, is_first = (X, y, sample_weight), warm_start is None
-        data = Data.of(learner, settings.loss, *arrays, validation=validation, reset=is_first)
+        arrays, given = (X, y, sample_weight), {"groups": groups, "validation": validation}
+        data = Data.of(learner, settings.loss, *arrays, **given, reset=warm_start is None)
         if settings.weights_are_relative:
             data = data.with_counts()
         plan = Plan.of(settings, data, warm_start)
@@ -204,6 +231,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, data)
         interruption = Interruption(context.interruption)
+        repeats = context.repeats_in(plan, scaled, interruption)
+        scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = context.before_selection(plan, scaled)
         if not user_start.names:
             report = context.relevance_report(plan, scaled, random_state, interruption)
@@ -225,6 +254,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             seen=seen,
             before=before,
             noise=noise,
+            correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
         warn(result, data, warned)

@@ -306,6 +306,8 @@ FAR_OFF = NOISY_Y.copy()
 FAR_OFF[7] = 500.0
 WALK = np.convolve(np.random.RandomState(3).standard_normal(220), np.ones(20) / 6.0, "valid")
 TIMED, TIMED_Y = noisy(201, noise=0.1)
+REPEATED = np.repeat(NOISY[:50], 4, axis=0)
+READINGS = 0.1 * np.random.RandomState(4).standard_normal(200)
 
 KNOWN = {
     "parameters of another solver": Known(
@@ -325,6 +327,12 @@ KNOWN = {
         (wave(60)[0][DRAWN], wave(60, noise=0.3)[1][DRAWN]),
         BY_EVIDENCE,
         f"{1 - len(np.unique(DRAWN)) / 60:.0%} of the rows",
+    ),
+    "four readings of each specimen": Known(
+        "repeated_inputs",
+        (REPEATED, np.repeat(NOISY_Y[:50], 4) + READINGS),
+        BY_EVIDENCE,
+        "200 rows have 50 different X",
     ),
     "a feature that is the target": Known(
         "leaked_target",
@@ -427,6 +435,8 @@ HEALTHY = {
     "more_weights_than_data": Healthy(wave(20), {"max_iter": 2000}),
     # Rows that are like one another, and none twice.
     "copied_rows": Healthy(wave(60, noise=0.1), {"solver": "lm", "alpha": "auto"}),
+    # Replicates with independent noise.
+    "repeated_inputs": Healthy((REPEATED, REPEATED[:, 0] + 3.0 * READINGS), BY_EVIDENCE),
     # A penalty that costs a hundredth of R².
     "penalty_too_large": Healthy(wave(), {"alpha": 0.05, "max_iter": 5000}),
     # Noise that no curve explains.

@@ -4,7 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import _check_sample_weight, assert_all_finite
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    assert_all_finite,
+    check_consistent_length,
+)
 
 from .._bayes.laplace import RowNoise
 from .._losses.loss import Loss
@@ -23,10 +27,20 @@ class Data:
     sample_weight: np.ndarray | None = None
     validation: "Data | None" = None
     noise: RowNoise | None = None  # None if the same for all rows
+    groups: np.ndarray | None = None  # (n_samples,) numbers of the groups that are held out whole
 
     @classmethod
     def of(
-        cls, estimator, loss: Loss, X, y, sample_weight, *, validation=(None,) * 3, reset=True
+        cls,
+        estimator,
+        loss: Loss,
+        X,
+        y,
+        sample_weight,
+        *,
+        groups=None,
+        validation=(None,) * 3,
+        reset=True,
     ) -> "Data":
         """Validate the user's data; with `reset` store the columns of X in the estimator.
 
@@ -34,6 +48,10 @@ class Data:
         by scikit-learn, by the loss or here.
         """
         data = check(estimator, loss, X, y, sample_weight, reset=reset)
+        if groups is not None:
+            groups = np.unique(column_or_1d(groups), return_inverse=True)[1].ravel()
+            check_consistent_length(data.y, groups)
+            data = replace(data, groups=groups) if groups.max() > 0 else data
         if all(part is None for part in validation):
             return data
         X_val, y_val, sample_weight_val = validation
@@ -91,6 +109,8 @@ class Data:
     def left_out(self) -> np.ndarray:
         """Return the weight that is removed when an observation of each row is left out."""
         weight = self.weights()
+        if self.groups is not None:  # these weights are numbers of observations
+            return weight
         return np.ones(len(weight)) if self.has_counts else weight / weight.mean()
 
     def with_noise(self, std) -> "Data":
@@ -113,7 +133,8 @@ class Data:
         """Return a subset of the rows, without a validation set."""
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         noise = None if self.noise is None else RowNoise(*(part[rows] for part in self.noise))
-        return Data(self.X[rows], self.y[rows], weight, noise=noise)
+        groups = None if self.groups is None else self.groups[rows]
+        return Data(self.X[rows], self.y[rows], weight, noise=noise, groups=groups)
 
     def on_inputs(self, columns: np.ndarray | None) -> "Data":
         """Return a subset of the inputs; None for all."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 from .data import Data
 
@@ -17,13 +17,19 @@ HELD_OUT_SHARE = 0.2
 MIN_SEQUENCE_Z = 3.09
 
 
-def hold_out_splits(n_rows, random_state) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the sorted numbers of training and held-out rows; each row is held out once."""
-    size = max(1, int(HELD_OUT_SHARE * n_rows))
-    order = random_state.permutation(n_rows)
-    for first in range(0, n_rows, size):
-        held_out = slice(first, first + size)
-        yield np.sort(np.delete(order, held_out)), np.sort(order[held_out])
+def hold_out_splits(n_rows, random_state, groups=None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the sorted numbers of training and held-out rows; each row is held out once.
+
+    With `groups`, numbers of (n_samples,), all rows of a group are held out together.
+    """
+    groups = np.arange(n_rows) if groups is None else np.unique(groups, return_inverse=True)[1]
+    n_groups = int(groups.max()) + 1
+    size = max(1, int(HELD_OUT_SHARE * n_groups))
+    place = np.empty(n_groups, dtype=np.intp)
+    place[random_state.permutation(n_groups)] = np.arange(n_groups) // size
+    split = place[groups]
+    for number in range(place.max() + 1):
+        yield np.flatnonzero(split != number), np.flatnonzero(split == number)
 
 
 def forward_splits(n_rows, least_rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -60,12 +66,18 @@ def in_sequence(X, *columns) -> bool:
 
 
 def split_validation_off(data: Data, fraction, random_state) -> Data:
-    """Hold out a validation set, drawn as in MLPRegressor; raise a ValueError if it is empty."""
-    arrays = [data.X, data.y]
-    if data.sample_weight is not None:
-        arrays.append(data.sample_weight)
-    parts = train_test_split(*arrays, random_state=random_state, test_size=fraction)
-    training, validation = Data(*parts[::2]), Data(*parts[1::2])
+    """Hold out a validation set, drawn as in MLPRegressor; raise a ValueError if it is empty.
+
+    With groups it consists of whole groups.
+    """
+    if data.groups is None:
+        rows = train_test_split(
+            np.arange(len(data.y)), random_state=random_state, test_size=fraction
+        )
+    else:
+        splitter = GroupShuffleSplit(1, test_size=fraction, random_state=random_state)
+        rows = next(splitter.split(data.y, groups=data.groups))
+    training, validation = map(data.on_rows, rows)
     if len(validation.y) < 2:
         raise ValueError(
             "The validation set is too small. Increase 'validation_fraction' "

@@ -34,6 +34,7 @@ CAUSES = (
     rows.outlying_rows,
     rows.ordered_rows,
     rows.copied_rows,
+    rows.repeated_inputs,
     columns.constant_columns,
     columns.duplicated_columns,
     rows.strange_weight_sum,

@@ -1,10 +1,12 @@
-"""Causes: copied, outlying or ordered rows, residuals with long tails, classes, sums of weights."""
+"""Causes: copied, repeated, outlying or ordered rows, long tails, classes, sums of weights."""
 
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
 from .._bayes.irls import NORMAL_MEDIAN
+from .._data.data import Data
+from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
 
 # With a smaller share of copies the prediction interval is less than a twentieth too narrow.
@@ -93,13 +95,30 @@ def copied_rows(exam):
     if share < LEAST_SHARE_OF_COPIES:
         return
     why = "A random split puts the same row on both sides, and its score is too good."
-    if exam.network.uses_evidence:
+    if exam.network.uses_evidence and not exam.network.correlation:
         why = (
             "The evidence counts each as a new observation: the penalty is too weak, and the "
             "prediction interval too narrow."
         )
     sentence = f"{share:.0%} of the rows are copies of others, as in a bootstrap sample. {why}"
     yield Finding("copied_rows", INFO, sentence, {}, "fitting on each row once")
+
+
+def repeated_inputs(exam):
+    """Find rows that share X and whose residuals are correlated: measurements of a specimen."""
+    network = exam.network
+    data = Data(network.X, network.y, network.sample_weight)
+    groups = equal_rows(data) if network.correlation > 0.0 else None
+    if groups is None:
+        return
+    n_observations = Repeats(groups, network.correlation).weigh(data).sample_weight.sum()
+    sentence = (
+        f"{len(groups)} rows have {groups.max() + 1} different X, and the residuals of rows that "
+        f"share X have a correlation of {network.correlation:.2f}, as of several measurements of "
+        f"one specimen: the rows count as {n_observations:.0f} observations. A random split puts "
+        "one specimen on both sides, and its score is too good."
+    )
+    yield Finding("repeated_inputs", INFO, sentence, {}, "GroupKFold, with the specimen as group")
 
 
 def outlying_rows(exam):
@@ -153,6 +172,8 @@ def few_target_values(exam):
 def ordered_rows(exam):
     """Find residuals that depend on the order of the rows, but not on the inputs."""
     n = exam.n_rows
+    if exam.network.correlation > 0.0:  # neighbouring rows are of one group
+        return
     if n < LEAST_ROWS_IN_ORDER or n < exam.network.y.shape[0]:
         return
     residuals = exam.y - exam.predictions

@@ -41,6 +41,7 @@ class TrainedNetwork:
     loss_unit: float = 1.0  # factor from the loss in the units of training to loss_
     history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
+    correlation: float = 0.0  # of the noise within groups of rows
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
 
@@ -116,5 +117,6 @@ def describe(
         loss_unit=loss_unit,
         history=fitted["_record"].columns,
         restart_losses=fitted["starts_"]["loss"],
+        correlation=fitted.get("_correlation", 0.0),
         defaults=defaults or {},
     )

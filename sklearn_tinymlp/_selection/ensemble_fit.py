@@ -63,11 +63,12 @@ FOLD_TOL_FACTOR = 3.0
 class EnsembleFit:
     """Fits an ensemble: from candidates that it trains, or from members that are already fitted."""
 
-    def __init__(self, ensemble, X, y, weight, weighted, *, splits, random_state):
+    def __init__(self, ensemble, X, y, weight, weighted, *, repeats=None, splits, random_state):
         self.shape, self.weighted = y.shape, weighted  # shape for all rows; rows in use
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
         self.ensemble, self.X, self.y, self.weight = ensemble, X, y, weight
+        self.repeats = None if repeats is None else repeats.on_rows(weighted)
         self.targets = y.reshape(len(y), -1).astype(np.float64)
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
         self.template._validate_params()  # once for all members
@@ -212,8 +213,11 @@ class EnsembleFit:
     def _contexts(self, parts) -> list:
         """Train the pilot networks shared by the members that are trained on each part of rows."""
         network, workers = clone(self.template).set_params(random_state=self.seed), self.workers
-        data, shared = (self.X, self.y, self.weight), (workers.interruption, workers.share_memory)
-        return workers.call(train_pilots, [(network, data, rows, *shared) for rows in parts])
+        data, repeats = (self.X, self.y, self.weight), self.repeats
+        shared = workers.interruption, workers.share_memory
+        return workers.call(
+            train_pilots, [(network, data, repeats, rows, *shared) for rows in parts]
+        )
 
     def _network(self, candidate: Candidate, number) -> TinyMLPRegressor:
         """Return an unfitted network, for a fold or, with a negative number, for all rows."""

@@ -43,10 +43,11 @@ class TrainedMember(NamedTuple):
     stopped: bool = False  # by a callback, together with its siblings
 
 
-def train_pilots(network, data, rows, interruption, share) -> EnsembleContext:
+def train_pilots(network, data, repeats, rows, interruption, share) -> EnsembleContext:
     """Train the pilot networks that all members trained on these rows share."""
     data = [_select(array, rows) for array in data]
-    return network._ensemble_context(*data, interruption, share=share)
+    repeats = repeats if repeats is None or rows is None else repeats.on_rows(rows)
+    return network._ensemble_context(*data, repeats, interruption, share=share)
 
 
 def train(network, task, context: EnsembleContext, data, fold: Fold) -> TrainedMember:

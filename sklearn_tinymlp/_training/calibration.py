@@ -1,9 +1,9 @@
 """Calibrated posterior of a fit: by leave-one-out residuals, and by refits without some rows.
 
 Linearised leave-one-out residuals are too optimistic where the network has few residuals for each
-parameter that they determine, and where inputs were selected with the help of all rows. In these
-cases the network is refitted on part of the rows, and its predictions are compared with the other
-rows.
+parameter that they determine, where inputs were selected with the help of all rows, and where rows
+form groups. In these cases the network is refitted on part of the rows, or of the groups, and its
+predictions are compared with the other rows.
 """
 
 from collections.abc import Iterable
@@ -19,12 +19,13 @@ from .._bayes.laplace import Posterior, RowNoise
 from .._data.data import Data
 from .._data.hold_out import HELD_OUT_SHARE, forward_splits, hold_out_splits, in_sequence
 from .._machine.interruption import Interruption
-from .._solvers.monitor import History, Monitor, Solution
+from .._solvers.monitor import Solution
 from .candidate import Candidate
 from .input_selection import relevance_report, revised
 from .plan import Plan
 from .posterior import curvature_sample, has_interval, laplace_posterior
 from .starts import NO_USER_START, Start, draw
+from .train import refit
 
 # Rows times parameters squared above which the posterior is omitted after Ctrl-C, because it would
 # take longer than a tenth of a second.
@@ -102,9 +103,12 @@ def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable | None
     None if leave-one-out residuals suffice.
     """
     residuals = data.y - plan.network.predict(*plan.architecture.unpack(solution.theta), data.X)
-    if len(data.y) >= 2 * LEAST_ROWS and in_sequence(data.X, data.y, residuals):
+    ordered = data.groups is None and len(data.y) >= 2 * LEAST_ROWS
+    if ordered and in_sequence(data.X, data.y, residuals):
         return forward_splits(len(data.y), LEAST_ROWS), False
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
+    if data.groups is not None:  # a leave-one-out residual has other rows of its group
+        return hold_out_splits(len(data.y), np.random.RandomState(0), data.groups), True
     n_rows = round(solution.state.n_samples)
     if n_rows < LEAST_ROWS or solution.state.gamma.sum() <= most * n_rows * data.y.shape[1]:
         return None, True
@@ -141,15 +145,14 @@ def _factors_by_refits(
     for rows, held_out in splits:
         if selected:
             plan, data, start = before.selected_on(rows, interruption)
-        training, rest = (data.on_rows(part).with_counts() for part in (rows, held_out))
-        monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
-        options = plan.options(np.random.RandomState(0))
-        theta = start.theta.astype(np.float64)
-        refit = plan.solver.solve(plan.objective(training), theta, monitor, options)
+        training, rest = data.on_rows(rows), data.on_rows(held_out)
+        if data.groups is None:
+            training, rest = training.with_counts(), rest.with_counts()
+        solution = refit(plan, training, start.theta, interruption)
         interruption.raise_if_set()
-        if refit.state is None:
+        if solution.state is None:
             return []
-        of_refit = laplace_posterior(plan, training, refit, interruption.raise_if_set)
+        of_refit = laplace_posterior(plan, training, solution, interruption.raise_if_set)
         X = rest.X.astype(np.float64, copy=False)
         errors, variances = of_refit.errors_and_variances(plan.network, X, rest.y)
         of_constant = rest.y - np.average(training.y, axis=0, weights=training.weights())

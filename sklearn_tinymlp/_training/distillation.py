@@ -25,6 +25,7 @@ from .calibration import BeforeSelection
 from .candidate import Candidate, Errors, HeldOut
 from .kernel_ridge import Regression
 from .starts import Start
+from .train import refit
 
 # Minimum number of points between rows.
 MIN_POINTS = 500
@@ -121,8 +122,6 @@ def _evidence_at(theta, plan, data: Data, earlier: Solution, interruption) -> So
 def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
     """Maximise the evidence from the weights of a distilled network."""
     plan = fit.plan
-    monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
-    objective, options = plan.objective(fit.data), plan.options(np.random.RandomState(0))
-    solution = plan.solver.solve(objective, fit.start.theta, monitor, options)
+    solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
     return replace(fit, solution=solution, posterior=None, errors=None, held_out=None)

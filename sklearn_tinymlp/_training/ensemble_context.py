@@ -11,6 +11,7 @@ from .._relevance.pilots import RelevanceReport
 from .calibration import BeforeSelection
 from .input_selection import relevance_report
 from .plan import Plan
+from .repeated_inputs import Repeats, find_repeats
 
 
 class SharedData:
@@ -40,6 +41,7 @@ class EnsembleContext(NamedTuple):
     report: RelevanceReport | None = None  # of pilots on rows of the same distribution
     interruption: Interruption | None = None  # of the ensemble and its members
     shared: SharedData | None = None  # None where members do not share memory
+    repeats: Repeats | None = None  # groups of correlated rows
 
     def before_selection(self, plan: Plan, scaled: Data) -> BeforeSelection | None:
         """Return what refits need; None for members, whose ensemble calibrates the intervals."""
@@ -52,6 +54,10 @@ class EnsembleContext(NamedTuple):
     def scale(self, plan: Plan, data: Data) -> Data:
         """Return the data in the units of training."""
         return data.scaled(plan.scaling) if self.shared is None else self.shared.data
+
+    def repeats_in(self, plan: Plan, scaled: Data, interruption) -> Repeats | None:
+        """Return the groups of correlated rows, found once for all members."""
+        return self.repeats if self.is_ensemble else find_repeats(plan, scaled, interruption)
 
     def on_inputs(self, scaled: Data, inputs) -> Data:
         """Return scaled data on some of the inputs."""

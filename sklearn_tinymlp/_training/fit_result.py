@@ -43,6 +43,7 @@ class FitResult:
     without_interval: bool  # Ctrl-C interrupted the posterior
     seen: SeenRows  # for `feature_importances_`
     noise: VaryingNoise | None = None  # None where it is constant
+    correlation: float = 0.0  # of the noise within groups of rows
     diverged: bool = False  # at some iteration
     errors: Errors | None = None  # on rows not trained on, where it was compared
 
@@ -58,6 +59,7 @@ class FitResult:
         seen: SeenRows,
         before: BeforeSelection | None = None,
         noise: VaryingNoise | None = None,
+        correlation: float = 0.0,
         advice: Callable[[Plan, Data, np.ndarray], str] = lambda *_: "",
     ) -> "FitResult":
         """Keep the best start, fold the scaling in, and compute the posterior.
@@ -100,6 +102,7 @@ class FitResult:
             interrupted=trained.interrupted_by_user,
             without_interval=without_interval,
             noise=noise,
+            correlation=correlation,
             seen=seen,
             data=data,
             errors=fit.errors,
@@ -165,6 +168,7 @@ class FitResult:
             "_seen_rows": self.seen,
             "_importances": None,  # set when the estimator is loaded from a file
             "_grouping": plan.grouping,
+            "_correlation": self.correlation,
             **self._hyperparameters(),
         }
 

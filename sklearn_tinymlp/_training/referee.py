@@ -26,7 +26,7 @@ from scipy import sparse
 
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
-from .._solvers.monitor import History, Monitor, StopReason
+from .._solvers.monitor import StopReason
 from .calibration import BeforeSelection
 from .candidate import Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
@@ -74,7 +74,9 @@ def _is_judged(fit: Candidate) -> bool:
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
-    enough = len(fit.data.y) >= MIN_ROWS and not sparse.issparse(fit.data.X)
+    # Errors of single rows say little about groups, which were compared before.
+    single = fit.data.groups is None and not sparse.issparse(fit.data.X)
+    enough = single and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
     return left_open and usual and squares and is_network and enough and succeeded and not by_user
@@ -149,14 +151,9 @@ def _errors_without_rows(
         plan, data, start = fit.plan, fit.data, fit.start
         if plan.inputs is not None:
             plan, data, start = before.selected_on(others, interruption)
-        monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
-        objective, options = (
-            plan.objective(data.on_rows(others)),
-            plan.options(np.random.RandomState(0)),
-        )
-        refit = plan.solver.solve(objective, start.theta.astype(np.float64), monitor, options)
+        solution = refit(plan, data.on_rows(others), start.theta, interruption)
         interruption.raise_if_set()
-        predicted = Candidate(plan, data, start, refit).predict(before.data.X[rows[held_out]])
+        predicted = Candidate(plan, data, start, solution).predict(before.data.X[rows[held_out]])
         of_network[held_out], tested[held_out] = y[held_out] - predicted, True
         errors = Errors(
             *(

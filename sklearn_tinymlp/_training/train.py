@@ -140,6 +140,13 @@ def _train_from(
     return solution
 
 
+def refit(plan: Plan, data: Data, theta, interruption: Interruption) -> Solution:
+    """Train from one start on other rows or weights, to compare or to evaluate the results."""
+    monitor = Monitor(plan.settings.max_iter, History(), interrupted=interruption)
+    options = plan.options(np.random.RandomState(0))
+    return plan.solver.solve(plan.objective(data), theta.astype(np.float64), monitor, options)
+
+
 def rank(solution: Solution, loss_tol: float) -> tuple:
     """Return a key, larger is better: finite weights, target met, score, evidence, loss."""
     values = solution.score, solution.log_evidence, -solution.loss
