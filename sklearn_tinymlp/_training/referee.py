@@ -32,6 +32,7 @@ from .candidate import Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
+from .train import refit
 
 # With fewer rows leave-one-out errors are too uncertain to choose by.
 MIN_ROWS = 20
