@@ -155,6 +155,13 @@ def _first_line(result: FitResult) -> str | None:
             message = reason.sentence
         elif result.diverged:
             message = f"Training diverged at some iteration. {reason.sentence}"
+        elif result.nothing_found:
+            message = (
+                "The network followed single rows of y, and neither it nor kernel ridge regression "
+                "predicts rows that were not trained on better than the mean of y, which the "
+                "predictions are now about. If y has long tails, more rows or a loss for them may "
+                "help: 'poisson' for y >= 0, 'gamma' for y > 0, else 'huber'."
+            )
         elif result.collapsed:
             from .remedies import larger
 

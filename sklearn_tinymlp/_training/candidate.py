@@ -47,6 +47,7 @@ class Candidate:
     solution: Solution
     posterior: Posterior | None = None
     errors: Errors | None = None  # None where it was not compared
+    nothing_found: bool = False  # no regression predicts better than the mean of y
     held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
 
     def predict(self, X) -> np.ndarray:

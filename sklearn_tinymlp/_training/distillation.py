@@ -28,7 +28,7 @@ from .starts import Start
 from .train import refit
 
 # Minimum number of points between rows.
-MIN_POINTS = 500
+MIN_POINTS = 1000
 
 # The network has learned the predictions when its squared error is this share of their variance,
 # and of the squared error of the regression.
@@ -83,7 +83,8 @@ def distilled(
         interruption.raise_if_set()
     data = before.data.on_inputs(plan.inputs)
     solution = _evidence_at(theta, plan, data, fit.solution, interruption)
-    result = Candidate(plan, data, Start(theta, fit.start.random_state), solution)
+    start = Start(theta, fit.start.random_state)
+    result = Candidate(plan, data, start, solution, nothing_found=fit.nothing_found)
     errors = np.where(failed, comparison.of_regressions, comparison.of_network)
     errors = errors + targets[: len(X)] - result.predict(X)
     of_regression = mean_squares(comparison.of_regressions, comparison.y, comparison.weight)

@@ -46,6 +46,7 @@ class FitResult:
     correlation: float = 0.0  # of the noise within groups of rows
     diverged: bool = False  # at some iteration
     errors: Errors | None = None  # on rows not trained on, where it was compared
+    nothing_found: bool = False  # neither the network nor a regression beats the mean of y
 
     @classmethod
     def of(
@@ -106,6 +107,7 @@ class FitResult:
             seen=seen,
             data=data,
             errors=fit.errors,
+            nothing_found=fit.nothing_found,
             diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 
@@ -127,7 +129,9 @@ class FitResult:
     def converged(self) -> bool:
         """Whether training converged, and reached the target if there is one."""
         reason = self.solution.reason
-        if reason is None or not reason.converged or self.collapsed or self.diverged:
+        if reason is None or not reason.converged or self.diverged:
+            return False
+        if self.collapsed or self.nothing_found:
             return False
         return reason is StopReason.VALIDATION or self.reached
 

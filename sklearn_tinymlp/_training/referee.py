@@ -88,12 +88,14 @@ def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruptio
     if not failed.any():
         return fit
     comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)[1]
+    if not any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed)):
+        fit = replace(fit, nothing_found=True)
     taught = distilled(fit, before, comparison, failed, interruption)
     again = restarted(taught, interruption)
     if again.solution.state is not None:
         again, failed = _examined(again, before, MANY_ROWS, MANY_LANDMARKS, interruption)
         if not failed.any():
-            return again
+            return replace(again, nothing_found=fit.nothing_found)
     return min(taught, fit, key=lambda candidate: candidate.errors.network.mean())
 
 
@@ -106,6 +108,8 @@ def _examined(
     expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
     follows_single_rows = errors.network > expected
     if not failed.any() and follows_single_rows.any():
+        if n_rows < min(MANY_ROWS, len(fit.data.y)):  # a fifth of 1,000 rows has few in the tails
+            return _examined(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)
         anew = _errors_without_rows(fit, before, comparison, interruption)
         excess = np.maximum(errors.network - errors.regression, anew.network - anew.regression)
         failed = follows_single_rows & (excess > NEGLIGIBLE)
