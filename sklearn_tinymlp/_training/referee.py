@@ -28,7 +28,7 @@ from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
 from .._solvers.monitor import StopReason
 from .calibration import BeforeSelection
-from .candidate import Candidate, Errors
+from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
@@ -45,9 +45,6 @@ MANY_ROWS, MANY_LANDMARKS = 3000, 500
 # Ratio of leave-one-out error to generalised cross-validation above which single rows may have
 # parameters of their own: below 1.3 in 26 of 31 healthy fits, above 2 with log-normal noise.
 MOST_RATIO = 1.5
-
-# Difference of squared errors, in units of the variance of y, that does not matter.
-NEGLIGIBLE = 0.01
 
 # A squared error, in units of the variance of y, below which a fit at max_iter has converged.
 EXACT = 1e-4
@@ -109,7 +106,8 @@ def _examined(
     follows_single_rows = errors.network > expected
     if not failed.any() and follows_single_rows.any():
         if n_rows < min(MANY_ROWS, len(fit.data.y)):  # a fifth of 1,000 rows has few in the tails
-            return _examined(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+            fit, comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+            errors = fit.errors
         anew = _errors_without_rows(fit, before, comparison, interruption)
         excess = np.maximum(errors.network - errors.regression, anew.network - anew.regression)
         failed = follows_single_rows & (excess > NEGLIGIBLE)
