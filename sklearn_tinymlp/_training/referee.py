@@ -46,6 +46,9 @@ MANY_ROWS, MANY_LANDMARKS = 3000, 500
 # parameters of their own: below 1.3 in 26 of 31 healthy fits, above 2 with log-normal noise.
 MOST_RATIO = 1.5
 
+# Logarithm of the ratio of two squared errors that a fifth of the rows settles.
+CLEAR = np.log(1.25)
+
 # A squared error, in units of the variance of y, below which a fit at max_iter has converged.
 EXACT = 1e-4
 
@@ -164,7 +167,6 @@ def _errors_without_rows(
                 for deviations in (of_network, comparison.of_regressions)
             )
         )
-        clear = errors.is_beaten | Errors(*errors[::-1]).is_beaten
-        if clear.all():
+        if (np.abs(np.log(errors.network / errors.regression)) > CLEAR).all():
             break
     return errors
