@@ -72,7 +72,9 @@ def distilled(
     plan = before.plan
     solution = fit.solution._replace(theta=np.zeros(plan.architecture.n_parameters), state=None)
     if varies.any():
-        teacher, max_iter = before._replace(data=Data(points, targets)), plan.settings.max_iter
+        # Beside an output without noise the evidence would take the others for noise.
+        noisy = targets + np.sqrt(0.5 * min(learned, 1.0)) * draw.standard_normal(targets.shape)
+        teacher, max_iter = before._replace(data=Data(points, noisy)), plan.settings.max_iter
         plan, data, start = teacher.selected_on(np.arange(len(points)), interruption)
         objective = Objective(plan.network, data.samples(), 0.0)
         monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
