@@ -25,6 +25,7 @@ import numpy as np
 from scipy import sparse
 
 from .._bayes.irls import NORMAL_MEDIAN
+from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
 from .._solvers.monitor import StopReason
@@ -33,6 +34,7 @@ from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
+from .repeated_inputs import equal_rows
 from .train import refit
 
 # With fewer rows leave-one-out errors are too uncertain to choose by.
@@ -65,12 +67,30 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
-    interruption = Interruption()
+    rows, weight = _distinct_rows(before.data)
+    if len(rows) < MIN_ROWS:
+        return fit
+    data, interruption = before.data, Interruption()
+    before = before._replace(data=replace(data.on_rows(rows), sample_weight=weight))
+    judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
     try:
         with interruption.catches_sigint(), fit.plan.blas_threads():
-            return _refereed(fit, before, interruption)
+            result = _refereed(judged, before, interruption)
     except KeyboardInterrupt:
         return fit
+    if result.held_out is None:
+        result = replace(result, data=data.on_inputs(result.plan.inputs))
+    return result
+
+
+def _distinct_rows(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows without their copies, in an order that is theirs, and their weights.
+
+    A copy is no row that was not trained on, and a row of weight 2 is left out like two rows.
+    """
+    groups = equal_rows(replace(data, X=np.column_stack([data.X, data.y])), 0.0)
+    rows = np.unique(groups, return_index=True)[1]
+    return rows, np.bincount(groups, data.weights()).astype(data.y.dtype)
 
 
 def _is_judged(fit: Candidate) -> bool:
@@ -82,10 +102,9 @@ def _is_judged(fit: Candidate) -> bool:
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
     # Errors of single rows say little about groups, which were compared before.
     single = fit.data.groups is None and not sparse.issparse(fit.data.X)
-    enough = single and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
-    return left_open and usual and squares and is_network and enough and succeeded and not by_user
+    return left_open and usual and squares and is_network and single and succeeded and not by_user
 
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
@@ -148,8 +167,9 @@ def _compared(
     rows = np.sort(np.random.RandomState(0).permutation(len(fit.data.y))[:n_rows])
     posterior = fit.posterior or laplace_posterior(plan, fit.data, fit.solution, between)
     X, y = fit.data.X[rows].astype(np.float64), fit.data.y[rows].astype(np.float64)
-    loo = posterior.leave_one_out(plan.network, X, y, fit.data.left_out()[rows], between)
-    X, weight = before.data.X[rows].astype(np.float64), fit.data.weights()[rows]
+    weight = fit.data.weights()[rows]
+    loo = posterior.leave_one_out(plan.network, X, y, weight, between)
+    X = before.data.X[rows].astype(np.float64)
     regressions = kernel_ridge(X, y, weight, n_landmarks)
     between()
     of_regressions = np.column_stack([regression.errors for regression in regressions])
