@@ -115,15 +115,13 @@ def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruptio
     predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
     fit = replace(fit, nothing_found=not predicted and _has_long_tails(fit.data.y[:, failed]))
     taught = distilled(fit, before, comparison, failed, interruption)
-    again, candidates = restarted(taught, interruption), [taught, fit]
+    again = restarted(taught, interruption)
     if again.solution.state is not None:
         again, failed = _examined(again, before, MANY_ROWS, MANY_LANDMARKS, interruption)
-        again = replace(again, nothing_found=fit.nothing_found)
-        if not failed.any():
-            if again.solution.reason.converged:
-                return again
-            candidates.append(again)
-    return min(candidates, key=lambda candidate: candidate.errors.network.mean())
+        converged = again.solution.reason.converged or taught.errors.is_beaten.any()
+        if converged and not failed.any():
+            return replace(again, nothing_found=fit.nothing_found)
+    return min(taught, fit, key=lambda candidate: candidate.errors.network.mean())
 
 
 def _has_long_tails(y) -> bool:
