@@ -697,7 +697,7 @@ def test_network_is_shown_once_within_what_holds_it(kind):
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_network_of_what_holds_it_is_drawn(kind):
-    net = TinyMLPRegressor(hidden_layer_sizes=(2,), random_state=0)
+    net = TinyMLPRegressor(hidden_layer_sizes=(2,), alpha="one", random_state=0)
     holder = HOLDERS[kind](net).fit(FRAME, y)
     display = drawn(NetworkDisplay.from_estimator(holder, FRAME[:20]))
     net, rows = network_in(holder), FRAME.to_numpy()

@@ -9,6 +9,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
+from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._training import fit_result, referee
 from sklearn_tinymlp._training.kernel_ridge import JITTER, KERNELS, RIDGES, kernel_ridge
 
@@ -18,7 +20,7 @@ def r2(net, X, truth):
 
 
 def wave(seed=0, n=240, noise=0.1):
-    """Draw four waves, which networks of 6 units from random starts mistake for noise."""
+    """Draw four waves, which networks with small start weights mistake for noise."""
     rng = np.random.default_rng(seed)
     x = rng.uniform(0, 1, (n + 500, 1))
     truth = np.sin(8 * np.pi * x[:, 0])
@@ -103,14 +105,18 @@ def test_a_regression_that_finds_nothing_is_the_mean():
 
 def test_a_wave_that_was_taken_for_noise_is_found(monkeypatch):
     X, y, new, truth = wave()
-    alone, params = 0, {"hidden_layer_sizes": (8, 8), "activation": "softplus"}
-    for seed in range(4):
-        net = TinyMLPRegressor(random_state=seed, **params).fit(X, y)
-        assert net.converged_ and r2(net, new, truth) > 0.97
-        monkeypatch.setattr(fit_result, "refereed", lambda fit, *_: fit)
-        alone += r2(clone(net).fit(X, y), new, truth) < 0.5
-        monkeypatch.undo()
-    assert alone  # else there was nothing to mend
+    search = lm.search_by_evidence
+
+    def too_straight(objective, theta, monitor, **options):
+        return search(objective, 1e-3 * theta, monitor, **options)
+
+    monkeypatch.setattr(lm, "search_by_evidence", too_straight)
+    monkeypatch.setattr(by_evidence, "FURTHER", 1)
+    params = {"hidden_layer_sizes": (60,), "random_state": 0}
+    net = TinyMLPRegressor(**params).fit(X, y)
+    assert net.converged_ and r2(net, new, truth) > 0.97
+    monkeypatch.setattr(fit_result, "refereed", lambda fit, *_: fit)
+    assert r2(TinyMLPRegressor(**params).fit(X, y), new, truth) < 0.5
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -175,7 +181,7 @@ def test_noise_raises_no_warning_and_is_refitted_only_where_it_was_followed(monk
     assert net.converged_
     assert bool(refits) <= (alone.score(X, y) > 0.05)
     if refits:
-        assert net.score(X, y) < 0.5 * alone.score(X, y)
+        assert net.score(X, y) < alone.score(X, y)
 
 
 @pytest.mark.parametrize("where", ["_compared", "distilled", "restarted"])
@@ -218,9 +224,10 @@ def test_a_distilled_network_is_pickled_and_its_parameters_are_read_and_set():
         loaded.predict(new, return_std=True), net.predict(new, return_std=True), strict=True
     ):
         assert_array_equal(one, other)
-    theta = net.get_parameters()
-    assert_allclose(net.set_parameters(2 * theta).get_parameters(), 2 * theta)
-    assert_allclose(net.set_parameters(theta).predict(new), loaded.predict(new))
+    assert loaded.get_params() == net.get_params()
+    assert not hasattr(clone(net), "coefs_")
+    predicted = net.predict(new)
+    assert_array_equal(net.set_params(max_iter=7).predict(new), predicted)
 
 
 def test_an_output_that_fails_is_mended_beside_one_that_does_not():
