@@ -98,7 +98,9 @@ def distilled(
     )
 
 
-def _on_rows(taught: Solution, plan, data: Data, noise, earlier: Solution, interruption) -> Solution:
+def _on_rows(
+    taught: Solution, plan, data: Data, noise, earlier: Solution, interruption
+) -> Solution:
     """Return the evidence of weights that do not maximise it.
 
     The penalty is that of the training on predictions. The noise is estimated from residuals r and

@@ -102,9 +102,10 @@ def _is_judged(fit: Candidate) -> bool:
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
     # Errors of single rows say little about groups, which were compared before.
     single = fit.data.groups is None and not sparse.issparse(fit.data.X)
+    enough = single and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
-    return left_open and usual and squares and is_network and single and succeeded and not by_user
+    return left_open and usual and squares and is_network and enough and succeeded and not by_user
 
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
