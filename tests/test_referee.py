@@ -125,6 +125,19 @@ def test_a_bowl_in_ten_dimensions_is_found(seed):
     assert r2(TinyMLPRegressor(random_state=seed).fit(X, y), new, truth) > 0.9
 
 
+def test_weights_are_copies_of_rows_and_the_order_of_rows_does_not_matter():
+    rng = np.random.default_rng(0)
+    X, y, new, _ = bowl(0, n=80)
+    y = y + rng.standard_normal(80)
+    weight = rng.integers(1, 4, 80)
+    weighted = TinyMLPRegressor(random_state=0).fit(X, y, weight)
+    assert weighted.stop_reason_ == "distilled"
+    rows = rng.permutation(np.repeat(np.arange(80), weight))
+    repeated = TinyMLPRegressor(random_state=0).fit(X[rows], y[rows])
+    found, expected = (net.predict(new, return_std=True) for net in (weighted, repeated))
+    assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+
+
 def amounts(seed):
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((3000, 5))
