@@ -208,7 +208,8 @@ def test_ctrl_c_while_a_fit_is_judged_keeps_it(monkeypatch, where):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(referee, where, pressed)
-    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    with pytest.warns(UserWarning, match="Training interrupted by user"):
+        net = TinyMLPRegressor(random_state=0).fit(X, y)
     assert calls and net.stop_reason_ == alone.stop_reason_
     assert_array_equal(net.predict(X), alone.predict(X))
 

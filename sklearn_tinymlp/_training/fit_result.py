@@ -72,7 +72,10 @@ class FitResult:
         at = ranks.index(max(ranks))
         interrupted = trained.interrupted_by_user
         fit = Candidate(plan, data, starts[at], trained.solutions[at])
-        fit = refereed(fit, before, interrupted)
+        try:
+            fit = refereed(fit, before, interrupted)
+        except KeyboardInterrupt:
+            interrupted = True
         plan, data, best = fit.plan, fit.data, fit.solution
         theta = raw_weights(plan, best.theta)
         # For y of 1e200 the loss overflows in the units of y, which is not a failure.
@@ -100,7 +103,7 @@ class FitResult:
             starts=_starts_table(trained.solutions),
             record=record,
             posterior=posterior,
-            interrupted=trained.interrupted_by_user,
+            interrupted=interrupted,
             without_interval=without_interval,
             noise=noise,
             correlation=correlation,

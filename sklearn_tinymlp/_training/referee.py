@@ -63,7 +63,8 @@ TAIL_DISTANCE, LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 5.0, 3, 0.005
 def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) -> Candidate:
     """Return the fit, or a better one, with its errors and those of the regressions.
 
-    `before` has the data with all inputs. After Ctrl-C the fit is returned as it is.
+    `before` has the data with all inputs. After Ctrl-C in training the fit is returned as it is;
+    another one raises KeyboardInterrupt.
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
@@ -73,11 +74,8 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     data, interruption = before.data, Interruption()
     before = before._replace(data=replace(data.on_rows(rows), sample_weight=weight))
     judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
-    try:
-        with interruption.catches_sigint(), fit.plan.blas_threads():
-            result = _refereed(judged, before, interruption)
-    except KeyboardInterrupt:
-        return fit
+    with interruption.catches_sigint(), fit.plan.blas_threads():
+        result = _refereed(judged, before, interruption)
     if result.held_out is None:
         result = replace(result, data=data.on_inputs(result.plan.inputs))
     return result
