@@ -31,8 +31,8 @@ from .train import refit
 MIN_POINTS = 1000
 
 # The network has learned the predictions when its squared error is this share of their variance,
-# and of the squared error of the regression.
-LEARNED = 0.01
+# and of the squared error of the regression, or the other share of their variance.
+LEARNED, EXACT = 0.01, 1e-4
 
 # Number of estimates of penalty and noise at fixed weights.
 N_ESTIMATES = 4
@@ -71,7 +71,8 @@ def distilled(
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
     squares, variance = np.mean(comparison.of_regressions**2, axis=0), targets.var(axis=0)
     varies = variance > np.finfo(float).eps
-    learned = LEARNED * np.minimum(squares, variance)[varies & failed].min(initial=np.inf)
+    learned = np.maximum(LEARNED * np.minimum(squares, variance), EXACT * variance)
+    learned = learned[varies & failed].min(initial=np.inf)
     plan, theta = before.plan, np.zeros(before.plan.architecture.n_parameters)
     if varies.any():
         teacher, max_iter = before._replace(data=Data(points, targets)), plan.settings.max_iter
