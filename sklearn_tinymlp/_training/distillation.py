@@ -48,6 +48,7 @@ class Comparison(NamedTuple):
     regressions: list[Regression]
     of_regressions: np.ndarray  # leave-one-out errors
     cross_validation: np.ndarray  # (n_outputs,) generalised, of the network
+    groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
 
 
 def mean_squares(deviations, y, weight) -> np.ndarray:
@@ -89,10 +90,16 @@ def distilled(
     errors = np.where(failed, comparison.of_regressions, comparison.of_network)
     errors = errors + targets[: len(X)] - result.predict(X)
     of_regression = mean_squares(comparison.of_regressions, comparison.y, comparison.weight)
+    # Each row deviates from the mean of its group, too.
+    place = np.full(comparison.groups.max() + 1, -1)
+    place[comparison.groups[comparison.rows]] = np.arange(len(X))
+    place = place[comparison.groups]
+    rows = np.flatnonzero(place >= 0)
+    of_rows = errors[place[rows]] + before.data.y[rows] - comparison.y[place[rows]]
     return replace(
         result,
         errors=Errors(mean_squares(errors, comparison.y, comparison.weight), of_regression),
-        held_out=HeldOut(comparison.rows, errors),
+        held_out=HeldOut(rows, of_rows),
     )
 
 

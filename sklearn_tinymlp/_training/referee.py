@@ -9,7 +9,7 @@ fit. Those of leave-one-out cost little: of the network by linearisation,
 
 and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its e_i^2
 
-- leaves less than nine tenths of what the best regression explains of the variance, or
+- explains clearly less of the variance than that of the best regression, or
 - exceeds generalised cross-validation, the mean of r_i^2 / (1 - gamma / n)^2, by half, and after
   training without a fifth of the rows the errors are above those of the regression: a few rows then
   have parameters of their own, and linearisation may hide it.
@@ -24,6 +24,7 @@ from dataclasses import replace
 import numpy as np
 from scipy import sparse
 
+from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
 from .._solvers.monitor import StopReason
@@ -32,6 +33,7 @@ from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
+from .repeated_inputs import equal_rows
 from .train import refit
 
 # With fewer rows leave-one-out errors are too uncertain to choose by.
@@ -60,6 +62,11 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
+    groups = equal_rows(before.data)
+    if groups is None and fit.data.groups is not None:
+        return fit  # groups of rows with different X, which were held out to estimate their noise
+    if groups is not None and groups.max() < MIN_ROWS:
+        return fit
     interruption = Interruption()
     try:
         with interruption.catches_sigint(), fit.plan.blas_threads():
@@ -75,9 +82,7 @@ def _is_judged(fit: Candidate) -> bool:
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
-    # Errors of single rows say little about groups, which were compared before.
-    single = fit.data.groups is None and not sparse.issparse(fit.data.X)
-    enough = single and len(fit.data.y) >= MIN_ROWS
+    enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
     return left_open and usual and squares and is_network and enough and succeeded and not by_user
@@ -126,21 +131,38 @@ def _compared(
 ) -> tuple[Candidate, Comparison]:
     """Compare leave-one-out errors of a fit and of regressions on at most `n_rows` rows."""
     plan, state, between = fit.plan, fit.solution.state, interruption.raise_if_set
-    rows = np.sort(np.random.RandomState(0).permutation(len(fit.data.y))[:n_rows])
+    groups = equal_rows(before.data)
+    rows, y, weight, left_out, n_observations = _distinct_rows(fit.data, groups)
+    some = np.sort(np.random.RandomState(0).permutation(len(rows))[:n_rows])
+    rows, y, weight, left_out = rows[some], y[some], weight[some], left_out[some]
     posterior = fit.posterior or laplace_posterior(plan, fit.data, fit.solution, between)
-    X, y = fit.data.X[rows].astype(np.float64), fit.data.y[rows].astype(np.float64)
-    loo = posterior.leave_one_out(plan.network, X, y, fit.data.left_out()[rows], between)
-    X, weight = before.data.X[rows].astype(np.float64), fit.data.weights()[rows]
-    regressions = kernel_ridge(X, y, weight, n_landmarks)
+    X = fit.data.X[rows].astype(np.float64)
+    loo = posterior.leave_one_out(plan.network, X, y, left_out, between)
+    regressions = kernel_ridge(before.data.X[rows].astype(np.float64), y, weight, n_landmarks)
     between()
     of_regressions = np.column_stack([regression.errors for regression in regressions])
-    freedom = max(1.0 - state.gamma.sum() / (state.n_samples * y.shape[1]), 1e-3)
+    freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
     cross_validation = mean_squares(loo.residuals / freedom, y, weight)
     errors = Errors(mean_squares(loo.errors, y, weight), mean_squares(of_regressions, y, weight))
+    groups = np.arange(len(fit.data.y)) if groups is None else groups
     comparison = Comparison(
-        rows, y, weight, loo.errors, regressions, of_regressions, cross_validation
+        rows, y, weight, loo.errors, regressions, of_regressions, cross_validation, groups
     )
     return replace(fit, posterior=posterior, errors=errors), comparison
+
+
+def _distinct_rows(data: Data, groups: np.ndarray | None):
+    """Return rows with different X, their mean y, weight, weight to leave out, and their number.
+
+    Rows that share X are left out together: each of them predicts the others.
+    """
+    y, weight = data.y.astype(np.float64), data.weights()
+    if groups is None:
+        return np.arange(len(y)), y, weight, data.left_out(), weight.sum()
+    total = np.bincount(groups, weight)
+    sums = [np.bincount(groups, weight * column) for column in y.T]
+    first = np.unique(groups, return_index=True)[1]
+    return first, np.column_stack(sums) / total[:, np.newaxis], total, total, float(len(first))
 
 
 def _errors_without_rows(
@@ -150,10 +172,15 @@ def _errors_without_rows(
 
     As long as network and regression err alike, another fifth is added.
     """
-    rows, y, weight = comparison.rows, comparison.y, comparison.weight
+    rows, y, weight, groups = (
+        comparison.rows,
+        comparison.y,
+        comparison.weight,
+        comparison.groups,
+    )
     of_network, tested = np.zeros(y.shape), np.zeros(len(rows), dtype=bool)
     for _, held_out in hold_out_splits(len(rows), np.random.RandomState(0)):
-        others = np.setdiff1d(np.arange(len(fit.data.y)), rows[held_out])
+        others = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
         plan, data, start = fit.plan, fit.data, fit.start
         if plan.inputs is not None:
             plan, data, start = before.selected_on(others, interruption)
