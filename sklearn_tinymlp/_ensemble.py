@@ -6,7 +6,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
@@ -215,8 +215,13 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 check_consistent_length(X, groups)
             random_state, interruption = check_random_state(self.random_state), Interruption()
             template = TinyMLPRegressor() if self.estimator is None else self.estimator
-            repeats = template._repeats(X, y, weight, groups, interruption)
-            groups = repeats.groups if groups is None and repeats is not None else groups
+            used = X, y, weight, None if groups is None else column_or_1d(groups)
+            if len(weighted) < len(y):
+                used = (None if part is None else part[weighted] for part in used)
+            repeats = template._repeats(*used, interruption)
+            if groups is None and repeats is not None:
+                groups = np.zeros(len(y), dtype=int)
+                groups[weighted] = repeats.groups
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
             fitting = EnsembleFit(
                 self,

@@ -253,9 +253,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         the mean of y.
 
     stop_reason_ : str
-        Reason for the end of training: 'loss_tol', 'tol', 'validation', 'evidence', 'at_rest',
-        'exact', 'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' (without a warning),
-        'interrupted' or 'partial_fit' (docs: Tolerance and stopping).
+        Reason for the end of training: 'loss_tol', 'tol', 'validation', 'evidence', 'distilled',
+        'at_rest', 'exact', 'gradient', 'line_search', 'max_iter', 'max_fun', 'callback' (without a
+        warning), 'interrupted' or 'partial_fit' (docs: Tolerance and stopping).
 
     n_parameters_ : int
         Number of trainable weights.

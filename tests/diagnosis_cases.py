@@ -197,7 +197,7 @@ CASES = {
     "too few iterations of lm": Case(
         "max_iter",
         wave(noise=0.1),
-        {"solver": "lm", "alpha": "auto", "max_iter": 10},
+        {"solver": "lm", "alpha": "one", "max_iter": 10},
         "warning",
         number="max_iter=10",
         goal=0.9,
@@ -253,7 +253,7 @@ CASES = {
         "missed_pattern",
         (PLANES, np.column_stack([PLANES[:, 0] ** 2, np.tanh(PLANES[:, 1]) - PLANES[:, 2]])),
         {"hidden_layer_sizes": (8,), "activation": "softplus", "solver": "lm", "max_iter": 1000}
-        | {"alpha": "auto"},
+        | {"alpha": "input"},
         "warning",
         number="Output 0: the network misses a pattern",
     ),

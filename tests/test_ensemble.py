@@ -542,7 +542,9 @@ def members(data):
     X, y, *_ = data
     given = [((3,), slice(0, 60), 1), ((5,), slice(60, 120), 1), ((1,), slice(0, 30), -1)]
     return [
-        TinyMLPRegressor(hidden_layer_sizes=shape, random_state=0).fit(X[part], sign * y[part])
+        TinyMLPRegressor("squared_error", shape, alpha="one", random_state=0).fit(
+            X[part], sign * y[part]
+        )
         for shape, part, sign in given
     ]
 
@@ -776,7 +778,8 @@ def test_an_ensemble_of_a_constant_is_that_constant(data, loss):
 
 def test_members_have_one_loss_that_of_their_training(data):
     X, y, *_ = data
-    one = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X[:60], y[:60])
+    one = TinyMLPRegressor("squared_error", (3,), alpha="one", random_state=0)
+    one.fit(X[:60], y[:60])
     expected = TinyMLPEnsembleRegressor.from_members([one], X[60:], y[60:]).results_
     one.set_params(loss="quantile", hidden_layer_sizes=(9, 9))
     found = TinyMLPEnsembleRegressor.from_members([one], X[60:], y[60:]).results_

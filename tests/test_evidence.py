@@ -59,9 +59,9 @@ def test_rows_and_outputs_may_be_permuted():
     X = rng.standard_normal((60, 2))
     Y = np.column_stack([np.sin(X[:, 0]), X[:, 1] ** 2, X[:, 0] * X[:, 1]])
     Y += 0.1 * rng.standard_normal(Y.shape)
-    net = fit(X, Y, hidden_layer_sizes=(6,))
+    net = fit(X, Y, hidden_layer_sizes=(6,), alpha="one")
     order = rng.permutation(60)
-    again = fit(X[order], Y[order], hidden_layer_sizes=(6,))
+    again = fit(X[order], Y[order], hidden_layer_sizes=(6,), alpha="one")
     np.testing.assert_allclose(again.predict(X), net.predict(X), rtol=1e-3, atol=1e-4)
     _, std = net.predict(X, return_std=True)
     assert std.shape == Y.shape

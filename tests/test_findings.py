@@ -75,7 +75,7 @@ def test_starts_are_advised_by_how_the_starts_ended(losses, wanted):
 def test_who_has_many_starts_is_not_told_to_try_ten(n_init):
     x = wave(80)[0]
     y = np.sin(6 * x.ravel())
-    params = {"hidden_layer_sizes": (2,), "solver": "lm", "alpha": "auto"}
+    params = {"hidden_layer_sizes": (2,), "solver": "lm", "alpha": "one"}
     params |= {"n_init": n_init, "max_iter": 500}
     net = fit_quietly(make_net(**params), x, y)
     finding = next(f for f in net.diagnose(x, y) if f.code != "saturated_units")

@@ -6,6 +6,7 @@ from scipy.spatial import cKDTree
 
 from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
+from .._training.referee import LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE, TAIL_DISTANCE
 from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
 
@@ -24,13 +25,6 @@ LEAST_AUTOCORRELATION = 0.3
 
 # Maximum ratio of the sum of the weights to the number of rows, or the reverse.
 MOST_WEIGHT_RATIO = 10.0
-
-# Size of large residuals in robust standard deviations: with normal noise one in two million is
-# larger.
-TAIL_DISTANCE = 5.0
-
-# Fewer residuals, or a smaller share of the residuals, hardly change a fit.
-LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 3, 0.005
 
 # Residuals with less than this share of the variance are not noise, but the error of approximating
 # a function, which is largest where the function bends.

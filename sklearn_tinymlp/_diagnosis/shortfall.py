@@ -76,6 +76,8 @@ def no_better_than_mean(exam):
         return
     largest, unknown = np.nanmax(exam.pattern, initial=0.0), np.isnan(exam.pattern).any()
     if largest == 0.0 and not unknown:
+        if any(finding.code == "outlying_rows" for finding in exam.found):
+            return  # beside these no curve is better
         sentence += " No smooth curve is better in leave-one-out validation: y may not depend on X."
         severity = INFO if network.uses_evidence else WARNING
         yield Finding(code, severity, sentence, {}, "other inputs, or more rows")

@@ -68,7 +68,7 @@ class EnsembleFit:
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
         self.ensemble, self.X, self.y, self.weight = ensemble, X, y, weight
-        self.repeats = None if repeats is None else repeats.on_rows(weighted)
+        self.repeats = repeats  # of the rows in use
         self.targets = y.reshape(len(y), -1).astype(np.float64)
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
         self.template._validate_params()  # once for all members

@@ -17,6 +17,7 @@ from .._data.hold_out import split_validation_off
 from .._machine.interruption import Interruption
 from .._relevance.random_features import random_features
 from .._solvers.monitor import History, Monitor, Solution, StopReason
+from .._solvers.solver import Options
 from .callbacks import FitTasks
 from .plan import Plan
 from .starts import Start
@@ -131,13 +132,19 @@ def _train_from(
     # The explained variance of a fit is defined for squared errors only.
     if plan.by_evidence and settings.loss.least_squares and not sparse.issparse(data.X):
         draw = np.random.RandomState(random_state.randint(np.iinfo(np.int32).max))
-        draw_restart = partial(random_features, plan.architecture, settings.activations, data, draw)
-        options = options._replace(draw_restart=draw_restart)
+        options = with_restarts(plan, data, options, draw)
     solution = plan.solver.solve(objective, theta, monitor, options)
     raise_caught()
     if watcher is not None and watcher.end_start(solution.theta):
         interruption.set()  # the remaining starts are skipped
     return solution
+
+
+def with_restarts(plan: Plan, data: Data, options: Options, draw) -> Options:
+    """Restart from random features where the network explains less than these."""
+    activations = plan.settings.activations
+    draw_restart = partial(random_features, plan.architecture, activations, data, draw)
+    return options._replace(draw_restart=draw_restart)
 
 
 def refit(plan: Plan, data: Data, theta, interruption: Interruption) -> Solution:
