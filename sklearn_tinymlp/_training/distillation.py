@@ -142,7 +142,7 @@ def _on_rows(
 
 def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
     """Maximise the evidence from the weights of a distilled network."""
-    plan = fit.plan
+    plan = replace(fit.plan, restart=None)
     solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
     return replace(fit, solution=solution, posterior=None, errors=None, held_out=None)

@@ -32,7 +32,7 @@ from .._solvers.monitor import StopReason
 from .calibration import BeforeSelection
 from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
-from .kernel_ridge import kernel_ridge
+from .kernel_ridge import KERNELS, kernel_ridge
 from .posterior import laplace_posterior
 from .repeated_inputs import equal_rows
 from .train import refit
@@ -110,16 +110,19 @@ def _is_judged(fit: Candidate) -> bool:
 
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
-    fit, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
+    fit, look, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
     if not failed.any():
         return fit
-    comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)[1]
+    kernels = tuple(dict.fromkeys(regression.kernel for regression in look.regressions))
+    many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
+    comparison = _compared(fit, before, *many)[1]
     predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
     fit = replace(fit, nothing_found=not predicted and _has_long_tails(fit.data.y[:, failed]))
     taught = distilled(fit, before, comparison, failed, interruption)
-    again, candidates = restarted(taught, interruption), [taught, fit]
-    if again.solution.state is not None:
-        again, failed = _examined(again, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+    candidates = [taught, fit]
+    again = restarted(taught, interruption) if predicted else taught
+    if predicted and again.solution.state is not None:
+        again, _, failed = _examined(again, before, *many)
         again = replace(again, nothing_found=fit.nothing_found)
         if not failed.any():
             if again.solution.reason.converged:
@@ -140,16 +143,22 @@ def _has_long_tails(y) -> bool:
 
 
 def _examined(
-    fit: Candidate, before: BeforeSelection, n_rows, n_landmarks, interruption: Interruption
-) -> tuple[Candidate, np.ndarray]:
-    """Return a fit with its errors, and the mask of the outputs where it fails."""
-    fit, comparison = _compared(fit, before, n_rows, n_landmarks, interruption)
+    fit: Candidate,
+    before: BeforeSelection,
+    n_rows,
+    n_landmarks,
+    interruption: Interruption,
+    kernels=KERNELS,
+) -> tuple[Candidate, Comparison, np.ndarray]:
+    """Return a fit with its errors, their comparison, and a mask of the outputs where it fails."""
+    fit, comparison = _compared(fit, before, n_rows, n_landmarks, interruption, kernels)
     errors, failed = fit.errors, fit.errors.is_beaten
     expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
     follows_single_rows = errors.network > expected
     if not failed.any() and follows_single_rows.any():
         if n_rows < min(MANY_ROWS, len(fit.data.y)):  # a fifth of 1,000 rows has few in the tails
-            fit, comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+            many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
+            fit, comparison = _compared(fit, before, *many)
             errors = fit.errors
         anew = _errors_without_rows(fit, before, comparison, interruption)
         excess = np.maximum(errors.network - errors.regression, anew.network - anew.regression)
@@ -158,11 +167,16 @@ def _examined(
     solution = fit.solution
     if solution.reason is StopReason.MAX_ITER and (errors.network <= EXACT).all():
         solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
-    return replace(fit, errors=errors, solution=solution), failed
+    return replace(fit, errors=errors, solution=solution), comparison, failed
 
 
 def _compared(
-    fit: Candidate, before: BeforeSelection, n_rows, n_landmarks, interruption: Interruption
+    fit: Candidate,
+    before: BeforeSelection,
+    n_rows,
+    n_landmarks,
+    interruption: Interruption,
+    kernels=KERNELS,
 ) -> tuple[Candidate, Comparison]:
     """Compare leave-one-out errors of a fit and of regressions on at most `n_rows` rows."""
     plan, state, between = fit.plan, fit.solution.state, interruption.raise_if_set
@@ -174,7 +188,9 @@ def _compared(
     posterior = fit.posterior or laplace_posterior(plan, fit.data, fit.solution, between)
     X = fit.data.X[rows].astype(np.float64)
     loo = posterior.leave_one_out(plan.network, X, y, weight, between)
-    regressions = kernel_ridge(before.data.X[rows].astype(np.float64), y, weight, n_landmarks)
+    regressions = kernel_ridge(
+        before.data.X[rows].astype(np.float64), y, weight, n_landmarks, kernels
+    )
     between()
     of_regressions = np.column_stack([regression.errors for regression in regressions])
     freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
