@@ -669,7 +669,7 @@ HOLDERS = {
         StandardScaler(), GridSearchCV(net, {"hidden_layer_sizes": [(2,), (3,)]}, cv=2)
     ),
     "search over a pipeline": lambda net: GridSearchCV(
-        make_pipeline(StandardScaler(), net), {"tinymlpregressor__alpha": [0.1, 1.0]}, cv=2
+        make_pipeline(StandardScaler(), net), {"tinymlpregressor__alpha": ["one", "layer"]}, cv=2
     ),
 }
 
@@ -682,7 +682,7 @@ def network_in(holder):
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_network_is_shown_once_within_what_holds_it(kind):
-    holder = HOLDERS[kind](TinyMLPRegressor(hidden_layer_sizes=(2,), random_state=0))
+    holder = HOLDERS[kind](TinyMLPRegressor("squared_error", (2,), alpha="one", random_state=0))
     assert "sklearn-tinymlp-network" not in holder._repr_html_()
     holder.fit(X, y)
     net = network_in(holder)
@@ -697,7 +697,7 @@ def test_network_is_shown_once_within_what_holds_it(kind):
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_network_of_what_holds_it_is_drawn(kind):
-    net = TinyMLPRegressor(hidden_layer_sizes=(2,), random_state=0)
+    net = TinyMLPRegressor(hidden_layer_sizes=(2,), alpha="one", random_state=0)
     holder = HOLDERS[kind](net).fit(FRAME, y)
     display = drawn(NetworkDisplay.from_estimator(holder, FRAME[:20]))
     net, rows = network_in(holder), FRAME.to_numpy()

@@ -103,10 +103,10 @@ def _is_judged(fit: Candidate) -> bool:
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
-    dense = not sparse.issparse(fit.data.X)
+    enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
-    return left_open and usual and squares and is_network and dense and succeeded and not by_user
+    return left_open and usual and squares and is_network and enough and succeeded and not by_user
 
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
@@ -119,16 +119,13 @@ def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruptio
     predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
     fit = replace(fit, nothing_found=not predicted and _has_long_tails(fit.data.y[:, failed]))
     taught = distilled(fit, before, comparison, failed, interruption)
-    candidates = [taught, fit]
     again = restarted(taught, interruption) if predicted else taught
     if predicted and again.solution.state is not None:
         again, _, failed = _examined(again, before, *many)
-        again = replace(again, nothing_found=fit.nothing_found)
-        if not failed.any():
-            if again.solution.reason.converged:
-                return again
-            candidates.append(again)
-    return min(candidates, key=lambda candidate: candidate.errors.network.mean())
+        converged = again.solution.reason.converged or taught.errors.is_beaten.any()
+        if converged and not failed.any():
+            return replace(again, nothing_found=fit.nothing_found)
+    return min(taught, fit, key=lambda candidate: candidate.errors.network.mean())
 
 
 def _has_long_tails(y) -> bool:
