@@ -26,6 +26,7 @@ CAUSES = (
     ending.max_iter,
     ending.restarts_disagree,
     rows.long_tails,
+    rows.heteroscedastic_noise,
     shortfall.missed_pattern,
     shortfall.no_better_than_mean,
     capacity.more_weights_than_data,

@@ -3,11 +3,13 @@
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
 from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
 from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
+from .pattern import residual_pattern
 
 # With a smaller share of copies the prediction interval is less than a twentieth too narrow.
 LEAST_SHARE_OF_COPIES = 0.1
@@ -41,6 +43,10 @@ LEAST_ROWS_PER_WEIGHT, MOST_EXPLAINED = 4, 0.6
 
 # By chance the nearest row's residual is this large, with the same sign, in one case of forty.
 NEIGHBOUR_DISTANCE = 2.0
+
+# Share of the variance of the ranks of absolute residuals: of normal noise whose standard deviation
+# varies by a factor of 1.5 in either direction.
+LEAST_SHARE_OF_RANKS = 0.05
 
 LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 
@@ -84,6 +90,29 @@ def _is_misfit(X, relative) -> bool:
     nearest = cKDTree(scaled).query(scaled[rows], k=2)[1][:, 1]
     neighbours = np.sign(relative[rows, outputs]) * relative[nearest, outputs]
     return bool(np.mean(neighbours > NEIGHBOUR_DISTANCE) > 0.5)
+
+
+def heteroscedastic_noise(exam):
+    """Find that the size of the residuals depends on the inputs, so that intervals are wrong."""
+    network = exam.network
+    one_size = network.uses_evidence and network.params.get("noise") == "constant"
+    if not (one_size and network.loss.least_squares) or exam.n_rows < LEAST_ROWS_IN_ORDER:
+        return
+    if network.correlation > 0.0 or network.errors is None or network.errors.is_beaten.any():
+        return
+    rows = exam.weight[:, 0] > 0.0
+    residuals = (exam.y - exam.predictions)[rows]
+    noisy = 1.0 - exam.explained_by_output >= LEAST_NOISE
+    ranks = rankdata(np.abs(residuals[:, noisy]), axis=0)
+    share = residual_pattern(exam.X[rows], ranks).max(initial=0.0)
+    if not share >= LEAST_SHARE_OF_RANKS:
+        return
+    sentence = (
+        f"The size of the noise depends on X: kernel ridge regression predicts {share:.0%} of the "
+        "ranks of the absolute residuals in leave-one-out validation. Prediction intervals are "
+        "too wide where the noise is small, and too narrow where it is large."
+    )
+    yield make_finding(network, "heteroscedastic_noise", INFO, sentence, noise="varying")
 
 
 def copied_rows(exam):

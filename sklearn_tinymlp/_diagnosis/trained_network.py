@@ -13,6 +13,7 @@ from .._losses.table import LOSSES
 from .._network.architecture import Architecture
 from .._solvers.solver import Solver
 from .._solvers.table import SOLVERS
+from .._training.candidate import Errors
 from .._training.fitted_weights import architecture_of
 from .._training.settings import first_rate
 
@@ -42,6 +43,7 @@ class TrainedNetwork:
     history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
     correlation: float = 0.0  # of the noise within groups of rows
+    errors: Errors | None = None  # on rows not trained on, where the fit was compared
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
 
@@ -118,5 +120,6 @@ def describe(
         history=fitted["_record"].columns,
         restart_losses=fitted["starts_"]["loss"],
         correlation=fitted.get("_correlation", 0.0),
+        errors=None if fitted.get("_errors") is None else Errors(*fitted["_errors"]),
         defaults=defaults or {},
     )
