@@ -7,9 +7,11 @@ from scipy.stats import rankdata
 
 from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
+from .._losses.table import LOSSES
 from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
 from .pattern import residual_pattern
+from .remedies import explained_anew
 
 # With a smaller share of copies the prediction interval is less than a twentieth too narrow.
 LEAST_SHARE_OF_COPIES = 0.1
@@ -77,7 +79,36 @@ def long_tails(exam):
         f"deviations from zero, the largest {sizes.max():.3g}; with normal noise none would be. "
         "Squared errors give such rows too much influence."
     )
-    yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
+    if not _is_skewed(residuals[:, known], scale[known]):
+        loss = LOSSES["student_t"].with_scale(exam.y, exam.predictions, exam.row_weight, 1.0)
+        robust = exam.replaced(loss=loss)
+        share = explained_anew(robust)
+        if share > robust.explained:
+            sentence += (
+                f" A copy trained with Student's t explains {share:.0%} of that loss on held-out "
+                f"rows, the network {robust.explained:.0%} on its own."
+            )
+            yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
+        else:
+            yield Finding("long_tails", INFO, sentence, {}, "checking these rows")
+        return
+    sentence += (
+        " The residuals are skewed: the losses 'huber', 'student_t' and 'absolute_error' would "
+        "predict about the median of y, not its mean."
+    )
+    amounts = exam.y - network.zero
+    remedy = "more rows"
+    if amounts.min() >= 0.0:
+        loss = "gamma" if amounts.min() > 0.0 else "poisson"
+        remedy += f", or loss={loss!r}, which keeps the mean, if it is better on held-out rows"
+    yield Finding("long_tails", INFO, sentence, {}, remedy)
+
+
+def _is_skewed(residuals, scale) -> bool:
+    """Whether mean and median differ by three standard errors, those of normal noise for both."""
+    difference = residuals.mean(axis=0) - np.median(residuals, axis=0)
+    variance = (residuals.var(axis=0) + 0.5 * np.pi * scale**2) / len(residuals)
+    return bool((np.abs(difference) > 3.0 * np.sqrt(variance)).any())
 
 
 def _is_misfit(X, relative) -> bool:
@@ -98,11 +129,12 @@ def heteroscedastic_noise(exam):
     one_size = network.uses_evidence and network.params.get("noise") == "constant"
     if not (one_size and network.loss.least_squares) or exam.n_rows < LEAST_ROWS_IN_ORDER:
         return
-    if network.correlation > 0.0 or network.errors is None or network.errors.is_beaten.any():
+    if network.errors is None or network.errors.is_beaten.any() or exam.found:
         return
-    rows = exam.weight[:, 0] > 0.0
+    rows, noisy = exam.weight[:, 0] > 0.0, 1.0 - exam.explained_by_output >= LEAST_NOISE
+    if not noisy.any():
+        return
     residuals = (exam.y - exam.predictions)[rows]
-    noisy = 1.0 - exam.explained_by_output >= LEAST_NOISE
     ranks = rankdata(np.abs(residuals[:, noisy]), axis=0)
     share = residual_pattern(exam.X[rows], ranks).max(initial=0.0)
     if not share >= LEAST_SHARE_OF_RANKS:

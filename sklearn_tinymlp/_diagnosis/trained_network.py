@@ -43,6 +43,7 @@ class TrainedNetwork:
     history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
     correlation: float = 0.0  # of the noise within groups of rows
+    zero: Any = 0.0  # in the units of training, where y is zero
     errors: Errors | None = None  # on rows not trained on, where the fit was compared
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
@@ -120,6 +121,7 @@ def describe(
         history=fitted["_record"].columns,
         restart_losses=fitted["starts_"]["loss"],
         correlation=fitted.get("_correlation", 0.0),
+        zero=0.0 if scaling is None else -scaling.y_mean / scaling.y_scale,
         errors=None if fitted.get("_errors") is None else Errors(*fitted["_errors"]),
         defaults=defaults or {},
     )
