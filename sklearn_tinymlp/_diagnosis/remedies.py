@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 
+from .._data.data import Data
 from .._network.architecture import Architecture
 from .._network.initialization import initial_parameters
+from .._training.repeated_inputs import equal_rows
 
 # Maximum number of rows that a copy is trained and evaluated on; more, up to five per weight, if
 # the units have at most MOST_VALUES values on them: 5 ms a step. Two thirds are for training.
@@ -97,7 +99,11 @@ def split(exam) -> tuple:
     if n < LEAST_ROWS:
         return exam, exam
     most = min(ROWS_PER_WEIGHT * network.theta.size, MOST_VALUES // sum(network.architecture.units))
-    order = np.random.RandomState(0).permutation(n)[: max(MOST_ROWS, most)]
+    draw = np.random.RandomState(0)
+    order, groups = draw.permutation(n), equal_rows(Data(exam.X, exam.y, None))
+    if groups is not None:  # rows that share X are held out together
+        order = order[np.argsort(draw.permutation(n)[groups[order]], kind="stable")]
+    order = order[: max(MOST_ROWS, most)]
     cut = 2 * len(order) // 3
     return exam.on_rows(order[:cut]), exam.on_rows(order[cut:])
 

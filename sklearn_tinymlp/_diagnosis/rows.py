@@ -89,8 +89,6 @@ def long_tails(exam):
                 f"rows, the network {robust.explained:.0%} on its own."
             )
             yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
-        else:
-            yield Finding("long_tails", INFO, sentence, {}, "checking these rows")
         return
     sentence += (
         " The residuals are skewed: the losses 'huber', 'student_t' and 'absolute_error' would "
@@ -105,10 +103,10 @@ def long_tails(exam):
 
 
 def _is_skewed(residuals, scale) -> bool:
-    """Whether mean and median differ by three standard errors, those of normal noise for both."""
+    """Whether mean and median differ by two standard errors, as if they were independent."""
     difference = residuals.mean(axis=0) - np.median(residuals, axis=0)
     variance = (residuals.var(axis=0) + 0.5 * np.pi * scale**2) / len(residuals)
-    return bool((np.abs(difference) > 3.0 * np.sqrt(variance)).any())
+    return bool((np.abs(difference) > 2.0 * np.sqrt(variance)).any())
 
 
 def _is_misfit(X, relative) -> bool:
@@ -129,7 +127,9 @@ def heteroscedastic_noise(exam):
     one_size = network.uses_evidence and network.params.get("noise") == "constant"
     if not (one_size and network.loss.least_squares) or exam.n_rows < LEAST_ROWS_IN_ORDER:
         return
-    if network.errors is None or network.errors.is_beaten.any() or exam.found:
+    if network.errors is None or network.errors.is_beaten.any():
+        return
+    if exam.explained <= 0.01 or exam.found:  # the residuals are not noise, or not normal
         return
     rows, noisy = exam.weight[:, 0] > 0.0, 1.0 - exam.explained_by_output >= LEAST_NOISE
     if not noisy.any():
