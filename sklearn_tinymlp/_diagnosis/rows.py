@@ -50,6 +50,12 @@ NEIGHBOUR_DISTANCE = 2.0
 # varies by a factor of 1.5 in either direction.
 LEAST_SHARE_OF_RANKS = 0.05
 
+# Share of the deviance that a copy with this penalty per row explains on held-out rows where
+# loss="gamma" or "poisson" is advised. Of 9 draws of log-normal amounts with 1,000 rows 6 passed,
+# and R² against the true mean changed by -0.12 to 0.72, 0.19 on average. None of 9 draws with 200
+# rows and of 9 of mostly zero claims passed; claims then had R² below -50 with loss="poisson".
+PENALTY_OF_AMOUNTS, LEAST_SHARE_OF_DEVIANCE = 0.01, 0.1
+
 LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 
 
@@ -94,11 +100,20 @@ def long_tails(exam):
         " The residuals are skewed: the losses 'huber', 'student_t' and 'absolute_error' would "
         "predict about the median of y, not its mean."
     )
-    amounts = exam.y - network.zero
-    remedy = "more rows"
+    amounts, remedy = network.y - network.zero, "more rows"
     if amounts.min() >= 0.0:
-        loss = "gamma" if amounts.min() > 0.0 else "poisson"
-        remedy += f", or loss={loss!r}, which keeps the mean, if it is better on held-out rows"
+        loss = LOSSES["gamma" if amounts.min() > 0.0 else "poisson"]
+        activations = (*network.activations[:-1], loss.output_activation)
+        scaled = {"loss": loss, "activations": activations, "y": amounts / amounts.mean(axis=0)}
+        penalty = PENALTY_OF_AMOUNTS * exam.weight_sum
+        share = explained_anew(exam.replaced(**scaled), penalty=penalty)
+        if share > LEAST_SHARE_OF_DEVIANCE:
+            sentence += (
+                f" loss={loss.name!r} keeps the mean, and a copy trained with it explains "
+                f"{share:.0%} of that loss on held-out rows."
+            )
+            yield make_finding(network, "long_tails", WARNING, sentence, loss=loss.name)
+            return
     yield Finding("long_tails", INFO, sentence, {}, remedy)
 
 
