@@ -175,6 +175,7 @@ class FitResult:
             "_importances": None,  # set when the estimator is loaded from a file
             "_grouping": plan.grouping,
             "_correlation": self.correlation,
+            "_errors": None if self.errors is None else tuple(self.errors),  # for `diagnose`
             **self._hyperparameters(),
         }
 
