@@ -44,9 +44,12 @@ TARGETS = {
         + 0.25 * X[:, 4]
     ),
     "mixed": lambda X: np.sin(X[:, 0]) + X[:, 1],
+    "amounts": lambda X: np.exp(0.4 * X[:, 0] + 0.4 * X[:, 1] * X[:, 2]),
+    "bowl": lambda X: (X**2).sum(axis=1),
     "nothing": lambda X: np.zeros(len(X)),
     "steps": lambda X: np.floor(1.5 + 1.5 * np.tanh(X[:, 0])),
     "counts": lambda X: np.exp(X[:, 0]),
+    "wave and constant": lambda X: np.column_stack([np.sin(2 * X[:, 0]), np.ones(len(X))]),
     "wave and line": lambda X: np.column_stack([np.sin(2 * X[:, 0]), X[:, 0]]),
     "square and line": lambda X: np.column_stack([X[:, 0] ** 2, np.tanh(X[:, 1]) - X[:, 2]]),
     "waves": lambda X: np.column_stack([np.sin(2 * X[:, 0]), np.sin(4 * X[:, 0])]),
@@ -80,6 +83,11 @@ def make_data(
     outlier=0.0,
     wrong_rows=0.0,
     walk=0.0,
+    hold=1,
+    lag=0.0,
+    specimen_noise=0.0,
+    noise_growth=0.0,
+    factors="",
     weight=None,
     **_,
 ) -> Data:
@@ -111,8 +119,19 @@ def make_data(
         return np.hstack(columns)
 
     X, X_new = inputs(n), inputs(200)
+    if hold > 1:  # an input that is held for some time, or several readings of each specimen
+        X = np.repeat(rng.permutation(X)[: n // hold], hold, axis=0)
     y, truth = targets(X), targets(X_new)
-    y = y + noise * abs(y_scale) * rng.standard_normal(y.shape)
+    if specimen_noise:
+        y += np.repeat(specimen_noise * rng.standard_normal(n // hold), hold)
+    for row in range(1, n if lag else 0):  # an output that follows with delay
+        y[row] = lag * y[row - 1] + (1.0 - lag) * y[row]
+    size = noise * abs(y_scale) * np.exp(noise_growth * X[:, :1])
+    y = y + (size if y.ndim == 2 else size.ravel()) * rng.standard_normal(y.shape)
+    if factors == "log-normal":  # with a mean of 1
+        y = y * np.exp(1.2 * rng.standard_normal(n) - 0.72)
+    elif factors == "claims":  # mostly zero
+        y = y * (rng.uniform(size=n) < 0.1) * rng.gamma(1.0, 10.0, n)
     if walk:
         steps = rng.standard_normal(n + 19)
         y = y + walk * np.convolve(steps, np.ones(20) / np.sqrt(20), "valid")
@@ -181,6 +200,12 @@ class Report:
             estimator.fit(data.X, data.y, **weight, **(given or {}))
         return diagnose(estimator, data.X, data.y, data.sample_weight)
 
+    def r2(self, estimator, data: Data) -> float:
+        """Compute R² on new, noise-free rows; 1 if nothing is to be learned."""
+        if not np.ptp(data.truth):
+            return 1.0
+        return float(r2_score(data.truth, estimator.predict(data.X_new)))
+
     def first_weights(self, data: Data) -> dict:
         """Return constant start weights if the report has them."""
         if not self.start:
@@ -204,7 +229,8 @@ class Outcome(NamedTuple):
     said: list  # codes of the first diagnosis
     severities: list
     remedies: list  # the parameters set, in order
-    r2: float  # on new rows, of the last fit
+    r2_before: float  # on new rows, of the first fit
+    r2: float  # of the last fit
     left: list  # codes of errors and warnings of the last fit
     revisited: bool  # whether a remedy repeated or undid an earlier one
 
@@ -244,6 +270,7 @@ def follow(report: Report) -> Outcome:
     """Diagnose a report, and follow the first remedy repeatedly."""
     data, estimator = report.data(), report.estimator()
     found = report.diagnosed(estimator, data, report.first_weights(data))
+    r2 = report.r2(estimator, data)
     said, severities = [f.code for f in found], [f.severity for f in found]
     history, remedies, revisited = [estimator.get_params(deep=False)], [], False
     for _ in range(MOST_REMEDIES):
@@ -260,6 +287,6 @@ def follow(report: Report) -> Outcome:
         estimator = clone(estimator).set_params(**advice)
         history.append(estimator.get_params(deep=False))
         found = report.diagnosed(estimator, data)
-    r2 = r2_score(data.truth, estimator.predict(data.X_new)) if np.ptp(data.truth) else 1.0
     left = [finding.code for finding in found if finding.severity != "info"]
-    return Outcome(report, said, severities, remedies, float(r2), left, revisited)
+    r2_after = report.r2(estimator, data)
+    return Outcome(report, said, severities, remedies, r2, r2_after, left, revisited)

@@ -253,6 +253,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             columns,
             seen=seen,
             before=before,
+            calibrates=not context.is_ensemble,
             noise=noise,
             correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,

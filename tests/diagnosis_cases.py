@@ -196,11 +196,11 @@ CASES = {
     ),
     "too few iterations of lm": Case(
         "max_iter",
-        wave(noise=0.1),
-        {"solver": "lm", "alpha": "one", "max_iter": 10},
+        (wave(80)[0], np.sin(4.0 * wave(80)[0].ravel())),
+        {"solver": "lm", "alpha": "one", "max_iter": 3},
         "warning",
-        number="max_iter=10",
-        goal=0.9,
+        number="max_iter=3",
+        goal=0.95,
     ),
     "a linear network": Case(
         "no_better_than_mean",
@@ -310,6 +310,12 @@ REPEATED = np.repeat(NOISY[:50], 4, axis=0)
 READINGS = 0.1 * np.random.RandomState(4).standard_normal(200)
 
 KNOWN = {
+    "noise that grows": Known(
+        "heteroscedastic_noise",
+        (wave(200)[0], wave(200)[1] + 0.3 * np.exp(0.5 * wave(200)[0].ravel()) * READINGS),
+        BY_EVIDENCE,
+        "of the ranks of the absolute residuals",
+    ),
     "parameters of another solver": Known(
         "idle_parameters",
         wave(),
@@ -421,6 +427,7 @@ HEALTHY = {
     ),
     # Noise of which one value in 200 is as far out as a normal one comes.
     "long_tails": Healthy(wave(200, noise=0.5), {"solver": "lm", "alpha": "auto"}),
+    "heteroscedastic_noise": Healthy(wave(200, noise=0.3), BY_EVIDENCE),
     # Ended by the same tol, but where the fit is good.
     "stopped_by_tol": Healthy(
         wave(), {"solver": "adam", "learning_rate": 0.05, "tol": 1e-3, "max_iter": 2000}

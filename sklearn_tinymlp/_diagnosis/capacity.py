@@ -5,12 +5,16 @@ import numpy as np
 from .finding import ERROR, INFO, WARNING, Finding, format_r2, make_finding
 from .remedies import LEAST_ROWS, explained_anew
 
-# Weights per target above which they are reported, whatever the fit.
-MOST_WEIGHTS_PER_TARGET = 2
+# Weights per target above which they are reported where no copy is trained, and below which no fit
+# loses MOST_LOSS_OF_R2.
+MOST_WEIGHTS_PER_TARGET, FEW_WEIGHTS_PER_TARGET = 2, 0.25
 
-# Maximum number of weights per target that the data determine according to the evidence, and
-# maximum loss of R² from the training rows to held-out rows, measured on a copy.
-MOST_DETERMINED, MOST_LOSS_OF_R2 = 0.7, 0.3
+# Maximum loss of R² from the rows trained on to others.
+MOST_LOSS_OF_R2 = 0.3
+
+# Number of weights per target determined by the data, according to the evidence, above which
+# leave-one-out errors are not relied on if there are many inputs.
+MOST_DETERMINED = 0.7
 
 # A penalty is harmless if, for a weight of 1, it is less than this share of the best constant's
 # loss.
@@ -26,7 +30,7 @@ def more_weights_than_data(exam):
     n_weights, n_targets = network.theta.size, network.y.size
     if network.uses_evidence:
         yield from _overfitted_by_evidence(exam)
-    if network.uses_evidence or n_weights <= n_targets:
+    if network.uses_evidence or n_weights <= FEW_WEIGHTS_PER_TARGET * n_targets:
         return
     validation = network.column("validation_loss")
     known = len(validation) > 1 and not np.isnan(validation[-1])
@@ -35,38 +39,47 @@ def more_weights_than_data(exam):
         return
     # A few more weights than targets rarely overfit, unless no residuals are left.
     many = n_weights >= MOST_WEIGHTS_PER_TARGET * n_targets
-    if not many and exam.explained < 0.9999 and not worse:
+    overfits = many or n_weights > n_targets and exam.explained >= 0.9999
+    anew, tried = np.nan, not network.solver.stochastic and exam.n_rows >= LEAST_ROWS
+    if tried and not worse:
+        anew = explained_anew(exam, n_starts=1)
+        overfits = anew < exam.explained - MOST_LOSS_OF_R2
+    if not (overfits or worse):
         return
     sentence = f"The network has {n_weights} weights for {n_targets} targets"
     if worse:
         rise = f"from {np.nanmin(validation):.3g} to {validation[-1]:.3g}"
         sentence += f", and the validation loss rose {rise}"
     sentence += ": it can overfit."
+    if np.isfinite(anew):
+        sentence += (
+            f" {network.score_name} is {format_r2(exam.explained)}, and of a copy, on held-out "
+            f"rows, {format_r2(anew)}."
+        )
     if network.loss.least_squares:
         sentence += " The evidence estimates how many of its weights the data determine."
         remedy = {"solver": "lm", "alpha": "auto"}
     else:
         sentence += " A larger penalty makes its predictions smoother."
         remedy = {"alpha": 100 * network.penalty + 1.0}
-    severity = WARNING if worse else INFO
+    severity = WARNING if worse or np.isfinite(anew) else INFO
     yield make_finding(network, "more_weights_than_data", severity, sentence, **remedy)
 
 
 def _overfitted_by_evidence(exam):
-    """Find that the evidence mistook noise for a pattern, which happens with many inputs."""
-    network = exam.network
+    """Find that the evidence mistook noise for a pattern."""
+    network, errors = exam.network, exam.network.errors
+    anew = np.nan if errors is None else 1.0 - errors.network.mean()
     determined = network.column("n_effective_parameters")
     many_inputs = 2 * network.architecture.units[0] > network.y.shape[0]
     many = len(determined) and determined[-1] > MOST_DETERMINED * network.y.size
-    if not (many_inputs and many) or exam.n_rows < LEAST_ROWS:
-        return
-    anew = explained_anew(exam)
+    if many_inputs and many and exam.n_rows >= LEAST_ROWS:  # leave-one-out errors are too small
+        anew = explained_anew(exam)
     if not anew < exam.explained - MOST_LOSS_OF_R2:
         return
     sentence = (
-        f"The data determine {determined[-1]:.0f} weights with {network.y.size} targets: the "
-        f"network may have overfitted. It explains {exam.explained:.0%} of y on its own rows, a "
-        f"copy only {max(anew, 0.0):.0%} on held-out rows."
+        f"The network may have overfitted: R² is {format_r2(exam.explained)} on its own rows, and "
+        f"{format_r2(anew)} on held-out rows."
     )
     remedy = "fewer inputs, more rows, or TinyMLPEnsembleRegressor, which uses out-of-fold errors"
     yield Finding("more_weights_than_data", WARNING, sentence, {}, remedy)

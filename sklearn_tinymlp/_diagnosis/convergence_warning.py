@@ -159,22 +159,16 @@ def _first_line(result: FitResult) -> str | None:
             message = (
                 "The network followed single rows of y, and neither it nor kernel ridge regression "
                 "predicts rows that were not trained on better than the mean of y, which the "
-                "predictions are now about. If y has long tails, more rows or a loss for them may "
-                "help: 'poisson' for y >= 0, 'gamma' for y > 0, else 'huber'."
+                "predictions are now about. More rows may help. With few rows the losses 'poisson' "
+                "and 'gamma' follow single rows too, and 'huber' predicts about the median."
             )
         elif result.collapsed:
-            from .remedies import larger
-
-            errors, n_init = result.errors, plan.settings.n_init
+            errors = result.errors
             worst = np.argmax(errors.network - errors.regression)
-            layers = larger(plan.settings.hidden_layer_sizes)
-            remedy = f"n_init={10 if n_init < 10 else 4 * n_init}, or hidden_layer_sizes={layers!r}"
-            if plan.settings.alpha is not None:  # the least penalty may be too large
-                remedy = "alpha='auto'"
             message = (
                 "Kernel ridge regression predicts rows that were not trained on better: in "
                 f"leave-one-out validation its R² is {1.0 - errors.regression[worst]:.2f}, that of "
-                f"the network {1.0 - errors.network[worst]:.2f}. Try {remedy}."
+                f"the network {1.0 - errors.network[worst]:.2f}."
             )
         elif not by_validation and learned_nothing(plan, result.data, solution):
             from .shortfall import constant_name

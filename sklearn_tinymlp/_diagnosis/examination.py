@@ -105,7 +105,15 @@ class Examination(LossDerivatives):
 
     @cached_property
     def pattern(self) -> np.ndarray:
-        """Share of each output's residual variance that a smoother predicts from the inputs."""
+        """Share of each output's residual variance that a regression predicts from the inputs.
+
+        It is what the network explains less than the regression on rows not trained on, even on its
+        own rows. Where a fit was not compared with one, the residuals are regressed on the inputs.
+        """
+        errors, left = self.network.errors, 1.0 - self.explained_by_output
+        if errors is not None:
+            share = np.divide(errors.regression, left, out=np.ones_like(left), where=left > 0.0)
+            return np.maximum(1.0 - share, 0.0)
         rows = self.weight[:, 0] > 0
         most = MOST_ROWS if self.most_values >= MOST_VALUES else MOST_ROWS // 3
         return residual_pattern(self.X[rows], (self.y - self.predictions)[rows], most)

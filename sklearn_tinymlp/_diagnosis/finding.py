@@ -146,7 +146,7 @@ class Diagnosis(Sequence):
 ABOUT_TARGET = ("unscaled_target", "uneven_outputs")
 
 # Values that the parameters of an MLPRegressor do not accept.
-NOT_IN_SKLEARN = {"solver": "lm", "loss": "student_t", "alpha": "auto"}
+NOT_IN_SKLEARN = {"solver": ("lm",), "loss": ("student_t", "gamma"), "alpha": ("auto",)}
 
 
 def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
@@ -165,7 +165,7 @@ def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
     known = {
         name: value
         for name, value in parameters.items()
-        if name in network.params and NOT_IN_SKLEARN.get(name) != value
+        if name in network.params and value not in NOT_IN_SKLEARN.get(name, ())
     }
     other = {name: value for name, value in parameters.items() if name not in known}
     parts = [as_text(known)] if known else []

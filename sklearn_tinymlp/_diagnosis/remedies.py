@@ -9,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy.optimize
 
+from .._data.data import Data
 from .._network.architecture import Architecture
 from .._network.initialization import initial_parameters
+from .._training.repeated_inputs import equal_rows
 
 # Maximum number of rows that a copy is trained and evaluated on; more, up to five per weight, if
 # the units have at most MOST_VALUES values on them: 5 ms a step. Two thirds are for training.
@@ -97,7 +99,11 @@ def split(exam) -> tuple:
     if n < LEAST_ROWS:
         return exam, exam
     most = min(ROWS_PER_WEIGHT * network.theta.size, MOST_VALUES // sum(network.architecture.units))
-    order = np.random.RandomState(0).permutation(n)[: max(MOST_ROWS, most)]
+    draw = np.random.RandomState(0)
+    order, groups = draw.permutation(n), equal_rows(Data(exam.X, exam.y, None))
+    if groups is not None:  # rows that share X are held out together
+        order = order[np.argsort(draw.permutation(n)[groups[order]], kind="stable")]
+    order = order[: max(MOST_ROWS, most)]
     cut = 2 * len(order) // 3
     return exam.on_rows(order[:cut]), exam.on_rows(order[cut:])
 
@@ -122,8 +128,8 @@ def minimise(exam, n_steps) -> np.ndarray:
 def next_remedy(exam) -> tuple[dict, str]:
     """Return parameters to change and a sentence on how they were tried; both may be empty.
 
-    The order is: hidden layers, nonlinear units, more starts, more units, another solver. The first
-    remedy that improves a copy is returned, else the first that is not yet applied.
+    The order is: hidden layers, nonlinear units, more starts or another solver, more units. Copies
+    with the last two must be better on held-out rows than the network on its own rows.
     """
     network = exam.network
     layers = network.architecture.units[1:-1]
@@ -133,30 +139,24 @@ def next_remedy(exam) -> tuple[dict, str]:
         return {"activation": "tanh"}, (
             "All units are linear, and so is the network, however many it has."
         )
-    more_starts = {"n_init": starts_to_try(exam)} if starts_to_try(exam) else {}
+    if exam.n_rows < LEAST_ROWS:  # they are only memorised
+        return {}, ""
+    now = max(exam.explained, 0.0)
+    enough = now + LEAST_SHARE_OF_REST * (1.0 - now)
+    again = {"n_init": starts_to_try(exam)} if starts_to_try(exam) else {}
+    if network.solver.stochastic:  # copies are trained by quasi-Newton steps
+        squares = network.loss.least_squares
+        again = {"solver": "lm"} if squares else {"solver": "lbfgs", "standardize": True}
+    share = explained_anew(exam) if again else -np.inf
+    if share > enough:
+        return again, f"The best of three other starts explains {share:.0%} of y on held-out rows."
     wider = larger(layers)
-    more_units = {"hidden_layer_sizes": wider}
-    if exam.n_rows >= LEAST_ROWS:  # fewer rows are only memorised
-        now = max(exam.explained, 0.0)
-        enough = now + LEAST_SHARE_OF_REST * (1.0 - now)
-        if more_starts:
-            share = explained_anew(exam)
-            if share > enough:
-                why = f"The best of three other starts explains {share:.0%} of y on held-out rows."
-                return more_starts, why
-        share = explained_anew(exam, layers=wider, n_starts=1)
-        if share > enough:
-            units = " and ".join(map(str, wider))
-            why = f"A copy with {units} units explains {share:.0%} of y on held-out rows."
-            return more_units, why
-    if wider == DEFAULT_LAYERS:
-        return more_units, ""
-    if not network.solver.least_squares:
-        if network.loss.least_squares:
-            return {"solver": "lm"}, ""
-        if network.solver.name != "lbfgs":
-            return {"solver": "lbfgs", "standardize": True}, ""
-    return more_starts or more_units, ""
+    share = explained_anew(exam, layers=wider, n_starts=1)
+    if share > enough:
+        units = " and ".join(map(str, wider))
+        why = f"A copy with {units} units explains {share:.0%} of y on held-out rows."
+        return {"hidden_layer_sizes": wider}, why
+    return {}, ""
 
 
 def starts_to_try(exam) -> int:

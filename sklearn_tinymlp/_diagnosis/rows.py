@@ -3,12 +3,16 @@
 import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
+from scipy.stats import rankdata
 
 from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
+from .._losses.table import LOSSES
 from .._training.referee import LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE, TAIL_DISTANCE
 from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
+from .pattern import residual_pattern
+from .remedies import explained_anew
 
 # With a smaller share of copies the prediction interval is less than a twentieth too narrow.
 LEAST_SHARE_OF_COPIES = 0.1
@@ -35,6 +39,16 @@ LEAST_ROWS_PER_WEIGHT, MOST_EXPLAINED = 4, 0.6
 
 # By chance the nearest row's residual is this large, with the same sign, in one case of forty.
 NEIGHBOUR_DISTANCE = 2.0
+
+# Share of the variance of the ranks of absolute residuals: of normal noise whose standard deviation
+# varies by a factor of 1.5 in either direction.
+LEAST_SHARE_OF_RANKS = 0.05
+
+# Share of the deviance that a copy with this penalty per row explains on held-out rows where
+# loss="gamma" or "poisson" is advised. Of 9 draws of log-normal amounts with 1,000 rows 6 passed,
+# and R² against the true mean changed by -0.12 to 0.72, 0.19 on average. None of 9 draws with 200
+# rows and of 9 of mostly zero claims passed; claims then had R² below -50 with loss="poisson".
+PENALTY_OF_AMOUNTS, LEAST_SHARE_OF_DEVIANCE = 0.01, 0.1
 
 LEAST_ROWS_FOR_TAILS, LEAST_ROWS_IN_ORDER = 30, 50
 
@@ -65,7 +79,43 @@ def long_tails(exam):
         f"deviations from zero, the largest {sizes.max():.3g}; with normal noise none would be. "
         "Squared errors give such rows too much influence."
     )
-    yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
+    if not _is_skewed(residuals[:, known], scale[known]):
+        loss = LOSSES["student_t"].with_scale(exam.y, exam.predictions, exam.row_weight, 1.0)
+        robust = exam.replaced(loss=loss)
+        share = explained_anew(robust)
+        if share > robust.explained:
+            sentence += (
+                f" A copy trained with Student's t explains {share:.0%} of that loss on held-out "
+                f"rows, the network {robust.explained:.0%} on its own."
+            )
+            yield make_finding(network, "long_tails", WARNING, sentence, loss="student_t")
+        return
+    sentence += (
+        " The residuals are skewed: the losses 'huber', 'student_t' and 'absolute_error' would "
+        "predict about the median of y, not its mean."
+    )
+    amounts, remedy = network.y - network.zero, "more rows"
+    if amounts.min() >= 0.0:
+        loss = LOSSES["gamma" if amounts.min() > 0.0 else "poisson"]
+        activations = (*network.activations[:-1], loss.output_activation)
+        scaled = {"loss": loss, "activations": activations, "y": amounts / amounts.mean(axis=0)}
+        penalty = PENALTY_OF_AMOUNTS * exam.weight_sum
+        share = explained_anew(exam.replaced(**scaled), penalty=penalty)
+        if share > LEAST_SHARE_OF_DEVIANCE:
+            sentence += (
+                f" loss={loss.name!r} keeps the mean, and a copy trained with it explains "
+                f"{share:.0%} of that loss on held-out rows."
+            )
+            yield make_finding(network, "long_tails", WARNING, sentence, loss=loss.name)
+            return
+    yield Finding("long_tails", INFO, sentence, {}, remedy)
+
+
+def _is_skewed(residuals, scale) -> bool:
+    """Whether mean and median differ by two standard errors, as if they were independent."""
+    difference = residuals.mean(axis=0) - np.median(residuals, axis=0)
+    variance = (residuals.var(axis=0) + 0.5 * np.pi * scale**2) / len(residuals)
+    return bool((np.abs(difference) > 2.0 * np.sqrt(variance)).any())
 
 
 def _is_misfit(X, relative) -> bool:
@@ -78,6 +128,32 @@ def _is_misfit(X, relative) -> bool:
     nearest = cKDTree(scaled).query(scaled[rows], k=2)[1][:, 1]
     neighbours = np.sign(relative[rows, outputs]) * relative[nearest, outputs]
     return bool(np.mean(neighbours > NEIGHBOUR_DISTANCE) > 0.5)
+
+
+def heteroscedastic_noise(exam):
+    """Find that the size of the residuals depends on the inputs, so that intervals are wrong."""
+    network = exam.network
+    one_size = network.uses_evidence and network.params.get("noise") == "constant"
+    if not (one_size and network.loss.least_squares) or exam.n_rows < LEAST_ROWS_IN_ORDER:
+        return
+    if network.errors is None or network.errors.is_beaten.any():
+        return
+    if exam.explained <= 0.01 or exam.found:  # the residuals are not noise, or not normal
+        return
+    rows, noisy = exam.weight[:, 0] > 0.0, 1.0 - exam.explained_by_output >= LEAST_NOISE
+    if not noisy.any():
+        return
+    residuals = (exam.y - exam.predictions)[rows]
+    ranks = rankdata(np.abs(residuals[:, noisy]), axis=0)
+    share = residual_pattern(exam.X[rows], ranks).max(initial=0.0)
+    if not share >= LEAST_SHARE_OF_RANKS:
+        return
+    sentence = (
+        f"The size of the noise depends on X: kernel ridge regression predicts {share:.0%} of the "
+        "ranks of the absolute residuals in leave-one-out validation. Prediction intervals are "
+        "too wide where the noise is small, and too narrow where it is large."
+    )
+    yield make_finding(network, "heteroscedastic_noise", INFO, sentence, noise="varying")
 
 
 def copied_rows(exam):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .columns import outputs_text
 from .finding import ERROR, INFO, WARNING, Finding, format_r2, make_finding
-from .remedies import how_starts_ended, next_remedy, starts_to_try
+from .remedies import LEAST_ROWS, how_starts_ended, next_remedy, starts_to_try
 
 # Minimum shares of the variance of the residuals, and of y, that a smoother must predict for a
 # pattern to count as missed; a good penalty may smooth away less.
@@ -30,13 +30,24 @@ def missed_pattern(exam):
         subject = f"{outputs_text(missed)}: the network"
         r2 = exam.explained_by_output[missed].min()
     sentence = (
-        f"{subject} misses a pattern: {network.score_name} is {format_r2(r2)}, and a smooth curve "
-        f"predicts {exam.pattern[missed].max():.0%} of the residuals in leave-one-out validation."
+        f"{subject} misses a pattern: {network.score_name} is {format_r2(r2)}, and kernel ridge "
+        f"regression predicts {exam.pattern[missed].max():.0%} of the residuals in leave-one-out "
+        "validation."
     )
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     of_target = (exam.pattern * (1.0 - exam.explained_by_output))[missed].max()
     severity = WARNING if of_target >= SERIOUS_SHARE_OF_TARGET else INFO
-    yield make_finding(network, "missed_pattern", severity, text, **remedy)
+    yield _advised(network, "missed_pattern", severity, text, remedy)
+
+
+def _advised(network, code, severity, text, remedy) -> Finding:
+    """Return a finding; without parameters where no trial was better on held-out rows."""
+    if remedy:
+        return make_finding(network, code, severity, text, **remedy)
+    other = "another regressor: new starts and more units are no better on held-out rows"
+    if len(network.y) < LEAST_ROWS:
+        other = "more rows"
+    return Finding(code, severity, text, {}, other)
 
 
 def outputs_missed(exam) -> np.ndarray:
@@ -68,24 +79,22 @@ def no_better_than_mean(exam):
         f"The network predicts no better than {constant_name(network.loss)}: {network.score_name} "
         f"is {format_r2(exam.explained)}."
     )
-    if any(finding.severity != INFO for finding in exam.found):  # they state the reason
-        remedy = {"solver": "lbfgs", "standardize": True}
-        if network.loss.least_squares:
-            remedy = {"n_init": 10} if network.solver.least_squares else {"solver": "lm"}
-        yield make_finding(network, code, ERROR, sentence, **remedy)
+    serious = [finding for finding in exam.found if finding.severity != INFO]
+    if serious:  # its cause
+        yield serious[0]._replace(code=code, severity=ERROR, sentence=sentence)
         return
     largest, unknown = np.nanmax(exam.pattern, initial=0.0), np.isnan(exam.pattern).any()
     if largest == 0.0 and not unknown:
         if any(finding.code == "outlying_rows" for finding in exam.found):
             return  # beside these no curve is better
-        sentence += " No smooth curve is better in leave-one-out validation: y may not depend on X."
+        sentence += " Nor does kernel ridge regression, leave-one-out: y may not depend on X."
         severity = INFO if network.uses_evidence else WARNING
         yield Finding(code, severity, sentence, {}, "other inputs, or more rows")
         return
     remedy, why = next_remedy(exam)
     if not unknown:
-        curve = f"A smooth curve predicts {largest:.0%} of y in leave-one-out validation."
-        why = f"{curve} {why}".strip()
+        other = f"Kernel ridge regression predicts {largest:.0%} of y in leave-one-out validation."
+        why = f"{other} {why}".strip()
     text = " ".join(filter(None, (sentence, how_starts_ended(exam), why)))
     severity = WARNING if network.uses_evidence and unknown else ERROR
-    yield make_finding(network, code, severity, text, **remedy)
+    yield _advised(network, code, severity, text, remedy)

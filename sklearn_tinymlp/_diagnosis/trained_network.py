@@ -13,7 +13,9 @@ from .._losses.table import LOSSES
 from .._network.architecture import Architecture
 from .._solvers.solver import Solver
 from .._solvers.table import SOLVERS
+from .._training.candidate import Errors
 from .._training.fitted_weights import architecture_of
+from .._training.repeated_inputs import equal_rows
 from .._training.settings import first_rate
 
 
@@ -42,6 +44,8 @@ class TrainedNetwork:
     history: Mapping = field(default_factory=dict)  # column name to list
     restart_losses: Sequence = ()
     correlation: float = 0.0  # of the noise within groups of rows
+    zero: Any = 0.0  # in the units of training, where y is zero
+    errors: Errors | None = None  # on rows not trained on, where the fit was compared
     is_sklearn: bool = False  # an MLPRegressor
     defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
 
@@ -97,6 +101,9 @@ def describe(
     if solver.least_squares and scaling is not None:
         with np.errstate(over="ignore"):  # y of 1e200
             loss_unit = float(np.mean(scaling.y_scale**loss.degree))
+    errors = fitted.get("_errors")
+    # Leave-one-out errors of rows with copies are too small.
+    errors = None if errors is None or equal_rows(data) is not None else Errors(*errors)
     return TrainedNetwork(
         architecture_of(fitted),
         theta,
@@ -118,5 +125,7 @@ def describe(
         history=fitted["_record"].columns,
         restart_losses=fitted["starts_"]["loss"],
         correlation=fitted.get("_correlation", 0.0),
+        zero=0.0 if scaling is None else -scaling.y_mean / scaling.y_scale,
+        errors=errors,
         defaults=defaults or {},
     )

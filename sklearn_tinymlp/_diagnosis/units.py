@@ -8,7 +8,7 @@ import numpy as np
 from .._activations.lookup import name_of, value_and_slope, value_range
 from .finding import ERROR, INFO, WARNING, make_finding
 from .rates import MOST_RMS
-from .remedies import starts_to_try
+from .remedies import next_remedy
 from .shortfall import falls_short
 
 INIT = "glorot_uniform"  # the default
@@ -83,7 +83,8 @@ def saturated_units(exam):
             f"nine rows in ten the slope of {name_of(activation)!r} is below a hundredth of "
             f"its maximum (median {np.median(relative):.1e} of it), so they hardly learn."
         )
-        severity, remedy = WARNING if exam.failed else INFO, _remedy_of_saturation(exam)
+        remedy = _remedy_of_saturation(exam)
+        severity = WARNING if exam.failed and not network.uses_evidence else INFO
         found.append(make_finding(network, "saturated_units", severity, sentence, **remedy))
     yield from worst_layer(found)
 
@@ -97,7 +98,7 @@ def _remedy_of_saturation(exam) -> dict:
     if network.solver.stochastic:
         return network.rate_remedy(min(0.1 * network.rate, 0.01))
     if network.uses_evidence:
-        return {"n_init": starts_to_try(exam) or 4 * len(network.restart_losses)}
+        return next_remedy(exam)[0]
     return {"alpha": max(100.0 * network.penalty, 0.01)}
 
 

@@ -31,8 +31,8 @@ from .train import refit, with_restarts
 MIN_POINTS = 1000
 
 # The network has learned the predictions when its squared error is this share of their variance,
-# and of the squared error of the regression.
-LEARNED = 0.01
+# and of the squared error of the regression, or the other share of their variance.
+LEARNED, EXACT = 0.01, 1e-4
 
 
 class Comparison(NamedTuple):
@@ -45,6 +45,7 @@ class Comparison(NamedTuple):
     regressions: list[Regression]
     of_regressions: np.ndarray  # leave-one-out errors
     cross_validation: np.ndarray  # (n_outputs,) generalised, of the network
+    groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
 
 
 def mean_squares(deviations, y, weight) -> np.ndarray:
@@ -68,7 +69,8 @@ def distilled(
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
     squares, variance = np.mean(comparison.of_regressions**2, axis=0), targets.var(axis=0)
     varies = variance > np.finfo(float).eps
-    learned = LEARNED * np.minimum(squares, variance)[varies & failed].min(initial=np.inf)
+    learned = np.maximum(LEARNED * np.minimum(squares, variance), EXACT * variance)
+    learned = learned[varies & failed].min(initial=np.inf)
     plan = before.plan
     solution = fit.solution._replace(theta=np.zeros(plan.architecture.n_parameters), state=None)
     if varies.any():
@@ -88,13 +90,20 @@ def distilled(
     errors = np.where(failed, comparison.of_regressions, comparison.of_network)
     predicted = result.predict(X)
     errors = errors + targets[: len(X)] - predicted
-    noise = np.average(np.abs(errors * (comparison.y - predicted)), 0, comparison.weight)
     of_regression = mean_squares(comparison.of_regressions, comparison.y, comparison.weight)
+    # Each row deviates from the mean of those that share its X, too.
+    place = np.full(comparison.groups.max() + 1, -1)
+    place[comparison.groups[comparison.rows]] = np.arange(len(X))
+    place = place[comparison.groups]
+    rows = np.flatnonzero(place >= 0)
+    of_rows = errors[place[rows]] + before.data.y[rows] - comparison.y[place[rows]]
+    residuals = before.data.y[rows] - predicted[place[rows]]
+    noise = np.average(np.abs(of_rows * residuals), 0, before.data.weights()[rows])
     return replace(
         result,
         solution=_on_rows(solution, plan, data, noise, fit.solution, interruption),
         errors=Errors(mean_squares(errors, comparison.y, comparison.weight), of_regression),
-        held_out=HeldOut(comparison.rows, errors),
+        held_out=HeldOut(rows, of_rows),
     )
 
 
@@ -136,7 +145,7 @@ def _on_rows(
 
 def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
     """Maximise the evidence from the weights of a distilled network."""
-    plan = fit.plan
+    plan = replace(fit.plan, restart=None)
     solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
     return replace(fit, solution=solution, posterior=None, errors=None, held_out=None)

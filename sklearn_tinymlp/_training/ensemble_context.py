@@ -13,6 +13,9 @@ from .input_selection import relevance_report
 from .plan import Plan
 from .repeated_inputs import Repeats, find_repeats
 
+# Members of this shape, the default of a single network, are compared by the referee.
+REFEREED_SHAPE = (16, 16)
+
 
 class SharedData:
     """Data in the units of training, and the data on selected inputs, made once for all threads.
@@ -44,8 +47,12 @@ class EnsembleContext(NamedTuple):
     repeats: Repeats | None = None  # groups of correlated rows
 
     def before_selection(self, plan: Plan, scaled: Data) -> BeforeSelection | None:
-        """Return what refits need; None for members, whose ensemble calibrates the intervals."""
-        return None if self.is_ensemble else BeforeSelection(plan, scaled)
+        """Return what the referee and refits need; None for most members of an ensemble.
+
+        Others have worse errors on folds where they fail, and then no weight.
+        """
+        refereed = not self.is_ensemble or plan.settings.hidden_layer_sizes == REFEREED_SHAPE
+        return BeforeSelection(plan, scaled) if refereed else None
 
     def relevance_report(self, *arguments) -> RelevanceReport | None:
         """Return the report of the ensemble's pilot networks, or train pilots for a single fit."""

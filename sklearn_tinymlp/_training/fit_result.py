@@ -59,13 +59,15 @@ class FitResult:
         *,
         seen: SeenRows,
         before: BeforeSelection | None = None,
+        calibrates: bool = True,
         noise: VaryingNoise | None = None,
         correlation: float = 0.0,
         advice: Callable[[Plan, Data, np.ndarray], str] = lambda *_: "",
     ) -> "FitResult":
         """Keep the best start, fold the scaling in, and compute the posterior.
 
-        Without `before` intervals are not calibrated by refits. `advice` on weights that are not
+        Without `before` the fit is not refereed, and intervals are not calibrated by refits; with
+        `calibrates` False the latter. `advice` on weights that are not
         finite ends the message of the ValueError.
         """
         ranks = [rank(solution, plan.settings.loss_tol) for solution in trained.solutions]
@@ -89,7 +91,7 @@ class FitResult:
             )
         posterior, without_interval = None, False
         try:
-            posterior = posterior_of(fit, interrupted, before)
+            posterior = posterior_of(fit, interrupted, before if calibrates else None)
         except KeyboardInterrupt:
             without_interval = True
         record = best.record
@@ -176,6 +178,7 @@ class FitResult:
             "_importances": None,  # set when the estimator is loaded from a file
             "_grouping": plan.grouping,
             "_correlation": self.correlation,
+            "_errors": None if self.errors is None else tuple(self.errors),  # for `diagnose`
             **self._hyperparameters(),
         }
 

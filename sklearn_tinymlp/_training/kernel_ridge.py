@@ -72,7 +72,7 @@ class Regression(NamedTuple):
         return self.kernel(X, self.landmarks) @ self.coefs + self.intercept
 
 
-def kernel_ridge(X, y, weight, n_landmarks) -> list[Regression]:
+def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]:
     """Return the regression with the smallest leave-one-out error for each output.
 
     It is the mean of y unless its squared error is smaller by more than a standard error (Breiman,
@@ -82,7 +82,7 @@ def kernel_ridge(X, y, weight, n_landmarks) -> list[Regression]:
     `X` are standardised inputs, `y` of shape (n_samples, n_outputs), `weight` of the rows.
     """
     landmarks = X[np.random.RandomState(0).permutation(len(X))[:n_landmarks]]
-    found = [_regressions(kernel, landmarks, X, y, weight) for kernel in KERNELS]
+    found = [_regressions(kernel, landmarks, X, y, weight) for kernel in kernels]
     share = weight / weight.sum()
     regressions = []
     for column, of_output in zip(y.T, zip(*found, strict=True), strict=True):
@@ -99,7 +99,7 @@ def kernel_ridge(X, y, weight, n_landmarks) -> list[Regression]:
 def _regressions(kernel, landmarks, X, y, weight) -> list[Regression]:
     """Return the regression with the best ridge for each output."""
     gram = kernel(landmarks, landmarks)
-    gram[np.diag_indices_from(gram)] += JITTER * np.trace(gram)
+    gram[np.diag_indices_from(gram)] += JITTER * max(np.trace(gram), 1.0)
     factor = linalg.cholesky(gram, lower=True)
     features = linalg.solve_triangular(factor, kernel(landmarks, X), lower=True).T
     root, mean = np.sqrt(weight)[:, np.newaxis], np.average(features, axis=0, weights=weight)

@@ -32,7 +32,7 @@ from .._solvers.monitor import StopReason
 from .calibration import BeforeSelection
 from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
-from .kernel_ridge import kernel_ridge
+from .kernel_ridge import KERNELS, kernel_ridge
 from .posterior import laplace_posterior
 from .repeated_inputs import equal_rows
 from .train import refit
@@ -68,13 +68,18 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
+    groups = equal_rows(before.data)
+    if groups is None and fit.data.groups is not None:
+        return fit  # groups with different X, which were held out when their noise was estimated
     rows, weight = _distinct_rows(before.data)
-    if len(rows) < MIN_ROWS:
+    if (len(rows) if groups is None else groups.max() + 1) < MIN_ROWS:
         return fit
     data, interruption = before.data, Interruption()
     before = before._replace(data=replace(data.on_rows(rows), sample_weight=weight))
     judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
-    with interruption.catches_sigint(), fit.plan.blas_threads():
+    # Squares of y or of weights near the largest float overflow; such a fit has not failed.
+    overflows = np.errstate(all="ignore")
+    with interruption.catches_sigint(), fit.plan.blas_threads(), overflows:
         result = _refereed(judged, before, interruption)
     if result.held_out is None:
         result = replace(result, data=data.on_inputs(result.plan.inputs))
@@ -98,25 +103,25 @@ def _is_judged(fit: Candidate) -> bool:
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
-    # Errors of single rows say little about groups, which were compared before.
-    single = fit.data.groups is None and not sparse.issparse(fit.data.X)
-    enough = single and len(fit.data.y) >= MIN_ROWS
+    enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
     return left_open and usual and squares and is_network and enough and succeeded and not by_user
 
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
-    fit, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
+    fit, look, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
     if not failed.any():
         return fit
-    comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)[1]
+    kernels = tuple(dict.fromkeys(regression.kernel for regression in look.regressions))
+    many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
+    comparison = _compared(fit, before, *many)[1]
     predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
     fit = replace(fit, nothing_found=not predicted and _has_long_tails(fit.data.y[:, failed]))
     taught = distilled(fit, before, comparison, failed, interruption)
-    again = restarted(taught, interruption)
-    if again.solution.state is not None:
-        again, failed = _examined(again, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+    again = restarted(taught, interruption) if predicted else taught
+    if predicted and again.solution.state is not None:
+        again, _, failed = _examined(again, before, *many)
         converged = again.solution.reason.converged or taught.errors.is_beaten.any()
         if converged and not failed.any():
             return replace(again, nothing_found=fit.nothing_found)
@@ -135,16 +140,22 @@ def _has_long_tails(y) -> bool:
 
 
 def _examined(
-    fit: Candidate, before: BeforeSelection, n_rows, n_landmarks, interruption: Interruption
-) -> tuple[Candidate, np.ndarray]:
-    """Return a fit with its errors, and the mask of the outputs where it fails."""
-    fit, comparison = _compared(fit, before, n_rows, n_landmarks, interruption)
+    fit: Candidate,
+    before: BeforeSelection,
+    n_rows,
+    n_landmarks,
+    interruption: Interruption,
+    kernels=KERNELS,
+) -> tuple[Candidate, Comparison, np.ndarray]:
+    """Return a fit with its errors, their comparison, and a mask of the outputs where it fails."""
+    fit, comparison = _compared(fit, before, n_rows, n_landmarks, interruption, kernels)
     errors, failed = fit.errors, fit.errors.is_beaten
     expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
     follows_single_rows = errors.network > expected
     if not failed.any() and follows_single_rows.any():
         if n_rows < min(MANY_ROWS, len(fit.data.y)):  # a fifth of 1,000 rows has few in the tails
-            fit, comparison = _compared(fit, before, MANY_ROWS, MANY_LANDMARKS, interruption)
+            many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
+            fit, comparison = _compared(fit, before, *many)
             errors = fit.errors
         anew = _errors_without_rows(fit, before, comparison, interruption)
         excess = np.maximum(errors.network - errors.regression, anew.network - anew.regression)
@@ -153,30 +164,54 @@ def _examined(
     solution = fit.solution
     if solution.reason is StopReason.MAX_ITER and (errors.network <= EXACT).all():
         solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
-    return replace(fit, errors=errors, solution=solution), failed
+    return replace(fit, errors=errors, solution=solution), comparison, failed
 
 
 def _compared(
-    fit: Candidate, before: BeforeSelection, n_rows, n_landmarks, interruption: Interruption
+    fit: Candidate,
+    before: BeforeSelection,
+    n_rows,
+    n_landmarks,
+    interruption: Interruption,
+    kernels=KERNELS,
 ) -> tuple[Candidate, Comparison]:
     """Compare leave-one-out errors of a fit and of regressions on at most `n_rows` rows."""
     plan, state, between = fit.plan, fit.solution.state, interruption.raise_if_set
-    rows = np.sort(np.random.RandomState(0).permutation(len(fit.data.y))[:n_rows])
+    groups = equal_rows(fit.data if fit.plan.inputs is None else before.data)
+    rows, y, weight = _by_inputs(fit.data, groups)
+    some = np.sort(np.random.RandomState(0).permutation(len(rows))[:n_rows])
+    n_observations = state.n_samples if groups is None else len(rows)
+    rows, y, weight = rows[some], y[some], weight[some]
     posterior = fit.posterior or laplace_posterior(plan, fit.data, fit.solution, between)
-    X, y = fit.data.X[rows].astype(np.float64), fit.data.y[rows].astype(np.float64)
-    weight = fit.data.weights()[rows]
+    X = fit.data.X[rows].astype(np.float64)
     loo = posterior.leave_one_out(plan.network, X, y, weight, between)
-    X = before.data.X[rows].astype(np.float64)
-    regressions = kernel_ridge(X, y, weight, n_landmarks)
+    regressions = kernel_ridge(
+        before.data.X[rows].astype(np.float64), y, weight, n_landmarks, kernels
+    )
     between()
     of_regressions = np.column_stack([regression.errors for regression in regressions])
-    freedom = max(1.0 - state.gamma.sum() / (state.n_samples * y.shape[1]), 1e-3)
+    freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
     cross_validation = mean_squares(loo.residuals / freedom, y, weight)
     errors = Errors(mean_squares(loo.errors, y, weight), mean_squares(of_regressions, y, weight))
+    groups = np.arange(len(fit.data.y)) if groups is None else groups
     comparison = Comparison(
-        rows, y, weight, loo.errors, regressions, of_regressions, cross_validation
+        rows, y, weight, loo.errors, regressions, of_regressions, cross_validation, groups
     )
     return replace(fit, posterior=posterior, errors=errors), comparison
+
+
+def _by_inputs(data: Data, groups: np.ndarray | None) -> tuple[np.ndarray, ...]:
+    """Return rows with different X, and the mean y and the weight of those that share it.
+
+    They are left out together: each predicts the others.
+    """
+    y, weight = data.y.astype(np.float64), data.weights()
+    if groups is None:
+        return np.arange(len(y)), y, weight
+    total = np.bincount(groups, weight)
+    sums = [np.bincount(groups, weight * column) for column in y.T]
+    first = np.unique(groups, return_index=True)[1]
+    return first, np.column_stack(sums) / total[:, np.newaxis], total
 
 
 def _errors_without_rows(
@@ -187,9 +222,10 @@ def _errors_without_rows(
     As long as network and regression err alike, another fifth is added.
     """
     rows, y, weight = comparison.rows, comparison.y, comparison.weight
+    groups = comparison.groups
     of_network, tested = np.zeros(y.shape), np.zeros(len(rows), dtype=bool)
     for _, held_out in hold_out_splits(len(rows), np.random.RandomState(0)):
-        others = np.setdiff1d(np.arange(len(fit.data.y)), rows[held_out])
+        others = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
         plan, data, start = fit.plan, fit.data, fit.start
         if plan.inputs is not None:
             plan, data, start = before.selected_on(others, interruption)

@@ -116,7 +116,7 @@ def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
     factors = np.random.RandomState(0).rand(data.X.shape[1])
     for column, factor in zip(data.X.T, factors, strict=True):
         spread = np.ptp(column)
-        projection += factor / (spread if spread > 0.0 else 1.0) * column
+        projection += factor / (spread if spread > np.finfo(float).tiny else 1.0) * column
     order = np.argsort(projection, kind="stable")
     differs = np.diff(projection[order]) != 0.0
     counted = _counts(data)[order] > 0.0

@@ -30,6 +30,12 @@ def test_following_the_advice_reaches_the_goal_or_names_what_remains(name):
         assert outcome.r2 >= REPORTS[name].goal
 
 
+@pytest.mark.parametrize("name", REPORTS)
+def test_following_the_advice_does_no_harm(name):
+    outcome = outcome_of(name)
+    assert outcome.r2 >= min(outcome.r2_before, 1.0) - 0.05, outcome
+
+
 def test_most_are_mended_outright():
     outcomes = [outcome_of(name) for name in REPORTS]
     left = [outcome.report.name for outcome in outcomes if outcome.r2 < outcome.report.goal]
