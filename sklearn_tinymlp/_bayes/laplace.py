@@ -95,7 +95,8 @@ class Posterior:
         if errors is not None:
             loo = LeaveOneOut(errors, np.ones(y.shape), loo.variances)
         mean = np.average(y, axis=0, weights=weight)
-        constant = (y - mean) / (1.0 - left_out / weight.sum())[:, None]
+        rest = np.maximum(1.0 - left_out / weight.sum(), LEAST_ONE_MINUS_LEVERAGE)
+        constant = (y - mean) / rest[:, None]
         factors = self.factors(loo.errors, loo.variances, constant, weight, noise)
         posterior = self.at_least_as_wide(factors)
         if noise is not None:  # its widest rows are widened, too, for the sake of the narrowest
@@ -174,8 +175,8 @@ class Posterior:
 
     def std(self, network, X, noise=None) -> np.ndarray:
         """Compute the standard deviation of y at X, shape (n_samples, n_outputs)."""
-        variances = (self.y_scale * self.function_widening) ** 2 * self._variances(network, X)
-        return np.sqrt(variances + self._calibrated_noise(noise) ** 2)
+        of_function = self.function_widening * np.sqrt(self._variances(network, X))
+        return np.hypot(self.y_scale * of_function, self._calibrated_noise(noise))
 
     def std_of_means(self, network, X, size) -> np.ndarray:
         """Compute the standard deviation of means of f over `size` rows each, without noise.
