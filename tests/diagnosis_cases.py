@@ -304,7 +304,7 @@ READINGS = 0.1 * np.random.RandomState(4).standard_normal(200)
 KNOWN = {
     "noise that grows": Known(
         "heteroscedastic_noise",
-        (wave(200)[0], wave(200)[1] + 0.3 * np.exp(0.5 * wave(200)[0].ravel()) * READINGS),
+        (wave(200)[0], wave(200)[1] + 3.0 * np.exp(0.5 * wave(200)[0].ravel()) * READINGS),
         BY_EVIDENCE,
         "of the ranks of the absolute residuals",
     ),

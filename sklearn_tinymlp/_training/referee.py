@@ -32,6 +32,7 @@ from .candidate import NEGLIGIBLE, Candidate, Errors
 from .distillation import Comparison, distilled, mean_squares, restarted
 from .kernel_ridge import kernel_ridge
 from .posterior import laplace_posterior
+from .repeated_inputs import equal_rows
 from .train import refit
 
 # With fewer rows leave-one-out errors are too uncertain to choose by.
@@ -75,8 +76,10 @@ def _is_judged(fit: Candidate) -> bool:
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
-    # Errors of single rows say little about groups, which were compared before.
+    # Errors of single rows say little about groups, which were compared before, and nothing about
+    # rows whose copies were trained on.
     single = fit.data.groups is None and not sparse.issparse(fit.data.X)
+    single = single and equal_rows(fit.data) is None
     enough = single and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
