@@ -31,6 +31,10 @@ def wave(n=40, noise=0.0, seed=0):
     return x, np.sin(2 * x.ravel()) + noise * np.random.RandomState(seed).standard_normal(n)
 
 
+def noise_of(n):
+    return 0.1 * np.random.RandomState(0).standard_normal(n)
+
+
 def plane(n=100, d=2, intercept=0.0, seed=0):
     X = np.random.RandomState(seed).standard_normal((n, d))
     return X, intercept + X @ np.arange(1.0, d + 1)
@@ -196,10 +200,10 @@ CASES = {
     ),
     "too few iterations of lm": Case(
         "max_iter",
-        (wave(80)[0], np.sin(4.0 * wave(80)[0].ravel())),
-        {"solver": "lm", "alpha": "one", "max_iter": 3},
+        (wave(80)[0], np.sin(5 * wave(80)[0].ravel()) + noise_of(80)),
+        {"solver": "lm", "alpha": "auto", "max_iter": 8},
         "warning",
-        number="max_iter=3",
+        number="max_iter=8",
         goal=0.95,
     ),
     "a linear network": Case(
@@ -312,7 +316,7 @@ READINGS = 0.1 * np.random.RandomState(4).standard_normal(200)
 KNOWN = {
     "noise that grows": Known(
         "heteroscedastic_noise",
-        (wave(200)[0], wave(200)[1] + 0.3 * np.exp(0.5 * wave(200)[0].ravel()) * READINGS),
+        (wave(200)[0], wave(200)[1] + 3.0 * np.exp(0.5 * wave(200)[0].ravel()) * READINGS),
         BY_EVIDENCE,
         "of the ranks of the absolute residuals",
     ),

@@ -81,7 +81,7 @@ def test_mlp_regressor_is_diagnosed_in_its_own_terms():
     mlp = MLPRegressor(hidden_layer_sizes=(20,), random_state=0, max_iter=20).fit(X, 1e4 + 1e3 * y)
     codes = {finding.code: finding for finding in diagnose(mlp, X, 1e4 + 1e3 * y)}
     assert codes["unscaled_target"].remedy.startswith("TransformedTargetRegressor(mlp")
-    assert codes["no_better_than_mean"].remedy == "TinyMLPRegressor(..., solver='lm')"
+    assert codes["no_better_than_mean"].remedy == codes["unscaled_target"].remedy
 
 
 @ignore_convergence

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from diagnosis_cases import described, fit_quietly, ignore_convergence, make_net, noisy, wave
+from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
@@ -20,6 +21,7 @@ from sklearn_tinymlp._diagnosis.remedies import (
 )
 from sklearn_tinymlp._diagnosis.units import saturated_units
 from sklearn_tinymlp._losses.table import LOSSES
+from sklearn_tinymlp._training.candidate import Errors
 from sklearn_tinymlp._training.divergence import has_diverged
 
 
@@ -47,6 +49,63 @@ def test_a_pattern_is_looked_for_row_by_row_and_a_copy_is_no_pattern():
     assert residual_pattern(np.tile(X, (4, 1)), np.tile(noise, (4, 1)))[0] == 0.0
     assert np.isnan(residual_pattern(X[:5], noise[:5])).all()  # too few to tell
     assert np.isnan(residual_pattern(np.ones((60, 2)), noise)).all()
+
+
+def test_the_first_row_of_a_held_input_is_no_pattern():
+    rng = np.random.RandomState(0)
+    held = np.repeat(rng.uniform(-1.0, 1.0, 60), 6)[:, np.newaxis]
+    residuals = 0.1 * rng.standard_normal((360, 1))
+    residuals[::6] += held[::6]  # the output lags behind the input
+    assert residual_pattern(held, residuals)[0] < 0.2
+    assert residual_pattern(held[::6], residuals[::6])[0] > 0.9
+
+
+def test_a_pattern_is_what_a_regression_predicts_beyond_the_network():
+    X, y = wave(100, noise=0.3)
+    network = described(TinyMLPRegressor(random_state=0, standardize=False).fit(X, y), X, y)
+    left = 1.0 - Examination(network).explained
+    for share, pattern in ((0.5, 0.5), (1.0, 0.0), (1.2, 0.0)):
+        errors = Errors(np.array([1.1 * left]), np.array([share * left]))
+        assert_allclose(Examination(replace(network, errors=errors)).pattern, pattern, atol=1e-12)
+
+
+def noisy_by_input(growth, seed, n=200):
+    rng = np.random.RandomState(seed)
+    X = rng.uniform(-2.0, 2.0, (n, 2))
+    noise = 0.3 * np.exp(growth * X[:, 0]) * rng.standard_normal(n)
+    return X, np.sin(2 * X[:, 0]) + 0.3 * X[:, 1] + noise
+
+
+def log_density(net, X, y):
+    mean, std = net.predict(X, return_std=True)
+    return np.mean(-np.log(std) - 0.5 * ((y - mean) / std) ** 2)
+
+
+def test_noise_that_depends_on_the_inputs_is_found_and_varying_noise_is_better():
+    new = noisy_by_input(0.5, seed=100, n=1000)
+    for seed in range(3):
+        X, y = noisy_by_input(0.5, seed)
+        net = TinyMLPRegressor(random_state=0).fit(X, y)
+        (found,) = net.diagnose(X, y)
+        assert found.code == "heteroscedastic_noise"
+        mended = clone(net).set_params(**found.parameters).fit(X, y)
+        assert log_density(mended, *new) > log_density(net, *new) + 0.1
+        X, y = noisy_by_input(0.0, seed)
+        assert not codes(TinyMLPRegressor(random_state=0).fit(X, y).diagnose(X, y))
+
+
+def test_skewed_residuals_are_not_advised_a_loss_of_the_median():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((300, 3))
+    y = 2.0 + X[:, 0] + np.exp(1.2 * rng.standard_normal(300)) * 0.5
+    (found,) = (
+        finding
+        for finding in TinyMLPRegressor(random_state=0).fit(X, y).diagnose(X, y)
+        if finding.code == "long_tails"
+    )
+    assert "about the median" in found.sentence and found.parameters.get("loss") != "student_t"
+    robust = TinyMLPRegressor("student_t", random_state=0).fit(X, y)
+    assert robust.predict(X).mean() < y.mean() - 0.2
 
 
 # --------------------------------------------------------------------- more starts, more units

@@ -15,7 +15,6 @@ from .._solvers.solver import Solver
 from .._solvers.table import SOLVERS
 from .._training.candidate import Errors
 from .._training.fitted_weights import architecture_of
-from .._training.repeated_inputs import equal_rows
 from .._training.settings import first_rate
 
 
@@ -102,8 +101,6 @@ def describe(
         with np.errstate(over="ignore"):  # y of 1e200
             loss_unit = float(np.mean(scaling.y_scale**loss.degree))
     errors = fitted.get("_errors")
-    # Leave-one-out errors of rows with copies are too small.
-    errors = None if errors is None or equal_rows(data) is not None else Errors(*errors)
     return TrainedNetwork(
         architecture_of(fitted),
         theta,
@@ -126,6 +123,6 @@ def describe(
         restart_losses=fitted["starts_"]["loss"],
         correlation=fitted.get("_correlation", 0.0),
         zero=0.0 if scaling is None else -scaling.y_mean / scaling.y_scale,
-        errors=errors,
+        errors=None if errors is None else Errors(*errors),
         defaults=defaults or {},
     )

@@ -84,6 +84,8 @@ def saturated_units(exam):
             f"its maximum (median {np.median(relative):.1e} of it), so they hardly learn."
         )
         remedy = _remedy_of_saturation(exam)
+        if not remedy:
+            continue
         severity = WARNING if exam.failed and not network.uses_evidence else INFO
         found.append(make_finding(network, "saturated_units", severity, sentence, **remedy))
     yield from worst_layer(found)
