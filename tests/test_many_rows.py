@@ -266,7 +266,7 @@ def test_a_target_and_a_validation_set_are_heard(way):
     assert net.best_validation_score_ > 0.9
     assert len(net.validation_scores_) == net.n_iter_
     with pytest.warns(ConvergenceWarning, match="max_iter"):
-        assert make_net(max_iter=1).fit(X, y).n_iter_ == 1
+        assert make_net(max_iter=1, alpha="one").fit(X, y).n_iter_ == 1
 
 
 def test_ctrl_c_keeps_what_was_learned(way, monkeypatch):

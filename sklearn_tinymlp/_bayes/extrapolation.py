@@ -51,7 +51,8 @@ class Extrapolation:
         middle = np.where(ends == middle, ends[::-1], middle)
         width = np.abs(ends - middle)
         curvature = np.zeros((2, n_inputs, predict(rows[:1]).shape[1]))
-        for end, j in zip(*np.nonzero(width), strict=True):
+        resolved = (width / N_STEPS) ** 2 > np.finfo(float).tiny
+        for end, j in zip(*np.nonzero(resolved), strict=True):
             moved = np.tile(rows, (N_STEPS + 1, 1, 1))
             moved[:, :, j] = np.linspace(middle[end, j], ends[end, j], N_STEPS + 1)[:, None]
             values = predict(moved.reshape(-1, n_inputs)).reshape(N_STEPS + 1, len(rows), -1)

@@ -169,8 +169,8 @@ class Posterior:
         variances = np.empty((X.shape[0], len(self.noise_std)))
         for block in self._linearised(network, X):
             variances[block.rows] = self.precision.variances(network, block).T
-        if self.extrapolation is not None:
-            variances += self.extrapolation.variance(X)
+            if self.extrapolation is not None:
+                variances[block.rows] += self.extrapolation.variance(X[block.rows])
         return variances
 
     def std(self, network, X, noise=None) -> np.ndarray:

@@ -28,7 +28,6 @@ CAUSES = (
     rows.long_tails,
     rows.outlying_rows,
     shortfall.missed_pattern,
-    rows.outlying_rows,
     shortfall.no_better_than_mean,
     capacity.more_weights_than_data,
     columns.leaked_target,

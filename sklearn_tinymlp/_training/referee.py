@@ -71,12 +71,12 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     groups = equal_rows(before.data)
     if groups is None and fit.data.groups is not None:
         return fit  # groups with different X, which were held out when their noise was estimated
-    rows, weight = _distinct_rows(before.data)
-    if (len(rows) if groups is None else groups.max() + 1) < MIN_ROWS:
+    data, interruption, judged = before.data, Interruption(), fit
+    if len(data.y) <= MANY_ROWS:  # else the data would be copied, and few rows are compared
+        before = before._replace(data=_distinct_rows(data))
+        judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
+    if (len(before.data.y) if groups is None else groups.max() + 1) < MIN_ROWS:
         return fit
-    data, interruption = before.data, Interruption()
-    before = before._replace(data=replace(data.on_rows(rows), sample_weight=weight))
-    judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
     # Squares of y or of weights near the largest float overflow; such a fit has not failed.
     overflows = np.errstate(all="ignore")
     with interruption.catches_sigint(), fit.plan.blas_threads(), overflows:
@@ -86,14 +86,15 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     return result
 
 
-def _distinct_rows(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows without their copies, in an order that is theirs, and their weights.
+def _distinct_rows(data: Data) -> Data:
+    """Return the rows without their copies, in an order that is theirs, and their weights.
 
     A copy is no row that was not trained on, and a row of weight 2 is left out like two rows.
     """
     groups = equal_rows(replace(data, X=np.column_stack([data.X, data.y])), 0.0)
     rows = np.unique(groups, return_index=True)[1]
-    return rows, np.bincount(groups, data.weights()).astype(data.y.dtype)
+    weight = np.bincount(groups, data.weights()).astype(data.y.dtype)
+    return replace(data.on_rows(rows), sample_weight=weight)
 
 
 def _is_judged(fit: Candidate) -> bool:
