@@ -94,7 +94,7 @@ def long_tails(exam):
         " The residuals are skewed: the losses 'huber', 'student_t' and 'absolute_error' would "
         "predict about the median of y, not its mean."
     )
-    amounts, remedy = network.y - network.zero, "more rows"
+    amounts = np.round(network.y - network.zero, 6)  # zeros of float32 are rounded
     if amounts.min() >= 0.0:
         loss = LOSSES["gamma" if amounts.min() > 0.0 else "poisson"]
         activations = (*network.activations[:-1], loss.output_activation)
@@ -108,7 +108,7 @@ def long_tails(exam):
             )
             yield make_finding(network, "long_tails", WARNING, sentence, loss=loss.name)
             return
-    yield Finding("long_tails", INFO, sentence, {}, remedy)
+    yield Finding("long_tails", INFO, sentence, {}, "more rows")
 
 
 def _is_skewed(residuals, scale) -> bool:
