@@ -178,7 +178,7 @@ def _compared(
 ) -> tuple[Candidate, Comparison]:
     """Compare leave-one-out errors of a fit and of regressions on at most `n_rows` rows."""
     plan, state, between = fit.plan, fit.solution.state, interruption.raise_if_set
-    groups = equal_rows(fit.data if fit.plan.inputs is None else before.data)
+    groups = equal_rows(before.data)
     rows, y, weight = _by_inputs(fit.data, groups)
     some = np.sort(np.random.RandomState(0).permutation(len(rows))[:n_rows])
     n_observations = state.n_samples if groups is None else len(rows)
