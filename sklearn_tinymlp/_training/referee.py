@@ -9,10 +9,10 @@ fit. Those of leave-one-out cost little: of the network by linearisation,
 
 and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its e_i^2
 
-- leaves less than nine tenths of what the best regression explains of the variance, or
-- exceeds generalised cross-validation, the mean of r_i^2 / (1 - gamma / n)^2, by half, and after
-  training without a fifth of the rows the errors are above those of the regression: a few rows then
-  have parameters of their own, and linearisation may hide it.
+- is clearly above that of the best regression, or
+- exceeds generalised cross-validation, the mean of r_i^2 / (1 - gamma / n)^2, by half, and errors
+  after training without a fifth of the rows are above those of the regression: a few rows then have
+  parameters of their own, of which linearisation says too little or too much.
 
 The network is then trained on the predictions of the regression (`distillation`), and from these
 weights the evidence is maximised once more. If that fit fails too, the weights that were trained on
@@ -48,6 +48,10 @@ MANY_ROWS, MANY_LANDMARKS = 3000, 500
 # Ratio of leave-one-out error to generalised cross-validation above which single rows may have
 # parameters of their own: below 1.3 in 26 of 31 healthy fits, above 2 with log-normal noise.
 MOST_RATIO = 1.5
+
+# Squared error, in units of the variance of y, above which leave-one-out errors count even so: on
+# the yacht data it is 0.06 instead of 0.0004, with log-normal noise 0.5 and more is right.
+MOST_OF_VARIANCE = 0.5
 
 # Logarithm of the ratio of two squared errors that a fifth of the rows settles.
 CLEAR = np.log(1.25)
@@ -112,8 +116,8 @@ def _is_judged(fit: Candidate) -> bool:
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
     fit, look, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
-    if not failed.any():
-        return fit
+    if not failed.any() or fit.solution.reason is StopReason.MAX_ITER:
+        return fit  # more iterations are the remedy, and `fit` warns of it
     kernels = tuple(dict.fromkeys(regression.kernel for regression in look.regressions))
     many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
     comparison = _compared(fit, before, *many)[1]
@@ -152,16 +156,20 @@ def _examined(
     fit, comparison = _compared(fit, before, n_rows, n_landmarks, interruption, kernels)
     errors, failed = fit.errors, fit.errors.is_beaten
     expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
-    follows_single_rows = errors.network > expected
-    if not failed.any() and follows_single_rows.any():
+    # Of a network that explains most of y, linearised errors of single rows may be far too large.
+    suspected = (errors.network > expected) & ~(failed & (errors.network > MOST_OF_VARIANCE))
+    if suspected.any():
         if n_rows < min(MANY_ROWS, len(fit.data.y)):  # a fifth of 1,000 rows has few in the tails
             many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
             fit, comparison = _compared(fit, before, *many)
             errors = fit.errors
         anew = _errors_without_rows(fit, before, comparison, interruption)
-        excess = np.maximum(errors.network - errors.regression, anew.network - anew.regression)
-        failed = follows_single_rows & (excess > NEGLIGIBLE)
-        errors = errors._replace(network=np.maximum(errors.network, anew.network))
+        excess = anew.network - anew.regression
+        unexplained = errors.network > MOST_OF_VARIANCE
+        excess[unexplained] = np.maximum(excess, errors.network - errors.regression)[unexplained]
+        failed = np.where(suspected, (excess > NEGLIGIBLE) | anew.is_beaten, failed)
+        network = np.where(unexplained, np.maximum(errors.network, anew.network), anew.network)
+        errors = errors._replace(network=np.where(suspected, network, errors.network))
     solution = fit.solution
     if solution.reason is StopReason.MAX_ITER and (errors.network <= EXACT).all():
         solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
