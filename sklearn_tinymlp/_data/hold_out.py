@@ -53,11 +53,12 @@ def in_sequence(X, *columns) -> bool:
     if sparse.issparse(X):
         new = np.asarray((X[1:] != X[:-1]).sum(axis=1)).ravel() > 0
     else:
-        steps = np.diff(X, axis=0)
-        ascends, descends = (steps > 0).any(axis=0), (steps < 0).any(axis=0)
-        if (ascends != descends).any():
-            return False
-        new = steps.any(axis=1)
+        new = np.zeros(len(X) - 1, dtype=bool)
+        for column in X.T:  # not a copy of X
+            steps = np.diff(column)
+            if (steps >= 0).all() != (steps <= 0).all():
+                return False
+            new |= steps != 0
     y = np.hstack(columns)[np.append(True, new)]
     deviations = y - y.mean(axis=0)
     products = (deviations[1:] * deviations[:-1]).sum(axis=0)
