@@ -79,9 +79,7 @@ def posterior_of(
         if refits and not interrupted:
             splits, pooled = _splits(plan, solution, data)
             if splits is not None:
-                factors = _factors_by_refits(
-                    plan, data, fit.start, before, posterior, splits, pooled, interruption
-                )
+                factors = _factors_by_refits(fit, before, posterior, splits, pooled, interruption)
                 for of_split in factors:
                     posterior = posterior.at_least_as_wide(of_split)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
@@ -126,9 +124,7 @@ def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable | None
 
 
 def _factors_by_refits(
-    plan: Plan,
-    data: Data,
-    start: Start,
+    fit: Candidate,
     before: BeforeSelection,
     posterior: Posterior,
     splits: Iterable,
@@ -145,6 +141,7 @@ def _factors_by_refits(
     chance. A refit may then, also by chance, estimate almost no noise: errors are in units of the
     noise of `posterior`.
     """
+    plan, data, start = fit.plan, fit.data, fit.start
     selected, parts = plan.inputs is not None, []
     before = before._replace(data=replace(before.data, noise=data.noise))
     if pooled:
