@@ -24,7 +24,7 @@ from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .calibration import BeforeSelection
 from .candidate import Candidate, Errors, HeldOut
 from .kernel_ridge import Regression
-from .starts import Start
+from .starts import NO_USER_START, Start, draw
 from .train import refit, with_restarts
 
 # Minimum number of points between rows.
@@ -62,9 +62,9 @@ def distilled(
     interruption: Interruption,
 ) -> Candidate:
     """Train a network on the predictions of the regressions, of `fit` for outputs not `failed`."""
-    X, draw = before.data.X[comparison.rows].astype(np.float64), np.random.RandomState(0)
-    one, other = (X[draw.randint(len(X), size=max(len(X), MIN_POINTS))] for _ in range(2))
-    points = np.vstack([X, np.where(draw.random_sample(one.shape) < 0.5, one, other)])
+    X, rng = before.data.X[comparison.rows].astype(np.float64), np.random.RandomState(0)
+    one, other = (X[rng.randint(len(X), size=max(len(X), MIN_POINTS))] for _ in range(2))
+    points = np.vstack([X, np.where(rng.random_sample(one.shape) < 0.5, one, other)])
     predicted = [regression.predict(points) for regression in comparison.regressions]
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
     squares, variance = np.mean(comparison.of_regressions**2, axis=0), targets.var(axis=0)
@@ -75,9 +75,13 @@ def distilled(
     solution = fit.solution._replace(theta=np.zeros(plan.architecture.n_parameters), state=None)
     if varies.any():
         # Beside an output without noise the evidence would take the others for noise.
-        noisy = targets + np.sqrt(0.5 * min(learned, 1.0)) * draw.standard_normal(targets.shape)
+        noisy = targets + np.sqrt(0.5 * min(learned, 1.0)) * rng.standard_normal(targets.shape)
         teacher, max_iter = before._replace(data=Data(points, noisy)), plan.settings.max_iter
-        plan, data, start = teacher.selected_on(np.arange(len(points)), interruption)
+        if fit.plan.inputs is None:
+            plan, data, start = teacher.selected_on(np.arange(len(points)), interruption)
+        else:  # the fit may have failed because some are missing
+            data = teacher.data
+            start = draw(plan, NO_USER_START, np.random.RandomState(0))[0]
         objective = Objective(plan.network, data.samples(), 0.0)
         monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
         options = plan.options(np.random.RandomState(0))

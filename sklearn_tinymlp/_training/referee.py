@@ -45,6 +45,9 @@ MIN_ROWS = 20
 N_ROWS, N_LANDMARKS = 1000, 150
 MANY_ROWS, MANY_LANDMARKS = 3000, 500
 
+# With fewer iterations, the default of `max_iter`, a fit that ended there is not mended.
+MIN_ITER = 200
+
 # Ratio of leave-one-out error to generalised cross-validation above which single rows may have
 # parameters of their own: below 1.3 in 26 of 31 healthy fits, above 2 with log-normal noise.
 MOST_RATIO = 1.5
@@ -85,6 +88,7 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     overflows = np.errstate(all="ignore")
     with interruption.catches_sigint(), fit.plan.blas_threads(), overflows:
         result = _refereed(judged, before, interruption)
+    interruption.raise_if_set()  # Ctrl-C may come after the last block
     if result.held_out is None:
         result = replace(result, data=data.on_inputs(result.plan.inputs))
     return result
@@ -116,8 +120,10 @@ def _is_judged(fit: Candidate) -> bool:
 
 def _refereed(fit: Candidate, before: BeforeSelection, interruption: Interruption) -> Candidate:
     fit, look, failed = _examined(fit, before, N_ROWS, N_LANDMARKS, interruption)
-    if not failed.any() or fit.solution.reason is StopReason.MAX_ITER:
-        return fit  # more iterations are the remedy, and `fit` warns of it
+    # A user who allows few iterations is told that the fit needs more.
+    is_short = fit.solution.reason is StopReason.MAX_ITER and fit.plan.settings.max_iter < MIN_ITER
+    if is_short or not failed.any():
+        return fit
     kernels = tuple(dict.fromkeys(regression.kernel for regression in look.regressions))
     many = MANY_ROWS, MANY_LANDMARKS, interruption, kernels
     comparison = _compared(fit, before, *many)[1]
