@@ -28,6 +28,7 @@ def standardised(X):
     return (X - X.mean(0)) / X.std(0)
 
 
+# MLPRegressor ends at its max_iter of 200, with a warning.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("alpha", [1e-4, 0.1, 10.0])
 @pytest.mark.parametrize("data", [(X, y), NOISY], ids=["diabetes", "noisy"])
@@ -63,6 +64,7 @@ def test_a_number_that_binds_is_the_penalty_of_ridge(alpha):
     assert net.noise_std_ == pytest.approx(np.sqrt(variance), rel=1e-4)
 
 
+# With a penalty of 1000 nothing can be learned, which the fit warns of.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_with_other_losses_a_larger_number_leaves_fewer_effective_parameters():
     numbers = [
@@ -82,6 +84,7 @@ def test_zero_is_plain_least_squares():
     assert net.solver_ == "adam"
 
 
+# Five iterations show which penalty is used; none of the solvers converges in them.
 @pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_with_a_named_solver_a_number_is_fixed(solver):

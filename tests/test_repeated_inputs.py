@@ -162,6 +162,7 @@ def test_several_outputs_take_the_largest_correlation():
     ],
     ids=str,
 )
+# Twelve specimens are few, and some of the fits end at max_iter: groups are the subject.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_groups_with_every_kind_of_fit(params):
     X, y, specimen, X_new, *_ = specimens(n=12, m=3)
