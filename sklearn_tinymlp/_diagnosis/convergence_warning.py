@@ -155,13 +155,6 @@ def _first_line(result: FitResult) -> str | None:
             message = reason.sentence
         elif result.diverged:
             message = f"Training diverged at some iteration. {reason.sentence}"
-        elif result.nothing_found:
-            message = (
-                "The network followed single rows of y, and neither it nor kernel ridge regression "
-                "predicts rows that were not trained on better than the mean of y, which the "
-                "predictions are now about. More rows may help. With few rows the losses 'poisson' "
-                "and 'gamma' follow single rows too, and 'huber' predicts about the median."
-            )
         elif result.collapsed:
             errors = result.errors
             worst = np.argmax(errors.network - errors.regression)

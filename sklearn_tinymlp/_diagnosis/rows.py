@@ -8,7 +8,6 @@ from scipy.stats import rankdata
 from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
 from .._losses.table import LOSSES
-from .._training.referee import LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE, TAIL_DISTANCE
 from .._training.repeated_inputs import Repeats, equal_rows
 from .finding import INFO, WARNING, Finding, listed, make_finding
 from .pattern import residual_pattern
@@ -23,6 +22,10 @@ LEAST_VALUES = 20
 # Distance from the median in robust standard deviations: a normal variable reaches 5 once in a
 # million rows. A few rows with much of the variance dominate the fit.
 OUTLIER_DISTANCE, MOST_OUTLIERS, LEAST_SHARE_OF_VARIANCE = 12.0, 0.02, 0.3
+
+# Distance in robust standard deviations of residuals: with normal noise one in two million is
+# further. Fewer such residuals, or a smaller share of them, hardly change a fit.
+TAIL_DISTANCE, LEAST_TAIL_NUMBER, LEAST_TAIL_SHARE = 5.0, 3, 0.005
 
 # Correlation of the residuals of neighbouring rows; by chance it is within 2 / sqrt(n).
 LEAST_AUTOCORRELATION = 0.3

@@ -55,7 +55,7 @@ class Candidate:
     solution: Solution
     posterior: Posterior | None = None
     errors: Errors | None = None  # None where it was not compared
-    nothing_found: bool = False  # no regression predicts better than the mean of y
+    losses: np.ndarray | None = None  # of the rows compared, see `losses_of`; NaN: not tested
     held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
 
     def predict(self, X) -> np.ndarray:

@@ -44,14 +44,23 @@ class Comparison(NamedTuple):
     of_network: np.ndarray  # leave-one-out errors
     regressions: list[Regression]
     of_regressions: np.ndarray  # leave-one-out errors
+    beats_mean: np.ndarray  # mask of the outputs that the network predicts better than their mean
     cross_validation: np.ndarray  # (n_outputs,) generalised, of the network
+    n_observations: float  # in all
     groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
+    look: NamedTuple  # how rows and regressions were chosen
 
 
 def mean_squares(deviations, y, weight) -> np.ndarray:
     """Compute mean squares in units of the variance of each output, 0 if it is constant."""
     squares, spread = weight @ deviations**2, weight @ (y - np.average(y, 0, weight)) ** 2
     return np.divide(squares, spread, out=np.zeros(len(spread)), where=spread > 0.0)
+
+
+def losses_of(deviations, y, weight) -> np.ndarray:
+    """Compute squares in units of the variance of each output, averaged over outputs."""
+    variance = np.average((y - np.average(y, 0, weight)) ** 2, 0, weight)
+    return np.mean(deviations**2 / np.where(variance > 0.0, variance, np.inf), axis=1)
 
 
 def distilled(
@@ -71,17 +80,13 @@ def distilled(
     varies = variance > np.finfo(float).eps
     learned = np.maximum(LEARNED * np.minimum(squares, variance), EXACT * variance)
     learned = learned[varies & failed].min(initial=np.inf)
-    plan = before.plan
+    plan = replace(before.plan, grouping="layer")  # with all inputs: some may have been missing
     solution = fit.solution._replace(theta=np.zeros(plan.architecture.n_parameters), state=None)
     if varies.any():
         # Beside an output without noise the evidence would take the others for noise.
         noisy = targets + np.sqrt(0.5 * min(learned, 1.0)) * rng.standard_normal(targets.shape)
-        teacher, max_iter = before._replace(data=Data(points, noisy)), plan.settings.max_iter
-        if fit.plan.inputs is None:
-            plan, data, start = teacher.selected_on(np.arange(len(points)), interruption)
-        else:  # the fit may have failed because some are missing
-            data = teacher.data
-            start = draw(plan, NO_USER_START, np.random.RandomState(0))[0]
+        data, max_iter = Data(points, noisy), plan.settings.max_iter
+        start = draw(plan, NO_USER_START, np.random.RandomState(0))[0]
         objective = Objective(plan.network, data.samples(), 0.0)
         monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
         options = plan.options(np.random.RandomState(0))
@@ -90,7 +95,7 @@ def distilled(
         interruption.raise_if_set()
     data = before.data.on_inputs(plan.inputs)
     start = Start(solution.theta, fit.start.random_state)
-    result = Candidate(plan, data, start, solution, nothing_found=fit.nothing_found)
+    result = Candidate(plan, data, start, solution)
     errors = np.where(failed, comparison.of_regressions, comparison.of_network)
     predicted = result.predict(X)
     errors = errors + targets[: len(X)] - predicted
@@ -107,6 +112,7 @@ def distilled(
         result,
         solution=_on_rows(solution, plan, data, noise, fit.solution, interruption),
         errors=Errors(mean_squares(errors, comparison.y, comparison.weight), of_regression),
+        losses=losses_of(errors, comparison.y, comparison.weight),
         held_out=HeldOut(rows, of_rows),
     )
 
@@ -152,4 +158,4 @@ def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
     plan = replace(fit.plan, restart=None)
     solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
-    return replace(fit, solution=solution, posterior=None, errors=None, held_out=None)
+    return replace(fit, solution=solution, posterior=None, errors=None, losses=None, held_out=None)

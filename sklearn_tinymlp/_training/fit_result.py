@@ -46,7 +46,6 @@ class FitResult:
     correlation: float = 0.0  # of the noise within groups of rows
     diverged: bool = False  # at some iteration
     errors: Errors | None = None  # on rows not trained on, where it was compared
-    nothing_found: bool = False  # neither the network nor a regression beats the mean of y
 
     @classmethod
     def of(
@@ -112,7 +111,6 @@ class FitResult:
             seen=seen,
             data=data,
             errors=fit.errors,
-            nothing_found=fit.nothing_found,
             diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 
@@ -136,7 +134,7 @@ class FitResult:
         reason = self.solution.reason
         if reason is None or not reason.converged or self.diverged:
             return False
-        if self.collapsed or self.nothing_found:
+        if self.collapsed:
             return False
         return reason is StopReason.VALIDATION or self.reached
 

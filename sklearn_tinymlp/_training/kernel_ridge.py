@@ -72,6 +72,19 @@ class Regression(NamedTuple):
         return self.kernel(X, self.landmarks) @ self.coefs + self.intercept
 
 
+def leave_one_out_of_mean(y, weight) -> np.ndarray:
+    """Return the errors of the mean of the other rows, (n_samples, n_outputs)."""
+    share = (weight / weight.sum())[:, np.newaxis]
+    return (y - np.sum(share * y, axis=0)) / (1.0 - share)
+
+
+def is_clearly_smaller(losses, others, weight) -> bool:
+    """Whether losses of rows are smaller on average, by more than a standard error."""
+    share, gain = weight / weight.sum(), others - losses
+    mean = share @ gain
+    return bool(mean > np.sqrt(share**2 @ (gain - mean) ** 2))
+
+
 def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]:
     """Return the regression with the smallest leave-one-out error for each output.
 
@@ -88,9 +101,8 @@ def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]
     for column, of_output in zip(y.T, zip(*found, strict=True), strict=True):
         best = min(of_output, key=lambda regression: share @ regression.errors**2)
         mean = float(share @ column)
-        of_mean = (column - mean) / (1.0 - share)
-        gain = of_mean**2 - best.errors**2
-        if share @ gain <= np.sqrt(share**2 @ (gain - share @ gain) ** 2):
+        of_mean = leave_one_out_of_mean(column[:, np.newaxis], weight)[:, 0]
+        if not is_clearly_smaller(best.errors**2, of_mean**2, weight):
             best = best._replace(coefs=np.zeros(len(landmarks)), intercept=mean, errors=of_mean)
         regressions.append(best)
     return regressions
