@@ -17,6 +17,7 @@ from .._bayes.evidence import LEAST_BETA, MOST_BETA, evidence
 from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._machine.interruption import Interruption
+from .._network.architecture import Architecture
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import State, first_hyperparameters
 from .._solvers.levenberg_marquardt import mean_loss
@@ -29,6 +30,9 @@ from .train import refit, with_restarts
 
 # Minimum number of points between rows.
 MIN_POINTS = 1000
+
+# Number of rows with which the effects of inputs are estimated.
+N_EFFECT_ROWS = 300
 
 # The network has learned the predictions when its squared error is this share of their variance,
 # and of the squared error of the regression, or the other share of their variance.
@@ -86,12 +90,14 @@ def distilled(
         # Beside an output without noise the evidence would take the others for noise.
         noisy = targets + np.sqrt(0.5 * min(learned, 1.0)) * rng.standard_normal(targets.shape)
         data, max_iter = Data(points, noisy), plan.settings.max_iter
+        effects = total_effects(comparison.regressions, X, varies & failed)
         start = draw(plan, NO_USER_START, np.random.RandomState(0))[0]
+        theta = with_units_of_one_input(plan.architecture, start.theta, effects, points, rng)
         objective = Objective(plan.network, data.samples(), 0.0)
         monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
         options = plan.options(np.random.RandomState(0))
         options = with_restarts(plan, data, options, np.random.RandomState(0))
-        solution = plan.solver.solve(objective, start.theta, monitor, options)
+        solution = plan.solver.solve(objective, theta, monitor, options)
         interruption.raise_if_set()
     data = before.data.on_inputs(plan.inputs)
     start = Start(solution.theta, fit.start.random_state)
@@ -115,6 +121,42 @@ def distilled(
         losses=losses_of(errors, comparison.y, comparison.weight),
         held_out=HeldOut(rows, of_rows),
     )
+
+
+def total_effects(regressions, X, outputs) -> np.ndarray:
+    """Estimate the total effect of each input on some outputs; the sum is 1.
+
+    It is half the mean square of the change of a prediction where the input is that of another row,
+    in units of the variance of the prediction (Jansen, "Analysis of variance designs for model
+    output", Computer Physics Communications 117, 1999).
+    """
+    X = X[:N_EFFECT_ROWS]
+    effects = np.zeros(X.shape[1])
+    for regression in (regressions[k] for k in np.flatnonzero(outputs)):
+        predicted = regression.predict(X)
+        for j in range(X.shape[1]):
+            changed = X.copy()
+            changed[:, j] = np.roll(X[:, j], 1)
+            squares = (regression.predict(changed) - predicted) ** 2
+            effects[j] += 0.5 * squares.mean() / max(predicted.var(), np.finfo(float).tiny)
+    return effects / effects.sum() if effects.any() else np.full(len(effects), 1.0 / len(effects))
+
+
+def with_units_of_one_input(architecture: Architecture, theta, effects, points, rng) -> np.ndarray:
+    """Let each unit of the first layer bend along one input, more units where the effect is larger.
+
+    The bends are at the inputs of some points. From units on all inputs a sum of functions with
+    bends of 2 among 29 inputs was learned to an R² of 0.5, from these to 0.99.
+    """
+    coefs, intercepts = architecture.unpack(theta.copy())
+    n_units = coefs[0].shape[1]
+    units, shares = np.arange(n_units), (np.arange(n_units) + 0.5) / n_units
+    inputs = np.searchsorted(np.cumsum(effects), shares).clip(max=len(effects) - 1)
+    slopes = rng.choice([-1.0, 1.0], n_units) * 2.0 ** rng.uniform(0.0, 2.0, n_units)
+    coefs[0][:] = 0.0
+    coefs[0][inputs, units] = slopes
+    intercepts[0][:] = -slopes * points[rng.randint(len(points), size=n_units), inputs]
+    return architecture.pack(coefs, intercepts, np.float64)
 
 
 def _on_rows(
@@ -154,8 +196,9 @@ def _on_rows(
 
 
 def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
-    """Maximise the evidence from the weights of a distilled network."""
-    plan = replace(fit.plan, restart=None)
+    """Maximise the evidence from the weights of a distilled network, which may drop inputs."""
+    plan = replace(fit.plan, restart=None, grouping="input")
     solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
-    return replace(fit, solution=solution, posterior=None, errors=None, losses=None, held_out=None)
+    unknown = dict.fromkeys(("posterior", "errors", "losses", "held_out"))
+    return replace(fit, plan=plan, solution=solution, **unknown)
