@@ -1,7 +1,7 @@
 """Distillation: train a network on what regressions predict, and maximise the evidence from there.
 
 A regression can be asked for its prediction anywhere, without noise. The network is trained on its
-predictions for the rows, and for as many points between them: each has every coordinate from one of
+predictions for the rows, and for points between them: each has every coordinate from one of
 two rows at random, so that it is as far from the rows as they are from each other (Bucila, Caruana
 & Niculescu-Mizil, "Model compression", KDD 2006; Hinton, Vinyals & Dean, 2015). On such data the
 evidence neither takes signal for noise nor follows single rows.
@@ -28,8 +28,8 @@ from .kernel_ridge import Regression
 from .starts import NO_USER_START, Start, draw
 from .train import refit, with_restarts
 
-# Minimum number of points between rows.
-MIN_POINTS = 1000
+# Number of points between rows.
+N_POINTS = 1000
 
 # Number of rows with which the effects of inputs are estimated.
 N_EFFECT_ROWS = 300
@@ -76,7 +76,7 @@ def distilled(
 ) -> Candidate:
     """Train a network on the predictions of the regressions, of `fit` for outputs not `failed`."""
     X, rng = before.data.X[comparison.rows].astype(np.float64), np.random.RandomState(0)
-    one, other = (X[rng.randint(len(X), size=max(len(X), MIN_POINTS))] for _ in range(2))
+    one, other = (X[rng.randint(len(X), size=N_POINTS)] for _ in range(2))
     points = np.vstack([X, np.where(rng.random_sample(one.shape) < 0.5, one, other)])
     predicted = [regression.predict(points) for regression in comparison.regressions]
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
