@@ -1,6 +1,8 @@
 """`EnsembleFit`: a fit of an ensemble, from candidates on folds to weighted members."""
 
+import time
 import zlib
+from itertools import takewhile
 
 import numpy as np
 from sklearn.base import clone
@@ -8,56 +10,16 @@ from sklearn.base import clone
 from .._bayes.conformal import ConformalScores
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
-from .._network.architecture import Architecture
 from .._regressor import TinyMLPRegressor
 from .._training.heteroscedastic_noise import VaryingNoise
-from .._training.settings import Settings, layer_sizes
-from .members import (
-    Fold,
-    TrainedMember,
-    agrees,
-    between_neighbours,
-    predict_held_out,
-    train,
-    train_pilots,
-)
-from .stacking import (
-    best_constant,
-    excess_loss,
-    least_loss_weights,
-    least_squares_weights,
-    mixture,
-    rescaled,
-)
-from .successive_halving import N_VARIED_SHAPES, Candidate, SuccessiveHalving
-
-# Shapes from few parameters to many. Those up to (16, 16) are tried on any data, the larger ones as
-# long as each is better than the one before: on 7,200 rows without noise (32, 32) has half the
-# error of (16, 16), on some hundred noisy rows the same error in three times the time.
-SHAPES = ((5,), (10,), (20,), (10, 10), (16, 16))
-LARGER_SHAPES = ((24, 24), (32, 32))
-
-# Activations tried with the best shapes, since the errors of their networks are less correlated.
-OTHER_ACTIVATIONS = ("silu", "sin")
+from .._training.settings import Settings
+from .candidates import Candidate, parameters_to_try
+from .members import ALL_ROWS, Fold, TrainedMember, predict_held_out, train
+from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights
 
 # Maximum number of held-out rows of each fold whose standard deviations are computed, which costs
 # O(P^2) per row.
 MAX_CALIBRATION_ROWS = 1000
-
-# Weight of a member of a fold relative to a member that was trained on all rows.
-FOLD_MEMBER_WEIGHT = 0.5
-
-# Maximum number of multiply-adds per iteration up to which larger shapes are tried, some six
-# seconds per member, and maximum number of parameters per row.
-MAX_MULTIPLY_ADDS, MAX_PARAMETERS_PER_ROW = 10_000_000_000, 2
-
-# From this many multiply-adds per iteration on (a second or two), one member is trained on all
-# rows.
-SINGLE_REFIT_MULTIPLY_ADDS = 2_000_000_000
-
-# Members of folds stop at this many times the template's tol, because their average has a smaller
-# error than each of them. On 7,200 rows this halves their time.
-FOLD_TOL_FACTOR = 3.0
 
 
 class EnsembleFit:
@@ -67,8 +29,8 @@ class EnsembleFit:
         self.shape, self.weighted = y.shape, weighted  # shape for all rows; rows in use
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
-        self.ensemble, self.X, self.y, self.weight = ensemble, X, y, weight
-        self.repeats = repeats  # of the rows in use
+        self.ensemble, self.data, self.repeats = ensemble, (X, y, weight), repeats
+        self.begun = time.monotonic()
         self.targets = y.reshape(len(y), -1).astype(np.float64)
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
         self.template._validate_params()  # once for all members
@@ -85,74 +47,81 @@ class EnsembleFit:
             n_calibration = min(len(held_out), MAX_CALIBRATION_ROWS)
             calibration = np.linspace(0, len(held_out) - 1, n_calibration).astype(int)
             self.folds.append(Fold(training, held_out, calibration))
-        self.n_training_rows = max(len(fold.training) for fold in self.folds)
 
     def train(self, workers, task) -> dict:
-        """Train, stack and refit candidates; return the ensemble's fitted attributes."""
+        """Train, weight and refit candidates; return the ensemble's fitted attributes."""
         self.workers, self.task = workers, task
         self._measure_by(Settings.read(self.template.get_params(deep=False)).loss)
-        finalists, candidates = self._halve()
+        sizes, X = self.ensemble.hidden_layer_sizes, self.data[0]
+        candidates = [
+            Candidate(params, clone(self.template).set_params(**params))
+            for params in parameters_to_try(self.template, sizes, X)
+        ]
+        self._train_on_folds(candidates)
+        finalists = self._finalists(candidates)
         mean = self._stack(finalists)
         self._refit(finalists)
         return self._attributes(finalists, candidates, mean)
 
     def weigh(self, members) -> dict:
-        """Stack fitted members on rows new to them; return the ensemble's fitted attributes."""
-        n_outputs = self.targets.shape[1]
+        """Weight fitted members on rows new to them; return the ensemble's fitted attributes."""
+        (X, y, _), n_outputs = self.data, self.targets.shape[1]
         self._measure_by(common_loss(members))
         candidates = []
         for member in members:
             if member.n_outputs_ != n_outputs:
                 found = f"a member has {member.n_outputs_}"
                 raise ValueError(f"y has {n_outputs} outputs, but {found}.")
-            shape = tuple(coef.shape[1] for coef in member.coefs_[:-1])
-            mean, variance = predict_held_out(member, self.X, self.y, self.folds[0])
+            mean, variance = predict_held_out(member, X, y, self.folds[0])
             errors, predictions = [self._fold_error(mean, 0)], [(mean, variance)]
-            candidate = Candidate(shape, member.activation, [member], errors, predictions, np.nan)
-            candidates.append(candidate)
+            candidates.append(Candidate({}, member, [member], errors, predictions, seconds=np.nan))
         return self._attributes(candidates, candidates, self._stack(candidates))
 
-    def _halve(self) -> tuple[list[Candidate], list[Candidate]]:
-        """Train candidates on folds; return the candidates to be stacked, and all candidates."""
-        ensemble, activation = self.ensemble, self.template.activation
-        auto = isinstance(ensemble.hidden_layer_sizes, str)
-        shapes = [layer_sizes(s) for s in (SHAPES if auto else ensemble.hidden_layer_sizes)]
-        if not shapes:
-            raise ValueError("hidden_layer_sizes must contain at least one shape, got none.")
-        contexts = self._contexts([fold.training for fold in self.folds])
+    def _train_on_folds(self, candidates) -> None:
+        """Train a member of each candidate on each fold, one fold after another."""
+        n_folds = len(self.folds)
+        race = self.task.subtask("race", len(candidates)).begin()
+        for candidate in candidates:
+            candidate.task = race.subtask(str(candidate), n_folds).begin()
+        pairs = [(k, candidate) for k in range(n_folds) for candidate in candidates]
+        jobs = [
+            (self._network(candidate, k), candidate.task.subtask(f"fold {k}"), self.folds[k])
+            for k, candidate in pairs
+        ]
+        for (k, candidate), trained in zip(pairs, self._train(jobs), strict=False):
+            candidate.seconds += trained.seconds
+            candidate.failure = candidate.failure or trained.error
+            if trained.member is not None and len(candidate.members) == k:
+                candidate.members.append(trained.member)
+                candidate.errors.append(self._fold_error(trained.mean, k))
+                candidate.predictions.append((trained.mean, trained.variance))
+        for candidate in candidates:
+            candidate.task.end()
+            if self.ensemble.verbose:
+                print(
+                    f"{candidate}: error {candidate.error:.4f} after {len(candidate.members)} "
+                    f"folds, {candidate.seconds:.2f} s"
+                )
+        race.end()
 
-        def train_on_fold(candidates, fold):
-            jobs = [(self._network(c, fold), c.task.subtask(f"fold {fold}")) for c in candidates]
-            return self._train(jobs, contexts[fold], self.folds[fold])
+    def _finalists(self, candidates) -> list[Candidate]:
+        """Return the candidates to be weighted, and keep the folds that all of them share.
 
-        larger, others = [], []
-        if auto and activation == "tanh":
-            larger = [shape for shape in LARGER_SHAPES if self._is_affordable(shape)]
-            others = OTHER_ACTIVATIONS
-        n_candidates = len(shapes) + len(larger) + N_VARIED_SHAPES * len(others)
-        halving = SuccessiveHalving(
-            train_on_fold,
-            self._fold_error,
-            len(self.folds),
-            self.task.subtask("race", n_candidates).begin(),
-        )
-        finalists = halving.run(shapes, activation, larger, others)
+        After a stop these are candidates with at least half of the maximum number of folds.
+        """
+        trained = [c for c in candidates if c.members and c.failure is None]
+        most = max((len(candidate.members) for candidate in trained), default=0)
+        finalists = [c for c in trained if 2 * len(c.members) >= most and np.isfinite(c.error)]
         if not finalists:
             if self.workers.interruption.is_set():
                 raise KeyboardInterrupt
-            raise halving.failure or ValueError(
+            failures = [c.failure for c in candidates if c.failure is not None]
+            raise next(iter(failures), None) or ValueError(
                 "The out-of-fold errors of all candidates are not finite. Values of y may be too "
                 "large."
             )
         self.folds = self.folds[: min(len(candidate.members) for candidate in finalists)]
-        halving.task.end()
-        if ensemble.verbose:
-            for candidate in halving.candidates:
-                print(
-                    f"{candidate}: error {candidate.error():.4f} after {len(candidate.members)} "
-                    f"folds, {candidate.seconds:.2f} s"
-                )
-        return finalists, halving.candidates
+        return finalists
 
     def _stack(self, candidates) -> np.ndarray:
         """Set the candidates' weights; return the weighted out-of-fold predictions."""
@@ -165,84 +134,49 @@ class EnsembleFit:
             candidate.predictions = [(mean[fold.calibration], v) for fold, (mean, v) in parts]
         known = np.isfinite(predictions).all(axis=(0, 2))
         known = slice(None) if known.all() else known
-        known_rows = predictions[:, known], self.targets[known], self.counts[known]
-        if self.loss.least_squares:
-            weights = least_squares_weights(*known_rows)
-        else:
-            weights = least_loss_weights(self.loss, *known_rows)
+        weights = stacking_weights(
+            self.loss, predictions[:, known], self.targets[known], self.counts[known]
+        )
         for candidate, weight in zip(candidates, weights, strict=True):
             candidate.weight = weight
         return np.tensordot(weights, predictions, axes=1)
 
     def _refit(self, candidates) -> None:
-        """Train weighted candidates on all rows; keep members that agree with the others."""
-        numbered = [
-            (candidate, number)
-            for candidate in candidates
-            if candidate.weight > 0.0
-            for number in range(self._n_refits(candidate.hidden_layer_sizes))
-        ]
-        if not numbered or self.task.stop_subtasks.is_set():
+        """Train members on all rows for the candidates with nonzero weight."""
+        chosen = [candidate for candidate in candidates if candidate.weight > 0.0]
+        chosen = chosen * self.ensemble.n_refits  # one of each, then another of each
+        if not chosen or self.task.stop_subtasks.is_set() or self._is_over():
             return
-        (context,) = self._contexts([None])
-        task = self.task.subtask("refits", len(numbered)).begin()
+        task = self.task.subtask("refits", len(chosen)).begin()
         jobs = [
-            (self._network(candidate, -1 - number), task.subtask(str(candidate)))
-            for candidate, number in numbered
+            (self._network(candidate, -1 - number), task.subtask(str(candidate)), ALL_ROWS)
+            for number, candidate in enumerate(chosen)
         ]
-        results = self._train(jobs, context, Fold(None, np.arange(0), np.arange(0)))
+        for candidate, trained in zip(chosen, self._train(jobs), strict=False):
+            if trained.member is not None:
+                candidate.refits.append(trained.member)
         task.end()
-        points = between_neighbours(self.X, np.random.RandomState(self.seed))
-        for (candidate, _), (member, *_) in zip(numbered, results, strict=True):
-            error = candidate.error() * np.sqrt(self.variance)
-            if member is not None and agrees(member, candidate.members, points, error):
-                candidate.refits.append(member)
 
-    def _train(self, jobs, context, fold: Fold) -> list[TrainedMember]:
-        """Train networks; a job is a network and its task."""
-        arguments = context, (self.X, self.y, self.weight), fold
-        results = self.workers.call(train, [(*job, *arguments) for job in jobs])
-        results = [TrainedMember() if result is None else result for result in results]
-        for (_, task), result in zip(jobs, results, strict=True):  # needed with other processes
-            if result.interrupted:
+    def _train(self, jobs):
+        """Train networks, each with a task and a fold, until the time is over; yield results."""
+        started = takewhile(lambda job: job is jobs[0] or not self._is_over(), jobs)
+        shared = self.data, self.repeats, self.workers.interruption
+        calls = ((*job, *shared) for job in started)
+        for (_, task, _), result in zip(jobs, self.workers.call(train, calls), strict=False):
+            if result.interrupted:  # needed with other processes
                 self.workers.interruption.set()
             if result.stopped:
                 task.stop_siblings.set()
-        return results
+            yield result
 
-    def _contexts(self, parts) -> list:
-        """Train the pilot networks shared by the members that are trained on each part of rows."""
-        network, workers = clone(self.template).set_params(random_state=self.seed), self.workers
-        data, repeats = (self.X, self.y, self.weight), self.repeats
-        shared = workers.interruption, workers.share_memory
-        return workers.call(
-            train_pilots, [(network, data, repeats, rows, *shared) for rows in parts]
-        )
+    def _is_over(self) -> bool:
+        most = self.ensemble.max_time
+        return most is not None and time.monotonic() - self.begun > most
 
     def _network(self, candidate: Candidate, number) -> TinyMLPRegressor:
         """Return an unfitted network, for a fold or, with a negative number, for all rows."""
-        shape, activation = candidate.hidden_layer_sizes, candidate.activation
-        seed = zlib.crc32(repr((self.seed, shape, activation, number)).encode())
-        tol = self.template.tol * (FOLD_TOL_FACTOR if number >= 0 else 1.0)
-        return clone(self.template).set_params(
-            hidden_layer_sizes=shape, activation=activation, random_state=seed, tol=tol
-        )
-
-    def _n_refits(self, shape) -> int:
-        _, multiply_adds = self._cost(shape)
-        most = 1 if multiply_adds > SINGLE_REFIT_MULTIPLY_ADDS else np.inf
-        return min(self.ensemble.n_refits, most)
-
-    def _is_affordable(self, shape) -> bool:
-        """Return whether a larger network takes seconds at most and has enough rows."""
-        n_parameters, multiply_adds = self._cost(shape)
-        enough = n_parameters <= MAX_PARAMETERS_PER_ROW * self.n_training_rows
-        return enough and multiply_adds <= MAX_MULTIPLY_ADDS
-
-    def _cost(self, shape) -> tuple[int, int]:
-        """Return the number of parameters, and the multiply-adds of A and of three inverses."""
-        n = Architecture((self.X.shape[1], *shape, self.targets.shape[1])).n_parameters
-        return n, n**2 * (self.n_training_rows + 6 * n)
+        key = repr((self.seed, sorted(candidate.params.items()), number))
+        return clone(candidate.network).set_params(random_state=zlib.crc32(key.encode()))
 
     def _measure_by(self, loss: Loss) -> None:
         """Set the loss that measures errors, at the scale of the best constant's residuals."""
@@ -265,10 +199,9 @@ class EnsembleFit:
         members, weights = [], []
         for candidate in finalists:
             if candidate.weight > 0.0:
-                members += candidate.members + candidate.refits
-                n_folds, n_refits = len(candidate.members), len(candidate.refits)
-                shares = np.array([FOLD_MEMBER_WEIGHT] * n_folds + [1.0] * n_refits)
-                weights += list(candidate.weight * shares / shares.sum())
+                of_one = candidate.refits or candidate.members
+                members += of_one
+                weights += [candidate.weight / len(of_one)] * len(of_one)
         known = np.isfinite(mean).all(axis=1)
         squares = (self.targets[known] - mean[known]) ** 2
         squares = np.average(squares, axis=0, weights=self.counts[known])
@@ -285,9 +218,11 @@ class EnsembleFit:
             "weights_": np.array(weights),
             "results_": {
                 "hidden_layer_sizes": shapes,
-                "activation": np.array([str(c.activation) for c in candidates]),
+                "activation": np.array([str(c.network.activation) for c in candidates]),
+                "inputs": np.array([str(c.network.inputs) for c in candidates]),
+                "alpha": np.array([str(c.network.alpha) for c in candidates]),
                 "n_folds": np.array([len(c.members) for c in candidates]),
-                "error": np.array([c.error() for c in candidates]),
+                "error": np.array([c.error for c in candidates]),
                 "weight": np.array([c.weight for c in candidates]),
                 "n_refits": np.array([len(c.refits) for c in candidates]),
                 "seconds": np.array([c.seconds for c in candidates]),

@@ -1,6 +1,7 @@
 """`Workers`: call functions in threads or other processes; Ctrl-C keeps the results so far."""
 
 import warnings
+from collections.abc import Iterator
 
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
@@ -27,17 +28,13 @@ class Workers(Parallel):
         options = {"return_as": "generator"} if one_by_one else {}
         super().__init__(n_jobs=n_jobs, prefer="threads", **options)
 
-    def call(self, function, calls) -> list:
-        """Call a function with each tuple of arguments; return None for calls that Ctrl-C ended."""
-        done = [None] * len(calls)
+    def call(self, function, calls) -> Iterator:
+        """Call a function with each tuple of arguments; yield the results until Ctrl-C."""
         called = (function,) if self.share_memory else (quiet, function)
         try:
-            results = self(delayed(called[0])(*called[1:], *arguments) for arguments in calls)
-            for k, result in enumerate(results):
-                done[k] = result
+            yield from self(delayed(called[0])(*called[1:], *arguments) for arguments in calls)
         except KeyboardInterrupt:
             self.interruption.set()
-        return done
 
 
 def quiet(function, *arguments):

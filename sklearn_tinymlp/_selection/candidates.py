@@ -1,0 +1,81 @@
+"""`Candidate`: parameters set on the template of an ensemble, and the members trained with them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import sparse
+
+from .._activations.users_own import Activation
+from .._regressor import TinyMLPRegressor
+from .._solvers.table import SOLVERS
+from .._training.settings import layer_sizes
+from .tasks import Task
+
+# Networks that differ in kind have less correlated errors than starts of one kind: the ways tried
+# are in docs/ensemble.md.
+KINDS = (
+    {"hidden_layer_sizes": (16, 16), "alpha": "one"},
+    {"hidden_layer_sizes": (16, 16), "alpha": "layer"},
+)
+
+
+@dataclass(eq=False)
+class Candidate:
+    """Parameters of members, one member for each fold, and members trained on all rows."""
+
+    params: dict
+    network: TinyMLPRegressor  # with these parameters, or a fitted one
+    members: list = field(default_factory=list)
+    errors: list = field(default_factory=list)  # mean squared error of each fold, in variances
+    predictions: list = field(default_factory=list)  # (mean, variance) of each fold's rows
+    failure: ValueError | None = None  # weights that are not finite
+    seconds: float = 0.0
+    task: Task = field(default_factory=Task)
+    weight: float = 0.0
+    refits: list = field(default_factory=list)  # members trained on all rows
+
+    @property
+    def error(self) -> float:
+        """Root mean squared error, in standard deviations, of the folds so far."""
+        return float(np.sqrt(np.mean(self.errors))) if self.errors else np.inf
+
+    @property
+    def hidden_layer_sizes(self) -> tuple[int, ...]:
+        """Units of each hidden layer; of a fitted network those of its weights."""
+        coefs = vars(self.network).get("coefs_")
+        if coefs is None:
+            return layer_sizes(self.network.hidden_layer_sizes)
+        return tuple(coef.shape[1] for coef in coefs[:-1])
+
+    def __str__(self):
+        others = [str(v) for name, v in self.params.items() if name != "hidden_layer_sizes"]
+        return " ".join([str(self.hidden_layer_sizes), str(self.network.activation), *others])
+
+
+def parameters_to_try(template: TinyMLPRegressor, shapes, X) -> list[dict]:
+    """Return the parameters of the candidates; `shapes` is a list of shapes or 'auto'.
+
+    A parameter that differs from its default in the template is kept, and so is one whose other
+    values a fit would refuse.
+    """
+    if not isinstance(shapes, str):
+        if not len(shapes):
+            raise ValueError("hidden_layer_sizes must contain at least one shape, got none.")
+        return [{"hidden_layer_sizes": layer_sizes(shape)} for shape in shapes]
+    default, kept = TinyMLPRegressor(), set()
+    for name in set().union(*KINDS):
+        if getattr(template, name) != getattr(default, name):
+            kept.add(name)
+    if not isinstance(template.activation, (str, Activation)):  # one for each layer
+        kept.add("hidden_layer_sizes")
+    solver = SOLVERS.get(template.solver)
+    if solver is not None and not solver.least_squares:  # without evidence
+        kept.add("alpha")
+    if sparse.issparse(X):
+        kept.add("inputs")
+    found = []
+    for kind in KINDS:
+        params = {name: value for name, value in kind.items() if name not in kept}
+        if params not in found:
+            found.append(params)
+    return found
