@@ -9,6 +9,7 @@ from ._regressor import TinyMLPRegressor
 from ._training.stop_when import StopWhen
 
 if TYPE_CHECKING:
+    from ._data.piecewise_linear import PiecewiseLinearEncoder
     from ._diagnosis.finding import Diagnosis, Finding
     from ._diagnosis.of_any_estimator import diagnose
     from ._displays.candidates import CandidatesDisplay
@@ -33,6 +34,7 @@ __all__ = [
     "ImportanceDisplay",
     "LossCurveDisplay",
     "NetworkDisplay",
+    "PiecewiseLinearEncoder",
     "PredictionBandDisplay",
     "StopWhen",
     "TinyMLPEnsembleRegressor",
@@ -55,6 +57,7 @@ _LATER = {
     "ImportanceDisplay": "_displays.importance",
     "LossCurveDisplay": "_displays.loss_curve",
     "NetworkDisplay": "_displays.network",
+    "PiecewiseLinearEncoder": "_data.piecewise_linear",
     "PredictionBandDisplay": "_displays.prediction_interval",
     "TinyMLPEnsembleRegressor": "_ensemble",
     "TrainingStateDisplay": "_displays.training_state",

@@ -252,17 +252,15 @@ class FittedNetwork(BaseTinyMLP):
             X, names = validate_inputs(net, X), vars(net).get("feature_names_in_")
             return outside(X, InputRange(*net._input_range), names)
         from ._diagnosis.diagnose import diagnose
-        from ._diagnosis.trained_network import describe
+        from ._diagnosis.trained_network import describe, in_units_of_training
 
         data = check(net, LOSSES[net._loss], X, y, sample_weight, reset=False)
         if data.y.shape[1] != net.n_outputs_:
             raise ValueError(
                 f"y has {data.y.shape[1]} outputs, but the network has {net.n_outputs_}."
             )
-        theta = net._architecture().pack(net.coefs_, net.intercepts_, np.float64)
-        if net._scaling is not None:
-            theta = net._scaling.unfold(net._architecture(), theta)
-        params, scaled = net.get_params(deep=False), data.scaled(net._scaling)
+        theta, scaled = in_units_of_training(vars(net), data)
+        params = net.get_params(deep=False)
         return diagnose(describe(vars(net), params, theta, scaled, net._defaults()))
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
@@ -305,14 +303,18 @@ class FittedNetwork(BaseTinyMLP):
         """Return the network and the standardised inputs of the posterior."""
         if self._posterior is None:
             raise ValueError(f"A standard deviation needs the evidence: {why_none(self)}")
-        X = X.astype(np.float64, copy=False)
+        X, layer = X.astype(np.float64, copy=False), vars(self).get("_input_layer")
+        architecture, inputs = self._architecture(), self._posterior.inputs
+        activations = self._layer_activations
+        if layer is not None:
+            X, activations = layer.features(X), activations[1:]
+            architecture = Architecture((X.shape[1], *architecture.units[2:]))
         if self._scaling is not None:
             X = self._scaling.transform_X(X)
-        architecture, inputs = self._architecture(), self._posterior.inputs
         if inputs is not None:
             X = np.ascontiguousarray(X[:, inputs])
             architecture = Architecture((len(inputs), *architecture.units[1:]), architecture.bias)
-        return network_of(architecture, self._layer_activations), X
+        return network_of(architecture, activations), X
 
     def _noise_at(self, X, weight=None) -> RowNoise | None:
         """Return the noise of each row and output, where it varies."""

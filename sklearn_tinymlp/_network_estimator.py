@@ -11,6 +11,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ._base import ExplainsUnavailable, unchanged_on_error
 from ._data.data import Data
+from ._data.input_layer import InputLayer
 from ._diagnosis.convergence_warning import check_before_training, warn
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
@@ -20,7 +21,7 @@ from ._training.ensemble_context import SINGLE_FIT, EnsembleContext, SharedData
 from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
-from ._training.plan import Plan
+from ._training.plan import Plan, input_layer
 from ._training.repeated_inputs import Repeats, find_repeats
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
@@ -191,7 +192,9 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
         data = data.with_counts() if settings.weights_are_relative else data
-        plan = Plan.of(settings, data, None)
+        layer = InputLayer.of(settings.params["inputs"], data.X, data.sample_weight)
+        data = data.encoded(layer)
+        plan = Plan.of(settings, data, None, layer)
         return plan, data.scaled(plan.scaling)
 
     def _fit_all(self, X, y, sample_weight, **options):
@@ -224,12 +227,14 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         data = Data.of(learner, settings.loss, *arrays, **given, reset=warm_start is None)
         if settings.weights_are_relative:
             data = data.with_counts()
-        plan = Plan.of(settings, data, warm_start)
+        layer = input_layer(settings, data, warm_start)
+        encoded = data.encoded(layer)
+        plan = Plan.of(settings, encoded, warm_start, layer)
         random_state = random_state_of(self.random_state)
         known = vars(learner)
         columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
         columns["_input_range"] = data.input_range(warm_start)
-        scaled = context.scale(plan, data)
+        scaled = context.scale(plan, encoded)
         interruption = Interruption(context.interruption)
         repeats = context.repeats_in(plan, scaled, interruption)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
@@ -241,7 +246,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         if noise is not None:
             scaled = scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)
-        warned = check_before_training(plan, data, scaled, starts, self._defaults())
+        warned = check_before_training(plan, encoded, scaled, starts, self._defaults())
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)

@@ -82,6 +82,13 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         `loss_` and `loss_tol` are in the units of y with 'lm', else in those of the standardised y.
         `warm_start` and `partial_fit` keep the first scaling.
 
+    inputs : {'raw', 'clipped', 'ramps'}, default='raw'
+        What the network is trained on. 'clipped': 3 tanh(z / 3), where z is an input minus its
+        median in robust standard deviations. 'ramps': each input as five ramps between its
+        quantiles, see `PiecewiseLinearEncoder`, which suits steps and thresholds of single inputs.
+        Both are a first layer of tanh or ReLU units whose weights are not trained: `coefs_` and
+        `intercepts_` begin with it. Needs a dense X and ``bias=True``.
+
     init : str, default='glorot_uniform'
         Distribution of the initial weights.
 
@@ -334,6 +341,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         alpha="auto",
         noise="constant",
         standardize="auto",
+        inputs="raw",
         init="glorot_uniform",
         n_init=1,
         loss_tol=None,
@@ -367,6 +375,7 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
         self.alpha = alpha
         self.noise = noise
         self.standardize = standardize
+        self.inputs = inputs
         self.init = init
         self.n_init = n_init
         self.loss_tol = loss_tol

@@ -23,7 +23,7 @@ from .._network.architecture import Architecture
 PRIOR_RANGE = np.log(1e6)
 
 
-def one_penalty(architecture: Architecture) -> np.ndarray:
+def one_penalty(architecture: Architecture, owners=None) -> np.ndarray:
     """Put all weights in one group, and the output layer's intercepts, the mean of y, in another.
 
     With a group of their own the hidden intercepts can vanish on symmetric data, and with them the
@@ -34,7 +34,7 @@ def one_penalty(architecture: Architecture) -> np.ndarray:
     return groups
 
 
-def penalty_per_layer(architecture: Architecture) -> np.ndarray:
+def penalty_per_layer(architecture: Architecture, owners=None) -> np.ndarray:
     """Make one group of each layer's coefs, one of the hidden and one of the output intercepts."""
     groups = np.zeros(architecture.n_parameters, dtype=np.intp)
     coefs, intercepts = architecture.unpack(groups)
@@ -46,11 +46,14 @@ def penalty_per_layer(architecture: Architecture) -> np.ndarray:
     return groups
 
 
-def penalty_per_input(architecture: Architecture) -> np.ndarray:
-    """Make one group of each input's first-layer coefs; group the others by `penalty_per_layer`."""
-    n_inputs = architecture.units[0]
-    groups = penalty_per_layer(architecture) + n_inputs - 1
-    architecture.unpack(groups)[0][0][:] = np.arange(n_inputs)[:, np.newaxis]
+def penalty_per_input(architecture: Architecture, owners=None) -> np.ndarray:
+    """Make one group of each input's first-layer coefs; group the others by `penalty_per_layer`.
+
+    `owners` is the input of each feature that the first layer has weights for, by default its own.
+    """
+    owners = np.arange(architecture.units[0]) if owners is None else owners
+    groups = penalty_per_layer(architecture) + owners.max()
+    architecture.unpack(groups)[0][0][:] = owners[:, np.newaxis]
     return groups
 
 

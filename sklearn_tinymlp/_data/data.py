@@ -13,6 +13,7 @@ from sklearn.utils.validation import (
 from .._bayes.laplace import RowNoise
 from .._losses.loss import Loss
 from .._objective.samples import Samples
+from .input_layer import InputLayer
 from .input_range import InputRange
 from .scaling import Scaling
 from .validation import validate_training_data
@@ -152,6 +153,13 @@ class Data:
         times = weight.sum() / max(weight[rows].sum(), np.finfo(float).tiny)
         sample = self.on_rows(rows)
         return replace(sample, sample_weight=(weight[rows] * times).astype(self.y.dtype))
+
+    def encoded(self, input_layer: InputLayer | None) -> "Data":
+        """Replace X by the features of an input layer, in all parts."""
+        if input_layer is None:
+            return self
+        validation = None if self.validation is None else self.validation.encoded(input_layer)
+        return replace(self, X=input_layer.features(self.X), validation=validation)
 
     def scaled(self, scaling: Scaling | None) -> "Data":
         """Apply a scaling to all parts."""

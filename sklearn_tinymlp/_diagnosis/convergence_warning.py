@@ -124,12 +124,15 @@ def convergence_warning(result: FitResult, data: Data, warned=()) -> str | None:
     # Imported where it is needed: a tenth of the import time of the package.
     from .diagnose import diagnose
     from .forward_pass import MOST_VALUES_IN_WARNING
-    from .trained_network import describe
+    from .trained_network import describe, in_units_of_training
 
-    theta = plan.with_all_inputs(solution.theta).astype(np.float64)
-    params = plan.settings.params
-    seen = result.data if plan.inputs is None else data.scaled(plan.scaling)
-    network = describe(result.attributes(), params, theta, seen)
+    fitted, params = result.attributes(), plan.settings.params
+    if plan.input_layer is not None:
+        theta, seen = in_units_of_training(fitted, data)
+    else:
+        theta = plan.with_all_inputs(solution.theta).astype(np.float64)
+        seen = result.data if plan.inputs is None else data.scaled(plan.scaling)
+    network = describe(fitted, params, theta, seen)
     found = diagnose(network, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol is {target:g}"

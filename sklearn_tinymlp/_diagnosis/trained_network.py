@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._data.data import Data
+from .._data.scaling import Scaling
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._network.architecture import Architecture
@@ -81,6 +82,21 @@ class TrainedNetwork:
         named = self.is_sklearn or self.params["learning_rate_init"] is not None
         named = named or self.params["learning_rate"] in ("invscaling", "adaptive")
         return {"learning_rate_init" if named else "learning_rate": float(f"{rate:.0e}")}
+
+
+def in_units_of_training(fitted: Mapping[str, Any], data: Data) -> tuple[np.ndarray, Data]:
+    """Return the weights of a fitted network, and raw data, in the units of training.
+
+    Where the network was trained on features of the inputs, these are standardised instead.
+    """
+    architecture, scaling = architecture_of(fitted), fitted["_scaling"]
+    theta = architecture.pack(fitted["coefs_"], fitted["intercepts_"], np.float64)
+    if scaling is None:
+        return theta, data
+    if fitted.get("_input_layer") is not None:
+        of_inputs = Scaling.of(data.X, data.y, data.sample_weight, bias=True, scale_y=False)
+        scaling = of_inputs._replace(y_mean=scaling.y_mean, y_scale=scaling.y_scale)
+    return scaling.unfold(architecture, theta), data.scaled(scaling)
 
 
 def describe(

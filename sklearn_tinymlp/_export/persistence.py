@@ -15,6 +15,7 @@ from .._bayes.extrapolation import Extrapolation
 from .._bayes.laplace import Posterior
 from .._bayes.low_rank import JacobianRows, LowRankPrecision
 from .._bayes.several_outputs import OutputsPrecision, Places
+from .._data.input_layer import InputLayer
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
 from .._network.architecture import Architecture
@@ -34,6 +35,7 @@ COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
 # The attributes and fields that are records, saved as dicts of their fields.
 RECORDS = {
     "_scaling": Scaling,
+    "_input_layer": InputLayer,
     "_posterior": Posterior,
     "_stochastic_state": StochasticState,
     "_tails": ConformalScores,

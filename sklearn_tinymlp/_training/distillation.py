@@ -14,7 +14,6 @@ import numpy as np
 
 from .._bayes.curvature import Curvature
 from .._bayes.evidence import LEAST_BETA, MOST_BETA, evidence
-from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._machine.interruption import Interruption
 from .._network.architecture import Architecture
@@ -170,7 +169,7 @@ def _on_rows(
     deviations were 2 to 10 times the spread of y.
     """
     theta, state = taught.theta, taught.state
-    objective, groups = plan.objective(data), GROUPINGS[plan.grouping](plan.architecture)
+    objective, groups = plan.objective(data), plan.groups
     curvature = Curvature.cheapest(plan.architecture, len(data.y))
     variance, n_samples = objective.variance(), objective.training.weight_sum
     hyper = first_hyperparameters(groups, objective.n_outputs, variance)

@@ -199,7 +199,8 @@ class FitResult:
             per_input[plan.inputs] = alpha[:n_used]
             alpha = np.concatenate([per_input, alpha[n_used:]])
         names = self.columns.get("feature_names_in_")
-        names = [f"x{k}" for k in range(plan.n_inputs)] if names is None else list(names)
+        n_inputs = self.columns["n_features_in_"]
+        names = [f"x{k}" for k in range(n_inputs)] if names is None else list(names)
         noise = scaling.y_scale * state.noise_std
         # The evidence is a density of standardised y; in the units of y each sample contributes a
         # factor.

@@ -9,6 +9,7 @@ from .._activations.lookup import inverted
 from .._bayes.curvature import Curvature
 from .._bayes.groups import GROUPINGS
 from .._data.data import Data
+from .._data.input_layer import InputLayer
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import SCHEDULE_CODES, StochasticOptions
 from .._machine.threads import blas_threads
@@ -53,10 +54,20 @@ class Plan:
     inputs: np.ndarray | None = None  # those in use; None for all
     restart: Restart | None = None  # found by pilot networks
     first_intercepts: np.ndarray | None = None  # of the output layer; None: as they are drawn
+    input_layer: InputLayer | None = None  # not trained; None if the inputs are raw
 
     @classmethod
-    def of(cls, settings: Settings, data: Data, warm_start: WarmStart | None) -> "Plan":
-        """Make all decisions; raise a ValueError where settings and data contradict each other."""
+    def of(
+        cls,
+        settings: Settings,
+        data: Data,
+        warm_start: WarmStart | None,
+        input_layer: InputLayer | None = None,
+    ) -> "Plan":
+        """Make all decisions; raise a ValueError where settings and data contradict each other.
+
+        `data` has the features of the input layer, if there is one.
+        """
         n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
@@ -74,8 +85,9 @@ class Plan:
             data.X.shape[1],
             n_training,
             warm_start,
-            (settings.grouping or "one") if warm_start is None else warm_start.grouping,
+            warm_start.grouping if warm_start else default_grouping(settings),
             first_intercepts=first_intercepts(settings, solver, data, scaling),
+            input_layer=input_layer,
         )
         evidence_of_squares = plan.by_evidence and settings.loss.least_squares
         if settings.params["noise"] == "varying" and (
@@ -100,6 +112,14 @@ class Plan:
         if self.by_evidence:
             return 0.0
         return DEFAULT_ALPHA if self.settings.alpha is None else self.settings.alpha
+
+    @property
+    def groups(self) -> np.ndarray:
+        """The group of each parameter; those of one group share a penalty."""
+        owners = None if self.input_layer is None else self.input_layer.owners
+        if owners is not None and self.inputs is not None:
+            owners = owners[self.inputs]
+        return GROUPINGS[self.grouping](self.architecture, owners)
 
     def least_ratio(self, groups) -> np.ndarray:
         """Return the least alpha / beta of each group: for groups of coefs a number as `alpha`.
@@ -157,7 +177,7 @@ class Plan:
         settings, params = self.settings, self.settings.params
         has_schedule = self.solver.has_schedule and isinstance(params["learning_rate"], str)
         schedule = params["learning_rate"] if has_schedule else "constant"
-        groups = GROUPINGS[self.grouping](self.architecture) if self.by_evidence else None
+        groups = self.groups if self.by_evidence else None
         stochastic = StochasticOptions(
             schedule=SCHEDULE_CODES[schedule],
             learning_rate_init=settings.learning_rate_init,
@@ -183,6 +203,29 @@ class Plan:
             single_epoch=settings.incremental,
             restart=self.restart,
         )
+
+
+def input_layer(settings: Settings, data: Data, warm_start: WarmStart | None) -> InputLayer | None:
+    """Return the layer of features that the network is trained on, None for raw inputs.
+
+    Training that continues keeps its first layer.
+    """
+    kind = settings.params["inputs"]
+    if warm_start is None:
+        return InputLayer.of(kind, data.X, data.sample_weight)
+    layer = warm_start.input_layer
+    before = "raw" if layer is None else layer.kind
+    if kind != before:
+        raise ValueError(
+            f"Training continues from a network with inputs={before!r}, but inputs={kind!r}. Set "
+            f"warm_start=False or inputs={before!r}."
+        )
+    return layer
+
+
+def default_grouping(settings: Settings) -> str:
+    """Return which weights share a penalty, before pilot networks."""
+    return settings.grouping or ("layer" if settings.params["inputs"] == "ramps" else "one")
 
 
 def choose_solver(settings: Settings, data: Data, architecture: Architecture) -> Solver:

@@ -18,6 +18,7 @@ from .._activations.lookup import is_positive
 from .._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS, POSITIVE_ACTIVATIONS
 from .._activations.users_own import Activation
 from .._bayes.groups import GROUPINGS
+from .._data.input_layer import INPUTS
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
 from .._network.initialization import INITIALIZERS
@@ -48,6 +49,7 @@ CONSTRAINTS = {
     "alpha": [StrOptions({"auto", *GROUPINGS}), NOT_NEGATIVE],
     "noise": [StrOptions({"constant", "varying"})],
     "standardize": [StrOptions({"auto"}), "boolean"],
+    "inputs": [StrOptions(set(INPUTS))],
     "init": [StrOptions(set(INITIALIZERS))],
     "n_init": [AT_LEAST_ONE],
     "loss_tol": [None, NOT_NEGATIVE],
@@ -134,6 +136,11 @@ class Settings:
             raise ValueError(
                 f"n_init={n_init} means several random starts, but warm_start=True starts from "
                 "the weights of the last fit. Set n_init=1 or warm_start=False."
+            )
+        if params["inputs"] != "raw" and not params["bias"]:
+            raise ValueError(
+                f"inputs={params['inputs']!r} needs intercepts, but bias=False. Set bias=True or "
+                "inputs='raw'."
             )
         alpha, batch_size = (
             None if isinstance(params[name], str) else params[name]

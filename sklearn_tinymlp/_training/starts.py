@@ -7,6 +7,7 @@ import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 from sklearn.utils import check_random_state
 
+from .._data.input_layer import InputLayer
 from .._data.scaling import Scaling
 from .._engine.stochastic_state import StochasticState
 from .._network.initialization import initial_parameters
@@ -27,15 +28,20 @@ class WarmStart(NamedTuple):
     grouping: str  # of the weights that share a penalty
     seen: SeenRows | None  # None after loading from a file
     input_range: list[np.ndarray] | None  # minimum and maximum of each feature
+    input_layer: InputLayer | None
 
     @classmethod
     def of(cls, estimator) -> "WarmStart | None":
         """Read a fitted estimator; None if it is not fitted."""
         if not hasattr(estimator, "coefs_"):
             return None
+        layer = getattr(estimator, "_input_layer", None)
+        coefs, intercepts = estimator.coefs_, estimator.intercepts_
+        if layer is not None:
+            coefs, intercepts = layer.removed(coefs, intercepts)
         return cls(
-            estimator.coefs_,
-            estimator.intercepts_,
+            coefs,
+            intercepts,
             estimator._scaling,
             estimator._record,
             estimator._stochastic_state,
@@ -44,6 +50,7 @@ class WarmStart(NamedTuple):
             getattr(estimator, "_grouping", "one"),  # missing in files of earlier releases
             getattr(estimator, "_seen_rows", None),
             getattr(estimator, "_input_range", None),
+            layer,
         )
 
 
