@@ -1,7 +1,7 @@
 """`TinyMLPEnsembleRegressor`: networks of several shapes, weighted by out-of-fold error."""
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
@@ -151,6 +151,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         "n_refits": [Interval(Integral, 0, None, closed="left")],
         "max_samples": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
+        "max_time": [None, Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -163,6 +164,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         cv=4,
         n_refits=2,
         max_samples=20_000,
+        max_time=None,
         n_jobs=None,
         random_state=None,
         verbose=False,
@@ -172,6 +174,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         self.cv = cv
         self.n_refits = n_refits
         self.max_samples = max_samples
+        self.max_time = max_time
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose

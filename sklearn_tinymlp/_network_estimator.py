@@ -16,8 +16,9 @@ from ._diagnosis.convergence_warning import check_before_training, warn
 from ._fitted_network import FittedNetwork
 from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
+from ._training.calibration import BeforeSelection
 from ._training.callbacks import CallbackSupportMixin, FitTasks, managed
-from ._training.ensemble_context import SINGLE_FIT, EnsembleContext, SharedData
+from ._training.ensemble_context import SINGLE_FIT
 from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
@@ -171,31 +172,15 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
-    def _ensemble_context(
-        self, X, y, sample_weight, repeats, interruption, *, share
-    ) -> EnsembleContext:
-        """Train pilots, and with `share` scale the data, once for several fits on these rows."""
-        plan, scaled = self._planned(X, y, sample_weight)
-        scaled = scaled if repeats is None else repeats.weigh(scaled)
-        random_state = random_state_of(self.random_state)
-        report = relevance_report(plan, scaled, random_state, Interruption(interruption))
-        shared = SharedData(scaled, plan.working_dtype) if share else None
-        return EnsembleContext(True, report, interruption, shared, repeats)
-
     def _repeats(self, X, y, sample_weight, groups, interruption) -> Repeats | None:
         """Return the groups of correlated rows, for several fits on parts of the rows."""
-        plan, scaled = self._planned(X, y, sample_weight, groups)
-        return find_repeats(plan, scaled, Interruption(interruption))
-
-    def _planned(self, X, y, sample_weight, groups=None) -> tuple[Plan, Data]:
-        """Return the plan of a fit, and its data in the units of training."""
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
         data = data.with_counts() if settings.weights_are_relative else data
         layer = InputLayer.of(settings.params["inputs"], data.X, data.sample_weight)
         data = data.encoded(layer)
         plan = Plan.of(settings, data, None, layer)
-        return plan, data.scaled(plan.scaling)
+        return find_repeats(plan, data.scaled(plan.scaling), Interruption(interruption))
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -234,15 +219,15 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         known = vars(learner)
         columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
         columns["_input_range"] = data.input_range(warm_start)
-        scaled = context.scale(plan, encoded)
+        scaled = encoded.scaled(plan.scaling)
         interruption = Interruption(context.interruption)
         repeats = context.repeats_in(plan, scaled, interruption)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
-        before = context.before_selection(plan, scaled)
+        before = BeforeSelection(plan, scaled)
         if not user_start.names:
-            report = context.relevance_report(plan, scaled, random_state, interruption)
+            report = relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
-        scaled = context.on_inputs(scaled, plan.inputs)
+        scaled = scaled.on_inputs(plan.inputs)
         if noise is not None:
             scaled = scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)

@@ -18,25 +18,18 @@ from sklearn.model_selection import GroupKFold, KFold, cross_val_score, cross_va
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _ensemble, diagnose
+from sklearn_tinymlp import (
+    TinyMLPEnsembleRegressor,
+    TinyMLPRegressor,
+    _ensemble,
+    _network_estimator,
+    diagnose,
+)
 from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.table import LOSSES, SQUARED_ERROR
-from sklearn_tinymlp._machine.interruption import Interruption
-from sklearn_tinymlp._selection.ensemble_fit import (
-    LARGER_SHAPES,
-    OTHER_ACTIVATIONS,
-    SHAPES,
-    EnsembleFit,
-)
+from sklearn_tinymlp._selection.candidates import KINDS, parameters_to_try
 from sklearn_tinymlp._selection.folds import splits_of
-from sklearn_tinymlp._selection.members import TrainedMember, agrees, between_neighbours
-from sklearn_tinymlp._selection.stacking import (
-    least_loss_weights,
-    least_squares_weights,
-    mixture,
-)
-from sklearn_tinymlp._selection.successive_halving import SuccessiveHalving
-from sklearn_tinymlp._selection.tasks import Task
+from sklearn_tinymlp._selection.stacking import mixture, stacking_weights
 
 # Both of `BOTH` come through all folds.
 BOTH = {"hidden_layer_sizes": [(5,), (6,)], "cv": 3, "n_refits": 1, "random_state": 0}
@@ -90,18 +83,18 @@ def test_weights_are_those_of_the_least_squared_error():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((4000, 1))
     noise = rng.standard_normal((3, 4000, 1)) * np.array([0.3, 0.6, 3.0])[:, None, None]
-    weights = least_squares_weights(y + noise, y, np.ones(4000))
+    weights = stacking_weights(SQUARED_ERROR, y + noise, y, np.ones(4000))
     assert weights.sum() == pytest.approx(1.0)
     # Of independent errors the best weights are as the inverse of their variances: 4 to 1.
     assert_allclose(weights[:2], [0.8, 0.2], atol=0.04)
     assert weights[2] == 0.0
-    equal = least_squares_weights(y[:10] + noise[:2, :10] * 0.0, y[:10], np.ones(10))
+    equal = stacking_weights(SQUARED_ERROR, y[:10] + noise[:2, :10] * 0.0, y[:10], np.ones(10))
     assert_allclose(equal, [0.5, 0.5])
     # A row of weight 2 is that row twice.
     counts = rng.integers(1, 4, 50).astype(float)
     rows = np.repeat(np.arange(50), counts.astype(int))
-    by_count = least_squares_weights((y + noise)[:2, :50], y[:50], counts)
-    repeated = least_squares_weights((y + noise)[:2, rows], y[rows], np.ones(len(rows)))
+    by_count = stacking_weights(SQUARED_ERROR, (y + noise)[:2, :50], y[:50], counts)
+    repeated = stacking_weights(SQUARED_ERROR, (y + noise)[:2, rows], y[rows], np.ones(len(rows)))
     assert_allclose(by_count, repeated, atol=0.02)
 
 
@@ -114,150 +107,66 @@ def test_the_interval_is_that_of_a_mixture_and_holds_its_share():
     assert_array_equal(ConformalScores.of(residuals[:9]).scale(), [1.0])
 
 
-class Constant:
-    """Predicts one number."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def predict(self, X):
-        return np.full(len(X), self.value)
-
-
-def test_a_refitted_member_far_from_the_others_is_rejected():
-    X = np.random.default_rng(0).standard_normal((50, 2))
-    points = between_neighbours(X, np.random.RandomState(0))
-    others, error = [Constant(0.9), Constant(1.1)], np.array([0.2])
-    assert agrees(Constant(1.1), others, points, error)
-    assert not agrees(Constant(1.5), others, points, error)
-
-    class Wild(Constant):
-        def predict(self, X):
-            return np.where(X[:, 0] > 0.8, 9.0, 1.0)
-
-    assert not agrees(Wild(1.0), others, points, error)
-
-
-def halve(errors, larger=(), others=(), task=None):
-    """Run successive halving with the error of each shape given, or a function of the fold.
-
-    Return shape and activation of the finalists, and those of each member trained, with its fold.
-    """
-    trained = []
-
-    def train(candidates, fold):
-        results = []
-        for candidate in candidates:
-            trained.append((candidate.hidden_layer_sizes, candidate.activation, fold))
-            value = errors.get(candidate.hidden_layer_sizes, 9.0)
-            results.append(TrainedMember(object(), value(fold) if callable(value) else value))
-        return results
-
-    halving = SuccessiveHalving(
-        train,
-        lambda mean, fold: mean**2,
-        4,
-        Task() if task is None else task,
-    )
-    finalists = halving.run(SHAPES, "tanh", larger, others)
-    return [(c.hidden_layer_sizes, c.activation) for c in finalists], trained
-
-
-def test_candidates_of_large_error_train_on_no_more_folds():
-    errors = {
-        (5,): 1.0,
-        (10,): 1.05,
-        (20,): 1.25,
-        (10, 10): 2.0,
-        (16, 16): lambda k: 1 + 5 * (k > 2),
-    }
-    finalists, trained = halve(errors)
-    assert finalists == [((5,), "tanh"), ((10,), "tanh")]
-    folds = {shape: [k for s, _, k in trained if s == shape] for shape in SHAPES}
-    assert folds[(10, 10)] == [0] and folds[(20,)] == [0, 1] and folds[(16, 16)] == [0, 1, 2, 3]
-
-
-def test_a_candidate_stopped_by_the_luck_of_another_comes_back():
-    errors = {(5,): 1.0, (10,): lambda k: 0.5 if k == 0 else 3.0}
-    finalists, trained = halve(errors)
-    assert finalists == [((5,), "tanh")]
-    assert [k for shape, _, k in trained if shape == (5,)] == [0, 1, 2, 3]
-
-
-def test_shapes_grow_while_the_largest_is_the_best():
-    errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
-
-    def largest(errors, larger=LARGER_SHAPES):
-        _, trained = halve(errors, larger)
-        return max(shape for shape, *_ in trained if len(shape) == 2)
-
-    assert largest(errors | {(24, 24): 0.9, (32, 32): 0.95}) == (32, 32)
-    assert largest(errors | {(24, 24): 0.96}) == (24, 24)  # too little gained
-    assert largest(errors | {(16, 16): 1.06}) == (16, 16)
-    assert largest(errors | {(24, 24): 0.9}, larger=[]) == (16, 16)
-    assert largest(errors | {(24, 24): 0.9}, larger=[(24, 24)]) == (24, 24)
-
-
-def test_the_two_best_shapes_are_tried_with_other_activations():
-    errors = dict(zip(SHAPES, (1.1, 1.09, 1.08, 1.07, 1.0), strict=True))
-    _, trained = halve(errors, others=("silu", "sin"))
-    varied = {(shape, activation) for shape, activation, _ in trained if activation != "tanh"}
-    assert varied == {(shape, a) for shape in ((16, 16), (10, 10)) for a in ("silu", "sin")}
-
-
-@pytest.mark.parametrize("n_rows, affordable", [(300, False), (2000, True), (13_000, False)])
-def test_larger_shapes_are_tried_where_rows_and_time_allow(n_rows, affordable):
-    X = np.random.default_rng(0).standard_normal((n_rows + 1, 5))
-    rows, splits = np.arange(n_rows + 1), [(np.arange(n_rows), np.array([n_rows]))]
-    net, draw = TinyMLPEnsembleRegressor(), np.random.RandomState(0)
-    fit = EnsembleFit(net, X, X[:, 0], None, rows, splits=splits, random_state=draw)
-    assert fit._is_affordable((24, 24)) == affordable
-
-
-class Watched(Task):
-    """Asks to skip the siblings of one task."""
-
-    def __init__(self, name, own=None, stop_siblings=None):
-        super().__init__(stop_siblings)
-        self.name, self.own = name, own
-
-    def subtask(self, name, n_subtasks=0):
-        return Watched(self.name, name, self.stop_subtasks)
-
-    def end(self):
-        if self.own == self.name:
-            self.stop_siblings.set()
-
-
-@pytest.mark.parametrize("name, n_candidates", [("(5,) tanh", 5), ("(5,) relu", 9)])
-def test_a_callback_ends_successive_halving_after_a_candidate(name, n_candidates):
-    equal = dict.fromkeys(SHAPES, 1.0)
-    finalists, trained = halve(equal, LARGER_SHAPES, OTHER_ACTIVATIONS, Watched(name))
-    assert len(set(trained)) == 4 * n_candidates == 4 * len(finalists)
+# ------------------------------------------------------------------------------ candidates
 
 
 @pytest.mark.parametrize(
-    "stop_at, n_kept",
+    "fixed, kept",
     [
-        ((2, 3), [2, 2, 2, 1, 1]),  # in the second fold of the third candidate of five
-        ((3, 1), [3, 2, 2, 2, 2]),
-        ((9, 9), [4, 4, 4, 4, 4]),
+        ({}, KINDS),
+        ({"alpha": "one"}, [k for k in KINDS if k["alpha"] == "one"]),
+        ({"inputs": "ramps"}, [k for k in KINDS if k["inputs"] == "ramps"]),
     ],
 )
-def test_a_stop_keeps_those_not_far_behind(stop_at, n_kept):
-    stop = Interruption()
+def test_candidates_differ_in_what_the_template_leaves_open(fixed, kept):
+    template = TinyMLPRegressor(**fixed)
+    found = parameters_to_try(template, "auto", np.ones((3, 2)))
+    assert all(not set(params) & set(fixed) for params in found)
+    given = [params | fixed for params in found]
+    assert all(params in given for params in kept) and len(found) >= len(kept)
+    assert len({repr(params) for params in found}) == len(found)
 
-    def train(candidates, fold):
-        results = []
-        for number, _ in enumerate(candidates):
-            if (fold + 1, number) == stop_at:
-                stop.set()
-            results.append(TrainedMember() if stop.is_set() else TrainedMember(object(), 1.0))
-        return results
 
-    halving = SuccessiveHalving(train, lambda mean, fold: mean, 4, Task(stop))
-    finalists = halving.run(SHAPES, "tanh")
-    assert [len(candidate.members) for candidate in finalists] == n_kept
+@pytest.mark.parametrize(
+    "name, params, X",
+    [
+        ("alpha", {"alpha": 0.1}, np.ones((3, 2))),
+        ("alpha", {"solver": "adam"}, np.ones((3, 2))),
+        ("inputs", {"bias": False}, np.ones((3, 2))),
+        ("inputs", {}, sparse.csr_array(np.ones((3, 2)))),
+        ("hidden_layer_sizes", {"hidden_layer_sizes": (4,)}, np.ones((3, 2))),
+        ("hidden_layer_sizes", {"activation": ["tanh", "relu"]}, np.ones((3, 2))),
+    ],
+)
+def test_a_parameter_that_is_fixed_or_would_be_refused_is_kept(name, params, X):
+    found = parameters_to_try(TinyMLPRegressor(**params), "auto", X)
+    assert found and all(name not in tried for tried in found)
+
+
+def test_the_default_candidates_are_weighted_and_refitted(data):
+    X, y, new, truth = data
+    net = TinyMLPEnsembleRegressor(cv=2, n_refits=1, random_state=0).fit(X, y)
+    table = net.results_
+    assert [
+        dict(zip(KINDS[0], row, strict=True))
+        for row in zip(*(table[name].tolist() for name in KINDS[0]), strict=True)
+    ] == list(KINDS)
+    assert_array_equal(table["n_refits"], table["weight"] > 0.0)
+    assert len(net.estimators_) == table["n_refits"].sum()
+    assert net.score(new, truth) > 0.85
+    assert str(net.diagnose(X, y))
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_no_member_is_started_once_the_time_is_over(data, n_jobs):
+    X, y, new, _ = data
+    net = TinyMLPEnsembleRegressor(max_time=1e-9, n_jobs=n_jobs, random_state=0).fit(X, y)
+    # The first one, and those that joblib has dispatched with it.
+    assert 1 <= net.results_["n_folds"].sum() <= 2 * (n_jobs or 0.5)
+    assert net.results_["n_refits"].sum() == 0
+    assert np.isfinite(net.predict(new, return_std=True)).all()
+    in_time = TinyMLPEnsembleRegressor(max_time=1e9, **FEW).fit(X, y)
+    assert_array_equal(in_time.predict(new), TinyMLPEnsembleRegressor(**FEW).fit(X, y).predict(new))
 
 
 # ------------------------------------------------------------------------------ the estimator
@@ -440,8 +349,10 @@ def test_ctrl_c_keeps_the_members_done(data, monkeypatch, n_jobs, act, number):
     with pytest.warns(UserWarning, match="interrupted by user") as caught:
         net = TinyMLPEnsembleRegressor(n_jobs=n_jobs, **BOTH).fit(X, y)
     assert len(caught) == 1 and caught[0].filename == __file__
-    n_members = net.results_["n_folds"].sum() + net.results_["n_refits"].sum()
-    assert n_members == len(net.estimators_)
+    n_folds, n_refits = net.results_["n_folds"], net.results_["n_refits"]
+    n_members = n_folds.sum() + n_refits.sum()
+    # A candidate without a refit keeps its members of folds.
+    assert len(net.estimators_) == np.where(n_refits, n_refits, n_folds).sum()
     # Of two that are trained at a time the other one may have heard of it, too. And the main thread
     # may hear of it when one or two more are done.
     late = 2 if n_jobs and act is press_ctrl_c else 0
@@ -466,7 +377,7 @@ def test_ctrl_c_before_any_member_leaves_the_ensemble_as_it_was(data, fitted, mo
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_ctrl_c_while_pilots_train_leaves_the_default_ensemble_as_it_was(data, monkeypatch, n_jobs):
     X, y, *_ = data
-    monkeypatch.setattr(TinyMLPRegressor, "_ensemble_context", raise_keyboard_interrupt)
+    monkeypatch.setattr(_network_estimator, "relevance_report", raise_keyboard_interrupt)
     net = TinyMLPEnsembleRegressor(n_jobs=n_jobs)
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y)
@@ -523,15 +434,13 @@ def test_threads_share_the_data(data, monkeypatch):
     seen, fit = [], TinyMLPRegressor._fit
 
     def look(self, X, y, weight, *, context):
-        seen.append((X, context.shared.data.X))
+        seen.append(X)
         return fit(self, X, y, weight, context=context)
 
     monkeypatch.setattr(TinyMLPRegressor, "_fit", look)
     TinyMLPEnsembleRegressor(n_jobs=2, **BOTH).fit(X, y)
-    of_refits = [(given, scaled) for given, scaled in seen if len(given) == len(X)]
-    assert len(seen) > len(of_refits) > 1
-    assert all(given is X for given, _ in of_refits)
-    assert len({id(scaled) for _, scaled in seen}) == 3 + 1  # one a fold, and that of all rows
+    of_refits = [given for given in seen if len(given) == len(X)]
+    assert len(of_refits) == 2 and all(given is X for given in of_refits)
 
 
 # ------------------------------------------------------------------------------ members given
@@ -553,7 +462,9 @@ def test_members_of_parts_are_weighed_by_rows_new_to_them(data, members):
     X, y, new, truth = data
     net = TinyMLPEnsembleRegressor.from_members(members, new, truth)
     predictions = np.array([member.predict(new) for member in members])
-    weights = least_squares_weights(predictions[..., None], truth[:, None], np.ones(len(truth)))
+    weights = stacking_weights(
+        SQUARED_ERROR, predictions[..., None], truth[:, None], np.ones(len(truth))
+    )
     assert_allclose(net.results_["weight"], weights)
     assert weights[2] == 0.0 and len(net.estimators_) == 2  # the last is wrong
     assert_allclose(net.out_of_fold_predictions_, weights @ predictions)
@@ -730,16 +641,16 @@ def test_weights_of_other_losses_are_those_of_the_least_loss():
     rng = np.random.default_rng(0)
     y = rng.standard_normal((2000, 1))
     noise = rng.standard_normal((2, 2000, 1)) * np.array([0.3, 0.6])[:, None, None]
-    by_squares = least_squares_weights(y + noise, y, np.ones(2000))
+    by_squares = stacking_weights(SQUARED_ERROR, y + noise, y, np.ones(2000))
     assert_allclose(
-        least_loss_weights(SQUARED_ERROR, y + noise, y, np.ones(2000)), by_squares, atol=0.02
+        stacking_weights(SQUARED_ERROR, y + noise, y, np.ones(2000)), by_squares, atol=0.02
     )
     # Of outliers the squared error takes the candidate that they draw to themselves.
     far = rng.random((2000, 1)) < 0.05
     wrong = np.where(far, y + 30.0 * rng.standard_normal((2000, 1)), y)
     drawn = np.array([y + noise[0], np.where(far, wrong, y + 3.0 * noise[1])])
-    assert least_squares_weights(drawn, wrong, np.ones(2000))[1] > 0.8
-    assert least_loss_weights(LOSSES["absolute_error"], drawn, wrong, np.ones(2000))[0] > 0.5
+    assert stacking_weights(SQUARED_ERROR, drawn, wrong, np.ones(2000))[1] > 0.8
+    assert stacking_weights(LOSSES["absolute_error"], drawn, wrong, np.ones(2000))[0] > 0.5
 
 
 @pytest.mark.parametrize("quantile", [0.1, 0.9])

@@ -169,12 +169,6 @@ class Data:
         X, y = scaling.transform_X(self.X), scaling.transform_y(self.y)
         return replace(self, X=X, y=y, validation=validation)
 
-    def in_dtype(self, dtype) -> "Data":
-        """Convert X and y to a dtype; return the data itself if X already has it."""
-        if self.X.dtype == dtype:
-            return self
-        return replace(self, X=self.X.astype(dtype), y=self.y.astype(dtype))
-
     def samples(self, dtype=np.float64) -> Samples:
         """Return the arrays for an objective, rows weighted by weight over variance."""
         X, y = self.X.astype(dtype, copy=False), self.y.astype(dtype, copy=False)

@@ -14,7 +14,7 @@ from .._regressor import TinyMLPRegressor
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings
 from .candidates import Candidate, parameters_to_try
-from .members import ALL_ROWS, Fold, TrainedMember, predict_held_out, train
+from .members import ALL_ROWS, Fold, predict_held_out, train
 from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights
 
 # Maximum number of held-out rows of each fold whose standard deviations are computed, which costs

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 from .._data.data import Data
 from .._machine.interruption import Interruption
-from .calibration import BeforeSelection
 from .plan import Plan
 from .repeated_inputs import Repeats, find_repeats
 
