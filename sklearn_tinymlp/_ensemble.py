@@ -1,4 +1,4 @@
-"""`TinyMLPEnsembleRegressor`: networks of several shapes, weighted by out-of-fold error."""
+"""`TinyMLPEnsembleRegressor`: networks of several kinds, weighted by out-of-fold error."""
 
 import warnings
 from numbers import Integral, Real
@@ -31,38 +31,41 @@ from ._training.posterior import has_interval, why_none
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
     """Ensemble of small networks, weighted by their out-of-fold predictions.
 
-    Networks of several shapes and activations are trained on folds, by successive halving: networks
-    with much larger out-of-fold errors than others are not trained on all folds. The others are
-    weighted by non-negative least squares on out-of-fold predictions (stacking), shrunk towards
-    equal weights, and networks with nonzero weight are trained again on all rows. The predictive
+    Networks that differ in their inputs, penalties and layers are trained on folds. They are
+    weighted so that the out-of-fold loss is least (stacking), with weights shrunk towards equal
+    ones, and networks of each kind with nonzero weight are trained on all rows. The predictive
     distribution is a mixture, scaled so that 95% intervals contain 95% of the out-of-fold targets.
 
     Parameters
     ----------
     estimator : TinyMLPRegressor, default=None
-        Template of the members: all parameters but shape, activation and random state. None for
-        ``TinyMLPRegressor()``.
+        Template of the members: all parameters but the random state. None for
+        ``TinyMLPRegressor()``. Candidates differ in `inputs`, `alpha` and `hidden_layer_sizes`, as
+        far as these have their defaults in the template.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        Shapes to try. 'auto' tries (5,), (10,), (20,), (10, 10) and (16, 16), larger ones as long
-        as the largest is the best, and other activations for the two best. The shapes of a list are
-        tried with the activation of the template.
+        'auto' tries four candidates: raw inputs with ``alpha="auto"``, clipped inputs and ramps
+        with ``alpha="one"``, each with the shape (16, 16), and ramps with the shape (16,). With a
+        list the candidates differ in nothing but the given shapes.
 
     cv : int, cross-validation splitter, iterable or None, default=4
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with nonzero weight; at most one if
-        training takes longer than a second or two. With 0 the ensemble consists of the members of
-        the folds.
+        Number of members trained on all rows for each candidate with nonzero weight: more are more
+        accurate, and take more time. With 0 the ensemble consists of the members of the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set
         are not used. Refits use all rows.
 
+    max_time : float, default=None
+        Seconds after which no further member is started; those in training are finished. Without
+        time for a member on all rows a candidate has its members of folds. None for no limit.
+
     n_jobs : int, default=None
         Number of members trained at the same time, in threads that share X, or with the backend of
-        `joblib.parallel_config`. The result depends on neither.
+        `joblib.parallel_config`. The result depends on neither, unless `max_time` is reached.
 
     random_state : int, RandomState instance or None, default=None
         Draws the folds and the random states of members. Pass an int for reproducible results.
@@ -79,9 +82,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         Weights of the members, which sum to 1: `predict` is the weighted mean.
 
     results_ : dict of ndarray
-        One row for each candidate: hidden_layer_sizes, activation, n_folds (trained on), error
-        (out-of-fold root mean squared error over the standard deviation of y), weight, n_refits
-        (kept) and seconds. ``pandas.DataFrame(net.results_)`` is a table.
+        One row for each candidate: hidden_layer_sizes, activation, inputs, alpha, n_folds (trained
+        on), error (out-of-fold root mean squared error over the standard deviation of y), weight,
+        n_refits and seconds (of the folds). ``pandas.DataFrame(net.results_)`` is a table.
 
     out_of_fold_predictions_ : ndarray of the shape of y
         Prediction for each row by members not trained on it. NaN for rows in no test set.
@@ -113,7 +116,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
     See Also
     --------
-    TinyMLPRegressor : One network, in a tenth of the time.
+    TinyMLPRegressor : One network, in a tenth of the time or less.
     CandidatesDisplay : Plot of `results_`.
 
     Notes

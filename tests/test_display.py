@@ -571,6 +571,18 @@ def test_candidates_stand_at_their_error_and_weight_with_their_shape():
     pd.testing.assert_frame_equal(pd.DataFrame(display.results), pd.DataFrame(RESULTS))
 
 
+def test_candidates_of_different_inputs_are_marked_by_these():
+    inputs = ["raw", "ramps", "raw", "clipped", "raw"]
+    display = drawn(CandidatesDisplay.from_results(RESULTS | {"inputs": inputs}))
+    assert {name: len(p.get_offsets()) for name, p in display.points_.items()} == {
+        "raw": 2,
+        "ramps": 1,
+        "clipped": 1,
+    }
+    alike = RESULTS | {"inputs": ["raw"] * 5}
+    assert list(CandidatesDisplay.from_results(alike).points_) == ["tanh", "silu"]
+
+
 def test_errors_near_each_other_are_on_a_linear_axis():
     near = RESULTS | {"error": [0.2, 0.5, 0.3, 0.25, 0.2]}
     assert CandidatesDisplay.from_results(near).ax_.get_xscale() == "linear"

@@ -20,10 +20,10 @@ LABEL_PLACES = (
 
 @display_class
 class CandidatesDisplay(DisplayMixin):
-    """Out-of-fold error, and weight, of each architecture that an ensemble has tried.
+    """Out-of-fold error, and weight, of each candidate of an ensemble.
 
-    Filled points have a weight, hollow ones have none: these were eliminated early, or do not
-    improve on the others. Colour and marker show the activation.
+    Filled points have a weight, hollow ones do not improve on the others. Colour and marker show
+    the inputs or, if these are the same, the activation.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class CandidatesDisplay(DisplayMixin):
     {axes}
 
     points_ : dict of matplotlib PathCollection
-        The points of each activation.
+        The points of each kind of inputs, or of each activation.
 
     texts_ : list of matplotlib Text
         The sizes of the hidden layers.
@@ -93,13 +93,14 @@ class CandidatesDisplay(DisplayMixin):
 
         ax = self._use_axes(ax)
         error, weight = (np.asarray(self.results[name], float) for name in ("error", "weight"))
-        activation = np.asarray(self.results["activation"])
+        by = "inputs" if len(set(self.results.get("inputs", ()))) > 1 else "activation"
+        kind = np.asarray(self.results[by])
         known = np.isfinite(error)  # infinite if training was interrupted before the first fold
         self.points_, handles = {}, []
-        for number, name in enumerate(dict.fromkeys(activation[known].tolist())):
+        for number, name in enumerate(dict.fromkeys(kind[known].tolist())):
             colour = COLOURS[number % len(COLOURS)]
             marker = MARKERS[number % len(MARKERS)]
-            chosen = known & (activation == name)
+            chosen = known & (kind == name)
             style = {
                 "s": 50,
                 "marker": marker,

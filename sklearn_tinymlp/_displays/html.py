@@ -132,7 +132,7 @@ def trained_network(net, feature_names=None, title="Trained network") -> str:
 def trained_ensemble(ensemble) -> str:
     """Return the block of a fitted ensemble: candidates, weights, heaviest member."""
     results, members = ensemble.results_, ensemble.estimators_
-    columns = ("activation", "n_folds", "n_refits", "error", "weight")
+    columns = ("activation", "inputs", "alpha", "n_folds", "n_refits", "error", "weight")
     rows = [_row("hidden_layer_sizes", *columns)]
     for k, shape in enumerate(results["hidden_layer_sizes"]):
         *counts, error, weight = (results[name][k] for name in columns)

@@ -1,1 +1,1 @@
-"""Selection of an ensemble's members: folds, successive halving, stacking, refits on all rows."""
+"""Selection of an ensemble's members: folds, stacking, members on all rows."""
