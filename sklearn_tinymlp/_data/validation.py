@@ -36,8 +36,7 @@ def validate_inputs(estimator, X):
         X = validate_data(
             estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
         )
-    check_sparse(X, "X")
-    return X
+    return checked_sparse(X, "X")
 
 
 def validate_training_data(estimator, X, y, reset, name="X"):
@@ -65,14 +64,21 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             order="C",
             reset=reset,
         )
-    check_sparse(X, name)
-    return X, y
+    return checked_sparse(X, name), y
 
 
-def check_sparse(X, name):
-    """Raise a ValueError for a CSR matrix with invalid indices, which kernels do not check."""
-    if sparse.issparse(X):
-        try:  # a new matrix with the same arrays, as the check may replace them
-            sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
-        except ValueError as error:
-            raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error
+def checked_sparse(X, name):
+    """Return X; of a sparse one, check what scikit-learn does not, the dtype and the indices.
+
+    A frame of sparse booleans becomes a matrix of booleans, and kernels do not check indices. A
+    ValueError is raised for indices that are not valid.
+    """
+    if not sparse.issparse(X):
+        return X
+    if X.dtype not in (np.float64, np.float32):
+        X = X.astype(np.float64)
+    try:  # a new matrix with the same arrays, as the check may replace them
+        sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
+    except ValueError as error:
+        raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error
+    return X

@@ -275,9 +275,9 @@ def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) ->
         return None
     y = data.y.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
+        # In the units of training: the scale of a robust loss is 1 in these.
+        y = y if scaling is None else scaling.transform_y(y)
         constant = np.reshape(loss.best_constant(y, data.sample_weight), (1, -1))
-        if scaling is not None:
-            constant = scaling.transform_y(constant)
     inverse = [inverted(settings.activations[-1], value) for value in constant.ravel()]
     return np.array(inverse) if np.isfinite(inverse).all() else None
 
