@@ -5,6 +5,9 @@ itself 10 us. A plain and finite array of the right shape is therefore recognise
 are validated by scikit-learn.
 """
 
+import re
+from contextlib import contextmanager
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
@@ -51,7 +54,7 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X, y
-    with preprocessing_hint(estimator, X):
+    with preprocessing_hint(estimator, X), _named(name):
         X, y = validate_data(
             estimator,
             X,
@@ -65,6 +68,21 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             reset=reset,
         )
     return checked_sparse(X, name), y
+
+
+@contextmanager
+def _named(name):
+    """Replace X and y in scikit-learn's errors by the names of the arguments, X_val and y_val."""
+    try:
+        yield
+    except ValueError as error:
+        suffix = name.removeprefix("X")
+        if not suffix:
+            raise
+        message = re.sub(r"\b([Xy])\b", rf"\1{suffix}", str(error))
+        if name not in message and f"y{suffix}" not in message:
+            message = f"{name} and y{suffix}: {message}"
+        raise ValueError(message) from error
 
 
 def checked_sparse(X, name):

@@ -34,6 +34,9 @@ LBFGS_LIMIT = 3_000_000
 # Parameters that are passed to sgd and adam unchanged.
 RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
 
+# Memory for start weights that no machine has, and beyond which NumPy names no parameter.
+MOST_BYTES = 2**44
+
 # MLPRegressor's default, used for alpha="auto" with a solver that cannot estimate alpha.
 DEFAULT_ALPHA = 1e-4
 
@@ -71,6 +74,7 @@ class Plan:
         n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
+        _refuse_beyond_memory(settings, architecture)
         solver = choose_solver(settings, data, architecture)
         scaling = choose_scaling(settings, data, warm_start)
         if settings.early_stopping and solver.holds_out and data.validation is None:
@@ -202,6 +206,17 @@ class Plan:
             earlier=None if self.warm_start is None else self.warm_start.stochastic_state,
             single_epoch=settings.incremental,
             restart=self.restart,
+        )
+
+
+def _refuse_beyond_memory(settings: Settings, architecture: Architecture) -> None:
+    """Raise a ValueError where the start weights alone exceed any memory."""
+    n_bytes = 8 * architecture.n_parameters * int(settings.n_init)
+    if n_bytes > MOST_BYTES:
+        name = "n_init" if 8 * architecture.n_parameters < MOST_BYTES else "hidden_layer_sizes"
+        raise ValueError(
+            f"{name}={settings.params[name]!r} is too large: the start weights would take "
+            f"{n_bytes / 2**40:.3g} TB of memory. Choose a smaller one."
         )
 
 
