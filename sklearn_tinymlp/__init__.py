@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._export.c import to_c
     from ._export.python import to_python
     from ._piecewise_linear_encoder import PiecewiseLinearEncoder
+    from ._prediction_interval import predict_interval
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "activations",
     "diagnose",
+    "predict_interval",
     "to_c",
     "to_python",
 ]
@@ -61,6 +63,7 @@ _LATER = {
     "PredictionBandDisplay": "_displays.prediction_interval",
     "TinyMLPEnsembleRegressor": "_ensemble",
     "TrainingStateDisplay": "_displays.training_state",
+    "predict_interval": "_prediction_interval",
     "diagnose": "_diagnosis.of_any_estimator",
     "to_c": "_export.c",
     "to_python": "_export.python",

@@ -18,7 +18,7 @@ FLOORS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_ensemble"},
     {"_selection"},
-    {"_regressor", "_piecewise_linear_encoder"},
+    {"_regressor", "_piecewise_linear_encoder", "_prediction_interval"},
     {"_network_estimator"},
     {"_fitted_network"},
     {"_base"},
