@@ -256,7 +256,7 @@ CASES = {
     "one bad start by the evidence": Case(
         "missed_pattern",
         (PLANES, np.column_stack([PLANES[:, 0] ** 2, np.tanh(PLANES[:, 1]) - PLANES[:, 2]])),
-        {"hidden_layer_sizes": (8,), "activation": "softplus", "solver": "lm", "max_iter": 300}
+        {"hidden_layer_sizes": (8,), "activation": "softplus", "solver": "lm", "max_iter": 1000}
         | {"alpha": "input"},
         "warning",
         number="Output 0: the network misses a pattern",

@@ -528,7 +528,7 @@ from scipy import sparse
 from sklearn_tinymlp import Activation, TinyMLPRegressor
 warnings.simplefilter("ignore")
 
-def fits(n_models=None):
+def fits(n_models=None, own=None):
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((9, 2)), rng.standard_normal((9, 2))
     for solver, batch_size, activation, data in [
@@ -541,7 +541,7 @@ def fits(n_models=None):
     ][:n_models]:
         model = TinyMLPRegressor(
             hidden_layer_sizes=(3, 2), solver=solver, batch_size=batch_size,
-            activation=activation, max_iter=3, random_state=0, alpha=0.01,
+            activation=own or activation, max_iter=3, random_state=0, alpha=0.01,
         ).fit(data, y, sample_weight=np.linspace(0.5, 1.5, 9))
         for part in model.coefs_ + model.intercepts_ + [model.predict(data), model.loss_curve_]:
             yield np.ravel(part)
@@ -573,12 +573,9 @@ def test_interpreted_kernels_do_what_the_compiled_ones_do(tmp_path):
 USE_THE_CACHE = (
     SMALL_FITS
     + """
-for _ in fits(2):
-    pass
 own = Activation(lambda z: np.tanh(z), lambda z: 1 - np.tanh(z) ** 2)
-X = np.linspace(-2, 2, 40)[:, np.newaxis]
-for solver in ("adam", "lbfgs"):
-    TinyMLPRegressor(activation=own, solver=solver, max_iter=5).fit(X, X.ravel())
+for _ in [*fits(2), *fits(2, own)]:
+    pass
 from sklearn_tinymlp._activations import lookup
 from sklearn_tinymlp._engine import kernels
 kernels = [kernels.run_epochs, kernels.run_lbfgs]
