@@ -7,8 +7,8 @@ distribution (split conformal prediction: Vovk, Gammerman & Shafer, "Algorithmic
 random world", 2005; Lei et al., JASA 113, 2018).
 
 A density needs a family: Student's t with the conformal 95% interval, and the degrees of freedom
-nu >= 1 of greatest likelihood of the scores. On 13 sets its log density of new rows is greater than
-the normal one's by 0.13 nats a row (median), and a second parameter, for the scale, adds nothing.
+nu >= 1 of greatest likelihood of the scores. On 13 sets its log density of new rows exceeds the
+normal one's by 0.13 nats a row, and a second parameter, for the scale, adds nothing.
 """
 
 import math
