@@ -266,3 +266,8 @@ def test_other_errors(fitted):
     for call in (lambda: by_lbfgs.log_density(X, Y), lambda: by_lbfgs.predict_quantiles(X, [0.5])):
         with pytest.raises(ValueError, match="solver='lm'"):
             call()
+
+
+def test_the_largest_coverage_below_one_has_finite_limits(fitted):
+    for net in fitted.values():
+        assert np.isfinite(net.predict_interval(np.zeros((1, net.n_features_in_)), 1 - 1e-16)).all()

@@ -98,7 +98,7 @@ NORMAL = ConformalScores(np.empty((0, 1)))
 
 def normal_half_width(coverage) -> float:
     """Compute half the width of a normal distribution's interval, in standard deviations."""
-    return float(ndtri(0.5 + 0.5 * coverage))
+    return float(-ndtri(0.5 * (1.0 - coverage)))  # finite for the largest float below 1
 
 
 def _t_log_density(z, nu) -> np.ndarray:
