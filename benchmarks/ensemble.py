@@ -100,11 +100,19 @@ def embedded(n_splits: int) -> dict[str, list[Split]]:
 
 
 def from_directory(directory: Path, n_splits: int) -> Iterator[tuple[str, list[Split]]]:
-    """Read the data sets, the smallest first."""
+    """Read the data sets, the smallest first.
+
+    A file has X, y, and either `test`, with a boolean column for each split, or the numbers of the
+    test rows of each split as `test_0`, `test_1`, and so on.
+    """
     for path in sorted(directory.glob("*.npz"), key=lambda path: path.stat().st_size):
         with np.load(path) as data:
-            X, y, test = data["X"].astype(float), data["y"].astype(float), data["test"]
-        columns = test.reshape(len(y), -1).T.astype(bool)[:n_splits]
+            X, y = data["X"].astype(float), data["y"].astype(float)
+            if "test" in data:
+                columns = data["test"].reshape(len(y), -1).T.astype(bool)[:n_splits]
+            else:
+                tests = [data[f"test_{k}"] for k in range(n_splits) if f"test_{k}" in data]
+                columns = [np.isin(np.arange(len(y)), test) for test in tests]
         yield path.stem, [Split(X[~new], y[~new], X[new], y[new]) for new in columns]
 
 

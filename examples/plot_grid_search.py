@@ -24,7 +24,7 @@ pipeline = make_pipeline(scaler, TinyMLPRegressor(solver="lm", random_state=0))
 sizes = [(2,), (5,), (10,), (20,)]
 alphas = ["auto", 1.0, 10.0, 100.0]
 grid = {"tinymlpregressor__hidden_layer_sizes": sizes, "tinymlpregressor__alpha": alphas}
-search = GridSearchCV(pipeline, grid).fit(X, y)
+search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
 print(search.best_params_, round(search.best_score_, 3))
 
 # %%
@@ -36,6 +36,6 @@ styles = (("-", "#1f4e79"), (":", "#d95f02"), ("--", "#1b9e77"), ("-.", "#7570b3
 for alpha, row, (style, colour) in zip(alphas, scores, styles, strict=True):
     ax.plot(row, style, marker="o", color=colour, label=f"alpha={alpha}")
 ax.set(xticks=range(len(sizes)), xticklabels=[size[0] for size in sizes])
-ax.set(xlabel="hidden units", ylabel="R², five folds")
+ax.set(xlabel="hidden units", ylabel="R², three folds")
 ax.legend()
 plt.show()

@@ -18,7 +18,7 @@ y = np.sin(2 * X.ravel()) + 0.1 * X.ravel() ** 2 + 0.1 * rng.standard_normal(60)
 grid = np.linspace(-3, 3, 200)[:, np.newaxis]
 
 # Epochs shown: most changes happen in the first ones.
-epochs = np.unique(np.geomspace(1, 600, 26).astype(int))
+epochs = np.unique(np.geomspace(1, 600, 16).astype(int))
 
 
 def watched(net, X, y, grid):
@@ -76,7 +76,7 @@ def draw(frame):
     return [*units, fit, path]
 
 
-animation = FuncAnimation(figure, draw, frames=len(epochs), interval=200)
+animation = FuncAnimation(figure, draw, frames=len(epochs), interval=300)
 plt.show()
 
 # %%
@@ -123,5 +123,5 @@ def draw_both(frame):
     return [artist for pair in lines.values() for artist in pair]
 
 
-animation_of_both = FuncAnimation(figure, draw_both, frames=len(epochs), interval=200)
+animation_of_both = FuncAnimation(figure, draw_both, frames=len(epochs), interval=300)
 plt.show()

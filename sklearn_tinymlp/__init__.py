@@ -9,7 +9,6 @@ from ._regressor import TinyMLPRegressor
 from ._training.stop_when import StopWhen
 
 if TYPE_CHECKING:
-    from ._data.piecewise_linear import PiecewiseLinearEncoder
     from ._diagnosis.finding import Diagnosis, Finding
     from ._diagnosis.of_any_estimator import diagnose
     from ._displays.candidates import CandidatesDisplay
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from ._ensemble import TinyMLPEnsembleRegressor
     from ._export.c import to_c
     from ._export.python import to_python
+    from ._piecewise_linear_encoder import PiecewiseLinearEncoder
+    from ._prediction_interval import predict_interval
 
 __version__ = "0.1.0"
 
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "activations",
     "diagnose",
+    "predict_interval",
     "to_c",
     "to_python",
 ]
@@ -57,10 +59,11 @@ _LATER = {
     "ImportanceDisplay": "_displays.importance",
     "LossCurveDisplay": "_displays.loss_curve",
     "NetworkDisplay": "_displays.network",
-    "PiecewiseLinearEncoder": "_data.piecewise_linear",
+    "PiecewiseLinearEncoder": "_piecewise_linear_encoder",
     "PredictionBandDisplay": "_displays.prediction_interval",
     "TinyMLPEnsembleRegressor": "_ensemble",
     "TrainingStateDisplay": "_displays.training_state",
+    "predict_interval": "_prediction_interval",
     "diagnose": "_diagnosis.of_any_estimator",
     "to_c": "_export.c",
     "to_python": "_export.python",

@@ -5,7 +5,7 @@ from functools import cache
 from numbers import Real
 
 import numpy as np
-from sklearn.utils import check_scalar
+from sklearn.utils import check_array, check_consistent_length, check_scalar
 from sklearn.utils.validation import _check_feature_names
 
 
@@ -38,13 +38,14 @@ class BaseTinyMLP:
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Inputs.
 
-        coverage : float, default=0.95
+        coverage : float or sequence of float, default=0.95
             The share of new targets that the intervals should contain, between 0 and 1.
 
         Returns
         -------
         interval : ndarray of shape (n_samples, 2) or (n_samples, 2, n_outputs)
-            Lower and upper ends, in the units of y.
+            Lower and upper ends, in the units of y. For a sequence of coverages the shape is
+            (n_samples, n_coverages, 2) or (n_samples, n_coverages, 2, n_outputs).
 
         Raises
         ------
@@ -53,11 +54,111 @@ class BaseTinyMLP:
         ValueError
             When `coverage` is not between 0 and 1, or the network was not fitted by the evidence.
         """
-        check_scalar(coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither")
+        several = np.ndim(coverage) > 0
+        if not several:
+            check_scalar(
+                coverage, "coverage", Real, min_val=0, max_val=1, include_boundaries="neither"
+            )
+        coverages = _checked_probabilities("coverage", coverage if several else [coverage])
         net = self._snapshot()
         mean, std = net.predict(X, return_std=True)
-        half = np.asarray(net._half_width(coverage)) * std
-        return np.stack([mean - half, mean + half], axis=1)
+        scores = net._conformal_scores()
+        half = np.stack([scores.half_width(share) * std for share in coverages], axis=1)
+        interval = np.stack([mean[:, None] - half, mean[:, None] + half], axis=2)
+        return interval if several else interval[:, 0]
+
+    def predict_quantiles(self, X, quantiles):
+        """Compute quantiles of the target of each row of X.
+
+        They are the ends of `predict_interval`: 0.025 and 0.975 are those of a coverage of 95%.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        quantiles : sequence of float
+            Probabilities between 0 and 1.
+
+        Returns
+        -------
+        y_quantiles : ndarray of shape (n_samples, n_quantiles) or \
+                (n_samples, n_outputs, n_quantiles)
+            In the units of y.
+
+        Raises
+        ------
+        ValueError
+            When a quantile is not between 0 and 1, or the network was not fitted by the evidence.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn_tinymlp import TinyMLPRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> net = TinyMLPRegressor(random_state=0).fit(X, y)
+        >>> net.predict_quantiles(X[:3], [0.05, 0.5, 0.95]).shape
+        (3, 3)
+        """
+        quantiles = _checked_probabilities("quantiles", quantiles)
+        net = self._snapshot()
+        mean, std = net.predict(X, return_std=True)
+        scores, centred = net._conformal_scores(), 2.0 * quantiles - 1.0
+        half = np.stack([np.sign(c) * scores.half_width(abs(c)) for c in centred], axis=-1)
+        return mean[..., None] + half * std[..., None]
+
+    def log_density(self, X, y):
+        """Compute the logarithm of the predictive density at each target.
+
+        The density is that of Student's t with the 95% interval of `predict_interval`. Its degrees
+        of freedom maximise the likelihood of the leave-one-out or out-of-fold residuals that the
+        interval is calibrated on.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Inputs.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+            In nats, of y in its own units: with y multiplied by c it is smaller by log(c). The sum
+            over the outputs, which are independent given X.
+
+        Raises
+        ------
+        ValueError
+            When X and y do not match, or the network was not fitted by the evidence.
+
+        Examples
+        --------
+        Compare parameters by the density of new targets:
+
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.model_selection import GridSearchCV
+        >>> from sklearn_tinymlp import TinyMLPRegressor
+        >>> def mean_log_density(net, X, y):
+        ...     return net.log_density(X, y).mean()
+        >>> net, grid = TinyMLPRegressor(random_state=0), {"noise": ["constant", "varying"]}
+        >>> search = GridSearchCV(net, grid, scoring=mean_log_density, cv=3)
+        >>> search = search.fit(*load_diabetes(return_X_y=True))
+        """
+        net = self._snapshot()
+        mean, std = net.predict(X, return_std=True)
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        check_consistent_length(mean, y)
+        mean, std, y = (part.reshape(len(mean), -1) for part in (mean, std, y))
+        if y.shape != mean.shape:
+            raise ValueError(
+                f"y has {y.shape[1]} outputs, but {type(net).__name__} was fitted to "
+                f"{mean.shape[1]}."
+            )
+        std = np.maximum(std, np.finfo(np.float64).tiny)
+        density = net._conformal_scores().log_density((y - mean) / std) - np.log(std)
+        return density.sum(axis=1)
 
     def _get_params_html(self, *args, **kwargs):
         """Show the trained network below the parameters, also as a step of a pipeline or search.
@@ -111,6 +212,15 @@ def unchanged_on_error(estimator):
         if own_state:
             random_state.set_state(state)
         raise
+
+
+def _checked_probabilities(name, values) -> np.ndarray:
+    """Return a sequence of numbers between 0 and 1 as an array."""
+    array = np.asarray(values)
+    if array.ndim == 1 and array.size and array.dtype.kind in "fiu":
+        if ((array > 0.0) & (array < 1.0)).all():
+            return array.astype(np.float64)
+    raise ValueError(f"{name} must contain numbers between 0 and 1, both excluded, got {values!r}.")
 
 
 @cache

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from ._base import BaseTinyMLP, unchanged_on_error
+from ._bayes.conformal import NORMAL, ConformalScores
 from ._data.validation import validate_inputs, validate_training_data
 from ._diagnosis.finding import Diagnosis, renamed
 from ._displays import html
@@ -454,8 +455,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         """Return weight and network of each member, for predictions and exports."""
         return list(zip(self.weights_.tolist(), self.estimators_, strict=True))
 
-    def _half_width(self, coverage):
-        return self._tails.half_width(coverage)
+    def _conformal_scores(self) -> ConformalScores:
+        return vars(self).get("_tails", NORMAL)
 
     def _sk_visual_block_(self):
         return html.single_block(self)

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._activations.users_own import raise_caught
 from ._base import BaseTinyMLP
+from ._bayes.conformal import NORMAL, ConformalScores
 from ._bayes.laplace import RowNoise
 from ._data.data import Data, check
 from ._data.input_range import InputRange
@@ -335,8 +336,8 @@ class FittedNetwork(BaseTinyMLP):
             loo = posterior.leave_one_out(network, inputs, y, data.left_out(), raise_caught, noise)
         return (posterior.y_scale * loo.residuals) ** 2 / loo.freedom, loo.freedom
 
-    def _half_width(self, coverage):
-        return self._posterior.half_width(coverage)
+    def _conformal_scores(self) -> ConformalScores:
+        return self._posterior.tails or NORMAL
 
     def _trained_html(self) -> str:
         """Return the HTML block of a notebook; empty before a fit."""

@@ -40,7 +40,7 @@ def seconds_to_return(case, delay=0.5) -> float:
             time.sleep(delay)
             child.send_signal(signal.SIGINT)
             sent = time.monotonic()
-            output, errors = child.communicate(timeout=300)
+            output, errors = child.communicate(timeout=60)
             if child.returncode != 0:
                 raise AssertionError(errors)
             return float(output) - sent

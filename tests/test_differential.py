@@ -109,21 +109,22 @@ def configurations(draw, solver):
     }
 
 
-@settings(repeatable, max_examples=110)
+# `test_fuzz.py` draws 40 more, in which planted faults are found.
+@settings(repeatable, max_examples=60)
 @given(configurations("sgd"))
 def test_sgd_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)
     assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
 
 
-@settings(repeatable, max_examples=110)
+@settings(repeatable, max_examples=60)
 @given(configurations("adam"))
 def test_adam_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)
     assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
 
 
-@settings(repeatable, max_examples=80)
+@settings(repeatable, max_examples=50)
 @given(configurations("lbfgs"))
 def test_lbfgs_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)

@@ -387,9 +387,9 @@ def test_ctrl_c_while_pilots_train_leaves_the_default_ensemble_as_it_was(data, m
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_ctrl_c_is_heard_within_a_member(data, n_jobs):
     X, y, *_ = data
-    endless = TinyMLPRegressor(solver="adam", max_iter=10**9, tol=0.0, n_iter_no_change=np.inf)
+    long = TinyMLPRegressor(solver="adam", max_iter=10**6, tol=0.0, n_iter_no_change=np.inf)
     press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
-    net = TinyMLPEnsembleRegressor(endless, n_jobs=n_jobs, **FEW)
+    net = TinyMLPEnsembleRegressor(long, n_jobs=n_jobs, **FEW)
     press.start()
     with pytest.raises(KeyboardInterrupt):
         net.fit(X, y)

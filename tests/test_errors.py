@@ -34,6 +34,7 @@ NOT_ALLOWED = {
     "noise": ["normal", None, 0.1],
     "standardize": ["yes", None, 2],
     "init": ["zeros", None],
+    "inputs": ["splines", None],
     "n_init": [0, -1, 1.5, "auto", None],
     "loss_tol": [-1.0, "auto", NAN],
     "batch_size": [0, -5, 1.5, "all", None],
@@ -180,7 +181,7 @@ CONTRADICTIONS = {
     "validation set with other features": (
         {},
         {"X_val": X[:, :2], "y_val": y},
-        "X has 2 features, but TinyMLPRegressor is expecting 3",
+        "X_val has 2 features, but TinyMLPRegressor is expecting 3",
     ),
     "validation set with other outputs": (
         {},

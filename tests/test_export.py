@@ -31,7 +31,7 @@ from sklearn_tinymlp import (
 from sklearn_tinymlp._activations.table import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
 RNG = np.random.RandomState(0)
-X = RNG.standard_normal((1000, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # raw units
+X = RNG.standard_normal((300, 3)) * [1.0, 30.0, 0.01] + [0.0, 200.0, 1.0]  # raw units
 Z = (X - X.mean(axis=0)) / X.std(axis=0)
 Y = np.column_stack([Z[:, 0] ** 2 + 10.0, np.tanh(Z[:, 1]) - Z[:, 2]])
 COUNTS = RNG.poisson(np.exp(0.5 * Z[:, 0])).astype(float)

@@ -703,3 +703,50 @@ def test_values_outside_their_range_are_refused_by_name(name, value):
 def test_every_parameter_is_in_both_tables():
     parameters = set(TinyMLPRegressor().get_params())
     assert {name for name, _ in INSIDE} == {name for name, _ in OUTSIDE} == parameters
+
+
+def test_sizes_beyond_any_memory_name_the_parameter():
+    X, y = np.eye(5), np.arange(5.0)
+    for name, value in (
+        ("hidden_layer_sizes", 10**30),
+        ("hidden_layer_sizes", (10**7, 10**7)),
+        ("n_init", 10**30),
+    ):
+        with pytest.raises(ValueError, match=f"{name}=.* TB of memory"):
+            TinyMLPRegressor(**{name: value}).fit(X, y)
+
+
+@pytest.mark.parametrize("start", [3, [np.ones((5, 2)) * 1j, np.ones((2, 1))], [[[1, 2], [3]]]])
+def test_start_weights_that_are_no_real_arrays_are_named(start):
+    net = TinyMLPRegressor(hidden_layer_sizes=(2,))
+    with pytest.raises(ValueError, match="coefs_init must be a list of an array of real numbers"):
+        net.fit(np.eye(5), np.arange(5.0), coefs_init=start)
+    assert not hasattr(net, "coefs_")
+
+
+@pytest.mark.parametrize(
+    "X_val, y_val, message",
+    [
+        (np.full((3, 5), np.nan), np.ones(3), "Input X_val contains NaN"),
+        (np.ones((3, 4)), np.ones(3), "X_val has 4 features"),
+        (np.ones((3, 5)), np.ones(2), "X_val and y_val: .*inconsistent numbers of samples"),
+        (np.ones((3, 5)), np.full(3, np.inf), "y_val contains infinity"),
+    ],
+)
+def test_errors_of_the_validation_set_name_it(X_val, y_val, message):
+    with pytest.raises(ValueError, match=message):
+        TinyMLPRegressor().fit(np.eye(5), np.arange(5.0), X_val=X_val, y_val=y_val)
+
+
+def test_columns_of_dates_are_named():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": np.arange(9.0), "day": pd.date_range("2020", periods=9)})
+    with pytest.raises(ValueError, match=r"columns of dates, \['day'\]. Replace them by numbers"):
+        TinyMLPRegressor().fit(frame, np.arange(9.0))
+
+
+def test_one_row_has_no_standard_deviation():
+    net = TinyMLPRegressor(random_state=0).fit([[1.0, 2.0]], [3.0])
+    assert net.predict([[1.0, 2.0]]) == pytest.approx(3.0)
+    with pytest.raises(ValueError, match="one row"):
+        net.predict([[1.0, 2.0]], return_std=True)

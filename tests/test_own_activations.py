@@ -1,16 +1,13 @@
 """Activations of the user's own, and those ready-made with parameters."""
 
 import math
-import os
 import pickle
-import subprocess
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from functools import partial
 from math import tanh as math_tanh
-from pathlib import Path
 
 import joblib
 import numpy as np
@@ -24,7 +21,6 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-import sklearn_tinymlp
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
 from sklearn_tinymlp._activations.derivative_check import check_derivative
 from sklearn_tinymlp._activations.lookup import compiled, value_and_slope
@@ -420,42 +416,6 @@ def test_threads_compile_once():
     with ThreadPoolExecutor(8) as pool:
         functions = list(pool.map(lambda _: compiled(own, "float64"), range(8)))
     assert all(function is functions[0] for function in functions)
-
-
-SECOND_PROCESS = """
-import sys, warnings
-import numpy as np
-from numba.core import event
-from sklearn_tinymlp import Activation, TinyMLPRegressor
-from sklearn_tinymlp._engine import kernels
-warnings.simplefilter("ignore")
-own = Activation(lambda z: np.tanh(z), lambda z: 1 - np.tanh(z) ** 2)
-X = np.linspace(-2, 2, 40)[:, np.newaxis]
-for solver in ("adam", "lbfgs"):
-    params = dict(hidden_layer_sizes=(5,), solver=solver, max_iter=5)
-    TinyMLPRegressor(activation=own, **params).fit(X, X.ravel())
-for name in ("run_epochs", "run_lbfgs"):
-    stats = getattr(kernels, name).compiled.stats
-    print(name, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))
-"""
-
-
-@compiles
-def test_a_second_process_compiles_no_kernel(tmp_path):
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    environment["PYTHONPATH"] = str(Path(sklearn_tinymlp.__file__).parents[1])
-
-    def run():
-        command = [sys.executable, "-c", SECOND_PROCESS]
-        lines = subprocess.check_output(command, env=environment, text=True).splitlines()
-        files = {path.name for path in tmp_path.rglob("*.nb?")}
-        return {line.split()[0]: [int(n) for n in line.split()[1:]] for line in lines}, files
-
-    first, first_files = run()
-    second, second_files = run()
-    assert first == {"run_epochs": [0, 1], "run_lbfgs": [0, 1]}
-    assert second == {"run_epochs": [1, 0], "run_lbfgs": [1, 0]}
-    assert first_files == second_files
 
 
 def test_the_poisson_loss_takes_a_positive_activation_of_ones_own():

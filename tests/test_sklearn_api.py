@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp import PiecewiseLinearEncoder, TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._losses.table import LOSSES
 
 # scikit-learn runs its own estimators through the checks with this warning ignored as well.
@@ -59,7 +59,9 @@ def assert_same_network(one, other):
 
 # scikit-learn 1.7 gives a generator, which pytest 9 wants to be a list.
 ENSEMBLES = [TinyMLPEnsembleRegressor(hidden_layer_sizes=[(10,), (16, 16)], cv=3, n_refits=1)]
-scikit_learn_checks = parametrize_with_checks([*ESTIMATORS, *ENSEMBLES, *OTHER_LOSSES])
+scikit_learn_checks = parametrize_with_checks(
+    [*ESTIMATORS, *ENSEMBLES, *OTHER_LOSSES, PiecewiseLinearEncoder()]
+)
 names, checks = scikit_learn_checks.args
 
 

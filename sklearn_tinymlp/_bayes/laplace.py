@@ -33,7 +33,7 @@ import numpy as np
 from .._network.network import Network
 from .._objective.objective import LinearBlock, Objective
 from .._objective.samples import Samples
-from .conformal import NORMAL_QUANTILE, ConformalScores, normal_half_width
+from .conformal import NORMAL_QUANTILE, ConformalScores
 from .extrapolation import Extrapolation
 from .precision import Precision
 
@@ -196,12 +196,6 @@ class Posterior:
                 variance = variance + self.extrapolation.variance_of_mean(rows)
             std[group] = self.y_scale * np.sqrt(np.maximum(variance, 0.0))
         return std * self.function_widening
-
-    def half_width(self, coverage) -> np.ndarray | float:
-        """Compute half an interval's width in standard deviations, for each output."""
-        if self.tails is None:
-            return normal_half_width(coverage)
-        return self.tails.half_width(coverage)
 
     def draw(self, network, X, n_draws, random_state, noise=None) -> np.ndarray:
         """Draw deviations of y from its mean at X, shape (n_samples, n_outputs, n_draws)."""

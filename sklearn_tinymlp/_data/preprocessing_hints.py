@@ -24,8 +24,14 @@ def preprocessing_hint(estimator, X):
     """Add a remedy to scikit-learn's error where X has missing values or strings."""
     try:
         yield
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         message = str(error)
+        if "DateTime64DType" in message:  # numbers beside dates have no common dtype
+            dates = [name for name in X.columns if np.asarray(X[name]).dtype.kind == "M"]
+            raise ValueError(
+                f"X has columns of dates, {dates!r}. Replace them by numbers, for example by "
+                f"(X[{dates[0]!r}] - X[{dates[0]!r}].min()).dt.days."
+            ) from error
         missing, strings = "contains NaN" in message, "could not convert string" in message
         if sparse.issparse(X) or not (missing or strings):
             raise
@@ -40,7 +46,7 @@ def preprocessing_hint(estimator, X):
             selectors = ", ".join(f"make_column_selector({kind})" for kind in kinds)
             columns = f"numbers, strings = {selectors}"
         hint = HINT.format(columns=columns, estimator=type(estimator).__name__)
-        raise type(error)(message + hint) from error
+        raise ValueError(message + hint) from error
 
 
 def _kinds_of_columns(X) -> tuple[list, list]:

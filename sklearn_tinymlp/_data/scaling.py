@@ -45,7 +45,9 @@ class Scaling(NamedTuple):
         return cls(x_mean, x_scale, y_mean, y_scale)
 
     def transform_X(self, X):
-        """Standardise inputs, in a new array."""
+        """Standardise inputs, in a new array; a sparse X becomes dense if it is centred."""
+        if sparse.issparse(X) and self.x_mean.any():
+            X = X.toarray()
         if sparse.issparse(X):
             scaled = X.astype(np.result_type(X.dtype, np.float32), copy=True)
             scaled.data /= self.x_scale.astype(scaled.dtype)[scaled.indices]

@@ -5,6 +5,9 @@ itself 10 us. A plain and finite array of the right shape is therefore recognise
 are validated by scikit-learn.
 """
 
+import re
+from contextlib import contextmanager
+
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import validate_data
@@ -36,8 +39,7 @@ def validate_inputs(estimator, X):
         X = validate_data(
             estimator, X, accept_sparse="csr", dtype=(np.float64, np.float32), reset=False
         )
-    check_sparse(X, "X")
-    return X
+    return checked_sparse(X, "X")
 
 
 def validate_training_data(estimator, X, y, reset, name="X"):
@@ -52,7 +54,7 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             vars(estimator).pop("feature_names_in_", None)
             estimator.n_features_in_ = X.shape[1]
         return X, y
-    with preprocessing_hint(estimator, X):
+    with preprocessing_hint(estimator, X), _named(name):
         X, y = validate_data(
             estimator,
             X,
@@ -65,14 +67,36 @@ def validate_training_data(estimator, X, y, reset, name="X"):
             order="C",
             reset=reset,
         )
-    check_sparse(X, name)
-    return X, y
+    return checked_sparse(X, name), y
 
 
-def check_sparse(X, name):
-    """Raise a ValueError for a CSR matrix with invalid indices, which kernels do not check."""
-    if sparse.issparse(X):
-        try:  # a new matrix with the same arrays, as the check may replace them
-            sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
-        except ValueError as error:
-            raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error
+@contextmanager
+def _named(name):
+    """Replace X and y in scikit-learn's errors by the names of the arguments, X_val and y_val."""
+    try:
+        yield
+    except ValueError as error:
+        suffix = name.removeprefix("X")
+        if not suffix:
+            raise
+        message = re.sub(r"\b([Xy])\b", rf"\1{suffix}", str(error))
+        if name not in message and f"y{suffix}" not in message:
+            message = f"{name} and y{suffix}: {message}"
+        raise ValueError(message) from error
+
+
+def checked_sparse(X, name):
+    """Return X; of a sparse one, check what scikit-learn does not, the dtype and the indices.
+
+    A frame of sparse booleans becomes a matrix of booleans, and kernels do not check indices. A
+    ValueError is raised for indices that are not valid.
+    """
+    if not sparse.issparse(X):
+        return X
+    if X.dtype not in (np.float64, np.float32):
+        X = X.astype(np.float64)
+    try:  # a new matrix with the same arrays, as the check may replace them
+        sparse.csr_array((X.data, X.indices, X.indptr), X.shape).check_format()
+    except ValueError as error:
+        raise ValueError(f"{name} is not a valid CSR matrix: {error}.") from error
+    return X

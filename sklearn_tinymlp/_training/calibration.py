@@ -72,6 +72,8 @@ def posterior_of(
         return None
     if not plan.by_evidence or solution.log_evidence == -np.inf or solution.state is None:
         return None
+    if len(data.y) < 2:  # one row contains nothing about the noise
+        return None
     interruption = Interruption()  # independent of a Ctrl-C that has ended the training
     with interruption.catches_sigint(), plan.blas_threads():
         posterior = _calibrated(fit, interruption.raise_if_set)

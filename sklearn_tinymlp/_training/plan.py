@@ -34,6 +34,9 @@ LBFGS_LIMIT = 3_000_000
 # Parameters that are passed to sgd and adam unchanged.
 RATES_AND_MOMENTS = "power_t", "momentum", "beta_1", "beta_2", "epsilon"
 
+# Memory for start weights that no machine has, and beyond which NumPy names no parameter.
+MOST_BYTES = 2**44
+
 # MLPRegressor's default, used for alpha="auto" with a solver that cannot estimate alpha.
 DEFAULT_ALPHA = 1e-4
 
@@ -71,6 +74,7 @@ class Plan:
         n_rows = n_training = data.X.shape[0]
         units = (data.X.shape[1], *settings.hidden_layer_sizes, data.y.shape[1])
         architecture = Architecture(units, settings.bias)
+        _refuse_beyond_memory(settings, architecture)
         solver = choose_solver(settings, data, architecture)
         scaling = choose_scaling(settings, data, warm_start)
         if settings.early_stopping and solver.holds_out and data.validation is None:
@@ -205,6 +209,17 @@ class Plan:
         )
 
 
+def _refuse_beyond_memory(settings: Settings, architecture: Architecture) -> None:
+    """Raise a ValueError where the start weights alone exceed any memory."""
+    n_bytes = 8 * architecture.n_parameters * int(settings.n_init)
+    if n_bytes > MOST_BYTES:
+        name = "n_init" if 8 * architecture.n_parameters < MOST_BYTES else "hidden_layer_sizes"
+        raise ValueError(
+            f"{name}={settings.params[name]!r} is too large: the start weights would take "
+            f"{n_bytes / 2**40:.3g} TB of memory. Choose a smaller one."
+        )
+
+
 def input_layer(settings: Settings, data: Data, warm_start: WarmStart | None) -> InputLayer | None:
     """Return the layer of features that the network is trained on, None for raw inputs.
 
@@ -275,9 +290,9 @@ def first_intercepts(settings: Settings, solver: Solver, data: Data, scaling) ->
         return None
     y = data.y.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
+        # In the units of training: the scale of a robust loss is 1 in these.
+        y = y if scaling is None else scaling.transform_y(y)
         constant = np.reshape(loss.best_constant(y, data.sample_weight), (1, -1))
-        if scaling is not None:
-            constant = scaling.transform_y(constant)
     inverse = [inverted(settings.activations[-1], value) for value in constant.ravel()]
     return np.array(inverse) if np.isfinite(inverse).all() else None
 

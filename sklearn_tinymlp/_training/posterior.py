@@ -78,7 +78,7 @@ def why_none(fitted) -> str:
     if isinstance(fitted.alpha_, float) and not isinstance(fitted.alpha, str):
         return f"set alpha='auto'. This network was fitted with alpha={fitted.alpha!r}."
     return (
-        "Ctrl-C ended the fit before the posterior was computed, or the evidence is not finite "
-        "because values of y or sample_weight are very large or very unequal. Fit again, or "
-        "rescale them."
+        "The fit had one row, Ctrl-C ended it before the posterior was computed, or the evidence "
+        "is not finite because values of y or sample_weight are very large or very unequal. Fit "
+        "again, or rescale them."
     )

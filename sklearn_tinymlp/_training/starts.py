@@ -87,7 +87,13 @@ class UserStart(NamedTuple):
         wanted = {"coefs_init": shapes, "intercepts_init": [shape[1:] for shape in shapes]}
         checked = {}
         for name in self.names:
-            arrays = [np.asarray(array, dtype=np.float64) for array in getattr(self, name)]
+            try:
+                arrays = [_real(array) for array in getattr(self, name)]
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{name} must be a list of an array of real numbers for each layer, got "
+                    f"{getattr(self, name)!r}."
+                ) from error
             got = [array.shape for array in arrays]
             if got != wanted[name]:
                 raise ValueError(
@@ -103,6 +109,12 @@ class UserStart(NamedTuple):
                 "Set bias=True or leave out intercepts_init."
             )
         return UserStart(**checked)
+
+
+def _real(array) -> np.ndarray:
+    if np.iscomplexobj(array):
+        raise TypeError("complex numbers")
+    return np.asarray(array, dtype=np.float64)
 
 
 NO_USER_START = UserStart()
