@@ -45,16 +45,16 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         far as these have their defaults in the template.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        'auto' tries four candidates: raw inputs with ``alpha="auto"``, clipped inputs and ramps
-        with ``alpha="one"``, each with the shape (16, 16), and ramps with the shape (16,). With a
-        list the candidates differ in nothing but the given shapes.
+        'auto' tries five candidates: raw inputs with ``alpha="auto"`` and shape (16, 16), and with
+        ``alpha="layer"`` and (20,); with ``alpha="one"`` clipped inputs and (16, 16), ramps and
+        (16,), and ramps and (16, 16). With a list the candidates differ in nothing but the shape.
 
     cv : int, cross-validation splitter, iterable or None, default=4
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with nonzero weight: more are more
-        accurate, and take more time. With 0 the ensemble consists of the members of the folds.
+        Number of members trained on all rows for each candidate with nonzero weight. With 0 the
+        ensemble consists of the members of the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set

@@ -13,7 +13,7 @@ from .tasks import Task
 
 # Networks that differ in kind have less correlated errors than starts of one kind. Of eleven kinds
 # these have the least error for their time (docs/ensemble.md): the default, which can drop inputs;
-# one layer, at a fifth of the time; one penalty for clipped inputs and for ramps.
+# one layer, at a fifth of its time; clipped inputs, and ramps in one layer and in two.
 KINDS = (
     {"inputs": "raw", "alpha": "auto", "hidden_layer_sizes": (16, 16)},
     {"inputs": "raw", "alpha": "layer", "hidden_layer_sizes": (20,)},
