@@ -157,6 +157,25 @@ def test_the_default_candidates_are_weighted_and_refitted(data):
     assert str(net.diagnose(X, y))
 
 
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"solver": "lbfgs"},
+        {"alpha": 0.0},
+        {"bias": False},
+        {"early_stopping": True},
+        {"loss": "quantile"},
+        {"hidden_layer_sizes": 3, "solver": "adam", "max_iter": 3},
+    ],
+    ids=str,
+)
+def test_no_candidate_contradicts_the_template(data, params):
+    X, y, *_ = data
+    template = TinyMLPRegressor(**params)
+    net = TinyMLPEnsembleRegressor(template, cv=2, n_refits=0, random_state=0).fit(X[:40], y[:40])
+    assert (net.results_["n_folds"] == 2).all() and np.isfinite(net.predict(X)).all()
+
+
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_no_member_is_started_once_the_time_is_over(data, n_jobs):
     X, y, new, _ = data
