@@ -35,6 +35,8 @@ class EnsembleFit:
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
         self.template._validate_params()  # once for all members
         self.counts = np.ones(len(y)) if weight is None else weight
+        if (self.counts != np.rint(self.counts)).any():  # else a whole number counts its row
+            self.counts = self.counts / self.counts.mean()
         self.seed = int(random_state.randint(np.iinfo(np.int32).max))
         center = np.average(self.targets, axis=0, weights=self.counts)
         variance = np.average((self.targets - center) ** 2, axis=0, weights=self.counts)

@@ -32,8 +32,8 @@ def mixture(weights, means, variances) -> tuple[np.ndarray, np.ndarray]:
 def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     """Return the weights, not negative and summing to 1, that minimise the mean loss.
 
-    `predictions` are out-of-fold predictions of shape (n_candidates, n_samples, n_outputs), and
-    `y` is of shape (n_samples, n_outputs). If the loss has a scale, it is estimated from the
+    `predictions` are out-of-fold predictions of shape (n_candidates, n_samples, n_outputs), `y` is
+    of shape (n_samples, n_outputs), and the sum of `sample_weight` is the number of rows. If the loss has a scale, it is estimated from the
     residuals of the equally weighted mean.
     """
     n_candidates = len(predictions)
@@ -48,7 +48,7 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     constant = excess_loss(loss, y, best_constant(loss, y, sample_weight), sample_weight)
     least = min(excess_loss(loss, y, mean, sample_weight) for mean in predictions)
     unit = max(least, MIN_LOSS * constant, np.finfo(float).tiny)
-    shrinkage = SHRINKAGE / np.count_nonzero(sample_weight)
+    shrinkage = SHRINKAGE / sample_weight.sum()
     share = loss.factor(y.shape[1]) * (sample_weight / sample_weight.sum())[:, None]
 
     def value_gradient(weights):
@@ -63,6 +63,7 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
         equal,
         jac=True,
         method="SLSQP",
+        options={"ftol": 1e-12},  # copies of rows and their weights agree
         bounds=[(0.0, 1.0)] * n_candidates,
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1.0, "jac": np.ones_like},
     )
