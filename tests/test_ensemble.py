@@ -143,6 +143,15 @@ def test_a_parameter_that_is_fixed_or_would_be_refused_is_kept(name, params, X):
     assert found and all(name not in tried for tried in found)
 
 
+def test_ramps_are_left_out_where_they_cost_too_much():
+    for n_inputs, n_kinds in ((8, len(KINDS)), (20, 3)):
+        found = parameters_to_try(TinyMLPRegressor(), "auto", np.ones((3000, n_inputs)))
+        assert found == list(KINDS[:n_kinds])
+    large = TinyMLPRegressor(hidden_layer_sizes=(500, 500))
+    found = parameters_to_try(large, "auto", np.ones((3000, 20)))
+    assert found == [{"inputs": "raw", "alpha": "auto"}]
+
+
 def test_the_default_candidates_are_weighted_and_refitted(data):
     X, y, new, truth = data
     net = TinyMLPEnsembleRegressor(cv=2, n_refits=1, random_state=0).fit(X, y)

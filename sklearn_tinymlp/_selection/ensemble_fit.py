@@ -57,7 +57,7 @@ class EnsembleFit:
         sizes, X = self.ensemble.hidden_layer_sizes, self.data[0]
         candidates = [
             Candidate(params, clone(self.template).set_params(**params))
-            for params in parameters_to_try(self.template, sizes, X)
+            for params in parameters_to_try(self.template, sizes, X, self.targets.shape[1])
         ]
         self._train_on_folds(candidates)
         finalists = self._finalists(candidates)

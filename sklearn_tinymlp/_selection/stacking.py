@@ -33,8 +33,8 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     """Return the weights, not negative and summing to 1, that minimise the mean loss.
 
     `predictions` are out-of-fold predictions of shape (n_candidates, n_samples, n_outputs), `y` is
-    of shape (n_samples, n_outputs), and the sum of `sample_weight` is the number of rows. If the loss has a scale, it is estimated from the
-    residuals of the equally weighted mean.
+    of shape (n_samples, n_outputs), and the sum of `sample_weight` is the number of rows. If the
+    loss has a scale, it is estimated from the residuals of the equally weighted mean.
     """
     n_candidates = len(predictions)
     equal = np.full(n_candidates, 1.0 / n_candidates)
