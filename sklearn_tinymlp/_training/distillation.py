@@ -200,5 +200,4 @@ def restarted(fit: Candidate, interruption: Interruption) -> Candidate:
     plan = replace(fit.plan, restart=None, grouping="input")
     solution = refit(plan, fit.data, fit.start.theta, interruption)
     interruption.raise_if_set()
-    unknown = dict.fromkeys(("posterior", "errors", "losses", "held_out"))
-    return replace(fit, plan=plan, solution=solution, **unknown)
+    return Candidate(plan, fit.data, fit.start, solution)

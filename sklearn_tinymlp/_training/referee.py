@@ -37,7 +37,6 @@ from .kernel_ridge import KERNELS, is_clearly_smaller, kernel_ridge, leave_one_o
 from .plan import Plan
 from .posterior import laplace_posterior
 from .repeated_inputs import equal_rows
-from .train import refit
 
 
 class Look(NamedTuple):
@@ -89,20 +88,20 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
-    groups = equal_rows(before.data)
-    if groups is None and fit.data.groups is not None:
-        return fit  # groups with different X, which were held out when their noise was estimated
     data, interruption, judged = before.data, Interruption(), fit
     if len(data.y) <= THOROUGH.n_rows:  # else the data would be copied, and few rows are compared
         before = before._replace(data=_distinct_rows(data))
         judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
+    groups = equal_rows(before.data)
+    if groups is None and fit.data.groups is not None:
+        return fit  # groups with different X, which were held out when their noise was estimated
     too_few = len(before.data.y) < MIN_ROWS if groups is None else groups.max() + 1 < MIN_GROUPS
     if too_few:
         return fit
     # Squares of y or of weights near the largest float overflow; such a fit has not failed.
     overflows = np.errstate(all="ignore")
     with interruption.catches_sigint(), fit.plan.blas_threads(), overflows:
-        result = Referee(before, equal_rows(before.data), interruption).judge(judged)
+        result = Referee(before, groups, interruption).judge(judged)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     if result.held_out is None:
         result = replace(result, data=data.on_inputs(result.plan.inputs))
@@ -173,7 +172,7 @@ class Referee:
         if suspected.any():
             if look.n_rows < THOROUGH.n_rows:  # a fifth of 1,000 rows has few in the tails
                 fit, comparison = self.compare(fit, _more_thorough(comparison))
-            errors, (anew, losses) = fit.errors, self.errors_without_rows(fit, comparison)
+            errors, (anew, losses, refits) = fit.errors, self.without_rows(fit, comparison)
             excess = anew.network - anew.regression
             unexplained = errors.network > MOST_OF_VARIANCE
             of_all = np.maximum(excess, errors.network - errors.regression)
@@ -181,7 +180,7 @@ class Referee:
             failed = np.where(suspected, (excess > NEGLIGIBLE) | anew.is_beaten, failed)
             network = np.where(unexplained, np.maximum(errors.network, anew.network), anew.network)
             errors = errors._replace(network=np.where(suspected, network, errors.network))
-            fit = replace(fit, errors=errors, losses=losses)
+            fit = replace(fit, errors=errors, losses=losses, refits=refits)
         solution = fit.solution
         if solution.reason is StopReason.MAX_ITER and (fit.errors.network <= EXACT).all():
             solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
@@ -220,40 +219,30 @@ class Referee:
         losses = losses_of(loo.errors, y, weight)
         return replace(fit, posterior=posterior, errors=errors, losses=losses), comparison
 
-    def errors_without_rows(
+    def without_rows(
         self, fit: Candidate, comparison: Comparison
-    ) -> tuple[Errors, np.ndarray]:
-        """Compute the errors, and losses of rows, on a fifth of them after training without these.
+    ) -> tuple[Errors, np.ndarray, tuple]:
+        """Return errors, and losses of rows, on a fifth of them after training without these.
 
-        If network and regression differ by less than a standard error, another fifth is added.
+        If network and regression differ by less than a standard error, another fifth is added. The
+        fits without these rows are returned, too, unless rows share X.
         """
         rows, y, weight = comparison.rows, comparison.y, comparison.weight
-        groups = comparison.groups
-        of_network, tested = np.zeros(y.shape), np.zeros(len(rows), dtype=bool)
+        own, others = np.zeros(y.shape), comparison.of_regressions
+        tested, groups, refits = np.zeros(len(rows), dtype=bool), comparison.groups, []
         splits = hold_out_splits(len(rows), np.random.RandomState(0))
         for _, held_out in islice(splits, MOST_SPLITS):
-            others = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
-            plan, data, start = fit.plan, fit.data, fit.start
-            if plan.inputs is not None:
-                plan, data, start = self.before.selected_on(others, self.interruption)
-            solution = refit(plan, data.on_rows(others), start.theta, self.interruption)
-            self.interruption.raise_if_set()
-            predicted = Candidate(plan, data, start, solution).predict(
-                self.before.data.X[rows[held_out]]
-            )
-            of_network[held_out], tested[held_out] = y[held_out] - predicted, True
-            errors = Errors(
-                *(
-                    mean_squares(deviations[tested], y[tested], weight[tested])
-                    for deviations in (of_network, comparison.of_regressions)
-                )
-            )
-            pairs = zip(of_network[tested].T, comparison.of_regressions[tested].T, strict=True)
-            if all(_is_settled(own**2, other**2, weight[tested]) for own, other in pairs):
+            left = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
+            refit = self.before.refit(fit, left, rows[held_out], self.interruption)
+            refits.append(refit)
+            own[held_out] = y[held_out] - refit.fit.predict(self.before.data.X[rows[held_out]])
+            tested[held_out] = True
+            pairs = zip(own[tested].T ** 2, others[tested].T ** 2, strict=True)
+            if all(_is_settled(*pair, weight[tested]) for pair in pairs):
                 break
-        losses = losses_of(of_network, y, weight)
-        losses[~tested] = np.nan
-        return errors, losses
+        errors = (mean_squares(e[tested], y[tested], weight[tested]) for e in (own, others))
+        losses = np.where(tested, losses_of(own, y, weight), np.nan)
+        return Errors(*errors), losses, tuple(refits) if self.groups is None else ()
 
 
 def _is_clearly_better(one: Candidate, other: Candidate, comparison: Comparison) -> bool:
