@@ -29,14 +29,15 @@ from .starts import NO_USER_START, Start, draw
 from .train import refit, with_restarts
 
 # Number of points between rows.
-N_POINTS = 1000
+import os
+N_POINTS = int(os.environ.get('NP','1000'))
 
 # Number of rows with which the effects of inputs are estimated.
 N_EFFECT_ROWS = 300
 
 # The network has learned the predictions when its squared error is this share of their variance,
 # and of the squared error of the regression, or the other share of their variance.
-LEARNED, EXACT = 0.01, 1e-4
+LEARNED, EXACT = float(os.environ.get('LE','.01')), 1e-4
 
 
 class Comparison(NamedTuple):
@@ -49,6 +50,7 @@ class Comparison(NamedTuple):
     regressions: list[Regression]
     of_regressions: np.ndarray  # leave-one-out errors
     beats_mean: np.ndarray  # mask of the outputs that the network predicts better than their mean
+    unexplained: np.ndarray  # (n_outputs,) mean squared residuals of the network
     cross_validation: np.ndarray  # (n_outputs,) generalised, of the network
     n_observations: float  # in all
     groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
@@ -95,7 +97,7 @@ def distilled(
         theta = with_units_of_one_input(plan.architecture, start.theta, effects, points, rng)
         objective = Objective(plan.network, data.samples(), 0.0)
         monitor = Monitor(max_iter, History(), 0.5 * learned, interrupted=interruption)
-        options = plan.options(np.random.RandomState(0))
+        options = plan.options(np.random.RandomState(0))._replace(tol=float(os.environ.get('TD','1e-2')))
         options = with_restarts(plan, data, options, np.random.RandomState(0))
         solution = plan.solver.solve(objective, theta, monitor, options)
         interruption.raise_if_set()

@@ -149,12 +149,14 @@ class Referee:
             return fit
         if comparison.look.n_rows < THOROUGH.n_rows:
             fit, comparison = self.compare(fit, _more_thorough(comparison))
-        predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
-        best = taught = distilled(fit, self.before, comparison, failed, self.interruption)
-        again = restarted(taught, self.interruption) if predicted else taught
-        if predicted and again.solution.state is not None:
-            again, _, failed = self.examine(again, comparison.look)
-            converged = again.solution.reason.converged or taught.errors.is_beaten.any()
+        best = distilled(fit, self.before, comparison, failed, self.interruption)
+        # The network may have missed what the regression predicts, instead of following rows, if it
+        # leaves more unexplained of the rows that it was trained on. There the evidence may find
+        # more than the regression, unless that is exact.
+        missed = comparison.unexplained > best.errors.regression
+        if (failed & missed & (best.errors.network > NEGLIGIBLE)).any():
+            again, _, failed = self.examine(restarted(best, self.interruption), comparison.look)
+            converged = again.solution.reason.converged or best.errors.is_beaten.any()
             if converged and not failed.any() and _is_clearly_better(again, best, comparison):
                 best = again
         return fit if _is_clearly_better(fit, best, comparison) else best
@@ -202,6 +204,7 @@ class Referee:
         of_regressions = np.column_stack([regression.errors for regression in regressions])
         freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
         groups = np.arange(len(fit.data.y)) if self.groups is None else self.groups
+        unexplained = mean_squares(loo.residuals, y, weight)
         comparison = Comparison(
             rows=rows,
             y=y,
@@ -210,7 +213,8 @@ class Referee:
             regressions=regressions,
             of_regressions=of_regressions,
             beats_mean=_beats_mean(loo.errors, y, weight),
-            cross_validation=mean_squares(loo.residuals / freedom, y, weight),
+            unexplained=unexplained,
+            cross_validation=unexplained / freedom**2,
             n_observations=n_observations,
             groups=groups,
             look=look,
