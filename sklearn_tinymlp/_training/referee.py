@@ -155,22 +155,25 @@ class Referee:
         # more than the regression, unless that is exact.
         missed = comparison.unexplained > best.errors.regression
         if (failed & missed & (best.errors.network > NEGLIGIBLE)).any():
-            again, _, failed = self.examine(restarted(best, self.interruption), comparison.look)
-            converged = again.solution.reason.converged or best.errors.is_beaten.any()
-            if converged and not failed.any() and _is_clearly_better(again, best, comparison):
-                best = again
+            again = restarted(best, self.interruption)
+            if again.solution.state is not None:
+                again, _, failed = self.examine(again, comparison.look)
+                converged = again.solution.reason.converged or best.errors.is_beaten.any()
+                if converged and not failed.any() and _is_clearly_better(again, best, comparison):
+                    best = again
         return fit if _is_clearly_better(fit, best, comparison) else best
 
     def examine(self, fit: Candidate, look: Look) -> tuple[Candidate, Comparison, np.ndarray]:
         """Return a fit with its errors, the comparison, and a mask of outputs where it fails."""
         fit, comparison = self.compare(fit, look)
-        failed = fit.errors.is_beaten | ~comparison.beats_mean
-        expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
+        failed = fit.errors.is_beaten | ~_beats_mean(comparison)
+        cross_validation = comparison.unexplained / comparison.freedom**2
+        expected = np.maximum(MOST_RATIO * cross_validation, NEGLIGIBLE)
         # Of a network that explains most of y, linearised errors of single rows may be far too
         # large.
         certain = failed & (fit.errors.network > MOST_OF_VARIANCE)
         suspected = (fit.errors.network > expected) & ~certain
-        suspected |= _inputs_fit_by_chance(fit.plan, self.before.data, comparison)
+        suspected |= self.inputs_fit_by_chance(fit.plan)
         if suspected.any():
             if look.n_rows < THOROUGH.n_rows:  # a fifth of 1,000 rows has few in the tails
                 fit, comparison = self.compare(fit, _more_thorough(comparison))
@@ -201,27 +204,28 @@ class Referee:
         X = self.before.data.X[rows].astype(np.float64)
         regressions = kernel_ridge(X, y, weight, look.n_landmarks, look.kernels)
         between()
-        of_regressions = np.column_stack([regression.errors for regression in regressions])
-        freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
-        groups = np.arange(len(fit.data.y)) if self.groups is None else self.groups
-        unexplained = mean_squares(loo.residuals, y, weight)
         comparison = Comparison(
             rows=rows,
             y=y,
             weight=weight,
             of_network=loo.errors,
             regressions=regressions,
-            of_regressions=of_regressions,
-            beats_mean=_beats_mean(loo.errors, y, weight),
-            unexplained=unexplained,
-            cross_validation=unexplained / freedom**2,
-            n_observations=n_observations,
-            groups=groups,
+            unexplained=mean_squares(loo.residuals, y, weight),
+            freedom=max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3),
+            groups=np.arange(len(fit.data.y)) if self.groups is None else self.groups,
             look=look,
         )
-        errors = Errors(*(mean_squares(e, y, weight) for e in (loo.errors, of_regressions)))
+        pair = loo.errors, comparison.of_regressions
+        errors = Errors(*(mean_squares(deviations, y, weight) for deviations in pair))
         losses = losses_of(loo.errors, y, weight)
         return replace(fit, posterior=posterior, errors=errors, losses=losses), comparison
+
+    def inputs_fit_by_chance(self, plan: Plan) -> bool:
+        """Whether inputs were selected, or penalised each, among many for the number of rows."""
+        data, groups = self.before.data, self.groups
+        n_observations = data.weights().sum() if groups is None else groups.max() + 1
+        few = n_observations < OBSERVATIONS_PER_INPUT * data.X.shape[1]
+        return few and plan.grouping == "input"
 
     def without_rows(
         self, fit: Candidate, comparison: Comparison
@@ -268,22 +272,13 @@ def _more_thorough(comparison: Comparison) -> Look:
     return THOROUGH._replace(kernels=tuple(kernels))
 
 
-def _inputs_fit_by_chance(plan: Plan, data: Data, comparison: Comparison) -> bool:
-    """Whether inputs were selected, or penalised each, among many for the number of rows."""
-    few = comparison.n_observations < OBSERVATIONS_PER_INPUT * data.X.shape[1]
-    return few and plan.grouping == "input"
-
-
-def _beats_mean(errors, y, weight) -> np.ndarray:
+def _beats_mean(comparison: Comparison) -> np.ndarray:
     """Return a mask of the outputs that are clearly predicted better than by their mean."""
-    of_mean = leave_one_out_of_mean(y, weight)
-    columns = zip(y.T, errors.T, of_mean.T, strict=True)
-    return np.array(
-        [
-            np.ptp(column) == 0.0 or is_clearly_smaller(own**2, other**2, weight)
-            for column, own, other in columns
-        ]
-    )
+    y, own = comparison.y, comparison.of_network
+    of_mean = leave_one_out_of_mean(y, comparison.weight)
+    losses = zip(own.T**2, of_mean.T**2, strict=True)
+    clearly = [is_clearly_smaller(*pair, comparison.weight) for pair in losses]
+    return np.array(clearly) | (np.ptp(y, axis=0) == 0.0)
 
 
 def _by_inputs(data: Data, groups: np.ndarray | None) -> tuple[np.ndarray, ...]:
