@@ -89,15 +89,20 @@ def find_repeats(plan: Plan, data: Data) -> Repeats | None:
     if not plan.by_evidence or settings.early_stopping or not settings.loss.least_squares:
         return None
     groups = equal_rows(data) if data.groups is None else data.groups
-    if groups is None or sparse.issparse(data.X):
+    if groups is None:
         return None
     rows = _rows_of_some_groups(groups)
     rows = rows[data.weights()[rows] > 0.0]
     repeats = Repeats(groups, FIRST).on_rows(rows)
     if repeats.groups.max() + 1 < LEAST_GROUPS:
         return None
+    data = data.on_rows(rows)
     with plan.blas_threads():
-        correlation = _correlation(data.on_rows(rows), repeats)
+        if sparse.issparse(data.X):  # its products with some rows stand for it
+            products = (data.X @ data.X[:N_LANDMARKS].T).toarray()
+            spread = products.std(axis=0)
+            data = replace(data, X=products / np.where(spread > 0.0, spread, 1.0))
+        correlation = _correlation(data, repeats)
     return Repeats(groups, correlation) if correlation else None
 
 
