@@ -1,4 +1,4 @@
-"""Distillation: train a network on what regressions predict, and maximise the evidence from there.
+"""Distillation: train a network on what regressions predict.
 
 A regression can be asked for its prediction anywhere, without noise. The network is trained on its
 predictions for the rows, and for points between them: each has every coordinate from one of

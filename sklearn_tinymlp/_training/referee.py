@@ -14,9 +14,9 @@ and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its 
   after training without a fifth of the rows are above those of the regression: a few rows then have
   parameters of their own, of which linearisation says too little or too much.
 
-The network is then trained on the predictions of the regression (`distillation`), and from these
-weights the evidence is maximised once more. If that fit fails too, the weights that were trained on
-the predictions are kept: their errors are about those of the regression.
+The network is then trained on the predictions of the regression (`distillation`): its errors are
+about those of the regression. If the fit had missed signal, the evidence is maximised once more
+from these weights; if it had followed single rows, it would do so again.
 """
 
 from dataclasses import dataclass, replace

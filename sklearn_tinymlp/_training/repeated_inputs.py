@@ -11,8 +11,7 @@ counts as w = 1 / (1 + (m - 1) rho) observations (the design effect of Kish, "Su
 a new specimen, and where the rows of a group share x the fit maximises the likelihood. Independent
 noise has rho = 0 and w = 1.
 
-Means and deviations from them are independent: with means of a group
-y_g, f_g and e_g,
+Means y_g, f_g and e_g of a group, and deviations from them, have independent noise:
 
     y_i - y_g = f(x_i) - f_g + e_i - e_g,
     y_g = f_g + b_g + e_g,    var(b_g + e_g) = s_b^2 + s_w^2 / m.
