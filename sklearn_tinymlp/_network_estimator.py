@@ -182,10 +182,10 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         shared = SharedData(scaled, plan.working_dtype) if share else None
         return EnsembleContext(True, report, interruption, shared, repeats)
 
-    def _repeats(self, X, y, sample_weight, groups, interruption) -> Repeats | None:
+    def _repeats(self, X, y, sample_weight, groups) -> Repeats | None:
         """Return the groups of correlated rows, for several fits on parts of the rows."""
         plan, scaled = self._planned(X, y, sample_weight, groups)
-        return find_repeats(plan, scaled, Interruption(interruption))
+        return find_repeats(plan, scaled)
 
     def _planned(self, X, y, sample_weight, groups=None) -> tuple[Plan, Data]:
         """Return the plan of a fit, and its data in the units of training."""
@@ -236,7 +236,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns["_input_range"] = data.input_range(warm_start)
         scaled = context.scale(plan, encoded)
         interruption = Interruption(context.interruption)
-        repeats = context.repeats_in(plan, scaled, interruption)
+        repeats = context.repeats_in(plan, scaled)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = context.before_selection(plan, scaled)
         if not user_start.names:

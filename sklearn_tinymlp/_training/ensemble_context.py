@@ -62,9 +62,9 @@ class EnsembleContext(NamedTuple):
         """Return the data in the units of training."""
         return data.scaled(plan.scaling) if self.shared is None else self.shared.data
 
-    def repeats_in(self, plan: Plan, scaled: Data, interruption) -> Repeats | None:
+    def repeats_in(self, plan: Plan, scaled: Data) -> Repeats | None:
         """Return the groups of correlated rows, found once for all members."""
-        return self.repeats if self.is_ensemble else find_repeats(plan, scaled, interruption)
+        return self.repeats if self.is_ensemble else find_repeats(plan, scaled)
 
     def on_inputs(self, scaled: Data, inputs) -> Data:
         """Return scaled data on some of the inputs."""
