@@ -225,7 +225,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             used = X, y, weight, None if groups is None else column_or_1d(groups)
             if len(weighted) < len(y):
                 used = (None if part is None else part[weighted] for part in used)
-            repeats = template._repeats(*used, interruption)
+            repeats = template._repeats(*used)
             if groups is None and repeats is not None:
                 groups = np.zeros(len(y), dtype=int)
                 groups[weighted] = repeats.groups

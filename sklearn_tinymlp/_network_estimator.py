@@ -172,7 +172,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
-    def _repeats(self, X, y, sample_weight, groups, interruption) -> Repeats | None:
+    def _repeats(self, X, y, sample_weight, groups) -> Repeats | None:
         """Return the groups of correlated rows, for several fits on parts of the rows."""
         settings = Settings.read(self.get_params(deep=False))
         data = Data.of(self._snapshot(), settings.loss, X, y, sample_weight, groups=groups)
@@ -180,7 +180,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         layer = InputLayer.of(settings.params["inputs"], data.X, data.sample_weight)
         data = data.encoded(layer)
         plan = Plan.of(settings, data, None, layer)
-        return find_repeats(plan, data.scaled(plan.scaling), Interruption(interruption))
+        return find_repeats(plan, data.scaled(plan.scaling))
 
     def _fit_all(self, X, y, sample_weight, **options):
         """Fit all networks of the estimator, here one; `_fit` describes the options."""
@@ -221,7 +221,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns["_input_range"] = data.input_range(warm_start)
         scaled = encoded.scaled(plan.scaling)
         interruption = Interruption(context.interruption)
-        repeats = context.repeats_in(plan, scaled, interruption)
+        repeats = context.repeats_in(plan, scaled)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = BeforeSelection(plan, scaled)
         if not user_start.names:

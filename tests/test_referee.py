@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
-from sklearn_tinymlp._training import fit_result, referee
+from sklearn_tinymlp._training import calibration, fit_result, referee
 from sklearn_tinymlp._training.kernel_ridge import JITTER, KERNELS, RIDGES, kernel_ridge
 
 
@@ -30,6 +30,14 @@ def bowl(seed, n=200):
     X = rng.standard_normal((n + 500, 10))
     truth = np.sum(X**2, axis=1)
     return X[:n], truth[:n], X[n:], truth[n:]
+
+
+def short_waves(seed=0, n=300):
+    """Draw a function that kernel ridge regression learns partly, and default starts miss."""
+    rng = np.random.RandomState(seed)
+    X = rng.random_sample((n, 2))
+    truth = np.sin(30 * X[:, 0]) + np.abs(np.sin(8 * X[:, 1]))
+    return X, truth + 0.05 * rng.standard_normal(n)
 
 
 def distilled(X, y, **params):
@@ -191,7 +199,7 @@ def test_noise_raises_no_warning_and_is_refitted_only_where_it_was_followed(monk
 
 @pytest.mark.parametrize("where", ["kernel_ridge", "distilled", "restarted"])
 def test_ctrl_c_while_a_fit_is_judged_keeps_it(monkeypatch, where):
-    X, y, *_ = bowl(0)
+    X, y = short_waves()
     alone = without_referee(monkeypatch, X, y)
     calls = []
 
@@ -204,6 +212,38 @@ def test_ctrl_c_while_a_fit_is_judged_keeps_it(monkeypatch, where):
         net = TinyMLPRegressor(random_state=0).fit(X, y)
     assert calls and net.stop_reason_ == alone.stop_reason_
     assert_array_equal(net.predict(X), alone.predict(X))
+
+
+@pytest.mark.parametrize("case", ["missed", "exact", "long tails"])
+def test_the_evidence_is_maximised_again_only_where_signal_was_missed(monkeypatch, case):
+    rng, calls = np.random.default_rng(1), []
+    if case == "missed":
+        X, y = short_waves()
+    elif case == "exact":
+        X, y, *_ = bowl(0)
+    else:
+        X = rng.standard_normal((400, 5))
+        y = np.exp(0.5 * X[:, 0] + 0.5 * X[:, 1] * X[:, 2] + 1.2 * rng.standard_normal(400))
+    monkeypatch.setattr(referee, "restarted", lambda fit, *_: calls.append(1) or never_fitted(fit))
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    assert net.stop_reason_ == "distilled"
+    assert len(calls) == (case == "missed")
+
+
+def test_intervals_are_calibrated_by_the_refits_of_the_referee(monkeypatch):
+    rng, calls, refit = np.random.default_rng(0), [], calibration.refit
+    X = rng.uniform(-1, 1, (100, 4))
+    y = np.sin(3 * X[:, 0] * X[:, 1]) + X[:, 2] ** 2 + 0.02 * rng.standard_normal(100)
+    monkeypatch.setattr(calibration, "refit", lambda *a: calls.append(1) or refit(*a))
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    assert net.n_effective_parameters_ > 100 * calibration.MOST_DETERMINED
+    assert 1 <= len(calls) <= referee.MOST_SPLITS
+    given = net._posterior.widening
+    monkeypatch.setattr(fit_result, "refereed", lambda fit, *_: fit)
+    calls.clear()
+    alone = TinyMLPRegressor(random_state=0).fit(X, y)
+    # It refits by itself, on fewer splits of the same rows.
+    assert len(calls) == 1 and alone._posterior.widening > 1.0 and given > 1.0
 
 
 def test_noise_and_intervals_of_a_distilled_network():

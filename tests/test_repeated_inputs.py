@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GroupKFold, cross_validate
@@ -10,7 +11,7 @@ from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._data.hold_out import hold_out_splits, split_validation_off
-from sklearn_tinymlp._training.repeated_inputs import Repeats, equal_rows
+from sklearn_tinymlp._training.repeated_inputs import Repeats, equal_rows, find_repeats
 
 
 def effect(U):
@@ -121,8 +122,24 @@ def test_groups_of_different_rows():
     alone, grouped = (clone(net).fit(X, y, groups=groups) for groups in (None, patient))
     assert r2(grouped, new, effect(new)) > r2(alone, new, effect(new)) + 0.05
     assert n_observations(alone) == 320 and n_observations(grouped) < 80
+    in_csr = clone(net).fit(csr_array(X), y, groups=patient)
+    assert_allclose(in_csr._correlation, grouped._correlation, atol=0.1)
+    assert_allclose(grouped._correlation, 0.94, atol=0.05)  # 0.4^2 / (0.4^2 + 0.1^2)
     named = clone(net).fit(X, y, groups=[f"p{k:02}" for k in patient])
     assert_allclose(named.predict(new), grouped.predict(new))
+
+
+@pytest.mark.parametrize("between", [0.4, 0.1, 0.0])
+def test_correlation_of_batches_that_share_a_distribution_of_inputs(between):
+    found = []
+    for seed in range(3):
+        rng = np.random.RandomState(seed)
+        X, batch = rng.uniform(-1, 1, (1000, 3)), np.repeat(np.arange(20), 50)
+        y = effect(X) + between * rng.standard_normal(20)[batch] + 0.2 * rng.standard_normal(1000)
+        plan, data = TinyMLPRegressor()._planned(X, y, None, batch)
+        repeats = find_repeats(plan, data)
+        found.append(0.0 if repeats is None else repeats.correlation)
+    assert_allclose(np.mean(found), between**2 / (between**2 + 0.2**2), atol=0.1)
 
 
 def test_groups_are_held_out_together():

@@ -315,7 +315,7 @@ def run(objective, theta, monitor, options: Options) -> Solution:
     curvature = _cheapest(objective)
     if not options.alpha_by_evidence:
         return solve_penalised(objective, theta, monitor, tol=options.tol, curvature=curvature)
-    search = search_by_evidence
+    search = partial(search_by_evidence, rest=options.rest or REST)
     if curvature.work > MOST_WORK_PER_STEP or not objective.loss.least_squares:
         search = partial(held_curvature.search, random_state=options.random_state)
     given = {"groups": options.groups, "least_ratio": options.least_ratio}

@@ -25,6 +25,7 @@ class Options(NamedTuple):
     earlier: object = None  # the `state` of the Solution to continue
     restart: Restart | None = None  # see `evidence_restarts`, like the next field
     draw_restart: Callable[[], Restart] | None = None
+    rest: int | None = None  # iterations without a rise of the evidence; None: the usual number
     single_epoch: bool = False  # one epoch without a stopping rule: `partial_fit`
 
 

@@ -19,12 +19,11 @@ from .._bayes.laplace import Posterior, RowNoise
 from .._data.data import Data
 from .._data.hold_out import HELD_OUT_SHARE, forward_splits, hold_out_splits, in_sequence
 from .._machine.interruption import Interruption
-from .._solvers.monitor import Solution
-from .candidate import Candidate
+from .candidate import Candidate, Refit
 from .input_selection import relevance_report, revised
 from .plan import Plan
 from .posterior import curvature_sample, has_interval, laplace_posterior
-from .starts import NO_USER_START, Start, draw
+from .starts import NO_USER_START, draw
 from .train import refit
 
 # Rows times parameters squared above which the posterior is omitted after Ctrl-C, because it would
@@ -47,13 +46,22 @@ class BeforeSelection(NamedTuple):
     plan: Plan
     data: Data
 
-    def selected_on(self, rows, interruption) -> tuple[Plan, Data, Start]:
-        """Select inputs on some rows; return the revised plan, data with these, and a start."""
-        random_state, some = np.random.RandomState(0), self.data.on_rows(rows)
-        report = relevance_report(self.plan, some, random_state, interruption, least_rows=0)
-        plan = revised(self.plan, some, report, random_state)
-        start = draw(plan, NO_USER_START, random_state)[0]
-        return plan, self.data.on_inputs(plan.inputs), start
+    def refit(self, fit: Candidate, rows, held_out, interruption: Interruption) -> Refit:
+        """Fit to some rows again; inputs that were selected are selected on these rows."""
+        plan, start, random_state = fit.plan, fit.start, np.random.RandomState(0)
+        if plan.inputs is not None:
+            some = self.data.on_rows(rows)
+            report = relevance_report(self.plan, some, random_state, interruption, least_rows=0)
+            plan = revised(self.plan, some, report, random_state)
+            start = draw(plan, NO_USER_START, random_state)[0]
+        training, rest = (
+            self.data.on_rows(part).on_inputs(plan.inputs) for part in (rows, held_out)
+        )
+        if training.groups is None:
+            training, rest = training.with_counts(), rest.with_counts()
+        solution = refit(plan, training, start.theta, interruption)
+        interruption.raise_if_set()
+        return Refit(Candidate(plan, training, start, solution), rest)
 
 
 def posterior_of(
@@ -79,11 +87,10 @@ def posterior_of(
         posterior = _calibrated(fit, interruption.raise_if_set)
         refits = before is not None and fit.held_out is None and solution.state.noise is None
         if refits and not interrupted:
-            splits, pooled = _splits(plan, solution, data)
-            if splits is not None:
-                factors = _factors_by_refits(fit, before, posterior, splits, pooled, interruption)
-                for of_split in factors:
-                    posterior = posterior.at_least_as_wide(of_split)
+            before = before._replace(data=replace(before.data, noise=data.noise))
+            refits, pooled = _refits(fit, before, interruption)
+            for of_split in _factors_by_refits(posterior, refits, pooled, interruption):
+                posterior = posterior.at_least_as_wide(of_split)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     raise_caught()
     return posterior
@@ -104,34 +111,38 @@ def _calibrated(fit: Candidate, between) -> Posterior:
     return posterior.calibrated(*arguments, None if held_out is None else held_out.errors)
 
 
-def _splits(plan: Plan, solution: Solution, data: Data) -> tuple[Iterable | None, bool]:
-    """Return the rows of each refit and those held out, and whether to pool the held-out rows.
+def _refits(
+    fit: Candidate, before: BeforeSelection, interruption: Interruption
+) -> tuple[Iterable[Refit], bool]:
+    """Return fits to parts of the rows, and whether to pool the held-out rows.
 
-    None if leave-one-out residuals suffice.
+    There are none if leave-one-out residuals suffice.
     """
+    plan, data, solution = fit.plan, fit.data, fit.solution
     residuals = data.y - plan.network.predict(*plan.architecture.unpack(solution.theta), data.X)
-    ordered = data.groups is None and len(data.y) >= 2 * LEAST_ROWS
-    if ordered and in_sequence(data.X, data.y, residuals):
-        return forward_splits(len(data.y), LEAST_ROWS), False
+    n_rows, pooled = round(solution.state.n_samples), True
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
-    if data.groups is not None:  # a leave-one-out residual has other rows of its group
-        return hold_out_splits(len(data.y), np.random.RandomState(0), data.groups), True
-    n_rows = round(solution.state.n_samples)
-    if n_rows < LEAST_ROWS or solution.state.gamma.sum() <= most * n_rows * data.y.shape[1]:
-        return None, True
-    splits = hold_out_splits(n_rows, np.random.RandomState(0))
     # Splits are added until there are enough rows for a quantile.
     enough = LEAST_ROWS * (1 if plan.inputs is None else 2)
-    return islice(splits, -(-enough // max(1, int(HELD_OUT_SHARE * n_rows)))), True
+    ordered = data.groups is None and len(data.y) >= 2 * LEAST_ROWS
+    if ordered and in_sequence(data.X, data.y, residuals):
+        splits, pooled = forward_splits(len(data.y), LEAST_ROWS), False
+    elif data.groups is not None:  # a leave-one-out residual has other rows of its group
+        splits = hold_out_splits(len(data.y), np.random.RandomState(0), data.groups)
+    elif n_rows < LEAST_ROWS or solution.state.gamma.sum() <= most * n_rows * data.y.shape[1]:
+        return (), True
+    elif sum(len(refit.rest.y) for refit in fit.refits) >= enough:
+        return fit.refits, True
+    else:
+        splits = hold_out_splits(n_rows, np.random.RandomState(0))
+        splits = islice(splits, -(-enough // max(1, int(HELD_OUT_SHARE * n_rows))))
+    if pooled:
+        before = before._replace(data=before.data.repeated())
+    return (before.refit(fit, *split, interruption) for split in splits), pooled
 
 
 def _factors_by_refits(
-    fit: Candidate,
-    before: BeforeSelection,
-    posterior: Posterior,
-    splits: Iterable,
-    pooled: bool,
-    interruption: Interruption,
+    posterior: Posterior, refits: Iterable[Refit], pooled: bool, interruption: Interruption
 ) -> list:
     """Return the factors of standard deviations by held-out rows; none if a refit fails.
 
@@ -139,23 +150,12 @@ def _factors_by_refits(
     the periods of small errors would hide the others. In 20 series with a trend 95% intervals
     covered 0.91 of the next two years, instead of 0.85.
 
-    Selected inputs are selected again in each split, because among many inputs some fit any rows by
-    chance. A refit may then, also by chance, estimate almost no noise: errors are in units of the
-    noise of `posterior`.
+    A refit may, by chance, estimate almost no noise: errors are in units of the noise of
+    `posterior`.
     """
-    plan, data, start = fit.plan, fit.data, fit.start
-    selected, parts = plan.inputs is not None, []
-    before = before._replace(data=replace(before.data, noise=data.noise))
-    if pooled:
-        data, before = data.repeated(), before._replace(data=before.data.repeated())
-    for rows, held_out in splits:
-        if selected:
-            plan, data, start = before.selected_on(rows, interruption)
-        training, rest = data.on_rows(rows), data.on_rows(held_out)
-        if data.groups is None:
-            training, rest = training.with_counts(), rest.with_counts()
-        solution = refit(plan, training, start.theta, interruption)
-        interruption.raise_if_set()
+    parts = []
+    for fit, rest in refits:
+        plan, training, solution = fit.plan, fit.data, fit.solution
         if solution.state is None:
             return []
         of_refit = laplace_posterior(plan, training, solution, interruption.raise_if_set)

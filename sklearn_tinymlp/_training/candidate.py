@@ -57,6 +57,7 @@ class Candidate:
     errors: Errors | None = None  # None where it was not compared
     losses: np.ndarray | None = None  # of the rows compared, see `losses_of`; NaN: not tested
     held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
+    refits: "tuple[Refit, ...]" = ()  # of the same network
 
     def predict(self, X) -> np.ndarray:
         """Predict at standardised X with all inputs, shape (n_samples, n_outputs)."""
@@ -64,3 +65,10 @@ class Candidate:
         X = X if plan.inputs is None else X[:, plan.inputs]
         coefs, intercepts = plan.architecture.unpack(theta)
         return plan.network.predict(coefs, intercepts, X.astype(np.float64, copy=False))
+
+
+class Refit(NamedTuple):
+    """A fit to a part of the rows, and other rows with the same inputs."""
+
+    fit: Candidate
+    rest: Data

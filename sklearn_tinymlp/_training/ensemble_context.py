@@ -15,9 +15,9 @@ class EnsembleContext(NamedTuple):
     interruption: Interruption | None = None  # of the ensemble and its members
     repeats: Repeats | None = None  # groups of correlated rows, found once for all members
 
-    def repeats_in(self, plan: Plan, scaled: Data, interruption) -> Repeats | None:
+    def repeats_in(self, plan: Plan, scaled: Data) -> Repeats | None:
         """Return the groups of correlated rows."""
-        return self.repeats if self.is_ensemble else find_repeats(plan, scaled, interruption)
+        return self.repeats if self.is_ensemble else find_repeats(plan, scaled)
 
 
 SINGLE_FIT = EnsembleContext()

@@ -94,42 +94,69 @@ def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]
 
     `X` are standardised inputs, `y` of shape (n_samples, n_outputs), `weight` of the rows.
     """
-    landmarks = X[np.random.RandomState(0).permutation(len(X))[:n_landmarks]]
-    found = [_regressions(kernel, landmarks, X, y, weight) for kernel in kernels]
-    share = weight / weight.sum()
-    regressions = []
-    for column, of_output in zip(y.T, zip(*found, strict=True), strict=True):
-        best = min(of_output, key=lambda regression: share @ regression.errors**2)
-        mean = float(share @ column)
-        of_mean = leave_one_out_of_mean(column[:, np.newaxis], weight)[:, 0]
-        if not is_clearly_smaller(best.errors**2, of_mean**2, weight):
-            best = best._replace(coefs=np.zeros(len(landmarks)), intercept=mean, errors=of_mean)
+    regressions, of_mean = [], leave_one_out_of_mean(y, weight)
+    found = best_kernel_ridge(X, y, weight, n_landmarks, kernels)
+    for k, (best, mean) in enumerate(zip(found, np.average(y, 0, weight), strict=True)):
+        if not is_clearly_smaller(best.errors**2, of_mean[:, k] ** 2, weight):
+            coefs, errors = np.zeros_like(best.coefs), of_mean[:, k]
+            best = best._replace(coefs=coefs, intercept=float(mean), errors=errors)
         regressions.append(best)
     return regressions
 
 
-def _regressions(kernel, landmarks, X, y, weight) -> list[Regression]:
-    """Return the regression with the best ridge for each output."""
-    gram = kernel(landmarks, landmarks)
-    gram[np.diag_indices_from(gram)] += JITTER * max(np.trace(gram), 1.0)
-    factor = linalg.cholesky(gram, lower=True)
-    features = linalg.solve_triangular(factor, kernel(landmarks, X), lower=True).T
-    root, mean = np.sqrt(weight)[:, np.newaxis], np.average(features, axis=0, weights=weight)
-    y_mean = np.average(y, axis=0, weights=weight)
-    features, targets = root * (features - mean), root * (y - y_mean)
+def best_kernel_ridge(
+    X, y, weight, n_landmarks, kernels=KERNELS, contrasts=None, constant=1.0
+) -> list[Regression]:
+    """Return the regression with the smallest leave-one-out error for each output.
+
+    With `contrasts`, a linear function of columns over the rows of X, y has these values instead,
+    and `constant` those of a column of ones.
+    """
+    landmarks = X[np.random.RandomState(0).permutation(len(X))[:n_landmarks]]
+    landmarks = np.unique(landmarks, axis=0)
+    constant = np.broadcast_to(constant, len(y))[:, np.newaxis]
+    by_kernel = []
+    for kernel in kernels:
+        gram = kernel(landmarks, landmarks)
+        gram[np.diag_indices_from(gram)] += JITTER * max(np.trace(gram), 1.0)
+        factor = linalg.cholesky(gram, lower=True)
+        features = linalg.solve_triangular(factor, kernel(landmarks, X), lower=True).T
+        features = features if contrasts is None else contrasts(features)
+        of_features = _ridge(features, y, weight, constant)
+        by_kernel.append(
+            [
+                Regression(
+                    kernel,
+                    landmarks,
+                    linalg.solve_triangular(factor, coefs, lower=True, trans=1),
+                    intercept,
+                    errors,
+                )
+                for coefs, intercept, errors in of_features
+            ]
+        )
+    return [
+        min(of_output, key=lambda regression: weight @ regression.errors**2)
+        for of_output in zip(*by_kernel, strict=True)
+    ]
+
+
+def _ridge(features, y, weight, constant) -> list[tuple]:
+    """Return coefs, intercept and leave-one-out errors with the best ridge for each output."""
+    root, share = np.sqrt(weight)[:, np.newaxis], (weight / (weight @ constant**2))[:, np.newaxis]
+    mean, y_mean = (np.sum(share * constant * values, axis=0) for values in (features, y))
+    targets = root * (y - constant * y_mean)
+    features = root * (features - constant * mean)
     squares, rotation = linalg.eigh(features.T @ features)
     features = features @ rotation
     shrinkage = 1.0 / (np.maximum(squares, 0.0)[:, np.newaxis] + RIDGES)
-    leverage = (weight / weight.sum())[:, np.newaxis] + features**2 @ shrinkage
+    leverage = share * constant**2 + features**2 @ shrinkage
     freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
-    regressions = []
+    found = []
     for target, centre in zip(targets.T, y_mean, strict=True):
         coefs = shrinkage * (features.T @ target)[:, np.newaxis]
         errors = (target[:, np.newaxis] - features @ coefs) / freedom
         best = np.argmin((errors**2).sum(axis=0))
         coefs = rotation @ coefs[:, best]
-        of_kernel = linalg.solve_triangular(factor, coefs, lower=True, trans=1)
-        errors = errors[:, best] / root[:, 0]
-        intercept = float(centre - mean @ coefs)
-        regressions.append(Regression(kernel, landmarks, of_kernel, intercept, errors))
-    return regressions
+        found.append((coefs, float(centre - mean @ coefs), errors[:, best] / root[:, 0]))
+    return found

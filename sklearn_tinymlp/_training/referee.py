@@ -14,9 +14,9 @@ and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its 
   after training without a fifth of the rows are above those of the regression: a few rows then have
   parameters of their own, of which linearisation says too little or too much.
 
-The network is then trained on the predictions of the regression (`distillation`), and from these
-weights the evidence is maximised once more. If that fit fails too, the weights that were trained on
-the predictions are kept: their errors are about those of the regression.
+The network is then trained on the predictions of the regression (`distillation`): its errors are
+about those of the regression. If the fit had missed signal, the evidence is maximised once more
+from these weights; if it had followed single rows, it would do so again.
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,6 @@ from .kernel_ridge import KERNELS, is_clearly_smaller, kernel_ridge, leave_one_o
 from .plan import Plan
 from .posterior import laplace_posterior
 from .repeated_inputs import equal_rows
-from .train import refit
 
 
 class Look(NamedTuple):
@@ -89,20 +88,20 @@ def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) 
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
-    groups = equal_rows(before.data)
-    if groups is None and fit.data.groups is not None:
-        return fit  # groups with different X, which were held out when their noise was estimated
     data, interruption, judged = before.data, Interruption(), fit
     if len(data.y) <= THOROUGH.n_rows:  # else the data would be copied, and few rows are compared
         before = before._replace(data=_distinct_rows(data))
         judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
+    groups = equal_rows(before.data)
+    if groups is None and fit.data.groups is not None:
+        return fit  # groups with different X, which were held out when their noise was estimated
     too_few = len(before.data.y) < MIN_ROWS if groups is None else groups.max() + 1 < MIN_GROUPS
     if too_few:
         return fit
     # Squares of y or of weights near the largest float overflow; such a fit has not failed.
     overflows = np.errstate(all="ignore")
     with interruption.catches_sigint(), fit.plan.blas_threads(), overflows:
-        result = Referee(before, equal_rows(before.data), interruption).judge(judged)
+        result = Referee(before, groups, interruption).judge(judged)
     interruption.raise_if_set()  # Ctrl-C may come after the last block
     if result.held_out is None:
         result = replace(result, data=data.on_inputs(result.plan.inputs))
@@ -151,30 +150,35 @@ class Referee:
             return fit
         if comparison.look.n_rows < THOROUGH.n_rows:
             fit, comparison = self.compare(fit, _more_thorough(comparison))
-        predicted = any(comparison.regressions[k].coefs.any() for k in np.flatnonzero(failed))
-        best = taught = distilled(fit, self.before, comparison, failed, self.interruption)
-        again = restarted(taught, self.interruption) if predicted else taught
-        if predicted and again.solution.state is not None:
-            again, _, failed = self.examine(again, comparison.look)
-            converged = again.solution.reason.converged or taught.errors.is_beaten.any()
-            if converged and not failed.any() and _is_clearly_better(again, best, comparison):
-                best = again
+        best = distilled(fit, self.before, comparison, failed, self.interruption)
+        # The network may have missed what the regression predicts, instead of following rows, if it
+        # leaves more unexplained of the rows that it was trained on. There the evidence may find
+        # more than the regression, unless that is exact.
+        missed = comparison.unexplained > best.errors.regression
+        if (failed & missed & (best.errors.network > NEGLIGIBLE)).any():
+            again = restarted(best, self.interruption)
+            if again.solution.state is not None:
+                again, _, failed = self.examine(again, comparison.look)
+                converged = again.solution.reason.converged or best.errors.is_beaten.any()
+                if converged and not failed.any() and _is_clearly_better(again, best, comparison):
+                    best = again
         return fit if _is_clearly_better(fit, best, comparison) else best
 
     def examine(self, fit: Candidate, look: Look) -> tuple[Candidate, Comparison, np.ndarray]:
         """Return a fit with its errors, the comparison, and a mask of outputs where it fails."""
         fit, comparison = self.compare(fit, look)
-        failed = fit.errors.is_beaten | ~comparison.beats_mean
-        expected = np.maximum(MOST_RATIO * comparison.cross_validation, NEGLIGIBLE)
+        failed = fit.errors.is_beaten | ~_beats_mean(comparison)
+        cross_validation = comparison.unexplained / comparison.freedom**2
+        expected = np.maximum(MOST_RATIO * cross_validation, NEGLIGIBLE)
         # Of a network that explains most of y, linearised errors of single rows may be far too
         # large.
         certain = failed & (fit.errors.network > MOST_OF_VARIANCE)
         suspected = (fit.errors.network > expected) & ~certain
-        suspected |= _inputs_fit_by_chance(fit.plan, self.before.data, comparison)
+        suspected |= self.inputs_fit_by_chance(fit.plan)
         if suspected.any():
             if look.n_rows < THOROUGH.n_rows:  # a fifth of 1,000 rows has few in the tails
                 fit, comparison = self.compare(fit, _more_thorough(comparison))
-            errors, (anew, losses) = fit.errors, self.errors_without_rows(fit, comparison)
+            errors, (anew, losses, refits) = fit.errors, self.without_rows(fit, comparison)
             excess = anew.network - anew.regression
             unexplained = errors.network > MOST_OF_VARIANCE
             of_all = np.maximum(excess, errors.network - errors.regression)
@@ -182,7 +186,7 @@ class Referee:
             failed = np.where(suspected, (excess > NEGLIGIBLE) | anew.is_beaten, failed)
             network = np.where(unexplained, np.maximum(errors.network, anew.network), anew.network)
             errors = errors._replace(network=np.where(suspected, network, errors.network))
-            fit = replace(fit, errors=errors, losses=losses)
+            fit = replace(fit, errors=errors, losses=losses, refits=refits)
         solution = fit.solution
         if solution.reason is StopReason.MAX_ITER and (fit.errors.network <= EXACT).all():
             solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
@@ -201,60 +205,53 @@ class Referee:
         X = self.before.data.X[rows].astype(np.float64)
         regressions = kernel_ridge(X, y, weight, look.n_landmarks, look.kernels)
         between()
-        of_regressions = np.column_stack([regression.errors for regression in regressions])
-        freedom = max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3)
-        groups = np.arange(len(fit.data.y)) if self.groups is None else self.groups
         comparison = Comparison(
             rows=rows,
             y=y,
             weight=weight,
             of_network=loo.errors,
             regressions=regressions,
-            of_regressions=of_regressions,
-            beats_mean=_beats_mean(loo.errors, y, weight),
-            cross_validation=mean_squares(loo.residuals / freedom, y, weight),
-            n_observations=n_observations,
-            groups=groups,
+            unexplained=mean_squares(loo.residuals, y, weight),
+            freedom=max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3),
+            groups=np.arange(len(fit.data.y)) if self.groups is None else self.groups,
             look=look,
         )
-        errors = Errors(*(mean_squares(e, y, weight) for e in (loo.errors, of_regressions)))
+        pair = loo.errors, comparison.of_regressions
+        errors = Errors(*(mean_squares(deviations, y, weight) for deviations in pair))
         losses = losses_of(loo.errors, y, weight)
         return replace(fit, posterior=posterior, errors=errors, losses=losses), comparison
 
-    def errors_without_rows(
-        self, fit: Candidate, comparison: Comparison
-    ) -> tuple[Errors, np.ndarray]:
-        """Compute the errors, and losses of rows, on a fifth of them after training without these.
+    def inputs_fit_by_chance(self, plan: Plan) -> bool:
+        """Whether inputs were selected, or penalised each, among many for the number of rows."""
+        data, groups = self.before.data, self.groups
+        n_observations = data.weights().sum() if groups is None else groups.max() + 1
+        few = n_observations < OBSERVATIONS_PER_INPUT * data.X.shape[1]
+        return few and plan.grouping == "input"
 
-        If network and regression differ by less than a standard error, another fifth is added.
+    def without_rows(
+        self, fit: Candidate, comparison: Comparison
+    ) -> tuple[Errors, np.ndarray, tuple]:
+        """Return errors, and losses of rows, on a fifth of them after training without these.
+
+        If network and regression differ by less than a standard error, another fifth is added. The
+        fits without these rows are returned, too, unless rows share X.
         """
         rows, y, weight = comparison.rows, comparison.y, comparison.weight
-        groups = comparison.groups
-        of_network, tested = np.zeros(y.shape), np.zeros(len(rows), dtype=bool)
+        own, others = np.zeros(y.shape), comparison.of_regressions
+        tested, groups, refits = np.zeros(len(rows), dtype=bool), comparison.groups, []
         splits = hold_out_splits(len(rows), np.random.RandomState(0))
         for _, held_out in islice(splits, MOST_SPLITS):
-            others = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
-            plan, data, start = fit.plan, fit.data, fit.start
-            if plan.inputs is not None:
-                plan, data, start = self.before.selected_on(others, self.interruption)
-            solution = refit(plan, data.on_rows(others), start.theta, self.interruption)
-            self.interruption.raise_if_set()
-            predicted = Candidate(plan, data, start, solution).predict(
-                self.before.data.X[rows[held_out]]
-            )
-            of_network[held_out], tested[held_out] = y[held_out] - predicted, True
-            errors = Errors(
-                *(
-                    mean_squares(deviations[tested], y[tested], weight[tested])
-                    for deviations in (of_network, comparison.of_regressions)
-                )
-            )
-            pairs = zip(of_network[tested].T, comparison.of_regressions[tested].T, strict=True)
-            if all(_is_settled(own**2, other**2, weight[tested]) for own, other in pairs):
+            left = np.flatnonzero(~np.isin(groups, groups[rows[held_out]]))
+            refit = self.before.refit(fit, left, rows[held_out], self.interruption)
+            refits.append(refit)
+            own[held_out] = y[held_out] - refit.fit.predict(self.before.data.X[rows[held_out]])
+            tested[held_out] = True
+            pairs = zip(own[tested].T ** 2, others[tested].T ** 2, strict=True)
+            if all(_is_settled(*pair, weight[tested]) for pair in pairs):
                 break
-        losses = losses_of(of_network, y, weight)
-        losses[~tested] = np.nan
-        return errors, losses
+        errors = (mean_squares(e[tested], y[tested], weight[tested]) for e in (own, others))
+        losses = np.where(tested, losses_of(own, y, weight), np.nan)
+        return Errors(*errors), losses, tuple(refits) if self.groups is None else ()
 
 
 def _is_clearly_better(one: Candidate, other: Candidate, comparison: Comparison) -> bool:
@@ -276,22 +273,13 @@ def _more_thorough(comparison: Comparison) -> Look:
     return THOROUGH._replace(kernels=tuple(kernels))
 
 
-def _inputs_fit_by_chance(plan: Plan, data: Data, comparison: Comparison) -> bool:
-    """Whether inputs were selected, or penalised each, among many for the number of rows."""
-    few = comparison.n_observations < OBSERVATIONS_PER_INPUT * data.X.shape[1]
-    return few and plan.grouping == "input"
-
-
-def _beats_mean(errors, y, weight) -> np.ndarray:
+def _beats_mean(comparison: Comparison) -> np.ndarray:
     """Return a mask of the outputs that are clearly predicted better than by their mean."""
-    of_mean = leave_one_out_of_mean(y, weight)
-    columns = zip(y.T, errors.T, of_mean.T, strict=True)
-    return np.array(
-        [
-            np.ptp(column) == 0.0 or is_clearly_smaller(own**2, other**2, weight)
-            for column, own, other in columns
-        ]
-    )
+    y, own = comparison.y, comparison.of_network
+    of_mean = leave_one_out_of_mean(y, comparison.weight)
+    losses = zip(own.T**2, of_mean.T**2, strict=True)
+    clearly = [is_clearly_smaller(*pair, comparison.weight) for pair in losses]
+    return np.array(clearly) | (np.ptp(y, axis=0) == 0.0)
 
 
 def _by_inputs(data: Data, groups: np.ndarray | None) -> tuple[np.ndarray, ...]:

@@ -11,10 +11,16 @@ counts as w = 1 / (1 + (m - 1) rho) observations (the design effect of Kish, "Su
 a new specimen, and where the rows of a group share x the fit maximises the likelihood. Independent
 noise has rho = 0 and w = 1.
 
-The variance of b is what the means of the groups deviate from f, beyond s_w^2 / m (one-way analysis
-of variance). A network that follows every mean leaves no deviation, and one that misses f leaves
-too much. Hence rho is estimated from fits that begin with w = 1 / m, and is accepted if the means
-of groups that are held out have a larger predictive density than with w = 1.
+Means y_g, f_g and e_g of a group, and deviations from them, have independent noise:
+
+    y_i - y_g = f(x_i) - f_g + e_i - e_g,
+    y_g = f_g + b_g + e_g,    var(b_g + e_g) = s_b^2 + s_w^2 / m.
+
+f is estimated from both by kernel ridge regression, which has leave-one-out errors r / (1 - h) in
+closed form. As r has the expected square var (1 - h), the mean of r^2 / (1 - h) estimates the
+variance of the deviations and of the means, and their difference s_b^2 (one-way analysis of
+variance). rho is accepted if leave-one-out errors of the means have a larger density than with the
+one variance of rho = 0.
 """
 
 from dataclasses import replace
@@ -23,31 +29,23 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from .._activations.users_own import raise_caught
-from .._bayes.conformal import LEAST_ROWS
 from .._bayes.evidence import MOST_BETA
 from .._data.data import Data
-from .._data.hold_out import hold_out_splits
-from .._machine.interruption import Interruption
 from .._relevance.pilots import MAX_PILOT_ROWS
-from .._solvers.monitor import Solution
+from .kernel_ridge import KERNELS, LEAST_ONE_MINUS_LEVERAGE, best_kernel_ridge
 from .plan import Plan
-from .posterior import laplace_posterior
-from .starts import NO_USER_START, draw
-from .train import refit
 
 # A tenth of the observations less, and standard deviations are larger by a twentieth.
 LEAST_SHARE = 0.1
 
-# With fewer groups a fifth of them cannot be held out.
+# With fewer groups their variance is too uncertain.
 LEAST_GROUPS = 5
 
 # rho is estimated until it changes by less than the tolerance; two fits usually suffice.
-MAX_FITS, TOLERANCE = 4, 0.05
+MAX_FITS, FIRST, TOLERANCE = 4, 0.5, 0.05
 
-# Further groups are held out until the difference is 5 nats, odds of 150 to 1. With 19 groups only,
-# one of ten sets of 60 specimens was decided wrongly.
-DECISIVE = 5.0
+# Number of landmarks of the regressions.
+N_LANDMARKS = 150
 
 
 class Repeats(NamedTuple):
@@ -58,7 +56,7 @@ class Repeats(NamedTuple):
 
     def weigh(self, data: Data) -> Data:
         """Count each row as 1 / (1 + (m - 1) rho) observations, times its weight."""
-        weight = _counts(data) / self.design_effect(data)[self.groups]
+        weight = data.weights() / self.design_effect(data)[self.groups]
         return replace(data, sample_weight=weight.astype(data.y.dtype), groups=self.groups)
 
     def design_effect(self, data: Data) -> np.ndarray:
@@ -67,7 +65,7 @@ class Repeats(NamedTuple):
 
     def sizes(self, data: Data) -> np.ndarray:
         """Return the sum of the weights of each group."""
-        return np.bincount(self.groups, _counts(data))
+        return np.bincount(self.groups, data.weights())
 
     def on_rows(self, rows) -> "Repeats":
         """Return the groups of a subset of the rows."""
@@ -76,11 +74,11 @@ class Repeats(NamedTuple):
 
     def means(self, data: Data, values) -> np.ndarray:
         """Average over the rows of each group, (n_groups, n_outputs)."""
-        sums = [np.bincount(self.groups, _counts(data) * column) for column in values.T]
+        sums = [np.bincount(self.groups, data.weights() * column) for column in values.T]
         return np.column_stack(sums) / self.sizes(data)[:, np.newaxis]
 
 
-def find_repeats(plan: Plan, data: Data, interruption: Interruption) -> Repeats | None:
+def find_repeats(plan: Plan, data: Data) -> Repeats | None:
     """Find groups of correlated rows: the groups given by the user, or rows that share X.
 
     `data` is in the units of training. None where there are none, where their noise is independent,
@@ -93,14 +91,18 @@ def find_repeats(plan: Plan, data: Data, interruption: Interruption) -> Repeats 
     if groups is None:
         return None
     rows = _rows_of_some_groups(groups)
-    rows = rows[_counts(data)[rows] > 0.0]
-    repeats = Repeats(groups, 1.0).on_rows(rows)
+    rows = rows[data.weights()[rows] > 0.0]
+    repeats = Repeats(groups, FIRST).on_rows(rows)
     if repeats.groups.max() + 1 < LEAST_GROUPS:
         return None
-    with interruption.catches_sigint(), plan.blas_threads():
-        correlation = _correlation(plan, data.on_rows(rows), repeats, interruption)
-    raise_caught()
-    return None if interruption.is_set() or not correlation else Repeats(groups, correlation)
+    data = data.on_rows(rows)
+    with plan.blas_threads():
+        if sparse.issparse(data.X):  # its products with some rows stand for it
+            products = (data.X @ data.X[:N_LANDMARKS].T).toarray()
+            spread = products.std(axis=0)
+            data = replace(data, X=products / np.where(spread > 0.0, spread, 1.0))
+        correlation = _correlation(data, repeats)
+    return Repeats(groups, correlation) if correlation else None
 
 
 def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
@@ -119,7 +121,7 @@ def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
         projection += factor / (spread if spread > np.finfo(float).tiny else 1.0) * column
     order = np.argsort(projection, kind="stable")
     differs = np.diff(projection[order]) != 0.0
-    counted = _counts(data)[order] > 0.0
+    counted = data.weights()[order] > 0.0
     if np.count_nonzero(~differs & counted[1:]) < least_share * np.count_nonzero(counted):
         return None
     same = np.flatnonzero(~differs)
@@ -127,10 +129,6 @@ def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
     groups = np.empty(len(order), dtype=np.intp)
     groups[order] = np.concatenate([[0], np.cumsum(differs)])
     return groups
-
-
-def _counts(data: Data) -> np.ndarray:
-    return np.ones(len(data.y)) if data.sample_weight is None else data.sample_weight
 
 
 def _rows_of_some_groups(groups) -> np.ndarray:
@@ -141,66 +139,73 @@ def _rows_of_some_groups(groups) -> np.ndarray:
     return np.flatnonzero(np.isin(groups, order[:n_groups]))
 
 
-def _correlation(plan: Plan, data: Data, repeats: Repeats, interruption) -> float:
-    """Estimate rho; 0 where held-out groups prefer independent noise."""
-    theta = draw(plan, NO_USER_START, np.random.RandomState(0))[0].theta
-    counts = _counts(data)
-    for _ in range(MAX_FITS):
-        before = repeats.correlation
-        solution = refit(plan, repeats.weigh(data), theta, interruption)
-        if solution.state is None or interruption.is_set():
-            return 0.0
-        repeats = repeats._replace(correlation=_analysis_of_variance(plan, data, repeats, solution))
-        if repeats.weigh(data).sample_weight.sum() > (1.0 - LEAST_SHARE) * counts.sum():
-            return 0.0
-        if abs(repeats.correlation - before) < TOLERANCE:
-            break
-    gain, n_held_out = 0.0, 0
-    for rows, held_out in hold_out_splits(len(data.y), np.random.RandomState(0), repeats.groups):
-        for assumed, sign in ((repeats, 1.0), (repeats._replace(correlation=0.0), -1.0)):
-            training = assumed.on_rows(rows).weigh(data.on_rows(rows))
-            solution = refit(plan, training, theta, interruption)
-            if solution.state is None or interruption.is_set():
-                return 0.0
-            rest, of_rest = data.on_rows(held_out), assumed.on_rows(held_out)
-            gain += sign * _log_density(plan, training, solution, rest, of_rest)
-        n_held_out += of_rest.groups.max() + 1
-        if n_held_out >= LEAST_ROWS and abs(gain) > DECISIVE:
-            break
-    return repeats.correlation if gain > 0.0 else 0.0
-
-
-def _analysis_of_variance(plan: Plan, data: Data, repeats: Repeats, solution: Solution) -> float:
-    """Return rho at a solution fitted with the weights of `repeats`, 0 if rows agree exactly.
+def _correlation(data: Data, repeats: Repeats) -> float:
+    """Estimate rho; 0 where leave-one-out errors prefer independent noise, or rows agree exactly.
 
     Among outputs it is the largest: their weights are common, and with too large a rho an output
     has fewer observations than it could have, with too small a rho the network follows its noise.
     """
-    size, effect = repeats.sizes(data), repeats.design_effect(data)
-    residuals = data.y - _predict(plan, solution, data.X)
-    means = repeats.means(data, residuals)
-    squares = _counts(data) @ (residuals - means[repeats.groups]) ** 2
+    size = repeats.sizes(data)
     freedom = size.sum() - len(size)
-    if freedom <= 0.0 or not (squares > freedom / MOST_BETA).any():
+    deviations = data.y - repeats.means(data, data.y)[repeats.groups]
+    if freedom <= 0.0 or not (data.weights() @ deviations**2 > freedom / MOST_BETA).any():
         return 0.0  # rows that agree exactly are copies, which count as weights do
-    within = squares / freedom
-    weight = size / effect / (size / effect).sum()
-    unfitted = max(len(size) - solution.state.gamma.sum() / data.y.shape[1], 1.0) / len(size)
-    between = np.maximum(weight @ means**2 / unfitted - within * (weight / size).sum(), 0.0)
-    return float(np.max(between / np.maximum(between + within, np.finfo(float).tiny)))
+    kernels = KERNELS
+    for _ in range(MAX_FITS):
+        before, left_out = repeats.correlation, LeftOut.of(data, repeats, kernels)
+        weight, kernels = size / repeats.design_effect(data), left_out.kernels
+        within = np.maximum(left_out.of_deviations / freedom, 1.0 / MOST_BETA)
+        between = weight @ left_out.squares - within * (weight / size).sum()
+        between = np.maximum(between / weight.sum(), 0.0)
+        repeats = repeats._replace(correlation=float(np.max(between / (between + within))))
+        if abs(repeats.correlation - before) < TOLERANCE:
+            break
+    if (size / repeats.design_effect(data)).sum() > (1.0 - LEAST_SHARE) * size.sum():
+        return 0.0
+    independent = LeftOut.of(data, repeats._replace(correlation=0.0), kernels)
+    noise = (independent.of_deviations + size @ independent.squares) / size.sum()
+    density = independent.log_density(noise / size[:, np.newaxis])
+    noise = (between + within) / weight[:, np.newaxis]
+    return repeats.correlation if left_out.log_density(noise) > density else 0.0
 
 
-def _log_density(plan, training: Data, solution, rest: Data, repeats: Repeats) -> float:
-    """Compute the log density of the means of held-out groups, but for a constant."""
-    posterior = laplace_posterior(plan, training, solution, lambda: None)
-    noise = solution.state.noise_std**2
-    X = rest.X.astype(np.float64, copy=False)
-    of_rows = (posterior.std(plan.network, X) / posterior.y_scale) ** 2 - noise
-    share = (repeats.design_effect(rest) / repeats.sizes(rest))[:, np.newaxis]
-    variance = repeats.means(rest, of_rows) + noise * share
-    deviations = repeats.means(rest, rest.y - _predict(plan, solution, X))
-    return float(-0.5 * np.sum(np.log(variance) + deviations**2 / variance))
+class LeftOut(NamedTuple):
+    """Leave-one-out errors of the means of groups, (n_groups, n_outputs), and of deviations."""
 
+    errors: np.ndarray
+    free: np.ndarray  # 1 - h
+    of_deviations: np.ndarray  # (n_outputs,) sum of r^2 / (1 - h)
+    kernels: tuple  # of the best regressions
 
-def _predict(plan: Plan, solution: Solution, X) -> np.ndarray:
-    return plan.network.predict(*plan.architecture.unpack(solution.theta), X)
+    @classmethod
+    def of(cls, data: Data, repeats: Repeats, kernels) -> "LeftOut":
+        """Fit regressions to the deviations and means, weighted for the correlation."""
+        X, y, counts = data.X.astype(np.float64), data.y.astype(np.float64), data.weights()
+        size, n_rows = repeats.sizes(data), len(y)
+
+        def contrasts(values) -> np.ndarray:
+            means = repeats.means(data, values)
+            return np.vstack([values - means[repeats.groups], means])
+
+        weight = counts / (1.0 - repeats.correlation), size / repeats.design_effect(data)
+        y, weight = contrasts(y), np.concatenate(weight)
+        constant = np.repeat([0.0, 1.0], [n_rows, len(size)])
+        regressions = best_kernel_ridge(X, y, weight, N_LANDMARKS, kernels, contrasts, constant)
+        errors = np.column_stack([regression.errors for regression in regressions])
+        predicted = np.column_stack([regression.predict(X) for regression in regressions])
+        residuals, free = y - contrasts(predicted), np.ones_like(errors)
+        np.divide(residuals, errors, out=free, where=errors != 0.0)
+        free = np.clip(free, LEAST_ONE_MINUS_LEVERAGE, 1.0)
+        of_deviations = counts @ (errors**2 * free)[:n_rows]
+        kernels = tuple(dict.fromkeys(regression.kernel for regression in regressions))
+        return cls(errors[n_rows:], free[n_rows:], of_deviations, kernels)
+
+    @property
+    def squares(self) -> np.ndarray:
+        """Return r^2 / (1 - h), whose expectation is the variance of a mean."""
+        return self.errors**2 * self.free
+
+    def log_density(self, variance) -> float:
+        """Compute the log density of the errors, of variance / (1 - h), but for a constant."""
+        variance = np.maximum(variance, 1.0 / MOST_BETA) / self.free
+        return float(-0.5 * np.sum(np.log(variance) + self.errors**2 / variance))
