@@ -5,7 +5,6 @@ from numbers import Integral, Real
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
@@ -244,11 +243,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             task = Task.of_fit(self, interruption, *data).begin()
             with (
                 interruption.catches_sigint(),
-                warnings.catch_warnings(),
                 Workers(self.n_jobs, interruption) as workers,
             ):
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                warnings.filterwarnings("ignore", "Training interrupted by user", UserWarning)
                 attributes = fitting.train(workers, task)
             if interruption.is_set():
                 warnings.warn("Training interrupted by user.", stacklevel=3)

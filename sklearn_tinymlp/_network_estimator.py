@@ -231,7 +231,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         if noise is not None:
             scaled = scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)
-        warned = check_before_training(plan, encoded, scaled, starts, self._defaults())
+        given = plan, encoded, scaled, starts, self._defaults()
+        warned = check_before_training(*given, warns=context.warns)
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)
@@ -248,7 +249,8 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
-        warn(result, data, warned)
+        if context.warns:
+            warn(result, data, warned)
         result.write_to(self)
         if tasks is not None:
             tasks.end()

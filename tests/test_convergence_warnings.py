@@ -1,11 +1,15 @@
 """A fit that does not converge warns, and says why."""
 
+import threading
+import time
 import warnings
 
+import numpy as np
 import pytest
 from diagnosis_cases import POINTS, fit_quietly, make_net, wave
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._diagnosis import diagnose as diagnosis
 
 
@@ -89,3 +93,25 @@ def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
         warnings.resetwarnings()
         with pytest.raises(AssertionError):
             make_net(max_iter=3).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "varying"])
+def test_overlapping_fits_in_threads_leave_the_filters_of_warnings(kind):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+
+    def fit():
+        if kind == "varying":
+            return TinyMLPRegressor(noise="varying", random_state=0).fit(X, X[:, 0])
+        ensemble = TinyMLPEnsembleRegressor(hidden_layer_sizes=[(2,), (3,)], cv=2, random_state=0)
+        return ensemble.fit(X, X[:, 0])
+
+    before = list(warnings.filters)
+    threads = [threading.Thread(target=fit) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join()
+    assert warnings.filters == before
+    with pytest.warns(ConvergenceWarning):
+        TinyMLPRegressor(solver="adam", max_iter=2).fit(X, X[:, 0])

@@ -31,7 +31,7 @@ NAMED: set[tuple] = set()
 
 
 def check_before_training(
-    plan: Plan, data: Data, scaled: Data, starts: list[Start], defaults: Mapping
+    plan: Plan, data: Data, scaled: Data, starts: list[Start], defaults: Mapping, *, warns=True
 ) -> list[str]:
     """Raise an error if an `Activation`'s derivative is wrong; warn of losses no weights can reach.
 
@@ -55,7 +55,7 @@ def check_before_training(
         bias=settings.bias,
         loss_tol=settings.params["loss_tol"],
     )
-    for sentence in warned:
+    for sentence in warned if warns else ():
         warnings.warn(sentence, ConvergenceWarning, stacklevel=STACK_LEVEL)
     batch_size = settings.batch_size
     if plan.solver.stochastic and batch_size is not None and batch_size > plan.n_training:

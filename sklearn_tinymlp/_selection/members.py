@@ -45,7 +45,7 @@ def train(network, task, fold: Fold, data, repeats, interruption) -> TrainedMemb
     error, interrupted, rows = None, False, fold.training
     if rows is not None and repeats is not None:
         repeats = repeats.on_rows(rows)
-    context = EnsembleContext(True, interruption, repeats)
+    context = EnsembleContext(True, interruption, repeats, warns=False)
     used = [array if array is None or rows is None else array[rows] for array in data]
     task = task.on(*used)
     try:

@@ -12,13 +12,11 @@ determines a parameter shows nothing of its noise. The penalty is found by the e
 noise that does not vary is found to be constant.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, column_or_1d
 
 from .._data.data import Data
@@ -119,11 +117,8 @@ def fit_varying_noise(
     seeds = draw.randint(np.iinfo(np.int32).max, size=columns.shape[1])
     noise = None
     for _ in range(N_ROUNDS):
-        with warnings.catch_warnings():  # the last fit, whose network is kept, warns
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            network = mean_network()._fit(
-                X, y, sample_weight, noise=noise, context=context, **options
-            )
+        quiet = context._replace(warns=False)  # the last fit, whose network is kept, warns
+        network = mean_network()._fit(X, y, sample_weight, noise=noise, context=quiet, **options)
         if network.stop_reason_ == "interrupted":
             return noise, network
         loo_squares, freedom = network._loo_squares(training)
