@@ -224,15 +224,21 @@ def _named(name, check, value, sizes):
 # ---------------------------------------------------------------------------------- networks
 
 
+def _n_features(state) -> int:
+    n_features = state.get("n_features_in_")
+    if type(n_features) is not int or n_features < 1:
+        raise Invalid(f"n_features_in_ is {n_features!r:.50}, but must be a positive int")
+    return n_features
+
+
 def _sizes(state) -> dict:
     """Return the sizes that the layers of a saved network imply."""
-    coefs, intercepts, layer = (state.get(n) for n in ("coefs_", "intercepts_", "_input_layer"))
+    layer, n_features = state.get("_input_layer"), _n_features(state)
     try:
-        units = coefs[0].shape[0], *map(len, intercepts)
+        units = n_features, *map(len, state["intercepts_"])
         trained, edges = units, [] if layer is None else layer["edges"]
         if layer is not None:
-            n_features = sum(n_ramps(edges)) if edges else units[0]
-            trained = n_features, *units[2:]
+            trained = sum(n_ramps(edges)) if edges else n_features, *units[2:]
         inputs = (state.get("_posterior") or {}).get("inputs")
         used = trained if inputs is None else (len(inputs), *trained[1:])
         whole, n_parameters = Architecture(trained), state["n_parameters_"]
@@ -240,12 +246,11 @@ def _sizes(state) -> dict:
         n_used, n_own = Architecture(used, bias).n_parameters, used[-2] + bias
         n_constants = len(LOSSES[state["_loss"]].parameters)
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise Invalid("its weights, inputs and loss are not those of a network") from None
+        raise Invalid("intercepts_, n_parameters_, _loss or inputs are of other types") from None
     if min(used + units) < 1:
         raise Invalid("it has a layer without units")
     return {
-        "n_features": units[0],
-        "n_features_in_": units[:1],
+        "n_features": n_features,
         "n_outputs": units[-1],
         "n_outputs_": units[-1:],
         "n_parameters": n_parameters,
@@ -261,7 +266,7 @@ def _sizes(state) -> dict:
         "coefs": list(pairwise(units)),
         "intercepts": [(n,) for n in units[1:]],
         "constants": range(n_constants),
-        "edges": [(f"n_edges_{k}",) for k in range(units[0] if edges else 0)],
+        "edges": [(f"n_edges_{k}",) for k in range(n_features if edges else 0)],
         "values": [(n, "n_rows") for n in used[:-1]],
         "deltas": [(n, "n_rows") for n in used[1:]],
         **CHOICES,
@@ -371,7 +376,6 @@ STOCHASTIC_STATE = {
     "second_moment": _optional(_array("n_parameters", dtypes=FLOATS, least=0.0, order="C")),
 }
 NETWORK = {
-    "n_features_in_": _among("n_features_in_"),
     "n_outputs_": _among("n_outputs_"),
     "n_parameters_": _among("n_parameters_"),
     "coefs_": _arrays("coefs", dtypes=FLOATS),
@@ -402,14 +406,13 @@ def _sizes_of_ensemble(state) -> dict:
     """Return the sizes that the members of a saved ensemble imply."""
     try:
         members = state["estimators_"]
-        n_features, n_outputs = len(members[0].coefs_[0]), members[0].n_outputs_
+        n_outputs = members[0].n_outputs_
         if any(member.n_outputs_ != n_outputs for member in members):
             raise Invalid("its members have different numbers of outputs")
     except (AttributeError, IndexError, KeyError, TypeError):
         raise Invalid("estimators_ must be a list of fitted networks") from None
     return {
-        "n_features": n_features,
-        "n_features_in_": [n_features],
+        "n_features": _n_features(state),
         "n_outputs": n_outputs,
         "outputs": range(n_outputs),
         "n_members": len(members),
@@ -417,7 +420,6 @@ def _sizes_of_ensemble(state) -> dict:
 
 
 ENSEMBLE = {
-    "n_features_in_": _among("n_features_in_"),
     "estimators_": _networks,
     "weights_": _array("n_members", least=0.0, most=1.0 + 1e-9),
     "band_scale_": _array("n_outputs", **NOT_NEGATIVE),
