@@ -61,7 +61,8 @@ def _array(*shape, dtypes=FLOAT64, least=-LARGEST, most=LARGEST, below=None, ord
             value = np.require(value, requirements=[order, "ALIGNED"])
         greatest = most if below is None else sizes[below] - 1
         if not (least is None or _is_within(value, least, greatest)):
-            raise Invalid(f" must have values from {least:g} to {greatest:g}, and has others")
+            wanted = "finite" if least == -LARGEST else f"from {least:g} to {greatest:g}"
+            raise Invalid(f" has values that are not {wanted}")
         return value
 
     return check
@@ -78,6 +79,7 @@ def _fits(lengths, shape, sizes):
 
 
 def _is_within(value, least, most):
+    """Return whether all values are from `least` to `most`, and not NaN."""
     if value.dtype.kind == "f" and least == -LARGEST and np.vdot(value, value) < inf:
         return True  # three times as fast as what follows
     if value.size == 0:
@@ -245,7 +247,7 @@ def _sizes(state) -> dict:
         bias = n_parameters != whole.n_coefs
         n_used, n_own = Architecture(used, bias).n_parameters, used[-2] + bias
         n_constants = len(LOSSES[state["_loss"]].parameters)
-    except (AttributeError, IndexError, KeyError, TypeError):
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         raise Invalid("intercepts_, n_parameters_, _loss or inputs are of other types") from None
     if min(used + units) < 1:
         raise Invalid("it has a layer without units")
@@ -261,7 +263,7 @@ def _sizes(state) -> dict:
         "n_own": n_own,
         "n_hidden": n_used - units[-1] * n_own,
         "outputs": range(units[-1]),
-        "units": [used],
+        "units": used,
         "bias": [bias],
         "coefs": list(pairwise(units)),
         "intercepts": [(n,) for n in units[1:]],
@@ -306,7 +308,10 @@ DENSE = {
     "lower": _array("n_theta", "n_theta", order="F"),
 }
 ROWS = {
-    "architecture": {"units": _among("units"), "bias": _among("bias")},
+    "architecture": {
+        "units": _each("units", lambda n: _number(n, n, Integral)),
+        "bias": _among("bias"),
+    },
     "values": _arrays("values"),
     "deltas": _arrays("deltas"),
     "outputs": _array("n_rows", below="n_outputs", **INDEX),
@@ -376,10 +381,10 @@ STOCHASTIC_STATE = {
     "second_moment": _optional(_array("n_parameters", dtypes=FLOATS, least=0.0, order="C")),
 }
 NETWORK = {
-    "n_outputs_": _among("n_outputs_"),
-    "n_parameters_": _among("n_parameters_"),
     "coefs_": _arrays("coefs", dtypes=FLOATS),
     "intercepts_": _arrays("intercepts", dtypes=FLOATS),
+    "n_outputs_": _among("n_outputs_"),
+    "n_parameters_": _among("n_parameters_"),
     "_layer_activations": _each("coefs", lambda _: _activation),
     "_loss_constants": _each("constants", lambda _: _number(-LARGEST, LARGEST)),
     "_scaling": _optional(SCALING),
@@ -406,11 +411,12 @@ def _sizes_of_ensemble(state) -> dict:
     """Return the sizes that the members of a saved ensemble imply."""
     try:
         members = state["estimators_"]
-        n_outputs = members[0].n_outputs_
-        if any(member.n_outputs_ != n_outputs for member in members):
-            raise Invalid("its members have different numbers of outputs")
-    except (AttributeError, IndexError, KeyError, TypeError):
+        numbers = {member.n_outputs_ for member in members}
+    except (AttributeError, KeyError, TypeError):
         raise Invalid("estimators_ must be a list of fitted networks") from None
+    if len(numbers) != 1:
+        raise Invalid(f"estimators_ have {sorted(numbers)} outputs, but must have as many each")
+    (n_outputs,) = numbers
     return {
         "n_features": _n_features(state),
         "n_outputs": n_outputs,
