@@ -377,8 +377,9 @@ PROGRESS = {
 STOCHASTIC_STATE = {
     "options": OPTIONS,
     "progress": PROGRESS,
-    "moment": _array("n_parameters", dtypes=FLOATS, order="C"),
-    "second_moment": _optional(_array("n_parameters", dtypes=FLOATS, least=0.0, order="C")),
+    # Squares of gradients overflow where y is large, and the weights stay finite.
+    "moment": _array("n_parameters", dtypes=FLOATS, least=None, order="C"),
+    "second_moment": _optional(_array("n_parameters", dtypes=FLOATS, least=None, order="C")),
 }
 NETWORK = {
     "coefs_": _arrays("coefs", dtypes=FLOATS),
@@ -393,7 +394,7 @@ NETWORK = {
     "_stochastic_state": _optional(STOCHASTIC_STATE),
     "_record": _columns,
     "_seen_rows": _among("nothing"),
-    "_importances": _optional(_array("n_features", **NOT_NEGATIVE)),
+    "_importances": _optional(_array("n_features", least=None)),
     "_input_range": _optional(_arrays("range", dtypes=FLOATS)),
     "_grouping": _among("groupings"),
     "_correlation": _number(),
