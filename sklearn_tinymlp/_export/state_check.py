@@ -228,9 +228,9 @@ def _named(name, check, value, sizes):
 
 def _n_features(state) -> int:
     n_features = state.get("n_features_in_")
-    if type(n_features) is not int or n_features < 1:
-        raise Invalid(f"n_features_in_ is {n_features!r:.50}, but must be a positive int")
-    return n_features
+    if not isinstance(n_features, Integral) or n_features < 1:
+        raise Invalid(f"n_features_in_ is {n_features!r:.50}, but must be a positive integer")
+    return int(n_features)
 
 
 def _sizes(state) -> dict:
