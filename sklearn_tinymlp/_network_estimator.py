@@ -249,7 +249,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
-        if context.warns:
+        if context.warns or (result.interrupted and not context.is_ensemble):
             warn(result, data, warned)
         result.write_to(self)
         if tasks is not None:

@@ -7,9 +7,10 @@ import pickle
 import joblib
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from tamper import fitted, get, load, replaced, saved_leaves
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, activations
 from sklearn_tinymlp._bayes.conformal import ConformalScores
@@ -298,3 +299,111 @@ def test_skops_asks_to_trust_the_two_estimators_alone(fitted_ensembles):
     assert skops.get_untrusted_types(data=data) == ENSEMBLE_CLASSES
     loaded = skops.loads(data, trusted=ENSEMBLE_CLASSES)
     assert_array_equal(loaded.predict(X), pipeline.predict(X))
+
+
+# ------------------------------------------------------------------------- states not valid
+
+# Attributes that nothing but a display or the user reads.
+SHOWN = (
+    "alpha_groups_ best_epoch_ best_loss_ converged_ log_evidence_ loss_ n_effective_parameters_ "
+    "n_iter_ n_layers_ out_activation_ out_of_fold_predictions_ out_of_fold_r2_ results_ solver_ "
+    "starts_ stop_reason_ validation_scores_"
+).split()
+
+# Entries that are not finite where losses, their gradients or differences overflow.
+OVERFLOWING = {"_record", "_errors", "_importances", "moment", "second_moment"}
+
+
+@pytest.fixture(scope="module")
+def saved():
+    """Estimators that between them have every kind of record, and the paths to their leaves."""
+    return {
+        name: (net, [path for path in saved_leaves(net) if path[0] not in SHOWN])
+        for name, net in fitted().items()
+    }
+
+
+NAMES = ["dense", "low_rank", "outputs", "huber", "varying", "adam", "sgd", "ensemble"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_entry_of_a_state_is_checked(name, saved):
+    net, paths = saved[name]
+    assert len(paths) > 5
+    for path in paths:
+        value = get(net.__getstate__(), path)
+        others = [object(), "unknown", np.zeros((2, 2, 2)), list(range(7))]
+        if isinstance(value, np.ndarray):
+            others += [value[None], value.astype(object), value.astype(complex)]
+            if value.dtype.kind == "f" and not OVERFLOWING & set(path):
+                others.append(np.full_like(value, np.nan))
+        if path[0] in ("_correlation", "_errors"):
+            others = [object(), "unknown"]
+        for other in others:
+            with pytest.raises(ValueError, match="^This (file is not a valid )?TinyMLP"):
+                load(type(net), replaced(net.__getstate__(), path, other))
+
+
+def unaligned(array):
+    memory = np.frombuffer(b"\0" + array.tobytes(), array.dtype, array.size, 1)
+    return memory.reshape(array.shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        np.asfortranarray,
+        np.ascontiguousarray,
+        unaligned,
+        lambda array: np.repeat(array, 2, axis=-1)[..., ::2],
+        lambda array: array.astype(array.dtype.newbyteorder()),
+    ],
+    ids=["fortran", "c", "unaligned", "strided", "byte order"],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_layout_of_arrays_does_not_matter(name, change, saved):
+    net, paths = saved[name]
+    state = net.__getstate__()
+    for path in paths:
+        if isinstance(array := get(state, path), np.ndarray):
+            state = replaced(state, path, change(array))
+    loaded, copied = load(type(net), state), copy.deepcopy(net)
+    assert_allclose(loaded.predict(X), net.predict(X), rtol=1e-12)
+    if name in ("adam", "sgd"):
+        y = Y[:, 0]
+        trained = loaded.partial_fit(X, y), copied.partial_fit(X, y)
+        assert_allclose(*(one.coefs_[0] for one in trained), rtol=1e-9)
+    else:
+        stds = (one.predict(X, return_std=True)[1] for one in (loaded, net))
+        assert_allclose(*stds, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name, path, value, sentence",
+    [
+        ("dense", ("coefs_", 0), np.zeros((3, 17)), "coefs_[0] has the shape (3, 17), but must have"
+         " (3, 5)."),
+        ("dense", ("n_features_in_",), 4, "coefs_[0] has the shape (3, 5), but must have (4, 5)."),
+        ("adam", ("_stochastic_state", "progress", "row"), 10**12, "_stochastic_state.progress.row"
+         " is 1000000000000, but must be an integer from 0 to 0."),
+        ("dense", ("_posterior", "precision", "dense", "lower"), np.full((26, 26), np.inf),
+         "_posterior.precision.dense.lower has values that are not finite."),
+        ("dense", ("_layer_activations",), ("tanh", "*/"), "_layer_activations[1] is '*/', which is"
+         " not an activation."),
+        ("dense", ("_posterior", "theta"), None, "_posterior.theta is of the type NoneType, but"
+         " must be an array."),
+    ],
+)  # fmt: skip
+def test_the_sentence_names_the_entry(name, path, value, sentence, saved):
+    net, _ = saved[name]
+    with pytest.raises(ValueError) as caught:
+        load(type(net), replaced(net.__getstate__(), path, value))
+    assert str(caught.value) == f"This file is not a valid TinyMLPRegressor: {sentence}"
+
+
+def test_an_entry_that_is_missing_or_unknown_is_named(saved):
+    net, _ = saved["dense"]
+    state = net.__getstate__()
+    for scaling in ({**state["_scaling"], "z": 1}, {"x_mean": state["_scaling"]["x_mean"]}):
+        with pytest.raises(ValueError, match="not a valid TinyMLPRegressor: _scaling: .*argument"):
+            load(type(net), {**state, "_scaling": scaling})

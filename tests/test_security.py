@@ -114,3 +114,29 @@ def test_a_skops_file_is_loaded_without_pickle(tmp_path):
             patch.setattr(pickle, name, None)
         loaded = sio.load(path, trusted=["sklearn_tinymlp._regressor.TinyMLPRegressor"])
     assert (loaded.predict(X) == net.predict(X)).all()
+
+
+# ------------------------------------------------------------------------- tampered states
+
+
+def tamper(*arguments):
+    root = os.path.dirname(os.path.dirname(__file__))
+    return subprocess.run(
+        [sys.executable, "-m", "tests.tamper", "--seed", "81173", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="cases are run in forked processes")
+def test_no_tampered_state_ends_the_process():
+    done = tamper("--cases", "300")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "300 states" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="cases are run in forked processes")
+def test_without_the_check_they_do():
+    done = tamper("--cases", "16", "--within", "lower", "--unchecked")
+    assert done.returncode == 1 and "DIED by signal" in done.stdout

@@ -22,6 +22,7 @@ from .._network.architecture import Architecture
 from .._solvers.monitor import History
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.importances import importances_of
+from .state_check import checked
 
 # Versions of the layouts below; a file with a later layout is refused. The state of each member of
 # an ensemble has the layout of a network.
@@ -73,11 +74,11 @@ def plain(state: dict) -> dict:
 
 
 def restored(state: dict) -> dict:
-    """Invert `plain`; raise a ValueError if a later version of this package wrote the state."""
-    if "_layout" not in state:
+    """Invert `plain`; raise a ValueError if the state is that of a later version, or not valid."""
+    if "coefs_" not in state:  # not fitted
         return state
     out = _restored_state(state, LAYOUT, "TinyMLPRegressor")
-    columns = {name: values.tolist() for name, values in state["_record"].items()}
+    columns = {name: values.tolist() for name, values in out["_record"].items()}
     out["_record"] = History(columns)
     for name, column in COLUMNS.items():
         if name not in out and column in columns:
@@ -93,21 +94,27 @@ def plain_ensemble(state: dict) -> dict:
 
 
 def restored_ensemble(state: dict) -> dict:
-    """Invert `plain_ensemble`; raise a ValueError if a later version wrote the state."""
+    """Invert `plain_ensemble`; raise a ValueError as `restored` does."""
+    if "estimators_" not in state:
+        return state
     return _restored_state(state, ENSEMBLE_LAYOUT, "TinyMLPEnsembleRegressor")
 
 
 def _restored_state(state, known, kind) -> dict:
     out = dict(state)
     layout = out.pop("_layout", known)
-    if layout > known:
+    if not isinstance(layout, int) or layout > known:
         raise ValueError(
             f"This {kind} was saved by a later version of sklearn-tinymlp than the one installed "
             f"(layout {layout}; supported up to {known}). Update sklearn-tinymlp."
         )
-    for name, kind in RECORDS.items():
+    out = checked(kind, out)
+    for name, record in RECORDS.items():
         if isinstance(out.get(name), dict):
-            out[name] = _record(kind, out[name])
+            try:
+                out[name] = _record(record, out[name])
+            except (TypeError, ValueError) as error:  # a field is missing, or not known
+                raise ValueError(f"This file is not a valid {kind}: {name}: {error}.") from None
     return out
 
 

@@ -14,7 +14,7 @@ class EnsembleContext(NamedTuple):
     is_ensemble: bool = False
     interruption: Interruption | None = None  # of the ensemble and its members
     repeats: Repeats | None = None  # groups of correlated rows, found once for all members
-    warns: bool = True  # of fits that do not converge or were interrupted
+    warns: bool = True  # of a fit that does not converge
 
     def repeats_in(self, plan: Plan, scaled: Data) -> Repeats | None:
         """Return the groups of correlated rows."""
