@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_tinymlp._machine import threads
+from sklearn_tinymlp._machine.caching import cached_property
 from sklearn_tinymlp._machine.threads import single_threaded_blas
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -152,3 +153,26 @@ def test_a_fork_waits_for_a_compilation_in_another_thread():
 
     with another_thread(work):
         assert child_returns_true(lambda: finished and compilation.once_per_process(n_threads)())
+
+
+@forks
+def test_a_fork_while_another_thread_computes_a_cached_property():
+    class Slow:
+        @cached_property
+        def value(self):
+            self.ready.set()
+            return self.done.wait(30)
+
+    def work(ready, done):
+        slow = Slow()
+        slow.ready, slow.done = ready, done
+        slow.value  # noqa: B018
+
+    def computes():
+        other = Slow()
+        other.ready, other.done = threading.Event(), threading.Event()
+        other.done.set()
+        return other.value
+
+    with another_thread(work):
+        assert child_returns_true(computes)

@@ -1,13 +1,14 @@
 """An objective in compiled code: its rows, network and loss for the kernels, and its gradient."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
 
 from .._activations import lookup
 from .._losses.loss import Loss
+from .._machine.caching import cached_property
 from .._machine.compilation import (
     c_function,
     carray,
