@@ -393,5 +393,8 @@ def test_no_file_holds_infinity(dtype):
         to_c(network, dtype=dtype, X=Z)
     plain = net().fit(Z, Y[:, 0])
     huge = np.where(np.arange(3) == 0, 1.7e308 * np.sign(Z), Z)
+    if dtype == "float64":  # tanh of huge numbers
+        assert not re.search(r"\b(inf|nan)\b", to_c(plain, X=huge))
+        return
     with pytest.raises(ValueError, match="finite|overflow"), np.errstate(all="ignore"):
         to_c(plain, dtype=dtype, X=huge)
