@@ -4,12 +4,14 @@ import threading
 import time
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from sklearn_tinymlp._machine import threads
 from sklearn_tinymlp._machine.caching import cached_property
 from sklearn_tinymlp._machine.threads import single_threaded_blas
+from sklearn_tinymlp._training.heteroscedastic_noise import VaryingNoise
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -57,6 +59,19 @@ def test_overlapping_blocks_of_two_threads_end_with_the_number_before_them():
     thread.join()
     assert seen == [{1}]
     assert n_threads() == {2}
+
+
+def test_the_weights_by_a_variance_do_not_depend_on_the_number_of_threads():
+    class Variance:
+        n_parameters_ = 10
+
+        def predict(self, X):
+            seen.append(n_threads())
+            return np.ones(len(X))
+
+    seen = []
+    VaryingNoise([[Variance()]], [np.ones(1)]).predict(np.zeros((5, 1)))
+    assert seen == [{1}]
 
 
 # ------------------------------------------------------------------------------------ os.fork

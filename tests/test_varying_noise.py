@@ -8,8 +8,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
-from sklearn.datasets import make_friedman1
-from threadpoolctl import threadpool_limits
 
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor, _network_estimator
 from sklearn_tinymlp._training.heteroscedastic_noise import VaryingNoise
@@ -178,12 +176,3 @@ def test_ctrl_c_within_the_rounds_leaves_a_network(fit_number, monkeypatch):
     assert net.random_state is draw and list(net.feature_names_in_) == ["a", "b"]
     assert net.stop_reason_ == "interrupted" and net.predict(frame).shape == (100,)
     assert len(counted) == fit_number
-
-
-def test_the_number_of_blas_threads_does_not_matter():
-    X, y = make_friedman1(150, n_features=7, noise=0.5, random_state=0)
-    predictions = []
-    for n_threads in (1, 2):
-        with threadpool_limits(n_threads, "blas"):
-            predictions.append(network().fit(X, y).predict(X, return_std=True))
-    assert_array_equal(*predictions)
