@@ -31,6 +31,7 @@ from sklearn_tinymlp._activations.derivative_check import check_derivative
 from sklearn_tinymlp._activations.lookup import compiled, value_and_slope
 from sklearn_tinymlp._activations.table import BUILT_IN
 from sklearn_tinymlp._activations.users_own import by_numpy
+from sklearn_tinymlp._displays.html import trained_network
 
 compiles = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="looks at the machine code")
 
@@ -516,3 +517,8 @@ def test_the_number_of_compiled_functions_is_bounded(monkeypatch):
         values, _ = compiled_value_and_slope(own(0.12), X.ravel())
     assert_allclose(values, np.tanh(0.12 * X.ravel()))
     assert _compiled_functions.cache_info().currsize == 1
+
+
+def test_the_name_of_an_activation_is_escaped_in_html():
+    own = Activation(own_tanh, own_tanh_slope, name="</title><script>")
+    assert "<script>" not in trained_network(fitted(own, solver="lm"))
