@@ -385,7 +385,7 @@ def test_the_bound_of_single_precision_looks_at_all_slopes(tmp_path):
     assert bound > 1.9  # tanh of anything between -17 and 23
 
 
-@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # of sums that check X
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of sums that check X
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_no_file_holds_infinity(dtype):
     network = net(output_activation="exp", solver="lbfgs").fit(Z, np.exp(Z[:, 0]))
