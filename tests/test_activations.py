@@ -208,7 +208,8 @@ def test_slope_at_the_kink_is_the_left_one(name, value_and_slope):
 
 def test_only_the_given_numbers_are_touched():
     values, slopes = np.full(5, 2.0), np.full(5, 7.0)
-    call_from_python(compiled("tanh", "float64"), (values, slopes), (3,))
+    function, constants = compiled("tanh", "float64")
+    call_from_python(function, (values, slopes, constants), (3,))
     assert_array_equal(values[3:], 2.0)
     assert_array_equal(slopes[3:], 7.0)
 

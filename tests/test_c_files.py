@@ -12,10 +12,17 @@ import pytest
 from test_export import CASES, X, Y, Z, ensemble, inputs, net
 
 from sklearn_tinymlp import TinyMLPRegressor, to_c
-from sklearn_tinymlp._activations.formulas import Formula
+from sklearn_tinymlp._activations.formulas import (
+    Formula,
+    formula_of,
+    largest_change,
+    value_and_slope_of,
+)
 from sklearn_tinymlp._activations.table import OUTPUT_ACTIVATIONS
 from sklearn_tinymlp._export.c_words import comment, enumerators
 from sklearn_tinymlp._export.fixed_point import _table_of
+from sklearn_tinymlp._export.layers import parts_of
+from sklearn_tinymlp._export.self_test import rounded_outputs
 
 C, CPP = shutil.which("gcc"), shutil.which("g++")
 COMPILERS = {"gcc": [C, "-std=c99"], "g++": [CPP, "-std=c++11"]}
@@ -307,3 +314,88 @@ def test_x_without_a_header_adds_the_self_test_alone():
     frame = pd.DataFrame(X, columns=["a", "b", "c"])
     named = TinyMLPRegressor(hidden_layer_sizes=(2,), max_iter=5).fit(frame, Y)
     assert "#ifdef TEST" in to_c(named, X=frame)  # without a warning about names
+
+
+@needs_compilers
+def test_names_of_the_c_library_are_refused(tmp_path):
+    headers = "".join(f"#include <{name}.h>\n" for name in ("math", "stdint", "stdio"))
+    (tmp_path / "all.c").write_text(headers)
+    declared = run([C, "-E", "-P", "all.c"], tmp_path).stdout
+    macros = re.sub(r"#define (\w+).*", r"\1", run([C, "-E", "-dM", "all.c"], tmp_path).stdout)
+    names = set(re.findall(r"\b[A-Za-z]\w*", declared + macros))
+    assert {"log", "pow", "sqrt", "round", "NAN", "int8_t", "float", "printf"} <= names
+    network = net().fit(X, Y)
+    for name in (*names, "abs", "x", "y", "j", "row", "failed", "TEST", "main"):
+        with pytest.raises(ValueError, match="name must be a name in C that is not taken"):
+            to_c(network, name=name, X=X)
+
+
+@needs_compilers
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_other_names_compile(dtype, tmp_path):
+    for name in ("a", "n", "rows", "logs", "expf_", "i8", "k1", "int8", "stride", "FLT"):
+        files = to_c(net().fit(X, Y), name=name, dtype=dtype, X=X, header=True)
+        write(files, tmp_path, name)
+        run([C, *STRICT, "-DTEST", f"{name}.c", "-o", "test", "-lm"], tmp_path)
+
+
+def test_a_feature_whose_constant_would_be_a_macro_is_refused():
+    frame = pd.DataFrame(X, columns=["pi", "b", "c"])
+    network = net().fit(frame, Y)
+    with pytest.raises(ValueError, match="name must be a name in C that is not taken, got 'm'"):
+        to_c(network, name="m", header=True)
+
+
+@needs_compilers
+@pytest.mark.parametrize("offset", [1e4, 1e6])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_self_test_of_single_precision_far_from_zero(dtype, offset, tmp_path):
+    rows = (offset + np.random.default_rng(0).normal(size=(100, 2))).astype(np.float32)
+    z = rows - rows.mean(axis=0)
+    network = TinyMLPRegressor(random_state=0).fit(rows, np.sin(z[:, 0]) + z[:, 1])
+    (tmp_path / "test.c").write_text(to_c(network, dtype=dtype, X=rows))
+    run([C, "-DTEST", "test.c", "-o", "test", "-lm"], tmp_path)
+    run(["./test"], tmp_path)
+
+
+@pytest.mark.parametrize("beta", [0.7, 5.0])
+@pytest.mark.parametrize("name", [*OUTPUT_ACTIVATIONS, "swish", "leaky_relu 2"])
+def test_largest_change_of_an_activation(name, beta):
+    constants = {"swish": ("beta", beta), "leaky_relu 2": ("negative_slope", beta)}.get(name)
+    formula = Formula(name.split()[0], (constants,)) if constants else formula_of(name, np.float64)
+    value_of, _ = value_and_slope_of(formula)
+    rng = np.random.default_rng(0)
+    z, distance = rng.normal(size=200) * 20, 10.0 ** rng.uniform(-6, 2, 200)
+    bound = largest_change(formula, z, distance)
+    fine = z + distance * np.linspace(-1, 1, 2001)[:, np.newaxis]
+    found = np.abs(value_of(fine.ravel()).reshape(fine.shape) - value_of(z)).max(axis=0)
+    assert (found <= bound * (1 + 1e-12) + 1e-14).all()
+    if name != "sin":  # the bound is attained, unless the slope vanishes at an end
+        assert np.median(bound / np.maximum(found, 1e-300)) < 1.01
+
+
+def test_the_bound_of_single_precision_looks_at_all_slopes(tmp_path):
+    # An error of 20 in the sum of the first unit, whose slope is 0 there, and at most a fifth of
+    # the way to either side.
+    network = net(hidden_layer_sizes=(1,), standardize=False).fit(X, Y[:, 0])
+    network.coefs_[0][:] = [[1e8], [-1e8], [0.0]]
+    network.coefs_[1][:], network.intercepts_[0][:] = 1.0, 3.0
+    rows = np.array([[1.0, 1.0, 0.0]])
+    _, bound = rounded_outputs(network, parts_of(network, "to_c")[0], rows, np.dtype(np.float32))
+    assert bound > 1.9  # tanh of anything between -17 and 23
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of sums that check X
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_no_file_holds_infinity(dtype):
+    network = net(output_activation="exp", solver="lbfgs").fit(Z, np.exp(Z[:, 0]))
+    network.coefs_[-1][:] = np.abs(network.coefs_[-1]) + 500.0
+    with pytest.raises(ValueError, match="finite|overflows"):
+        to_c(network, dtype=dtype, X=Z)
+    plain = net().fit(Z, Y[:, 0])
+    huge = np.where(np.arange(3) == 0, 1.7e308 * np.sign(Z), Z)
+    if dtype == "float64":  # tanh of huge numbers
+        assert not re.search(r"\b(inf|nan)\b", to_c(plain, X=huge))
+        return
+    with pytest.raises(ValueError, match="finite|overflow"), np.errstate(all="ignore"):
+        to_c(plain, dtype=dtype, X=huge)

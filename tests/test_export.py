@@ -340,6 +340,10 @@ def test_errors(export):
             export(pipeline[-1], name=name)
     with pytest.raises(ValueError, match="name must be"):
         export(pipeline[-1], name="np" if export is to_python else "tanh")
+    if export is to_python:
+        for name in ("__debug__", "enumerate", "ValueError"):
+            with pytest.raises(ValueError, match="name must be"):
+                export(pipeline[-1], name=name)
     network = net().fit(X, Y)
     network.coefs_[0][0, 0] = np.inf
     with pytest.raises(ValueError, match="not finite"):

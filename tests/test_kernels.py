@@ -581,7 +581,7 @@ from sklearn_tinymlp._engine import kernels
 kernels = [kernels.run_epochs, kernels.run_lbfgs]
 print(sum(sum(kernel.compiled.stats.cache_hits.values()) for kernel in kernels), end=" ")
 print(sum(sum(kernel.compiled.stats.cache_misses.values()) for kernel in kernels), end=" ")
-print(lookup.compiled("elu", "float64").cache_hits)
+print(lookup.compiled("elu", "float64").function.cache_hits)
 """
 )
 

@@ -22,10 +22,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor, activations
+from sklearn_tinymlp._activations.compiled import _compiled_functions
 from sklearn_tinymlp._activations.derivative_check import check_derivative
 from sklearn_tinymlp._activations.lookup import compiled, value_and_slope
 from sklearn_tinymlp._activations.table import BUILT_IN
 from sklearn_tinymlp._activations.users_own import by_numpy
+from sklearn_tinymlp._displays.html import trained_network
 
 compiles = pytest.mark.skipif(bool(config.DISABLE_JIT), reason="looks at the machine code")
 
@@ -426,3 +428,57 @@ def test_the_poisson_loss_takes_a_positive_activation_of_ones_own():
     for other in (OWN, LEAKY, activations.leaky_relu(0)):
         with pytest.raises(ValueError, match="needs predictions above zero"):
             fitted("tanh", X, counts, loss="poisson", output_activation=other)
+
+
+@compiles
+def test_activations_that_differ_in_constants_are_compiled_once():
+    _compiled_functions.cache_clear()
+    for k in range(1, 15):
+        factors = {"factor": 1.0 + k}
+        own = Activation(partial(scaled, **factors), partial(scaled_slope, **factors))
+        for activation in (own, activations.leaky_relu(0.1 * k)):
+            z = np.linspace(-3, 3, 10)
+            for compute in (value_and_slope, compiled_value_and_slope):
+                values, slopes = compute(activation, z)
+                assert_allclose(values, by_numpy(activation.value)(z))
+                assert_allclose(slopes, by_numpy(activation.derivative)(z))
+    assert _compiled_functions.cache_info().currsize == 2
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
+@pytest.mark.parametrize("batch_size", [1, 20])
+def test_each_layer_has_its_own_constants(solver, batch_size):
+    ready = [activations.leaky_relu(0.3), activations.swish(2.0)]
+    own = [
+        Activation(lambda z: z if z > 0 else 0.3 * z, lambda z: 1.0 if z > 0 else 0.3),
+        Activation(
+            lambda z: z / (1 + np.exp(-2 * z)),
+            lambda z: (1 + 2 * z / (1 + np.exp(2 * z))) / (1 + np.exp(-2 * z)),
+        ),
+    ]
+    shape = {"hidden_layer_sizes": (4, 3), "solver": solver, "batch_size": batch_size}
+    first, second = (fitted(each, **shape).predict(X) for each in (ready, own))
+    assert_allclose(first, second, rtol=1e-6, atol=1e-9)
+    assert not np.allclose(first, fitted(ready[::-1], **shape).predict(X), rtol=1e-3)
+
+
+@compiles
+def test_the_number_of_compiled_functions_is_bounded(monkeypatch):
+    monkeypatch.setattr("sklearn_tinymlp._activations.compiled.MAX_COMPILED", 1)
+    _compiled_functions.cache_clear()
+
+    def own(factor):
+        return Activation(
+            lambda z: math.tanh(factor * z), lambda z: factor / math.cosh(factor * z) ** 2
+        )
+
+    compiled(own(0.11), "float64")
+    with pytest.warns(UserWarning, match="1 functions are compiled, whose memory is not released"):
+        values, _ = compiled_value_and_slope(own(0.12), X.ravel())
+    assert_allclose(values, np.tanh(0.12 * X.ravel()))
+    assert _compiled_functions.cache_info().currsize == 1
+
+
+def test_the_name_of_an_activation_is_escaped_in_html():
+    own = Activation(own_tanh, own_tanh_slope, name="</title><script>")
+    assert "<script>" not in trained_network(fitted(own, solver="lm"))

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils import shuffle
 from watching import Watch, watch_budgets
 
+from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels, stochastic_state
 from sklearn_tinymlp._engine.stochastic_state import StochasticOptions, StochasticState
 from sklearn_tinymlp._network.architecture import Architecture
@@ -535,3 +536,16 @@ def test_random_state_moves_on_even_when_training_breaks_off(objective, monkeypa
     except ZeroDivisionError:
         pass
     np.testing.assert_equal(random_state.get_state(), expected.get_state())
+
+
+def test_partial_fit_continues_the_record_without_copying_it():
+    net = TinyMLPRegressor(hidden_layer_sizes=(2,), solver="sgd", random_state=0)
+    X, y = np.arange(6.0).reshape(3, 2), np.arange(3.0)
+    losses = net.partial_fit(X, y).loss_curve_
+    for _ in range(3):
+        net.partial_fit(X, y)
+    assert net.loss_curve_ is losses and len(losses) == 4
+    assert_array_equal(net.history_["loss"], losses)
+    with pytest.raises(ValueError):
+        net.partial_fit(X, y[:2])
+    assert len(net.loss_curve_) == 4

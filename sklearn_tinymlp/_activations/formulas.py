@@ -55,5 +55,29 @@ def value_and_slope_of(formula) -> tuple[Callable, Callable]:
     row = ROW_OF[formula.name]
     if dict(formula.constants) == dict(row.constants):
         return row.numpy, row.numpy_slope
-    activation = getattr(activations, formula.name)(**dict(formula.constants))
+    activation = _activation_of(formula)
     return by_numpy(activation.value), by_numpy(activation.derivative)
+
+
+def largest_change(formula, z, distance) -> np.ndarray:
+    """Bound |f(z + d) - f(z)| over all |d| <= distance.
+
+    All formulas but the sine are monotone, or decrease to their minimum and increase from there:
+    the largest change is at an end of the interval, or at a minimum within it.
+    """
+    if formula.name == "sin":
+        return np.minimum(distance, 2.0)
+    value, slope = value_and_slope_of(formula)
+    low, high = z - distance, z + distance
+    with np.errstate(over="ignore", invalid="ignore"):
+        middle = value(z)
+        change = np.maximum(np.abs(value(low) - middle), np.abs(value(high) - middle))
+        descends_first = (slope(low) <= 0.0) & (slope(high) > 0.0)
+    row = ROW_OF[formula.name]
+    same = dict(formula.constants) == dict(row.constants)
+    least = row.least if same else _activation_of(formula).output_range[0]
+    return np.where(descends_first, np.maximum(change, middle - least), change)
+
+
+def _activation_of(formula):
+    return getattr(activations, formula.name)(**dict(formula.constants))

@@ -33,7 +33,7 @@ def ready_made(activation) -> tuple[BuiltIn, dict] | None:
 
 
 def compiled(activation, dtype: str):
-    """Compile an activation for 'float32' or 'float64', which imports numba."""
+    """Return the `CompiledActivation` for 'float32' or 'float64', which imports numba."""
     from .compiled import compiled_activation
 
     return compiled_activation(activation, dtype)

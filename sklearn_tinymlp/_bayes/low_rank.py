@@ -22,11 +22,12 @@ step from the residuals of all rows avoids the subtraction:
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 
 from .._machine import lapack
+from .._machine.caching import cached_property
 from .._machine.memory import FRESH
 from .._network.architecture import Architecture, Layers
 from .._network.network import Network

@@ -20,12 +20,12 @@ number of all parameters.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from .._machine import lapack
+from .._machine.caching import cached_property
 from .._machine.memory import FRESH
 from .._network.architecture import Architecture
 from .._network.network import Network

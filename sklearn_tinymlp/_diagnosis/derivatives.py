@@ -19,11 +19,11 @@ lambda_row being the largest of a single row; for b = n it is lambda itself.
 """
 
 import math
-from functools import cached_property
 
 import numpy as np
 
 from .._data.input_range import square_norms
+from .._machine.caching import cached_property
 from .feasibility import LEAST_POSITIVE
 from .forward_pass import ForwardPass
 

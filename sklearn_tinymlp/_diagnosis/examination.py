@@ -1,10 +1,10 @@
 """`Examination`: losses, derivatives, training history and trials on copies, for the causes."""
 
 import math
-from functools import cached_property
 
 import numpy as np
 
+from .._machine.caching import cached_property
 from .._training.divergence import has_diverged
 from .derivatives import LossDerivatives
 from .forward_pass import MOST_VALUES

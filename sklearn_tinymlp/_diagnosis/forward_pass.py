@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import replace
-from functools import cached_property
 from typing import Self
 
 import numpy as np
 
 from .._data.input_range import square_norms
+from .._machine.caching import cached_property
 from .._network.derivatives import layer_values
 from .trained_network import TrainedNetwork
 

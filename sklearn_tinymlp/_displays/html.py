@@ -34,7 +34,7 @@ def diagram_svg(diagram: Diagram) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" style="max-width:100%;height:auto" role="img" '
         f'font-family="sans-serif" font-size="12">',
-        f"<title>Network of {', '.join(captions)}</title>",
+        f"<title>{escape('Network of ' + ', '.join(captions))}</title>",
     ]
     for link in links:
         (x1, y1), (x2, y2) = position(*link.start), position(*link.end)

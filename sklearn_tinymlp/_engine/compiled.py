@@ -1,13 +1,14 @@
 """An objective in compiled code: its rows, network and loss for the kernels, and its gradient."""
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from scipy import sparse
 
 from .._activations import lookup
 from .._losses.loss import Loss
+from .._machine.caching import cached_property
 from .._machine.compilation import (
     c_function,
     carray,
@@ -103,8 +104,9 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.KernelNetwork
     units = architecture.units
     starts = np.cumsum([0, *units])
     blas = [n_in * n_out >= linear_algebra.blas_size() for n_in, n_out in architecture.coef_shapes]
+    compiled = [lookup.compiled(activation, dtype) for activation in activations]
     functions = [
-        [lookup.compiled(name, dtype) for name in activations],
+        [activation.function for activation in compiled],
         [linear_algebra.compiled(linear_algebra.AFFINE[large], dtype) for large in blas],
         [linear_algebra.compiled(linear_algebra.ACCUMULATE[large], dtype) for large in blas],
     ]
@@ -121,6 +123,7 @@ def kernel_network(network: Network, dtype, loss: Loss) -> kernels.KernelNetwork
         loss_factor=loss.factor(units[-1]),
         gemm=linear_algebra.gemm_address(dtype),
         backpropagate=unsigned(backpropagate.address),
+        constants=np.concatenate([activation.constants for activation in compiled]),
     )
 
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._activations.compiled import MAX_CONSTANTS
 from .._machine.compilation import call, jit_entry, jit_fast, jit_ieee, jit_inline, unsigned
 from . import limited_memory as lbfgs
 from .linear_algebra import FEW_OUTPUTS, sum_of
@@ -45,6 +46,7 @@ class KernelNetwork(NamedTuple):
     loss_factor: float  # 1 / n_outputs where the loss averages over the outputs, else 1
     gemm: int  # address of BLAS's matrix product
     backpropagate: int  # address of its function in `linear_algebra`
+    constants: np.ndarray  # float64, N_CONSTANTS for the activation of each layer
 
 
 # Columns of `KernelNetwork.layers`: units before and after; positions of coefs and intercepts in
@@ -52,6 +54,8 @@ class KernelNetwork(NamedTuple):
 # activation and of two functions of `linear_algebra`.
 N_IN, N_OUT, COEFS, INTERCEPTS, BEFORE, AFTER = range(6)
 ACTIVATION, AFFINE, ACCUMULATE = range(6, 9)
+
+N_CONSTANTS = unsigned(MAX_CONSTANTS)
 
 
 class Rows(NamedTuple):
@@ -149,7 +153,8 @@ def forward(theta, net, rows, order, start, n_rows, work):
                 sizes = (n_in, n_units, n_rows, n_out, one, one, net.gemm)
                 call(net.layers[layer, AFFINE], (theta, values, values), starts, sizes)
             count = (n_units * n_rows,)
-            call(net.layers[layer, ACTIVATION], (values, work.slopes), (z, z), count)
+            place = (z, z, unsigned(layer) * N_CONSTANTS)
+            call(net.layers[layer, ACTIVATION], (values, work.slopes, net.constants), place, count)
             first += n_units
 
 
@@ -458,7 +463,8 @@ def train_on_sample(x, theta, moment, second_moment, net, y, row, work, penalty,
                 for j in range(n_out):
                     values[after + j] += a * theta[coef + j]
                 coef += n_out
-            call(net.layers[layer, ACTIVATION], (values, slopes), (after, after), (n_out,))
+            place = (after, after, unsigned(layer) * N_CONSTANTS)
+            call(net.layers[layer, ACTIVATION], (values, slopes, net.constants), place, (n_out,))
 
         n_out, output, first = net.layers[last, N_OUT], net.layers[last, AFTER], unsigned(0)
         call(

@@ -6,14 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from .._data.validation import validate_inputs
-from .c_source import C_FUNCTIONS, FixedSource, FloatSource
-from .c_words import C_KEYWORDS, CPP_KEYWORDS, comment, enumerators, rounded_up
+from .c_source import FixedSource, FloatSource
+from .c_words import C_KEYWORDS, CPP_KEYWORDS, comment, enumerators, is_taken, rounded_up
 from .fixed_point import fixed_point
 from .layers import parts_of, title
 from .self_test import self_test
 
 FIXED = {"int8": 8, "int16": 16}
 DTYPES = (None, "float32", "float64", *FIXED)
+NAME_TAKEN = "name must be a name in C that is not taken, got {!r}."
 
 
 class CFiles(NamedTuple):
@@ -109,9 +110,8 @@ def to_c(estimator, *, name="predict", dtype=None, header=False, X=None, progmem
             raise ValueError(f"{flag} must be True or False, got {value!r}.")
     bits = FIXED.get(dtype)
     parts, dtype = parts_of(estimator, "to_c", "float64" if bits else dtype)
-    taken = C_KEYWORDS | set(C_FUNCTIONS) | (CPP_KEYWORDS if header else set())
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in taken:
-        raise ValueError(f"name must be a name in C that is not taken, got {name!r}.")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        raise ValueError(NAME_TAKEN.format(name))
     rows = None
     if X is not None:
         rows = validate_inputs(estimator, X)
@@ -144,12 +144,14 @@ def to_c(estimator, *, name="predict", dtype=None, header=False, X=None, progmem
     code = source.body(arguments, signature)
     if rows is not None:
         code += self_test(estimator, X, rows, source)
+    names = getattr(estimator, "feature_names_in_", [f"x{i}" for i in range(n_in)])
+    enum = _enum(name, list(map(str, names)), numbers) if header else ""
+    if is_taken(name, enum + declared + code, C_KEYWORDS | (CPP_KEYWORDS if header else set())):
+        raise ValueError(NAME_TAKEN.format(name))
     includes = source.includes()
     if not header:
         newline = "\n" if includes else ""
         return f"{about}{includes}{newline}{declared}{code}"
-    names = getattr(estimator, "feature_names_in_", [f"x{i}" for i in range(n_in)])
-    enum = _enum(name, list(map(str, names)), numbers)
     return CFiles(
         header=about + _guarded(name, includes if bits else "", f"{enum}\n{declared}"),
         source=f'/* See {name}.h. */\n\n#include "{name}.h"\n\n{"" if bits else includes}{code}',

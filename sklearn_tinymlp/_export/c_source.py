@@ -9,7 +9,7 @@ from .._activations.table import ROW_OF
 from .c_words import c_double, c_float, c_integer, flash_words, table
 from .fixed_point import SHARE_BITS, FixedPoint
 from .layers import Part, filled, functions_of, indented
-from .self_test import rounding_bound
+from .self_test import rounded_outputs
 
 C_FUNCTIONS = ("exp", "expm1", "log1p", "fabs", "tanh", "erf", "sin")
 
@@ -132,9 +132,10 @@ class FloatSource(CSource):
         needed = any(word in source for source in sources for word in C_FUNCTIONS)
         return "#include <math.h>\n" if needed else ""
 
-    def error_bound(self, estimator, rows):
-        """Bound the rounding error of each output, of the C code and of `predict`."""
-        return rounding_bound(estimator, self.parts, rows, self.dtype)
+    def expected(self, estimator, X, rows):
+        """Return what `predict` returns, and a bound of the rounding error of it and the C code."""
+        _, bound = rounded_outputs(estimator, self.parts, rows, self.dtype)
+        return np.asarray(estimator.predict(X), dtype=float).reshape(len(rows), -1), bound
 
     def layers(self, part) -> list[Layer]:
         """Return the tables of a part and the calls of its activations."""
@@ -173,6 +174,7 @@ class FixedSource(CSource):
     readers = FIXED_READERS
     result = sum_type = "int32_t"
     sum_name, cast = "sum", "(int32_t)"
+    dtype = np.dtype(float)  # of what is converted to integers and back
     number_of = staticmethod(c_integer)
 
     def __init__(self, parts, name, progmem, numbers: FixedPoint, bits):
@@ -191,9 +193,10 @@ class FixedSource(CSource):
             f"double {self.name}_to_real(int j, int32_t value);\n"
         )
 
-    def error_bound(self, estimator, rows):
-        """Return the bound that holds for all rows within the ranges."""
-        return self.numbers.error_bound
+    def expected(self, estimator, X, rows):
+        """Return the outputs without rounding, which `predict` adds in float32, and the bound."""
+        outputs, _ = rounded_outputs(estimator, self.parts, rows, self.dtype)
+        return outputs, self.numbers.error_bound
 
     def layers(self, part) -> list[Layer]:
         """Return the tables of a part and the look-ups of its activations."""

@@ -21,6 +21,43 @@ C_KEYWORDS = frozenset(
     "union unsigned void volatile while main _Bool _Complex _Imaginary".split()
 )
 
+# The functions, types and macros of C's headers, some of them with the extensions of POSIX: other
+# code expects these names to be those of C. The functions of math.h end in f or l for other types.
+_MATH = (
+    r"acosh? asinh? atanh? atan2 cbrt ceil copysign cosh? drem erfc? exp2? expm1 fabs fdim finite "
+    r"floor fma fmax fmin fmod frexp gamma hypot ilogb isinf isnan j[01n] ldexp lgamma([fl]?_r)? "
+    r"ll?rint ll?round log log10 log1p log2 logb modf nan nearbyint nextafter nexttoward pow "
+    r"remainder remquo rint round scalb(l?n)? significand sinh? sqrt tanh? tgamma trunc y[01n]"
+)
+_OTHER = (
+    r"fpclassify signbit signgam math_errhandling is(finite|normal|unordered) "
+    r"is(greater|less)(equal)? islessgreater NAN INFINITY HUGE_VAL[FL]? (FP|M|MATH|SEEK)_\w+ "
+    r"\w+_t (U?INT\w*|SIZE|PTRDIFF|SIG_ATOMIC|W?CHAR|WINT|FILENAME|FOPEN|TMP)_(MAX|MIN|C) "
+    r"NULL FILE EOF BUFSIZ [LP]_tmp\w+ L_ctermid stdin stdout stderr va_list linux unix "
+    r"(v?[fs]?|v?sn|v?d)(printf|scanf) f(close|dopen|flush|open|read|seeko?|setpos|tello?|write) "
+    r"feof ferror fileno fgetc fgetpos fgets fputc fputs fmemopen freopen \w+_unlocked "
+    r"f(un|try)?lockfile getc(har)? getdelim getline getw putc(har)? puts putw ungetc clearerr "
+    r"ctermid open_memstream p(close|error|open) remove rename(at)? rewind setv?buf setbuffer "
+    r"setlinebuf tempnam tmpfile tmpnam(_r)? (ll?|imax)?(abs|div) abort at(exit|of|oi|oll?) "
+    r"bsearch [cm]alloc realloc free exit getenv system s?rand qsort mem(chr|cmp|cpy|move|set) "
+    r"str(n?cat|r?chr|n?cmp|coll|n?cpy|c?spn|n?dup|error|len|pbrk|str|tok|xfrm|to[a-z]+) "
+    r"is(alnum|alpha|blank|cntrl|x?digit|graph|lower|print|punct|space|upper) to(lower|upper) "
+    r"time clock read write open close link"
+)
+_RESERVED = re.compile(f"(({_MATH.replace(' ', '|')})[fl]?|{_OTHER.replace(' ', '|')})")
+
+
+def is_taken(name, source, keywords) -> bool:
+    """Return whether a function of this name clashes with C or with a name in its source.
+
+    The function's own name precedes a parenthesis; a variable, a type or a macro does not. Names
+    of features begin with the name in capitals.
+    """
+    code = re.sub(r'/\*.*?\*/|"[^"]*"|<[a-z/]+\.h>', "", source, flags=re.DOTALL)
+    used = re.search(rf"\b{name}\b(?!\()", code)
+    names = [name, *re.findall(rf"\b{name.upper()}_\w+", code)]
+    return name in keywords or bool(used) or any(map(_RESERVED.fullmatch, names))
+
 
 def c_double(value) -> str:
     return repr(float(value))

@@ -124,6 +124,11 @@ def fixed_point(parts: list[Part], low, high, bits: int) -> FixedPoint:
         offsets, output_steps, result, bound = _tabled_outputs(parts, fixed, states, most)
     # Allow for the rounding of doubles before and after the integer arithmetic.
     bound = bound * (1.0 + 1e-6) + 1e-12 * (1.0 + np.abs(offsets))
+    if not all(np.isfinite(numbers).all() for numbers in (centres, steps, offsets, bound)):
+        raise ValueError(
+            "Inputs or predictions overflow within the ranges of X, so that fixed point cannot "
+            "represent them. Leave extreme rows out."
+        )
     return FixedPoint(centres, steps, offsets, output_steps, result, bound)
 
 

@@ -8,6 +8,7 @@ from .._activations.table import ROW_OF
 from .layers import Part, filled, functions_of, indented, nested, parts_of, title
 
 KINDS = ("COEFS", "INTERCEPTS")
+TAKEN = ("np", "math", "enumerate", "ValueError", "__debug__")  # used by the module, or a constant
 
 
 def to_python(estimator, *, name="predict") -> str:
@@ -55,7 +56,7 @@ def to_python(estimator, *, name="predict") -> str:
     array([5., 4., 3.])
     """
     parts, dtype = parts_of(estimator, "to_python")
-    if not name.isidentifier() or keyword.iskeyword(name) or name in ("np", "math"):
+    if not name.isidentifier() or keyword.iskeyword(name) or name in TAKEN:
         raise ValueError(f"name must be a name in Python that is not taken, got {name!r}.")
     called = {formula: f"_{name}_{function}" for formula, function in functions_of(parts).items()}
     n_in, n_out = parts[0].n_inputs, parts[0].n_outputs

@@ -7,7 +7,7 @@ compiled again.
 """
 
 import ctypes
-import threading
+import os
 from functools import cache, wraps
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import carray as carray
 from numba import cfunc, config, njit, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 # reassoc lets sums vectorise, contract allows fused multiply-add. NaN and infinity keep their
@@ -28,6 +29,15 @@ _OPTIONS = {"error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "
 # index needs a test for wrap-around; Python's own when interpreted, because NumPy 1 turns the sum
 # of an unsigned and a signed integer into a float.
 unsigned = int if config.DISABLE_JIT else np.uint64
+
+# A fork waits for the end of a compilation in another thread: in the child nobody would release
+# numba's lock, and LLVM would be as if interrupted. The lock is reentrant.
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 # The folders that contain compiled code.
 _FOLDERS = ("_machine", "_activations", "_losses", "_engine")
@@ -110,11 +120,11 @@ def once_per_process(function):
     Two threads must not compile the same code: the cache would keep one of the results, and the
     address of the other would be invalid.
     """
-    cached, lock = cache(function), threading.Lock()
+    cached = cache(function)
 
     @wraps(function)
     def locked(*arguments):
-        with lock:
+        with global_compiler_lock:
             return cached(*arguments)
 
     return locked

@@ -5,6 +5,7 @@ that waits for another thread takes several times as long, and a sum over two th
 differently.
 """
 
+import os
 import threading
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -16,8 +17,9 @@ from threadpoolctl import ThreadpoolController
 # saves.
 ONE_THREAD_PARAMETERS = 100_000
 
-_lock = threading.Lock()
-_numbers_before = []  # of threads: per active block, one per library
+_lock = threading.RLock()  # reentrant: a signal handler may fork
+_inside = []  # the identifier of a thread for each active block
+_numbers_before = []  # of threads, one per library, while a block is active
 
 
 @cache
@@ -45,20 +47,37 @@ def single_threaded_blas():
     of two overlapping ones would restore the limit of the first.
     """
     with _lock:
-        if _numbers_before:
-            _numbers_before.append(_numbers_before[0])
-        else:
-            _numbers_before.append([library.get_num_threads() for library in _libraries()])
+        if not _inside:
+            _numbers_before[:] = [library.get_num_threads() for library in _libraries()]
             for library in _libraries():
                 _set_number(library, 1)
+        _inside.append(threading.get_ident())
     try:
         yield
     finally:
         with _lock:
-            numbers = _numbers_before.pop()
-            if not _numbers_before:
-                for library, number in zip(_libraries(), numbers, strict=True):
-                    _set_number(library, number)
+            _inside.remove(threading.get_ident())
+            _restore_after_last()
+
+
+def _restore_after_last():
+    if _numbers_before and not _inside:
+        for library, number in zip(_libraries(), _numbers_before, strict=True):
+            _set_number(library, number)
+        _numbers_before.clear()
+
+
+def _keep_own_blocks():
+    """End the blocks of the other threads, which a forked child does not have."""
+    _inside[:] = [thread for thread in _inside if thread == threading.get_ident()]
+    _restore_after_last()
+    _lock.release()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_keep_own_blocks
+    )
 
 
 def blas_threads(n_parameters):

@@ -1,12 +1,12 @@
 """Layer sizes, and where each layer's coefs and intercepts lie in one flat vector."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
 
+from .._machine.caching import cached_property
 from .._machine.memory import aligned
 
 
@@ -28,7 +28,7 @@ class Architecture:
 
     @cached_property
     def n_coefs(self) -> int:
-        """Number of coefs of all layers."""
+        """Return the number of coefs of all layers."""
         return sum(n_in * n_out for n_in, n_out in self.coef_shapes)
 
     @cached_property

@@ -14,12 +14,13 @@ j of the next layer is a_(l-1)[i] d_l[j].
 """
 
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from .._activations.lookup import OnArrays, on_arrays
+from .._machine.caching import cached_property
 from .architecture import Architecture, Layers
 
 # Maximum number of a layer's values in a block of predictions: 8 MB, the size of a last-level

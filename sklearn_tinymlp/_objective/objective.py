@@ -7,7 +7,6 @@ of a gradient depends on its work alone, see `COMPILED_WORK`.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from sklearn.metrics import r2_score
 
 from .._losses.loss import Loss
 from .._losses.table import SQUARED_ERROR
+from .._machine.caching import cached_property
 from .._network.architecture import Layers
 from .._network.network import Forward, Network
 from .samples import Block, Samples
@@ -171,7 +171,7 @@ class Objective:
 
     @cached_property
     def compiled(self):
-        """The same objective in compiled code: see `_engine.compiled.CompiledObjective`."""
+        """Return the same objective in compiled code: see `_engine.compiled.CompiledObjective`."""
         from .._engine.compiled import CompiledObjective
 
         samples = self.training

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+
+from .._machine.caching import cached_property
 
 # Maximum number of bytes of inputs whose transposed copy is kept. Larger inputs are transposed
 # block by block, and sparse inputs are made dense block by block.

@@ -37,7 +37,6 @@ class FitResult:
     weights: np.ndarray  # (n_parameters,) for raw data
     solution: Solution
     starts: dict[str, np.ndarray]  # `starts_`
-    record: History
     posterior: Posterior | None
     interrupted: bool
     without_interval: bool  # Ctrl-C interrupted the posterior
@@ -93,16 +92,12 @@ class FitResult:
             posterior = posterior_of(fit, interrupted, before if calibrates else None)
         except KeyboardInterrupt:
             without_interval = True
-        record = best.record
-        if plan.warm_start is not None:
-            record = plan.warm_start.record.joined(record)
         return cls(
             plan=plan,
             columns=columns,
             weights=theta,
             solution=best,
             starts=_starts_table(trained.solutions),
-            record=record,
             posterior=posterior,
             interrupted=interrupted,
             without_interval=without_interval,
@@ -138,18 +133,22 @@ class FitResult:
             return False
         return reason is StopReason.VALIDATION or self.reached
 
-    def attributes(self) -> dict[str, Any]:
-        """Return all fitted attributes by name."""
-        plan, solution, record = self.plan, self.solution, self.record
+    def attributes(self, record: History | None = None) -> dict[str, Any]:
+        """Return all fitted attributes by name; `record` is that of this and earlier fits."""
+        plan, solution = self.plan, self.solution
         settings, reason, warm_start = plan.settings, solution.reason, plan.warm_start
+        if record is None:
+            own = solution.record
+            record = own if warm_start is None else warm_start.record.joined(own)
         losses, scores, best_score = record.columns.get("loss", []), None, None
-        best_loss = min(losses, default=None)
         state, n_seen = None, 0  # for a later warm start
         if plan.solver.stochastic:
             state, progress = solution.state, solution.state.progress
             n_seen, best_loss = int(progress["samples"][0]), float(progress["best_loss"][0])
-        elif warm_start is not None:
-            state, n_seen = warm_start.stochastic_state, warm_start.n_seen
+        else:
+            best_loss = min(losses, default=None)
+            if warm_start is not None:
+                state, n_seen = warm_start.stochastic_state, warm_start.n_seen
         if settings.early_stopping and "validation_score" in record.columns:
             best_loss, best_score = None, solution.score
             scores = record.columns["validation_score"]
@@ -181,8 +180,16 @@ class FitResult:
         }
 
     def write_to(self, estimator) -> None:
-        """Set the fitted attributes in one step: another thread may be predicting."""
-        attributes = vars(estimator) | self.attributes()
+        """Set the fitted attributes in one step: another thread may be predicting.
+
+        The record of an earlier fit is continued in place, as in MLPRegressor: a copy in each call
+        would make n calls of `partial_fit` take a time of O(n^2).
+        """
+        record = self.solution.record
+        if self.plan.warm_start is not None:
+            record = self.plan.warm_start.record
+            record.append(**self.solution.record.columns)
+        attributes = vars(estimator) | self.attributes(record)
         if "feature_names_in_" not in self.columns:
             attributes.pop("feature_names_in_", None)
         estimator.__dict__ = attributes

@@ -21,6 +21,7 @@ from sklearn.utils import check_array, check_random_state, column_or_1d
 
 from .._data.data import Data
 from .._data.validation import validate_training_data
+from .._machine.threads import blas_threads
 from .ensemble_context import SINGLE_FIT
 
 # Number of fits of the variance, each to the residuals of the preceding f. More fits changed the
@@ -140,4 +141,5 @@ def fit_varying_noise(
 
 
 def _relative_variance(network, X) -> np.ndarray:
-    return np.maximum(network.predict(X).astype(np.float64), MIN_VARIANCE)
+    with blas_threads(network.n_parameters_):  # these are the weights of the next fit
+        return np.maximum(network.predict(X).astype(np.float64), MIN_VARIANCE)
