@@ -131,7 +131,7 @@ def test_warm_start_float32_and_search(kind):
     single.fit(X.astype(np.float32), y.astype(np.float32))
     assert single.predict(X.astype(np.float32)).dtype == single.coefs_[0].dtype == np.float32
     search = GridSearchCV(
-        TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0),
+        TinyMLPRegressor(hidden_layer_sizes=(3,), alpha="one", random_state=0),
         {"inputs": ["raw", "clipped", "ramps"]},
         cv=2,
     ).fit(X, y)

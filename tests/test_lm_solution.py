@@ -125,6 +125,7 @@ def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monk
         random_state=np.random.RandomState(0),
         restart=None,
         draw_restart=None,
+        rest=None,
     )
     assert lm.run(objective, theta, Monitor(1, History()), options) is FIRST
     # A fixed penalty is that of Levenberg-Marquardt whatever it costs.

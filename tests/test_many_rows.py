@@ -16,6 +16,7 @@ from sklearn_tinymlp._bayes.evidence import Hyperparameters, evidence
 from sklearn_tinymlp._bayes.extrapolation import Extrapolation
 from sklearn_tinymlp._bayes.groups import GROUPINGS
 from sklearn_tinymlp._network.architecture import Architecture
+from sklearn_tinymlp._network.derivatives import predict_moved
 from sklearn_tinymlp._network.network import Network
 from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
@@ -300,13 +301,36 @@ def test_noise_is_taken_for_noise(way):
 # ------------------------------------------------------------------------------ beyond the data
 
 
+def measured(predict, X, weight):
+    """Measure the curvature of any function of the inputs."""
+
+    def predict_moved(rows, j, values):
+        moved = np.tile(rows, (len(values), 1, 1))
+        moved[:, :, j] = np.asarray(values)[:, np.newaxis]
+        return predict(moved.reshape(-1, rows.shape[1])).reshape(len(values), len(rows), -1)
+
+    return Extrapolation.of(predict_moved, X, weight)
+
+
+def test_predictions_with_one_input_moved_are_those_of_the_network():
+    rng = np.random.default_rng(0)
+    X, coefs = rng.standard_normal((7, 3)), [rng.normal(size=s) for s in ((3, 4), (4, 2))]
+    intercepts, values = [rng.normal(size=4), rng.normal(size=2)], [-2.0, 0.5]
+    found = predict_moved(coefs, intercepts, ("tanh", "identity"), X, 1, values)
+    for value, predicted in zip(values, found, strict=True):
+        moved = X.copy()
+        moved[:, 1] = value
+        expected = np.tanh(moved @ coefs[0] + intercepts[0]) @ coefs[1] + intercepts[1]
+        assert_allclose(predicted, expected)
+
+
 def test_the_curvature_beyond_the_data_is_that_within():
     def predict(X):
         return np.column_stack([X[:, 0] ** 2 + X[:, 1], 3 * X[:, 1] ** 2])
 
     X = np.random.default_rng(0).uniform(-1, 1, (50, 2))
     X[:2] = [-1, -1], [1, 1]
-    known = Extrapolation.of(predict, X, np.ones(50))
+    known = measured(predict, X, np.ones(50))
     assert_allclose(known.curvature, 2 * [[[2, 0], [0, 6]]], atol=1e-8)
     points = np.array([[0.5, -0.5], [1.5, 0.0], [0.0, -3.0]])
     width = 1 + np.median(X[:, 1])  # beyond which the difference grows linearly
@@ -319,7 +343,7 @@ def test_the_curvature_beyond_the_data_is_that_within():
 
 def test_the_curvature_beyond_an_end_is_that_of_the_nearer_half():
     X = np.exp(np.random.default_rng(0).standard_normal((200, 1)))
-    known = Extrapolation.of(np.log, X, np.ones(200))
+    known = measured(np.log, X, np.ones(200))
     low, high = (known.variance(end)[0, 0] ** 0.5 for end in (known.lowest, known.highest))
     assert low == high == 0
     # A hundredth of the range beyond the largest value the logarithm hardly changes.
@@ -333,10 +357,10 @@ def test_rows_of_a_weight_count_for_the_curvature_as_often():
 
     rng = np.random.default_rng(0)
     X, counts = rng.standard_normal((60, 2)), rng.integers(1, 4, 60)
-    weighed = Extrapolation.of(predict, X, counts.astype(float))
-    repeated = Extrapolation.of(predict, np.repeat(X, counts, axis=0), np.ones(counts.sum()))
+    weighed = measured(predict, X, counts.astype(float))
+    repeated = measured(predict, np.repeat(X, counts, axis=0), np.ones(counts.sum()))
     assert_allclose(weighed.curvature, repeated.curvature)
-    assert not np.allclose(weighed.curvature, Extrapolation.of(predict, X, np.ones(60)).curvature)
+    assert not np.allclose(weighed.curvature, measured(predict, X, np.ones(60)).curvature)
 
 
 def test_the_band_widens_beyond_the_data_as_a_parabola_leaves_it():

@@ -11,7 +11,7 @@ from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._data.hold_out import hold_out_splits, split_validation_off
-from sklearn_tinymlp._training.repeated_inputs import Repeats, equal_rows, find_repeats
+from sklearn_tinymlp._training.repeated_inputs import Repeats, equal_rows
 
 
 def effect(U):
@@ -136,8 +136,7 @@ def test_correlation_of_batches_that_share_a_distribution_of_inputs(between):
         rng = np.random.RandomState(seed)
         X, batch = rng.uniform(-1, 1, (1000, 3)), np.repeat(np.arange(20), 50)
         y = effect(X) + between * rng.standard_normal(20)[batch] + 0.2 * rng.standard_normal(1000)
-        plan, data = TinyMLPRegressor()._planned(X, y, None, batch)
-        repeats = find_repeats(plan, data)
+        repeats = TinyMLPRegressor()._repeats(X, y, None, batch)
         found.append(0.0 if repeats is None else repeats.correlation)
     assert_allclose(np.mean(found), between**2 / (between**2 + 0.2**2), atol=0.1)
 

@@ -40,8 +40,12 @@ class Extrapolation:
     curvature: np.ndarray  # (2, n_inputs, n_outputs) kappa
 
     @classmethod
-    def of(cls, predict, X: np.ndarray, weight: np.ndarray) -> "Extrapolation":
-        """Measure both over the rows of X; ``predict(X)`` returns (n_samples, n_outputs)."""
+    def of(cls, predict_moved, X: np.ndarray, weight: np.ndarray) -> "Extrapolation":
+        """Measure both over the rows of X.
+
+        ``predict_moved(X, j, values)`` predicts for all rows with input j at each of some values,
+        (n_values, n_samples, n_outputs).
+        """
         n_inputs = X.shape[1]
         size = max(2, N_PREDICTIONS // (2 * (N_STEPS + 1) * n_inputs))
         rows = _at_equal_steps(X, weight, size)
@@ -50,12 +54,12 @@ class Extrapolation:
         # Where half of the values are equal, as in a column of zeros and ones, from the other end.
         middle = np.where(ends == middle, ends[::-1], middle)
         width = np.abs(ends - middle)
-        curvature = np.zeros((2, n_inputs, predict(rows[:1]).shape[1]))
+        n_outputs = predict_moved(rows[:1], 0, middle[0, :1]).shape[2]
+        curvature = np.zeros((2, n_inputs, n_outputs))
         resolved = (width / N_STEPS) ** 2 > np.finfo(float).tiny
         for end, j in zip(*np.nonzero(resolved), strict=True):
-            moved = np.tile(rows, (N_STEPS + 1, 1, 1))
-            moved[:, :, j] = np.linspace(middle[end, j], ends[end, j], N_STEPS + 1)[:, None]
-            values = predict(moved.reshape(-1, n_inputs)).reshape(N_STEPS + 1, len(rows), -1)
+            steps = np.linspace(middle[end, j], ends[end, j], N_STEPS + 1)
+            values = predict_moved(rows, j, steps)
             second = np.diff(values, 2, axis=0) / (width[end, j] / N_STEPS) ** 2
             curvature[end, j] = np.sqrt(np.mean(second**2, axis=(0, 1)))
         return cls(*ends, width, curvature)

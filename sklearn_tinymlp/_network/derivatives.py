@@ -28,6 +28,20 @@ def layer_values(coefs, intercepts, activations, X) -> tuple[list, list]:
     return values, slopes
 
 
+def predict_moved(coefs, intercepts, activations, X, j, inputs) -> np.ndarray:
+    """Predict for all rows with input j at each of some values, (n_values, n_samples, n_outputs).
+
+    Only the first layer depends on the number of inputs, and changes by a multiple of a row of its
+    weights.
+    """
+    z = X @ coefs[0] + intercepts[0]
+    moves = np.asarray(inputs)[:, np.newaxis] - X[:, j]
+    z = (z + moves[:, :, np.newaxis] * coefs[0][j]).reshape(-1, z.shape[1])
+    first, _ = value_and_slope(activations[0], z)
+    values, _ = layer_values(coefs[1:], intercepts[1:], activations[1:], first)
+    return values[-1].reshape(len(moves), len(X), -1)
+
+
 def gradient_by_inputs(coefs, intercepts, activations, X) -> np.ndarray:
     """Differentiate outputs with respect to inputs: (n_samples, n_features, n_outputs)."""
     n_samples, (n_features, n_outputs) = X.shape[0], (coefs[0].shape[0], coefs[-1].shape[1])

@@ -24,6 +24,10 @@ MOST_RATIO = 0.75
 NEGLIGIBLE = 0.01
 
 
+# Share of the variance that a regression must explain beyond a network for a warning.
+COLLAPSED_SHARE = 0.1
+
+
 class HeldOut(NamedTuple):
     """Errors of predictions for rows that were not trained on."""
 
@@ -44,6 +48,11 @@ class Errors(NamedTuple):
         unexplained = self.regression / MOST_RATIO + NEGLIGIBLE
         return (1.0 - self.network < explained) | (self.network > unexplained)
 
+    @property
+    def are_far(self) -> np.ndarray:
+        """Mask of the outputs of which the regression explains far more."""
+        return self.is_beaten & (self.network > self.regression + COLLAPSED_SHARE)
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -56,6 +65,7 @@ class Candidate:
     posterior: Posterior | None = None
     errors: Errors | None = None  # None where it was not compared
     losses: np.ndarray | None = None  # of the rows compared, see `losses_of`; NaN: not tested
+    collapsed: bool = False  # the regression is better by a standard error, and far
     held_out: HeldOut | None = None  # None where leave-one-out errors are the posterior's
     refits: "tuple[Refit, ...]" = ()  # of the same network
 

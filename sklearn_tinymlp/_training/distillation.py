@@ -119,9 +119,10 @@ def _taught(
     varies = variance > np.finfo(float).eps
     if not varies.any():
         return Solution(np.zeros(plan.architecture.n_parameters), np.nan, 0, None, History())
-    squares = np.mean(comparison.of_regressions**2, axis=0)
+    errors = np.where(failed, comparison.of_regressions, comparison.of_network)
+    squares = np.mean(errors**2, axis=0)
     learned = np.maximum(LEARNED * np.minimum(squares, variance), EXACT * variance)
-    learned = learned[varies & failed].min(initial=np.inf)
+    learned = learned[varies].min(initial=np.inf)
     # Beside an output without noise the evidence would take the others for noise.
     noise = np.sqrt(0.5 * min(learned, 1.0)) * rng.standard_normal(targets.shape)
     data = Data(points, targets + noise)

@@ -23,9 +23,6 @@ from .referee import refereed
 from .starts import Start
 from .train import Trained, rank
 
-# Share of the variance that a regression must predict beyond a network for a warning.
-COLLAPSED_SHARE = 0.1
-
 
 @dataclass(frozen=True)
 class FitResult:
@@ -44,6 +41,7 @@ class FitResult:
     noise: VaryingNoise | None = None  # None where it is constant
     correlation: float = 0.0  # of the noise within groups of rows
     diverged: bool = False  # at some iteration
+    collapsed: bool = False  # a kernel ridge regression predicts rows not trained on far better
     errors: Errors | None = None  # on rows not trained on, where it was compared
 
     @classmethod
@@ -106,6 +104,7 @@ class FitResult:
             seen=seen,
             data=data,
             errors=fit.errors,
+            collapsed=fit.collapsed,
             diverged=plan.solver.stochastic and _diverged(plan, data, best),
         )
 
@@ -114,14 +113,6 @@ class FitResult:
         """Whether the target was met, or there is none."""
         target = self.plan.settings.loss_tol
         return target == -np.inf or bool(self.solution.loss <= target)
-
-    @property
-    def collapsed(self) -> bool:
-        """Whether a kernel ridge regression predicts rows not trained on far better."""
-        if self.errors is None:
-            return False
-        far = self.errors.network > self.errors.regression + COLLAPSED_SHARE
-        return bool(np.any(self.errors.is_beaten & far))
 
     @property
     def converged(self) -> bool:

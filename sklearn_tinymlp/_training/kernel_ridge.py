@@ -78,11 +78,11 @@ def leave_one_out_of_mean(y, weight) -> np.ndarray:
     return (y - np.sum(share * y, axis=0)) / (1.0 - share)
 
 
-def is_clearly_smaller(losses, others, weight) -> bool:
-    """Whether losses of rows are smaller on average, by more than a standard error."""
+def is_clearly_smaller(losses, others, weight, n_errors=1.0) -> bool:
+    """Whether losses of rows are smaller on average, by more than some standard errors."""
     share, gain = weight / weight.sum(), others - losses
     mean = share @ gain
-    return bool(mean > np.sqrt(share**2 @ (gain - mean) ** 2))
+    return bool(mean > n_errors * np.sqrt(share**2 @ (gain - mean) ** 2))
 
 
 def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]:
@@ -105,12 +105,13 @@ def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]
 
 
 def best_kernel_ridge(
-    X, y, weight, n_landmarks, kernels=KERNELS, contrasts=None, constant=1.0
+    X, y, weight, n_landmarks, kernels=KERNELS, contrasts=None, constant=1.0, most_leverage=1.0
 ) -> list[Regression]:
     """Return the regression with the smallest leave-one-out error for each output.
 
     With `contrasts`, a linear function of columns over the rows of X, y has these values instead,
-    and `constant` those of a column of ones.
+    and `constant` those of a column of ones. The mean leverage of rows with a constant is at most
+    `most_leverage`.
     """
     landmarks = X[np.random.RandomState(0).permutation(len(X))[:n_landmarks]]
     landmarks = np.unique(landmarks, axis=0)
@@ -122,7 +123,7 @@ def best_kernel_ridge(
         factor = linalg.cholesky(gram, lower=True)
         features = linalg.solve_triangular(factor, kernel(landmarks, X), lower=True).T
         features = features if contrasts is None else contrasts(features)
-        of_features = _ridge(features, y, weight, constant)
+        of_features = _ridge(features, y, weight, constant, most_leverage)
         by_kernel.append(
             [
                 Regression(
@@ -141,7 +142,7 @@ def best_kernel_ridge(
     ]
 
 
-def _ridge(features, y, weight, constant) -> list[tuple]:
+def _ridge(features, y, weight, constant, most_leverage) -> list[tuple]:
     """Return coefs, intercept and leave-one-out errors with the best ridge for each output."""
     root, share = np.sqrt(weight)[:, np.newaxis], (weight / (weight @ constant**2))[:, np.newaxis]
     mean, y_mean = (np.sum(share * constant * values, axis=0) for values in (features, y))
@@ -151,12 +152,13 @@ def _ridge(features, y, weight, constant) -> list[tuple]:
     features = features @ rotation
     shrinkage = 1.0 / (np.maximum(squares, 0.0)[:, np.newaxis] + RIDGES)
     leverage = share * constant**2 + features**2 @ shrinkage
+    allowed = leverage[constant[:, 0] != 0.0].mean(axis=0) <= most_leverage
     freedom = np.maximum(1.0 - leverage, LEAST_ONE_MINUS_LEVERAGE)
     found = []
     for target, centre in zip(targets.T, y_mean, strict=True):
         coefs = shrinkage * (features.T @ target)[:, np.newaxis]
         errors = (target[:, np.newaxis] - features @ coefs) / freedom
-        best = np.argmin((errors**2).sum(axis=0))
+        best = np.argmin(np.where(allowed, (errors**2).sum(axis=0), np.inf))
         coefs = rotation @ coefs[:, best]
         found.append((coefs, float(centre - mean @ coefs), errors[:, best] / root[:, 0]))
     return found

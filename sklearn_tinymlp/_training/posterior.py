@@ -12,6 +12,7 @@ from .._data.data import Data
 from .._data.scaling import Scaling
 from .._losses.loss import Loss
 from .._losses.table import LOSSES
+from .._network.derivatives import predict_moved
 from .._objective.objective import Objective
 from .._solvers.monitor import Solution
 from .._solvers.table import SOLVERS
@@ -44,7 +45,8 @@ def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Po
         precision = product.certainly_factorised(state.hyper.alpha[state.groups], state.hyper.beta)
     extrapolation = None
     if not sparse.issparse(data.X):
-        predict = partial(plan.network.predict, *plan.architecture.unpack(theta))
+        weights, activations = plan.architecture.unpack(theta), plan.settings.activations
+        predict = partial(predict_moved, *weights, activations)
         extrapolation = Extrapolation.of(predict, data.X, data.weights())
     return Posterior(
         theta,

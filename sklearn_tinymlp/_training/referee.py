@@ -76,6 +76,9 @@ OBSERVATIONS_PER_INPUT = 5
 # settle which is better, and more than three cost more than the fit.
 MOST_SPLITS = 3
 
+# Number of standard errors by which a regression must be better for a warning.
+SIGNIFICANT = 2.0
+
 # A squared error, in units of the variance of y, below which a fit at max_iter has converged.
 EXACT = 1e-4
 
@@ -155,14 +158,22 @@ class Referee:
         # leaves more unexplained of the rows that it was trained on. There the evidence may find
         # more than the regression, unless that is exact.
         missed = comparison.unexplained > best.errors.regression
-        if (failed & missed & (best.errors.network > NEGLIGIBLE)).any():
+        missed = failed & missed & (best.errors.network > NEGLIGIBLE)
+        if (missed | best.errors.is_beaten).any():
             again = restarted(best, self.interruption)
             if again.solution.state is not None:
                 again, _, failed = self.examine(again, comparison.look)
                 converged = again.solution.reason.converged or best.errors.is_beaten.any()
                 if converged and not failed.any() and _is_clearly_better(again, best, comparison):
                     best = again
-        return fit if _is_clearly_better(fit, best, comparison) else best
+        if best.errors.is_beaten.any():  # neither is good: the one with less error
+            best = min(best, fit, key=lambda candidate: candidate.errors.network.mean())
+        elif _is_clearly_better(fit, best, comparison):
+            best = fit
+        of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
+        regression = replace(fit, losses=of_regressions)
+        worse = _is_clearly_better(regression, best, comparison, SIGNIFICANT)
+        return replace(best, collapsed=worse and best.errors.are_far.any())
 
     def examine(self, fit: Candidate, look: Look) -> tuple[Candidate, Comparison, np.ndarray]:
         """Return a fit with its errors, the comparison, and a mask of outputs where it fails."""
@@ -254,11 +265,13 @@ class Referee:
         return Errors(*errors), losses, tuple(refits) if self.groups is None else ()
 
 
-def _is_clearly_better(one: Candidate, other: Candidate, comparison: Comparison) -> bool:
-    """Whether errors on the rows where both were tested are smaller by a standard error."""
+def _is_clearly_better(
+    one: Candidate, other: Candidate, comparison: Comparison, n_errors=1.0
+) -> bool:
+    """Whether errors on the rows where both were tested are smaller by standard errors."""
     tested = np.isfinite(one.losses) & np.isfinite(other.losses)
     losses = one.losses[tested], other.losses[tested]
-    return is_clearly_smaller(*losses, comparison.weight[tested])
+    return is_clearly_smaller(*losses, comparison.weight[tested], n_errors)
 
 
 def _is_settled(losses, others, weight) -> bool:

@@ -44,6 +44,10 @@ LEAST_GROUPS = 5
 # rho is estimated until it changes by less than the tolerance; two fits usually suffice.
 MAX_FITS, FIRST, TOLERANCE = 4, 0.5, 0.05
 
+# Of the means by the regression: one that passes through most of them leaves nothing from which
+# their variance could be estimated, and with noise only between groups it may have the least error.
+MOST_LEVERAGE = 0.8
+
 # Number of landmarks of the regressions.
 N_LANDMARKS = 150
 
@@ -190,7 +194,9 @@ class LeftOut(NamedTuple):
         weight = counts / (1.0 - repeats.correlation), size / repeats.design_effect(data)
         y, weight = contrasts(y), np.concatenate(weight)
         constant = np.repeat([0.0, 1.0], [n_rows, len(size)])
-        regressions = best_kernel_ridge(X, y, weight, N_LANDMARKS, kernels, contrasts, constant)
+        regressions = best_kernel_ridge(
+            X, y, weight, N_LANDMARKS, kernels, contrasts, constant, MOST_LEVERAGE
+        )
         errors = np.column_stack([regression.errors for regression in regressions])
         predicted = np.column_stack([regression.predict(X) for regression in regressions])
         residuals, free = y - contrasts(predicted), np.ones_like(errors)
