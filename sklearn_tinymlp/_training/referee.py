@@ -76,8 +76,9 @@ OBSERVATIONS_PER_INPUT = 5
 # settle which is better, and more than three cost more than the fit.
 MOST_SPLITS = 3
 
-# Number of standard errors by which a regression must be better for a warning.
-SIGNIFICANT = 2.0
+# Number of standard errors by which a regression must be better than the mean for a warning: of 60
+# rows of noise with 200 inputs the best of the regressions was better by two.
+SIGNIFICANT = 3.0
 
 # A squared error, in units of the variance of y, below which a fit at max_iter has converged.
 EXACT = 1e-4
@@ -170,9 +171,14 @@ class Referee:
             best = min(best, fit, key=lambda candidate: candidate.errors.network.mean())
         elif _is_clearly_better(fit, best, comparison):
             best = fit
-        of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
-        regression = replace(fit, losses=of_regressions)
-        worse = _is_clearly_better(regression, best, comparison, SIGNIFICANT)
+        y, weight = comparison.y, comparison.weight
+        of_regressions = losses_of(comparison.of_regressions, y, weight)
+        of_mean = losses_of(leave_one_out_of_mean(y, weight), y, weight)
+        # With many inputs a regression may be better than the mean of noise, by chance.
+        certain = is_clearly_smaller(of_regressions, of_mean, weight, SIGNIFICANT)
+        worse = certain and _is_clearly_better(
+            replace(fit, losses=of_regressions), best, comparison
+        )
         return replace(best, collapsed=worse and best.errors.are_far.any())
 
     def examine(self, fit: Candidate, look: Look) -> tuple[Candidate, Comparison, np.ndarray]:
@@ -265,13 +271,11 @@ class Referee:
         return Errors(*errors), losses, tuple(refits) if self.groups is None else ()
 
 
-def _is_clearly_better(
-    one: Candidate, other: Candidate, comparison: Comparison, n_errors=1.0
-) -> bool:
-    """Whether errors on the rows where both were tested are smaller by standard errors."""
+def _is_clearly_better(one: Candidate, other: Candidate, comparison: Comparison) -> bool:
+    """Whether errors on the rows where both were tested are smaller by a standard error."""
     tested = np.isfinite(one.losses) & np.isfinite(other.losses)
     losses = one.losses[tested], other.losses[tested]
-    return is_clearly_smaller(*losses, comparison.weight[tested], n_errors)
+    return is_clearly_smaller(*losses, comparison.weight[tested])
 
 
 def _is_settled(losses, others, weight) -> bool:
