@@ -14,7 +14,7 @@ from sklearn_tinymlp._relevance import pilots
 from sklearn_tinymlp._relevance.random_features import random_features
 from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
-from sklearn_tinymlp._training import fit_result, referee
+from sklearn_tinymlp._training import candidate, referee
 
 
 def product_among_idle_inputs(rng):
@@ -135,7 +135,7 @@ def test_a_network_that_has_collapsed_is_told_of(monkeypatch):
     ):
         net.fit(X, y)
     assert not net.converged_
-    monkeypatch.setattr(fit_result, "COLLAPSED_SHARE", np.inf)
+    monkeypatch.setattr(candidate, "COLLAPSED_SHARE", np.inf)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         net.fit(X, y)
