@@ -45,8 +45,6 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
     See Also
     --------
     TinyMLPRegressor : Has the parameter ``inputs="ramps"``, which does this within the network.
-    sklearn.preprocessing.SplineTransformer : Smooth functions of each feature.
-    sklearn.preprocessing.KBinsDiscretizer : Steps instead of ramps.
 
     References
     ----------
