@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from scipy.integrate import trapezoid
 from scipy.optimize import minimize_scalar
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -118,12 +119,12 @@ def test_the_density_integrates_to_one(fitted, kind):
     y = mean + np.reshape(steps, (-1, 1)) * std if mean.ndim > 1 else mean + steps * std
     density = net.log_density(np.repeat(X[:1], len(y), axis=0), y)
     if mean.ndim == 1:
-        assert_allclose(np.trapezoid(np.exp(density), y), 1.0, atol=2e-3)
+        assert_allclose(trapezoid(np.exp(density), y), 1.0, atol=2e-3)
     else:  # the product of the densities, along a diagonal
         each = net._conformal_scores().log_density(np.column_stack([steps] * 2)) - np.log(std)
         assert_allclose(density, each.sum(axis=1))
         assert_allclose(
-            [np.trapezoid(np.exp(d), c) for d, c in zip(each.T, y.T, strict=True)], 1.0, atol=2e-3
+            [trapezoid(np.exp(d), c) for d, c in zip(each.T, y.T, strict=True)], 1.0, atol=2e-3
         )
 
 
