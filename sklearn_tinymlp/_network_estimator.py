@@ -38,6 +38,13 @@ def rate_advice(*arguments) -> str:
     return rates.rate_advice(*arguments)
 
 
+def _columns_of(learner, data: Data, warm_start: WarmStart | None) -> dict:
+    """Return the attributes that describe the columns of X."""
+    known = vars(learner)
+    columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
+    return {**columns, "_input_range": data.input_range(warm_start)}
+
+
 class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
     """An estimator that trains a network."""
 
@@ -210,16 +217,13 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         user_start.refuse_contradictions(settings.n_init, warm_start)
         arrays, given = (X, y, sample_weight), {"groups": groups, "validation": validation}
         data = Data.of(learner, settings.loss, *arrays, **given, reset=warm_start is None)
-        if settings.weights_are_relative:
-            data = data.with_counts()
+        data = data.with_counts() if settings.weights_are_relative else data
         layer = input_layer(settings, data, warm_start)
         encoded = data.encoded(layer)
         plan = Plan.of(settings, encoded, warm_start, layer)
-        random_state = random_state_of(self.random_state)
-        known = vars(learner)
-        columns = {name: known[name] for name in COLUMN_ATTRIBUTES if name in known}
-        columns["_input_range"] = data.input_range(warm_start)
+        columns = _columns_of(learner, data, warm_start)
         scaled = encoded.scaled(plan.scaling)
+        random_state = random_state_of(self.random_state)
         interruption = Interruption(context.interruption)
         repeats = context.repeats_in(plan, scaled)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
@@ -228,11 +232,10 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             report = relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
         scaled = scaled.on_inputs(plan.inputs)
-        if noise is not None:
-            scaled = scaled.with_noise(noise.predict(data.X))
+        scaled = scaled if noise is None else scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)
-        given = plan, encoded, scaled, starts, self._defaults()
-        warned = check_before_training(*given, warns=context.warns)
+        defaults, warns = self._defaults(), context.warns
+        warned = check_before_training(plan, encoded, scaled, starts, defaults, warns)
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
         trained = train(plan, scaled, starts, tasks, interruption)
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)

@@ -31,7 +31,7 @@ NAMED: set[tuple] = set()
 
 
 def check_before_training(
-    plan: Plan, data: Data, scaled: Data, starts: list[Start], defaults: Mapping, *, warns=True
+    plan: Plan, data: Data, scaled: Data, starts: list[Start], defaults: Mapping, warns=True
 ) -> list[str]:
     """Raise an error if an `Activation`'s derivative is wrong; warn of losses no weights can reach.
 

@@ -105,7 +105,15 @@ def kernel_ridge(X, y, weight, n_landmarks, kernels=KERNELS) -> list[Regression]
 
 
 def best_kernel_ridge(
-    X, y, weight, n_landmarks, kernels=KERNELS, contrasts=None, constant=1.0, most_leverage=1.0
+    X,
+    y,
+    weight,
+    n_landmarks,
+    kernels=KERNELS,
+    *,
+    contrasts=None,
+    constant=1.0,
+    most_leverage=1.0,
 ) -> list[Regression]:
     """Return the regression with the smallest leave-one-out error for each output.
 

@@ -194,9 +194,8 @@ class LeftOut(NamedTuple):
         weight = counts / (1.0 - repeats.correlation), size / repeats.design_effect(data)
         y, weight = contrasts(y), np.concatenate(weight)
         constant = np.repeat([0.0, 1.0], [n_rows, len(size)])
-        regressions = best_kernel_ridge(
-            X, y, weight, N_LANDMARKS, kernels, contrasts, constant, MOST_LEVERAGE
-        )
+        options = {"contrasts": contrasts, "constant": constant, "most_leverage": MOST_LEVERAGE}
+        regressions = best_kernel_ridge(X, y, weight, N_LANDMARKS, kernels, **options)
         errors = np.column_stack([regression.errors for regression in regressions])
         predicted = np.column_stack([regression.predict(X) for regression in regressions])
         residuals, free = y - contrasts(predicted), np.ones_like(errors)
