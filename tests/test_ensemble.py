@@ -729,9 +729,9 @@ def test_members_have_one_loss_that_of_their_training(data):
         TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
 
 
-@pytest.mark.parametrize("loss", ["gamma", "poisson", "student_t"])
-def test_an_ensemble_takes_each_loss(data, loss):
+@pytest.mark.parametrize("loss, least", [("gamma", 0.8), ("poisson", 0.65), ("student_t", 0.8)])
+def test_an_ensemble_takes_each_loss(data, loss, least):
     X, y, new, truth = data
     net = TinyMLPEnsembleRegressor(TinyMLPRegressor(loss), **FEW).fit(X, np.abs(y) + 1.0)
-    assert net.score(new, np.abs(truth) + 1.0) > 0.65
+    assert net.score(new, np.abs(truth) + 1.0) > least
     assert 0.0 < net.results_["error"].min() < 0.6
