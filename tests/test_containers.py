@@ -38,6 +38,7 @@ def test_a_network_of_dense_inputs_takes_sparse_ones(data, dense_net, container)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs", "lm"])
+# A few iterations suffice to compare two fits.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_sparse_validation_set_steers_as_a_dense_one(data, solver):
     X, y = data
@@ -81,6 +82,7 @@ def test_a_sparse_frame_of_any_dtype_does_not_change_y(dtype):
 
 @pytest.mark.parametrize("loss", ["huber", "student_t", "absolute_error", "quantile"])
 @pytest.mark.parametrize("power", [-20, 3, 10])
+# A few iterations suffice to compare two fits.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_units_of_y_do_not_change_what_robust_losses_learn(data, loss, power):
     X, y = data

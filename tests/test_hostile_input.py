@@ -739,7 +739,6 @@ def test_errors_of_the_validation_set_name_it(X_val, y_val, message):
 
 
 def test_columns_of_dates_are_named():
-    pd = pytest.importorskip("pandas")
     frame = pd.DataFrame({"a": np.arange(9.0), "day": pd.date_range("2020", periods=9)})
     with pytest.raises(ValueError, match=r"columns of dates, \['day'\]. Replace them by numbers"):
         TinyMLPRegressor().fit(frame, np.arange(9.0))

@@ -4,6 +4,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -51,6 +52,7 @@ def features(kind, X):
         {"alpha": "layer", "hidden_layer_sizes": ()},
     ],
 )
+# A few iterations suffice to compare two fits.
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_the_network_is_that_of_its_features(kind, params):
     X, y = mixed()
@@ -172,7 +174,6 @@ def test_ramps_are_the_formula_and_add_up_to_the_feature():
 
 
 def test_the_encoder_takes_weights_float32_frames_and_is_part_of_a_pipeline():
-    pd = pytest.importorskip("pandas")
     X, y = make_friedman1(150, n_features=6, random_state=0)
     counts = np.random.default_rng(0).integers(0, 4, 150)
     weighted = PiecewiseLinearEncoder().fit(X, sample_weight=counts)

@@ -116,7 +116,7 @@ def _is_left_open(plan: Plan) -> bool:
         loss.expected_curvature is not None and loss.with_scale is None
     )
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
-    usual = usual and settings.params["inputs"] != "ramps"
+    usual = usual and not settings.has_ramps
     return left_open and by_lm and has_evidence and usual
 
 

@@ -240,7 +240,7 @@ def input_layer(settings: Settings, data: Data, warm_start: WarmStart | None) ->
 
 def default_grouping(settings: Settings) -> str:
     """Return which weights share a penalty, before pilot networks."""
-    return settings.grouping or ("layer" if settings.params["inputs"] == "ramps" else "one")
+    return settings.grouping or ("layer" if settings.has_ramps else "one")
 
 
 def choose_solver(settings: Settings, data: Data, architecture: Architecture) -> Solver:

@@ -128,7 +128,7 @@ def _is_judged(fit: Candidate) -> bool:
     plan, solution, settings = fit.plan, fit.solution, fit.plan.settings
     left_open = plan.by_evidence and settings.grouping is None and plan.warm_start is None
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
-    usual = usual and settings.params["inputs"] != "ramps"  # points between rows are no ramps
+    usual = usual and not settings.has_ramps  # points between rows are no ramps
     squares = settings.loss.least_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
     enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS

@@ -103,6 +103,11 @@ class Settings:
     n_iter_no_change: float
 
     @property
+    def has_ramps(self) -> bool:
+        """Whether several features of the network are ramps of one input."""
+        return self.params["inputs"] == "ramps"
+
+    @property
     def weights_are_relative(self) -> bool:
         """Whether only ratios of sample weights count; other solvers follow MLPRegressor."""
         return self.solver is None or (self.solver.least_squares and self.alpha is None)
