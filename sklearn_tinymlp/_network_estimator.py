@@ -172,10 +172,6 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         self._validate_params()  # scikit-learn's decorator skips it once fitted
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if self.n_init > 1:
-            raise ValueError(
-                f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
-            )
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
@@ -253,7 +249,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             advice=rate_advice,
         )
         if context.warns or (result.interrupted and not context.is_ensemble):
-            warn(result, data, warned)
+            warn(result, data, defaults, warned)
         result.write_to(self)
         if tasks is not None:
             tasks.end()
