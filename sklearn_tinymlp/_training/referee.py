@@ -84,15 +84,17 @@ SIGNIFICANT = 3.0
 EXACT = 1e-4
 
 
-def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) -> Candidate:
+def refereed(
+    fit: Candidate, before: BeforeSelection | None, interrupted: bool, interruption: Interruption
+) -> Candidate:
     """Return the fit, or a better one, with its errors and those of the regressions.
 
-    `before` has the data with all inputs. After Ctrl-C in training the fit is returned as it is;
-    another one raises KeyboardInterrupt.
+    `before` has the data with all inputs. After Ctrl-C in training, `interrupted`, the fit is
+    returned as it is; during the comparison `interruption` raises KeyboardInterrupt.
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
-    data, interruption, judged = before.data, Interruption(), fit
+    data, judged = before.data, fit
     if len(data.y) <= THOROUGH.n_rows:  # else the data would be copied, and few rows are compared
         before = before._replace(data=_distinct_rows(data))
         judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
