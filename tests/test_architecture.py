@@ -18,7 +18,7 @@ FLOORS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_ensemble"},
     {"_selection"},
-    {"_regressor", "_piecewise_linear_encoder", "_prediction_interval"},
+    {"_regressor", "_mlp_regressor", "_piecewise_linear_encoder", "_prediction_interval"},
     {"_network_estimator"},
     {"_fitted_network"},
     {"_base"},
@@ -133,6 +133,7 @@ def test_no_module_imports_itself_by_way_of_others():
 # and the members of an ensemble are clones of its template.
 KNOW_ESTIMATORS = {
     "_piecewise_linear_encoder",
+    "_mlp_regressor",
     "_regressor",
     "_network_estimator",
     "_ensemble",
@@ -173,7 +174,7 @@ def test_every_public_name_is_there_and_type_checkers_are_told_of_it():
 def test_one_network_loads_neither_the_ensemble_nor_pictures_nor_exports():
     code = "import sys, sklearn_tinymlp; print(*(m for m in sys.modules if 'tinymlp' in m))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for module in ("_ensemble", "_race", "_displays.network", "_export.c"):
+    for module in ("_ensemble", "_selection", "_displays.network", "_export.c"):
         assert f"sklearn_tinymlp.{module}" not in done.stdout.split(), done.stdout
 
 
