@@ -155,7 +155,9 @@ class Referee:
         if not failed.any() or (few and fit.solution.reason is StopReason.MAX_ITER):
             return fit
         if comparison.look.n_rows < THOROUGH.n_rows:
-            fit, comparison = self.compare(fit, _more_thorough(comparison))
+            fit, comparison, failed = self.examine(fit, _more_thorough(comparison))
+            if not failed.any():
+                return fit
         best = distilled(fit, self.before, comparison, failed, self.interruption)
         # The network may have missed what the regression predicts, instead of following rows, if it
         # leaves more unexplained of the rows that it was trained on. There the evidence may find
