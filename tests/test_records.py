@@ -233,6 +233,15 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
     assert len(caplog.records) == 1
 
 
+def test_what_came_before_the_first_iteration_is_not_counted(caplog, monkeypatch):
+    monkeypatch.setattr(LongFit, "last_logged", -1e9)
+    compiling = LongFit(TinyMLPRegressor(), Clock(0.1))
+    compiling.clock.now = 1e9
+    for n_iter in range(1, 10):
+        compiling.count(n_iter, 200)
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("kind", [TinyMLPRegressor, TinyMLPEnsembleRegressor])
 def test_every_stage_of_a_fit_is_watched(kind, monkeypatch):
     stages = []

@@ -28,7 +28,7 @@ class LongFit:
 
     def __init__(self, estimator, clock=time.monotonic):
         self.name, self.clock, self.begun = type(estimator).__name__, clock, clock()
-        self.stage, self.logged = "", False
+        self.stage, self.logged, self.counts = "", False, False
 
     def look(self) -> None:
         """Log the message, if it is time."""
@@ -50,7 +50,12 @@ class LongFit:
         )
 
     def count(self, n_iter, max_iter) -> None:
-        """Note how far training is."""
+        """Note how far training is.
+
+        The time is counted anew from the first iteration, which may have waited for the compiler.
+        """
+        if not self.counts:
+            self.counts, self.begun = True, self.clock()
         self.stage = f"iteration {n_iter} of at most {max_iter}"
         self.look()
 
