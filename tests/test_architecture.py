@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom, read from the imports of every file."""
+"""The layers of the house: who may import whom, read from the imports of every file."""
 
 import ast
 import subprocess
@@ -14,7 +14,7 @@ FOLDER = Path(sklearn_tinymlp.__file__).parent
 
 # From the top; an import goes down, or to a neighbour in the same folder, never up. Each folder and
 # each file beside the folders stands here once.
-FLOORS = (
+LAYERS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_ensemble"},
     {"_selection"},
@@ -35,7 +35,7 @@ FLOORS = (
     {"_activations", "activations"},
     {"_machine"},
 )
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+LAYER_OF = {folder: number for number, layer in enumerate(LAYERS) for folder in layer}
 
 
 def module_name(path: Path) -> str:
@@ -47,7 +47,7 @@ def module_name(path: Path) -> str:
 SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")}
 
 
-def room(module) -> str:
+def folder_of(module) -> str:
     return module.partition(".")[0]
 
 
@@ -106,7 +106,7 @@ def test_imports_of_every_form_are_found():
 
 
 def test_every_room_has_a_floor_and_every_floor_its_rooms():
-    assert {room(module) for module in SOURCES} == set(FLOOR_OF)
+    assert {folder_of(module) for module in SOURCES} == set(LAYER_OF)
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
@@ -115,12 +115,12 @@ def test_imports_go_down(module):
     up = {
         name
         for name in own
-        if room(name) != room(module)
-        and FLOOR_OF[room(name)] <= FLOOR_OF[room(module)]
+        if folder_of(name) != folder_of(module)
+        and LAYER_OF[folder_of(name)] <= LAYER_OF[folder_of(module)]
         # The public activations are a front of their folder, whose formulas read them.
-        and {room(name), room(module)} != {"activations", "_activations"}
+        and {folder_of(name), folder_of(module)} != {"activations", "_activations"}
     }
-    assert not up, f"{module} must not import {up}, on its own floor or above"
+    assert not up, f"{module} must not import {up}, on its own layer or above"
 
 
 def test_no_module_imports_itself_by_way_of_others():
