@@ -54,7 +54,7 @@ def shares(weights):
 weights, prediction = snapshots[-1]
 np.testing.assert_allclose(shares(weights).sum(axis=1) + weights[-1], prediction)  # nothing else
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3), dpi=90)
+figure, (left, right) = plt.subplots(1, 2, figsize=(6.4, 3), dpi=80)
 left.plot(X, y, ".", color="0.6")
 units = [left.plot(grid, 0 * grid, lw=1, alpha=0.7)[0] for _ in range(5)]
 (fit,) = left.plot(grid, 0 * grid, color="black", lw=2.5)
@@ -98,7 +98,7 @@ for bias in (False, True):
     )  # fmt: skip
     runs[bias] = watched(net, points, values, line_x)
 
-figure, (plane, curve) = plt.subplots(1, 2, figsize=(6.4, 3), dpi=90)
+figure, (plane, curve) = plt.subplots(1, 2, figsize=(6.4, 3), dpi=80)
 plane.plot(points, values, "o", color="black")
 plane.axhline(0, color="0.8", lw=0.8)
 plane.axvline(0, color="0.8", lw=0.8)
