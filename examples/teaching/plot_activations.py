@@ -61,5 +61,5 @@ figure.supylabel("resistance")
 plt.show()
 
 # %%
-# With seven points the evidence is a weak guide: it is next to the lowest for the custom activation,
-# whose error is the smallest.
+# With seven points the evidence is a weak guide: for the custom activation, whose error is the
+# smallest, it is next to the lowest.
