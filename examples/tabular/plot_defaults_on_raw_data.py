@@ -3,8 +3,8 @@ Defaults on raw data
 ====================
 
 The resistance of sailing yachts by hull shape and speed: 308 towing-tank experiments, with features
-on very different scales, no scaler and no tuning. `MLPRegressor` needs a scaler and a thousand
-epochs to come close.
+on very different scales, no scaler and no tuning. With a scaler and a thousand epochs the error of
+`MLPRegressor` is several times as large.
 """
 
 import warnings

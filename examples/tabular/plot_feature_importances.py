@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from sklearn_tinymlp import EffectDisplay, TinyMLPRegressor
 
-data = load_diabetes()
+data = load_diabetes(as_frame=True)
 X_train, X_test, y_train, y_test = train_test_split(data.data, data.target, random_state=0)
 
 net = TinyMLPRegressor(hidden_layer_sizes=(5,), random_state=0).fit(X_train, y_train)

@@ -161,7 +161,9 @@ for bias in (True, False):
 # a leaky ReLU network without bias is a line through the origin for x > 0. The best such line has a
 # loss of 7.71.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.4), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(7.6, 3.4), width_ratios=(1.4, 1), layout="constrained"
+)
 places = {"x": (0, 1), "a2": (2, 1)} | {f"unit {j}": (1, 2 - j) for j in range(3)}
 for j in range(3):
     for start, end, weight in (("x", f"unit {j}", W1[0, j]), (f"unit {j}", "a2", W2[j, 0])):
@@ -171,7 +173,7 @@ for j in range(3):
 labels = [f"x = {x[0]:g}", f"{a2[0]:.3f}", *(f"{value:.3f}" for value in a1)]
 deltas = ["", *(f"delta {delta:.3f}" for delta in (*delta2, *delta1))]
 for (px, py), label, delta in zip(places.values(), labels, deltas, strict=True):
-    left.scatter(px, py, s=1300, color="white", edgecolor="black")
+    left.scatter(px, py, s=1500, color="white", edgecolor="black")
     left.text(px, py, label, ha="center", va="center", fontsize=9)
     left.text(px, py - 0.36, delta, ha="center", color="#d95f02", fontsize=9)
 left.set(xlim=(-0.3, 2.3), ylim=(-0.6, 2.4), title="1 → 5: forward, and the deltas back")
