@@ -55,7 +55,7 @@ html_theme_options = {
     "footer_end": ["theme-version"],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {page: [] for page in ("index", "releases")}
+html_sidebars = {page: [] for page in ("index", "faq", "releases")}
 
 # --- The reference
 autosummary_generate = True
