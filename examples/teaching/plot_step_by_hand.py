@@ -169,14 +169,15 @@ for j in range(3):
     for start, end, weight in (("x", f"unit {j}", W1[0, j]), (f"unit {j}", "a2", W2[j, 0])):
         (x0, y0), (x1, y1) = places[start], places[end]
         left.plot([x0, x1], [y0, y1], color="0.7", zorder=0)
-        left.text(0.62 * x0 + 0.38 * x1, 0.62 * y0 + 0.38 * y1, f"{weight:g}", color="#1f4e79")
+        label = {"color": "#1f4e79", "ha": "center", "va": "center", "backgroundcolor": "white"}
+        left.text(0.55 * x0 + 0.45 * x1, 0.55 * y0 + 0.45 * y1, f"{weight:g}", **label)
 labels = [f"x = {x[0]:g}", f"{a2[0]:.3f}", *(f"{value:.3f}" for value in a1)]
 deltas = ["", *(f"delta {delta:.3f}" for delta in (*delta2, *delta1))]
 for (px, py), label, delta in zip(places.values(), labels, deltas, strict=True):
     left.scatter(px, py, s=1500, color="white", edgecolor="black")
     left.text(px, py, label, ha="center", va="center", fontsize=9)
-    left.text(px, py - 0.36, delta, ha="center", color="#d95f02", fontsize=9)
-left.set(xlim=(-0.3, 2.3), ylim=(-0.6, 2.4), title="1 → 5: forward, and the deltas back")
+    left.text(px, py - 0.48, delta, ha="center", color="#d95f02", fontsize=9)
+left.set(xlim=(-0.3, 2.3), ylim=(-0.7, 2.4), title="1 → 5: forward, and the deltas back")
 left.set_axis_off()
 for bias, colour in ((True, "#1f4e79"), (False, "#d95f02")):
     right.loglog(np.arange(1, 301), curves[bias], color=colour, label=f"bias={bias}")
