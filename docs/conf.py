@@ -132,7 +132,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "matplotlib_animations": True,
-    "thumbnail_size": (600, 420),
+    "thumbnail_size": (480, 336),
     "image_srcset": ["2x"],
 }
 
