@@ -18,7 +18,7 @@ y = np.sin(2 * X.ravel()) + 0.1 * X.ravel() ** 2 + 0.1 * rng.standard_normal(60)
 grid = np.linspace(-3, 3, 200)[:, np.newaxis]
 
 # Epochs shown: most changes happen in the first ones.
-epochs = np.unique(np.geomspace(1, 600, 12).astype(int))
+epochs = np.unique(np.geomspace(1, 600, 10).astype(int))
 
 
 def watched(net, X, y, grid):
