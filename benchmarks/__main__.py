@@ -13,7 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is importe
 
 from threadpoolctl import threadpool_limits
 
-from . import against, report, scaling, start_up, timing
+from . import against, readme, report, scaling, start_up, timing
 from .works import WORKS
 
 GOALS_PAGE = "docs/speed_goals.md"
@@ -53,7 +53,8 @@ def write_docs(results):
     report.chart(results["works"], report.ROOT / "docs" / "speed.svg")
     report.write_between_markers(GOALS_PAGE, "goals", report.goals(results["works"]))
     report.write_between_markers(GOALS_PAGE, "start-up", start_up.goals(results["start-up"]))
-    report.write_between_markers("README.md", "speed", report.summary(results["works"]))
+    report.write_json(results, readme.RESULTS / "speed.json")
+    readme.main()
 
 
 def main():

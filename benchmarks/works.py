@@ -23,6 +23,7 @@ from sklearn.utils import shuffle
 from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 from . import floor, peers
+from .default_fit import make_data
 from .timing import in_turn, least_seconds
 
 ENDLESS = {"tol": 0.0, "n_iter_no_change": np.inf, "random_state": 0}
@@ -297,6 +298,23 @@ def predictions(n_rows, dtype, quick):
     return Job(present(contenders))
 
 
+def default_fit(quick):
+    """Work I: the defaults on raw data."""
+    X, y, _ = make_data(1000, 25)
+    new, _, truth = make_data(2000, 25, seed=1)
+    models = {
+        "ours": TinyMLPRegressor(random_state=0),
+        "scikit-learn": MLPRegressor(random_state=0),
+    }
+
+    def note(runs):
+        ours, theirs = (f"{model.fit(X, y).score(new, truth):.2f}" for model in models.values())
+        return f"R² of new rows {theirs}, ours {ours}"
+
+    contenders = {name: fits(model, X, y) for name, model in models.items()}
+    return Job(contenders, note=note, compared=False)
+
+
 def evidence(data, hidden, quick):
     """Work G: lm by the evidence, compared with the bare arithmetic of as many iterations.
 
@@ -438,6 +456,7 @@ WORKS = [
         for n_rows, goal in ((1000, 3), (1, 1.3))
         for dtype, real in (("f64", F64), ("f32", F32))
     ),
+    Work("I", "1,000 rows, 25 raw inputs, defaults", default_fit),
     Work(
         "G yacht",
         "lm with the evidence, yacht, n=277, 10 tanh",

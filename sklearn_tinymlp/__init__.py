@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._ensemble import TinyMLPEnsembleRegressor
     from ._export.c import to_c
     from ._export.python import to_python
+    from ._mlp_regressor import MLPRegressor
     from ._piecewise_linear_encoder import PiecewiseLinearEncoder
     from ._prediction_interval import predict_interval
 
@@ -34,6 +35,7 @@ __all__ = [
     "Finding",
     "ImportanceDisplay",
     "LossCurveDisplay",
+    "MLPRegressor",
     "NetworkDisplay",
     "PiecewiseLinearEncoder",
     "PredictionBandDisplay",
@@ -58,6 +60,7 @@ _LATER = {
     "Finding": "_diagnosis.finding",
     "ImportanceDisplay": "_displays.importance",
     "LossCurveDisplay": "_displays.loss_curve",
+    "MLPRegressor": "_mlp_regressor",
     "NetworkDisplay": "_displays.network",
     "PiecewiseLinearEncoder": "_piecewise_linear_encoder",
     "PredictionBandDisplay": "_displays.prediction_interval",

@@ -26,6 +26,7 @@ from ._selection.tasks import Task
 from ._selection.workers import Workers
 from ._training.callbacks import CallbackSupportMixin, managed
 from ._training.posterior import has_interval, why_none
+from ._training.progress import LongFit
 
 
 class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin, BaseEstimator):
@@ -219,7 +220,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             X, y, weight, weighted = self._validated(*data)
             if groups is not None:
                 check_consistent_length(X, groups)
-            random_state, interruption = check_random_state(self.random_state), Interruption()
+            random_state, progress = check_random_state(self.random_state), LongFit(self)
+            progress.stage = "training networks of several kinds"
+            interruption = Interruption(watch=None if self.verbose else progress.look)
             template = TinyMLPRegressor() if self.estimator is None else self.estimator
             used = X, y, weight, None if groups is None else column_or_1d(groups)
             if len(weighted) < len(y):

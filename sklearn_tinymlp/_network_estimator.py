@@ -23,6 +23,7 @@ from ._training.fit_result import FitResult
 from ._training.importances import SeenRows
 from ._training.input_selection import relevance_report, revised
 from ._training.plan import Plan, input_layer
+from ._training.progress import LongFit, print_end
 from ._training.repeated_inputs import Repeats, find_repeats
 from ._training.settings import Settings, validate
 from ._training.starts import NO_USER_START, UserStart, WarmStart, draw, random_state_of
@@ -172,10 +173,6 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         self._validate_params()  # scikit-learn's decorator skips it once fitted
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if self.n_init > 1:
-            raise ValueError(
-                f"partial_fit continues from one start, but n_init={self.n_init}. Set n_init=1."
-            )
         with unchanged_on_error(self), managed(self):
             return self._fit_all(X, y, sample_weight, incremental=True)
 
@@ -224,11 +221,15 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns = _columns_of(learner, data, warm_start)
         scaled = encoded.scaled(plan.scaling)
         random_state = random_state_of(self.random_state)
-        interruption = Interruption(context.interruption)
+        progress = LongFit(self)
+        quiet = settings.verbose or context.is_ensemble
+        interruption = Interruption(context.interruption, None if quiet else progress.look)
+        progress.stage = "looking for repeated measurements"
         repeats = context.repeats_in(plan, scaled)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = BeforeSelection(plan, scaled)
         if not user_start.names:
+            progress.stage = "training pilot networks, which select inputs and penalties"
             report = relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
         scaled = scaled.on_inputs(plan.inputs)
@@ -237,7 +238,9 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         defaults, warns = self._defaults(), context.warns
         warned = check_before_training(plan, encoded, scaled, starts, defaults, warns)
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
-        trained = train(plan, scaled, starts, tasks, interruption)
+        count = None if quiet else progress.count
+        trained = train(plan, scaled, starts, tasks, interruption, count)
+        progress.stage = "comparing it with kernel ridge regression, and calibrating intervals"
         seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)
         result = FitResult.of(
             plan,
@@ -246,14 +249,17 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             trained,
             columns,
             seen=seen,
+            interruption=interruption,
             before=before,
             calibrates=not context.is_ensemble,
             noise=noise,
             correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
+        if settings.verbose and plan.solver.least_squares:
+            print_end(result, trained.solutions)
         if context.warns or (result.interrupted and not context.is_ensemble):
-            warn(result, data, warned)
+            warn(result, data, defaults, warned)
         result.write_to(self)
         if tasks is not None:
             tasks.end()

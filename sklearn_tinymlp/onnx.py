@@ -28,6 +28,7 @@ from ._activations.formulas import WHICH_CAN, formula_of
 from ._activations.lookup import name_of
 from ._activations.table import ROW_OF
 from ._ensemble import TinyMLPEnsembleRegressor
+from ._mlp_regressor import MLPRegressor
 from ._regressor import TinyMLPRegressor
 
 __all__ = ["calculate_output_shapes", "convert"]
@@ -160,5 +161,7 @@ def network_nodes(graph: Graph, net: TinyMLPRegressor, values: str) -> str:
     return values
 
 
-for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):
-    update_registered_converter(kind, f"Sklearn{kind.__name__}", calculate_output_shapes, convert)
+for kind in (TinyMLPRegressor, MLPRegressor, TinyMLPEnsembleRegressor):
+    # skl2onnx itself has a SklearnMLPRegressor.
+    alias = f"SklearnTinyMLP{kind.__name__.removeprefix('TinyMLP')}"
+    update_registered_converter(kind, alias, calculate_output_shapes, convert)

@@ -49,7 +49,7 @@ def described(net, X, y, sample_weight=None):
     """Describe a fitted network, not standardised, to the diagnosis."""
     data = Data(X, np.asarray(y, float).reshape(len(y), -1), sample_weight)
     theta = net._architecture().pack(net.coefs_, net.intercepts_, np.float64)
-    return describe(vars(net), net.get_params(deep=False), theta, data)
+    return describe(vars(net), net.get_params(deep=False), theta, data, net._defaults())
 
 
 def fit_quietly(net, X, y, **start):

@@ -1,4 +1,4 @@
-"""The floors of the house: who may import whom, read from the imports of every file."""
+"""The layers of the house: who may import whom, read from the imports of every file."""
 
 import ast
 import subprocess
@@ -14,11 +14,11 @@ FOLDER = Path(sklearn_tinymlp.__file__).parent
 
 # From the top; an import goes down, or to a neighbour in the same folder, never up. Each folder and
 # each file beside the folders stands here once.
-FLOORS = (
+LAYERS = (
     {"__init__", "onnx"},  # the public names; onnx registers the estimator with skl2onnx
     {"_ensemble"},
     {"_selection"},
-    {"_regressor", "_piecewise_linear_encoder", "_prediction_interval"},
+    {"_regressor", "_mlp_regressor", "_piecewise_linear_encoder", "_prediction_interval"},
     {"_network_estimator"},
     {"_fitted_network"},
     {"_base"},
@@ -35,7 +35,7 @@ FLOORS = (
     {"_activations", "activations"},
     {"_machine"},
 )
-FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
+LAYER_OF = {folder: number for number, layer in enumerate(LAYERS) for folder in layer}
 
 
 def module_name(path: Path) -> str:
@@ -47,7 +47,7 @@ def module_name(path: Path) -> str:
 SOURCES = {module_name(path): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")}
 
 
-def room(module) -> str:
+def folder_of(module) -> str:
     return module.partition(".")[0]
 
 
@@ -106,7 +106,7 @@ def test_imports_of_every_form_are_found():
 
 
 def test_every_room_has_a_floor_and_every_floor_its_rooms():
-    assert {room(module) for module in SOURCES} == set(FLOOR_OF)
+    assert {folder_of(module) for module in SOURCES} == set(LAYER_OF)
 
 
 @pytest.mark.parametrize("module", sorted(SOURCES))
@@ -115,12 +115,12 @@ def test_imports_go_down(module):
     up = {
         name
         for name in own
-        if room(name) != room(module)
-        and FLOOR_OF[room(name)] <= FLOOR_OF[room(module)]
+        if folder_of(name) != folder_of(module)
+        and LAYER_OF[folder_of(name)] <= LAYER_OF[folder_of(module)]
         # The public activations are a front of their folder, whose formulas read them.
-        and {room(name), room(module)} != {"activations", "_activations"}
+        and {folder_of(name), folder_of(module)} != {"activations", "_activations"}
     }
-    assert not up, f"{module} must not import {up}, on its own floor or above"
+    assert not up, f"{module} must not import {up}, on its own layer or above"
 
 
 def test_no_module_imports_itself_by_way_of_others():
@@ -133,6 +133,7 @@ def test_no_module_imports_itself_by_way_of_others():
 # and the members of an ensemble are clones of its template.
 KNOW_ESTIMATORS = {
     "_piecewise_linear_encoder",
+    "_mlp_regressor",
     "_regressor",
     "_network_estimator",
     "_ensemble",
@@ -173,7 +174,7 @@ def test_every_public_name_is_there_and_type_checkers_are_told_of_it():
 def test_one_network_loads_neither_the_ensemble_nor_pictures_nor_exports():
     code = "import sys, sklearn_tinymlp; print(*(m for m in sys.modules if 'tinymlp' in m))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for module in ("_ensemble", "_race", "_displays.network", "_export.c"):
+    for module in ("_ensemble", "_selection", "_displays.network", "_export.c"):
         assert f"sklearn_tinymlp.{module}" not in done.stdout.split(), done.stdout
 
 

@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import readme  # noqa: E402
 
 
 def test_command_compares_the_same_work(tmp_path):
@@ -24,11 +28,19 @@ def test_docs_have_the_markers():
     for path, names in {
         "docs/speed.md": ["machine", "works", "start-up", "scaling", "losses"],
         "docs/speed_goals.md": ["machine", "goals", "start-up", "parts"],
-        "README.md": ["speed"],
+        "README.md": ["speed", "accuracy"],
     }.items():
         text = (ROOT / path).read_text(encoding="utf-8")
         for name in names:
             assert text.count(f"<!-- {name} -->") == text.count(f"<!-- end {name} -->") == 1
+
+
+@pytest.mark.parametrize("name", readme.TABLES)
+def test_tables_of_the_readme_are_those_of_the_results(name):
+    results = json.loads((readme.RESULTS / f"{name}.json").read_text())
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- end {name} -->")[0]
+    assert shown == readme.TABLES[name](results)
 
 
 def test_candidates_for_importances_are_compared(tmp_path):

@@ -392,14 +392,12 @@ def test_an_ensembles_tasks_are_folds_of_candidates_and_refits(n_jobs):
     net = ensemble(n_jobs=n_jobs).set_callbacks(recorder).fit(X, y)
     names = [name for name, *_ in recorder.ended]
     assert sorted(names) == sorted(name for name, *_ in recorder.begun)
-    assert names.count("race") == names.count("refits") == names.count("fit") == 1
-    of_folds = [name for name in names if name.startswith("fold")]
-    assert len(of_folds) == net.results_["n_folds"].sum()
-    assert set(of_folds) == {"fold 0", "fold 1", "fold 2"}
-    race, refits = names.index("race"), names.index("refits")
-    assert sorted(names[:race]) == sorted([*of_folds, *CANDIDATES])
-    assert set(names[race + 1 : refits]) <= set(CANDIDATES)
-    assert len(names[race + 1 : refits]) == np.count_nonzero(net.results_["weight"])
+    assert names.count("folds") == names.count("refits") == names.count("fit") == 1
+    folds, refits = names.index("folds"), names.index("refits")
+    expected = [f"fold {k}, {candidate}" for k in range(3) for candidate in CANDIDATES]
+    assert sorted(names[:folds]) == expected and net.results_["n_folds"].sum() == len(expected)
+    assert set(names[folds + 1 : refits]) <= set(CANDIDATES)
+    assert len(names[folds + 1 : refits]) == np.count_nonzero(net.results_["weight"])
     assert names[refits + 1 :] == ["fit"]
     assert recorder.others == ["setup", "teardown"]
     assert recorder.data[0] is X and recorder.data[1] is y
@@ -423,7 +421,7 @@ def test_a_task_is_given_the_rows_it_is_trained_on():
     ensemble().set_callbacks(rows).fit(X, y, weight)
     for name, n_inputs, n_targets, weight in rows.ended:
         assert n_inputs == n_targets == len(weight)
-        assert (n_inputs < 40) == name.startswith("fold")
+        assert (n_inputs < 40) == name.startswith("fold ")
 
 
 @needs_callbacks
@@ -431,12 +429,12 @@ def test_a_task_is_given_the_rows_it_is_trained_on():
 @pytest.mark.parametrize(
     "where, n_folds, n_refits",
     [
-        (lambda context: context.task_name == "fold 1", [2, 2], 2),
-        (lambda context: context.task_name == "race", [3, 3], 0),
+        (lambda context: context.task_name.startswith("fold 1"), [2, 1], 2),
+        (lambda context: context.task_name == "folds", [3, 3], 0),
         (lambda context: context.task_name == "refits", [3, 3], 2),
         (lambda context: context.parent and context.parent.task_name == "refits", [3, 3], 1),
     ],
-    ids=["folds", "race", "refits", "members"],
+    ids=["fold", "folds", "refits", "members"],
 )
 def test_a_callbacks_wish_ends_the_level_it_was_told_of(n_jobs, where, n_folds, n_refits):
     net = ensemble(n_jobs=n_jobs).set_callbacks(Recorder(stop=where)).fit(X, y)
@@ -477,16 +475,18 @@ def test_callbacks_of_the_template_see_each_member(n_jobs):
 @needs_callbacks
 @pytest.mark.parametrize("depth, deep", [(0, False), (1, True)])
 @pytest.mark.parametrize("backend", ["threading", "loky"])
-def test_a_progress_bar_shows_candidates_and_networks(depth, deep, backend, capsys):
+def test_a_progress_bar_shows_folds_and_networks(depth, deep, backend, capsys):
     # An optional package of scikit-learn's progress bar; the extra `test` brings it.
     pytest.importorskip("rich", reason="the progress bar needs rich")
     net = ensemble().set_callbacks(ProgressBar(max_propagation_depth=depth))
     with joblib.parallel_config(backend, n_jobs=2):
         net.fit(X, y)
     shown = capsys.readouterr().out
-    for name in ("fit", "race #0", "refits #1", "(3,) tanh #0", "(4,) tanh #1"):
+    for name in ("fit", "folds #0", "refits #1"):
         assert f"TinyMLPEnsembleRegressor - {name}" in shown
     assert ("TinyMLPRegressor - fit #0" in shown) == deep
+    if not deep:  # the bars have room in 80 columns
+        assert "…" not in shown and "━━━" in shown
     assert not hasattr(net.estimators_[0], "_skl_callbacks")
     np.testing.assert_array_equal(net.predict(X), ensemble().fit(X, y).predict(X))
 
@@ -499,7 +499,7 @@ def test_an_ensemble_within_a_search_reports_to_it(capsys):
     search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(X, y)
     shown = capsys.readouterr().out
     assert "GridSearchCV - fit" in shown and "TinyMLPRegressor - fit" in shown
-    assert "TinyMLPEnsembleRegressor - race" in shown
+    assert "TinyMLPEnsembleRegressor - folds" in shown
 
 
 IN_A_TERMINAL = """

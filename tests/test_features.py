@@ -1,5 +1,6 @@
 """What TinyMLPRegressor offers beyond MLPRegressor."""
 
+import re
 import warnings
 from contextlib import contextmanager
 
@@ -15,7 +16,9 @@ from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import Activation, TinyMLPRegressor
 from sklearn_tinymlp._engine import kernels
+from sklearn_tinymlp._machine import compilation
 from sklearn_tinymlp._solvers.monitor import Monitor
+from sklearn_tinymlp._training import progress
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -460,7 +463,9 @@ def test_ctrl_c_during_several_starts_keeps_the_best_so_far(monkeypatch):
 
 @each_solver
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_training_is_silent(solver, early_stopping, capfd):
+def test_training_is_silent(solver, early_stopping, capfd, monkeypatch):
+    monkeypatch.setattr(progress, "LONG_SECONDS", np.inf)  # on a busy machine a fit is a long one
+    monkeypatch.setattr(compilation, "SILENT_SECONDS", 1e6)
     make_net(solver, early_stopping=early_stopping).fit(X, y).predict(X)
     assert capfd.readouterr() == ("", "")
 
@@ -470,6 +475,16 @@ def test_training_is_silent(solver, early_stopping, capfd):
 def test_verbose_prints_a_line_an_iteration(solver, verbose, capsys):
     net = make_net(solver, verbose=verbose, max_iter=3).fit(X, y)
     lines = capsys.readouterr().out.splitlines()
+    if solver == "lm":
+        rows = [line.split() for line in lines[1:4]]
+        assert lines[0].split() == ["Iteration", "Loss", "Gradient", "Damping"]
+        assert [int(row[0]) for row in rows] == [1, 2, 3]
+        assert_allclose([float(row[1]) for row in rows], net.loss_curve_, rtol=1e-5)
+        assert lines[4:] == [
+            f"Kept: iteration 3 of 3, loss {net.loss_:.6g}.",
+            "Stopped: max_iter iterations were done before the fit converged.",
+        ]
+        return
     assert lines == [
         f"Iteration {i}, loss = {loss:.8f}" for i, loss in enumerate(net.loss_curve_, 1)
     ]
@@ -481,7 +496,30 @@ def test_verbose_prints_validation_scores(solver, capsys):
     net.fit(X_train, y_train, X_val=X_val, y_val=y_val)
     lines = capsys.readouterr().out.splitlines()
     scores = net.history_["validation_score"]
+    if solver == "lm":
+        assert [line.split()[-1] for line in lines[1:4]] == [f"{score:.4f}" for score in scores]
+        return
     assert lines[1::2] == [f"Validation score: {score:f}" for score in scores]
+
+
+def test_verbose_of_the_evidence_is_a_table_of_80_columns(capsys):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((150, 6))
+    net = TinyMLPRegressor(verbose=True, random_state=0)
+    net.fit(X, np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.standard_normal(150))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert re.fullmatch(r"Pilot networks: \d of 6 inputs, a penalty for each input\.", lines[0])
+    titles = "Iteration        Loss  Log evidence  Effective parameters"
+    first = lines.index(titles) + 1
+    rows = [line.split() for line in lines[first : first + net.n_iter_]]
+    assert [int(row[0]) for row in rows] == list(range(1, net.n_iter_ + 1))
+    kept = next(line for line in lines if line.startswith("Kept: "))
+    number, evidence = int(kept.split()[2]), float(kept.split()[-1].rstrip("."))
+    assert number == net.best_epoch_
+    assert_allclose(float(rows[number - 1][2]), evidence, atol=0.01)
+    assert any(line.startswith("R² on rows not trained on: network 0.9") for line in lines)
+    assert lines[-1] == "Stopped: The evidence no longer changes."
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._network.architecture import Architecture
 from sklearn_tinymlp._relevance import pilots
 from sklearn_tinymlp._relevance.random_features import random_features
+from sklearn_tinymlp._relevance.screening import residual_inputs
 from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._training import candidate, referee
@@ -170,3 +171,22 @@ def test_only_ratios_of_weights_count(scale):
     )
     np.testing.assert_allclose(other.predict(X), one.predict(X), rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(other.noise_std_, one.noise_std_, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_product_that_is_all_that_is_left_is_found(seed):
+    # With heteroscedastic standard errors its t is sqrt(n) / 3 only.
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((600, 45))
+    product = X[:, :1] * X[:, 1:2]
+    found = residual_inputs(Data(X, product, None), product + 0.3 * X[:, 2:3], 0.1)
+    assert sorted(found) == [0, 1]
+
+
+def test_an_effect_of_a_small_share_of_the_residuals_is_left_to_the_network():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 5))
+    residuals = X[:, :1] * X[:, 1:2] + 4.0 * rng.standard_normal((2000, 1))
+    data = Data(X, residuals, None)
+    assert sorted(residual_inputs(data, residuals)) == [0, 1]
+    assert not len(residual_inputs(data, residuals, 0.1))

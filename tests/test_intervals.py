@@ -249,6 +249,16 @@ def test_what_counts_as_a_sequence():
     assert not in_sequence(X[rows], rng.standard_normal((200, 1))[rows])
 
 
+def test_combinations_of_settings_are_no_sequence():
+    # Rows of a designed experiment, in the order in which they were written down.
+    speed, shape = (part.ravel() for part in np.meshgrid(np.linspace(1, 2, 14), np.arange(20.0)))
+    X, y = np.column_stack([shape % 7, shape % 3, speed]), (speed**2 + shape)[:, np.newaxis]
+    assert not in_sequence(X, y)
+    lags = np.column_stack([y[:-1], X[1:]])  # of a series, with its season
+    lags[:, 0] += 1e-3 * np.random.default_rng(0).standard_normal(len(lags))
+    assert in_sequence(lags, y[1:])
+
+
 def test_intervals_of_many_inputs_and_few_rows():
     held = []
     for seed in range(3):

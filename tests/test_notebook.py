@@ -52,10 +52,9 @@ def test_notebook_runs_and_shows_tables_pictures_and_the_network(executed):
     assert len(outputs(executed, "image/png")) == 4
     differences = [float(number) for number in re.findall(r"[\d.]+e-\d+", same)]
     assert len(differences) == 3 and max(differences) < 1e-8
-    errors = [
-        out for cell in executed.cells for out in cell.get("outputs", []) if "stderr" in str(out)
-    ]
-    assert not errors
+    texts = [str(out) for cell in executed.cells for out in cell.get("outputs", [])]
+    # On a busy machine a fit may take so long that it is logged.
+    assert not [text for text in texts if "stderr" in text and "has been fitting" not in text]
 
 
 def test_stored_notebook_shows_the_same_kinds_of_output_and_nobodys_folders(executed):

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_tinymlp import (
     Activation,
+    MLPRegressor,
     TinyMLPEnsembleRegressor,
     TinyMLPRegressor,
     activations,
@@ -96,6 +97,10 @@ def test_raw_units_at_the_defaults(dtype, y):
     network = net().fit(X, y)
     assert network.solver_ == "lm"
     check(network, X.astype(dtype))
+
+
+def test_the_class_with_scikit_learns_name():
+    check(MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0).fit(Z, Y), Z)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.fixes import parse_version
 
-from sklearn_tinymlp import LossCurveDisplay, TinyMLPRegressor
-from sklearn_tinymlp._training.train import LongFit
+from sklearn_tinymlp import LossCurveDisplay, TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp._training.progress import LongFit
 
 matplotlib.use("Agg")
 
@@ -219,30 +219,47 @@ class Clock:
 
 def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
     monkeypatch.setattr(LongFit, "last_logged", -1e9)
-    fit = LongFit(Clock(2.0))
+    fit = LongFit(TinyMLPRegressor(), Clock(0.6))
     for n_iter in range(1, 50):
-        fit.look(n_iter, 200)
+        fit.count(n_iter, 200)
     (record,) = caplog.records
     assert record.name == "sklearn_tinymlp" and record.levelno == logging.WARNING
     text = record.getMessage()
-    assert text.startswith("The fit has taken 6 s for 4 iterations and may take another 392 s")
+    assert text.startswith("TinyMLPRegressor has been fitting for 2 s, now iteration 4 of at most")
     assert "verbose=True" in text
-    other = LongFit(Clock(10.0))  # the next fit of a search
+    other = LongFit(TinyMLPRegressor(), Clock(10.0))  # the next fit of a search
     for n_iter in (1, 2, 3):
-        other.look(n_iter, 200)
+        other.count(n_iter, 200)
     assert len(caplog.records) == 1
 
 
-@ignore_convergence
-def test_a_fit_that_is_short_nearly_done_or_verbose_says_nothing(caplog, monkeypatch, capsys):
+def test_what_came_before_the_first_iteration_is_not_counted(caplog, monkeypatch):
     monkeypatch.setattr(LongFit, "last_logged", -1e9)
-    nearly = LongFit(Clock(2.0))
-    for n_iter in range(1, 7):
-        nearly.look(n_iter, 6)
-    compiling = LongFit(Clock(0.0))
-    compiling.clock.now = 1e9  # what came before the first iteration's end is not counted
-    compiling.look(1, 10_000)
-    monkeypatch.setattr(LongFit, "look", lambda self, *_: logging.error("looked"))
+    compiling = LongFit(TinyMLPRegressor(), Clock(0.1))
+    compiling.clock.now = 1e9
+    for n_iter in range(1, 10):
+        compiling.count(n_iter, 200)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("kind", [TinyMLPRegressor, TinyMLPEnsembleRegressor])
+def test_every_stage_of_a_fit_is_watched(kind, monkeypatch):
+    stages = []
+    monkeypatch.setattr(LongFit, "look", lambda self: stages.append((self.name, self.stage)))
+    X, y = np.random.RandomState(0).standard_normal((60, 3)), np.arange(60.0)
+    kind(random_state=0).fit(X, y)
+    assert {name for name, _ in stages} == {kind.__name__}
+    expected = ["training networks"]
+    if kind is TinyMLPRegressor:
+        expected = ["training pilot", "iteration 1 of at most 200", "comparing it with kernel"]
+    for beginning in expected:
+        assert any(stage.startswith(beginning) for _, stage in stages), beginning
+
+
+@ignore_convergence
+def test_a_verbose_fit_logs_nothing(caplog, monkeypatch, capsys):
+    monkeypatch.setattr(LongFit, "last_logged", -1e9)
+    monkeypatch.setattr(LongFit, "look", lambda self: logging.error("looked"))
     X, y = wave()
     make_net(solver="adam", max_iter=3, verbose=True).fit(X, y)
     assert not caplog.records and "Iteration 3" in capsys.readouterr().out

@@ -5,13 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+import sklearn.neural_network
 from numpy.testing import assert_allclose, assert_array_equal
 from problems import PROBLEMS, SOLVERS
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.model_selection import GridSearchCV, cross_validate
-from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import (
@@ -21,7 +21,12 @@ from sklearn.utils.estimator_checks import (
     parametrize_with_checks,
 )
 
-from sklearn_tinymlp import PiecewiseLinearEncoder, TinyMLPEnsembleRegressor, TinyMLPRegressor
+from sklearn_tinymlp import (
+    MLPRegressor,
+    PiecewiseLinearEncoder,
+    TinyMLPEnsembleRegressor,
+    TinyMLPRegressor,
+)
 from sklearn_tinymlp._losses.table import LOSSES
 
 # scikit-learn runs its own estimators through the checks with this warning ignored as well.
@@ -60,7 +65,7 @@ def assert_same_network(one, other):
 # scikit-learn 1.7 gives a generator, which pytest 9 wants to be a list.
 ENSEMBLES = [TinyMLPEnsembleRegressor(hidden_layer_sizes=[(10,), (16, 16)], cv=3, n_refits=1)]
 scikit_learn_checks = parametrize_with_checks(
-    [*ESTIMATORS, *ENSEMBLES, *OTHER_LOSSES, PiecewiseLinearEncoder()]
+    [*ESTIMATORS, MLPRegressor(), *ENSEMBLES, *OTHER_LOSSES, PiecewiseLinearEncoder()]
 )
 names, checks = scikit_learn_checks.args
 
@@ -180,7 +185,9 @@ def test_column_names_are_kept_and_compared(solver, library):
     net = make_net(solver).fit(frame, problem.y)
     assert_array_equal(net.predict(frame), fit(make_net(solver), problem).predict(problem.X))
     # scikit-learn 1.7 cannot read the names of polars 2, for which it was not made.
-    if not hasattr(MLPRegressor(max_iter=1).fit(frame, problem.y), "feature_names_in_"):
+    if not hasattr(
+        sklearn.neural_network.MLPRegressor(max_iter=1).fit(frame, problem.y), "feature_names_in_"
+    ):
         assert (library, sklearn.__version__[:3]) == ("polars", "1.7")
         assert not hasattr(net, "feature_names_in_")
         return

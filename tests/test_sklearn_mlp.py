@@ -1,23 +1,25 @@
-"""The tests that scikit-learn has for MLPRegressor, run on TinyMLPRegressor."""
+"""`MLPRegressor`: scikit-learn's own tests, and what a program with one import changed does."""
 
 import importlib.util
+import inspect
+import pickle
 from functools import partial, wraps
 from types import FunctionType
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import sklearn.neural_network
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import MLPRegressor, TinyMLPRegressor, diagnose
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-DEFAULTS = sklearn.neural_network.MLPRegressor().get_params()
-
-
-def MLPRegressor(**params):
-    return TinyMLPRegressor(**{**DEFAULTS, **params})
 
 
 def load_module():
@@ -77,3 +79,104 @@ globals().update(TESTS)
 
 def test_all_functions_that_use_the_regressor_were_found():
     assert len(TESTS) == 19, sorted(TESTS)
+
+
+# ---------------------------------------------------------------- a program with one import changed
+
+BOTH = sklearn.neural_network.MLPRegressor, MLPRegressor
+X, y = load_diabetes(return_X_y=True)
+
+
+def test_signature_and_defaults_are_scikit_learns():
+    theirs, ours = (inspect.signature(kind) for kind in BOTH)
+    assert ours == theirs
+    assert MLPRegressor().get_params() == sklearn.neural_network.MLPRegressor().get_params()
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_a_grid_search_over_a_pipeline(solver):
+    searches = []
+    for kind in BOTH:
+        network = kind(random_state=0, max_iter=10, solver=solver, learning_rate_init=1e-4)
+        grid = {
+            "mlpregressor__hidden_layer_sizes": [(5,), (8, 4)],
+            "mlpregressor__alpha": [1e-4, 10.0],
+        }
+        search = GridSearchCV(make_pipeline(StandardScaler(), network), grid, cv=3)
+        searches.append(search.fit(X, y))
+    theirs, ours = searches
+    assert ours.best_params_ == theirs.best_params_
+    for name, values in theirs.cv_results_.items():
+        if "time" not in name and name != "params":
+            other = ours.cv_results_[name]
+            same = (
+                assert_array_equal
+                if values.dtype == object
+                else partial(assert_allclose, rtol=1e-6)
+            )
+            same(other, values, err_msg=name)
+
+
+def test_it_has_the_weights_of_the_other_estimator():
+    settings = {"random_state": 0, "max_iter": 5}
+    network = MLPRegressor(**settings).fit(X, y)
+    tiny = TinyMLPRegressor(**network.get_params()).fit(X, y)
+    for mine, other in zip(network.coefs_, tiny.coefs_, strict=True):
+        assert_array_equal(mine, other)
+
+
+def test_clone_pickle_repr_and_link():
+    network = MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0).fit(X, y)
+    assert (
+        repr(clone(network)) == "MLPRegressor(hidden_layer_sizes=(5,), max_iter=3, random_state=0)"
+    )
+    loaded = pickle.loads(pickle.dumps(network))
+    assert type(loaded) is MLPRegressor
+    assert_array_equal(loaded.predict(X), network.predict(X))
+    assert network._get_doc_link().endswith("generated/sklearn_tinymlp.MLPRegressor.html")
+    assert "MLPRegressor" in network._repr_html_()
+
+
+def test_weights_of_partial_fit_are_scikit_learns():
+    theirs, ours = (kind(hidden_layer_sizes=(5,), random_state=0) for kind in BOTH)
+    for _ in range(3):
+        for network in (theirs, ours):
+            network.partial_fit(X, y)
+    for mine, other in zip(ours.coefs_, theirs.coefs_, strict=True):
+        assert_allclose(mine, other, rtol=1e-9)
+
+
+def test_the_diagnosis_is_that_of_scikit_learns():
+    theirs, ours = (kind(random_state=0, max_iter=5).fit(X, y) for kind in BOTH)
+    found, expected = diagnose(ours, X, y), diagnose(theirs, X, y)
+    assert [finding.code for finding in found] == [finding.code for finding in expected]
+    assert [finding.remedy for finding in found] == [finding.remedy for finding in expected]
+    for finding in found:
+        clone(ours).set_params(**finding.parameters)
+
+
+def test_a_warning_advises_parameters_that_it_has():
+    with pytest.warns(match="Try .*") as caught:
+        MLPRegressor(solver="lbfgs", max_iter=5, hidden_layer_sizes=(3,)).fit(1e3 + X, y)
+    assert "StandardScaler" in str(caught[0].message)
+    assert "standardize" not in str(caught[0].message)
+
+
+def test_intervals_need_the_other_estimator():
+    with pytest.raises(ValueError, match=r"TinyMLPRegressor\(\)"):
+        MLPRegressor(hidden_layer_sizes=(3,), max_iter=3).fit(X, y).predict_interval(X)
+
+
+def test_parameters_of_the_other_estimator_are_refused():
+    with pytest.raises(ValueError, match="'solver' parameter of MLPRegressor must be .*'lm'"):
+        MLPRegressor(solver="lm").fit(X, y)
+    with pytest.raises(TypeError, match="bias"):
+        MLPRegressor(bias=False)
+
+
+def test_it_is_not_changed_by_a_fit_that_fails():
+    network = MLPRegressor(hidden_layer_sizes=(3,), max_iter=3, random_state=0).fit(X, y)
+    before = network.predict(X)
+    with pytest.raises(ValueError, match="NaN"):
+        network.fit(X, np.full_like(y, np.nan))
+    assert_array_equal(network.predict(X), before)

@@ -48,7 +48,9 @@ def in_sequence(X, *columns) -> bool:
 
     Of rows in random order the lag-1 autocorrelation is about normal with variance 1 / n. Rows that
     repeat the X of the row before are skipped. Rows that are sorted by an input are in its order:
-    new rows may lie between them.
+    new rows may lie between them. Where no input has a value of its own in most rows, the rows are
+    combinations of settings, as in a designed experiment, and new rows are other combinations of
+    them, not later ones.
     """
     if sparse.issparse(X):
         new = np.asarray((X[1:] != X[:-1]).sum(axis=1)).ravel() > 0
@@ -63,7 +65,9 @@ def in_sequence(X, *columns) -> bool:
     deviations = y - y.mean(axis=0)
     products = (deviations[1:] * deviations[:-1]).sum(axis=0)
     squares = (deviations**2).sum(axis=0)
-    return bool((products * np.sqrt(len(y)) > MIN_SEQUENCE_Z * squares).any())
+    if not (products * np.sqrt(len(y)) > MIN_SEQUENCE_Z * squares).any():
+        return False
+    return sparse.issparse(X) or any(2 * len(np.unique(column)) > len(X) for column in X.T)
 
 
 def split_validation_off(data: Data, fraction, random_state) -> Data:

@@ -97,15 +97,16 @@ def learned_nothing(plan: Plan, data: Data, solution: Solution) -> bool:
     return bool(solution.loss > MOST_SHARE_OF_CONSTANT * of_constant > rounding)
 
 
-def warn(result: FitResult, data: Data, warned=()) -> None:
+def warn(result: FitResult, data: Data, defaults: Mapping, warned=()) -> None:
     """Warn of a fit that was interrupted or did not converge.
 
-    `data` is in the units of the user. Sentences of `warned` are not repeated.
+    `data` is in the units of the user, and `defaults` are those of the parameters. Sentences of
+    `warned` are not repeated.
     """
     if result.interrupted:
         warnings.warn("Training interrupted by user.", stacklevel=STACK_LEVEL)
     else:
-        text = convergence_warning(result, data, warned)
+        text = convergence_warning(result, data, defaults, warned)
         if text is not None:
             warnings.warn(text, ConvergenceWarning, stacklevel=STACK_LEVEL)
     if result.without_interval:
@@ -115,7 +116,7 @@ def warn(result: FitResult, data: Data, warned=()) -> None:
         )
 
 
-def convergence_warning(result: FitResult, data: Data, warned=()) -> str | None:
+def convergence_warning(result: FitResult, data: Data, defaults: Mapping, warned=()) -> str | None:
     """Return why training ended, at which loss, and what corrects it; None if it converged."""
     plan, solution = result.plan, result.solution
     message = _first_line(result)
@@ -132,7 +133,7 @@ def convergence_warning(result: FitResult, data: Data, warned=()) -> str | None:
     else:
         theta = plan.with_all_inputs(solution.theta).astype(np.float64)
         seen = result.data if plan.inputs is None else data.scaled(plan.scaling)
-    network = describe(fitted, params, theta, seen)
+    network = describe(fitted, params, theta, seen, defaults)
     found = diagnose(network, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol is {target:g}"

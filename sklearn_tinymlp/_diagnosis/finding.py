@@ -159,13 +159,13 @@ def make_finding(network, code, severity, sentence, /, **parameters) -> Finding:
         for name, value in parameters.items()
         if name not in network.params or not np.array_equal(network.params[name], value)
     }
-    if not network.is_sklearn:
+    if not network.is_mlp_regressor:
         remedy = as_text(parameters) or "different data; every relevant parameter is already set"
         return Finding(code, severity, sentence, parameters, remedy)
     known = {
         name: value
         for name, value in parameters.items()
-        if name in network.params and value not in NOT_IN_SKLEARN.get(name, ())
+        if name in network.defaults and value not in NOT_IN_SKLEARN.get(name, ())
     }
     other = {name: value for name, value in parameters.items() if name not in known}
     parts = [as_text(known)] if known else []

@@ -111,7 +111,6 @@ def _diagnose_mlp_regressor(mlp, X, y, sample_weight):
         n_iter=int(mlp.n_iter_),
         final_loss=float(mlp.loss_),
         history={"loss": getattr(mlp, "loss_curve_", [])},
-        is_sklearn=True,
         defaults=type(mlp)().get_params(deep=False),
     )
     return diagnose_network(network)

@@ -46,8 +46,12 @@ class TrainedNetwork:
     correlation: float = 0.0  # of the noise within groups of rows
     zero: Any = 0.0  # in the units of training, where y is zero
     errors: Errors | None = None  # on rows not trained on, where the fit was compared
-    is_sklearn: bool = False  # an MLPRegressor
-    defaults: Mapping = field(default_factory=dict)  # of the parameters, where known
+    defaults: Mapping = field(default_factory=dict)  # of the estimator's parameters, where known
+
+    @property
+    def is_mlp_regressor(self) -> bool:
+        """Whether the parameters are those of an MLPRegressor."""
+        return bool(self.defaults) and "bias" not in self.defaults
 
     @property
     def batch_size(self) -> int:
@@ -79,7 +83,7 @@ class TrainedNetwork:
 
     def rate_remedy(self, rate) -> dict:
         """Return the parameter that sets the initial learning rate, with its value."""
-        named = self.is_sklearn or self.params["learning_rate_init"] is not None
+        named = self.is_mlp_regressor or self.params["learning_rate_init"] is not None
         named = named or self.params["learning_rate"] in ("invscaling", "adaptive")
         return {"learning_rate_init" if named else "learning_rate": float(f"{rate:.0e}")}
 
@@ -100,7 +104,7 @@ def in_units_of_training(fitted: Mapping[str, Any], data: Data) -> tuple[np.ndar
 
 
 def describe(
-    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults=None
+    fitted: Mapping[str, Any], params: dict[str, Any], theta, data: Data, defaults: Mapping
 ) -> TrainedNetwork:
     """Build a `TrainedNetwork` from fitted attributes and parameters.
 
@@ -140,5 +144,5 @@ def describe(
         correlation=fitted.get("_correlation", 0.0),
         zero=0.0 if scaling is None else -scaling.y_mean / scaling.y_scale,
         errors=None if errors is None else Errors(*errors),
-        defaults=defaults or {},
+        defaults=defaults,
     )

@@ -38,7 +38,11 @@ def dead_units(exam):
         remedy = {"output_activation": network.loss.output_activation}
         if not is_output:
             other = (
-                "tanh" if network.is_sklearn else "leaky_relu" if name != "leaky_relu" else "elu"
+                "tanh"
+                if network.is_mlp_regressor
+                else "leaky_relu"
+                if name != "leaky_relu"
+                else "elu"
             )
             given = network.params["activation"]
             is_list = isinstance(given, (list, tuple))

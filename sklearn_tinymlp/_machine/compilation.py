@@ -7,7 +7,10 @@ compiled again.
 """
 
 import ctypes
+import logging
 import os
+import threading
+from contextlib import contextmanager
 from functools import cache, wraps
 from hashlib import sha256
 from pathlib import Path
@@ -38,6 +41,10 @@ if hasattr(os, "register_at_fork"):  # not on Windows
         after_in_parent=global_compiler_lock.release,
         after_in_child=global_compiler_lock.release,
     )
+
+# Seconds of the compilation of one function without a message; smaller functions before it take
+# about as long.
+SILENT_SECONDS = 1.0
 
 # The folders that contain compiled code.
 _FOLDERS = ("_machine", "_activations", "_losses", "_engine")
@@ -76,6 +83,19 @@ def _cached_if_possible(decorate, function):
         return decorate(cache=False)(named)
 
 
+@contextmanager
+def _announced():
+    """Log that code is being compiled, if that takes SILENT_SECONDS."""
+    text = "Compiling for this machine, which takes some seconds once and is kept on disk."
+    timer = threading.Timer(SILENT_SECONDS, logging.getLogger("sklearn_tinymlp").warning, [text])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def jit_entry(function):
     """Compile, at its first call, a function that Python calls; it releases the GIL."""
     if config.DISABLE_JIT:
@@ -83,12 +103,18 @@ def jit_entry(function):
     options = {**_OPTIONS, "nogil": True, "no_cfunc_wrapper": True}
     compiled = _cached_if_possible(lambda cache: njit(cache=cache, **options), function)
 
-    @wraps(function)
-    def run(*arguments):
+    def call_compiled(*arguments):
         try:
             return compiled(*arguments)
         except OSError:  # compiled, but the machine code could not be saved, as if the disk is full
             return compiled(*arguments)
+
+    @wraps(function)
+    def run(*arguments):
+        if compiled.signatures:
+            return call_compiled(*arguments)
+        with _announced():
+            return call_compiled(*arguments)
 
     run.compiled = compiled
     return run

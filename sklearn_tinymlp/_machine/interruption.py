@@ -15,11 +15,20 @@ class Interruption:
     parent : Interruption, default=None
         Interruption of an enclosing training: a request to end that one ends this one too, but not
         the reverse.
+
+    watch : callable, default=None
+        Called without arguments at each check, for example to report progress. None means that of
+        `parent`.
     """
 
-    def __init__(self, parent: "Interruption | None" = None):
+    def __init__(self, parent: "Interruption | None" = None, watch=None):
         self.asked = self.by_ctrl_c = False
         self.parent = parent
+        self.watch = parent.watch if watch is None and parent is not None else watch
+
+    def renewed(self) -> "Interruption":
+        """Return one that was not set, for work that continues after Ctrl-C ended the training."""
+        return Interruption(watch=self.watch)
 
     def set(self) -> None:
         """Request the end of training."""
@@ -27,7 +36,12 @@ class Interruption:
 
     def is_set(self) -> bool:
         """Return whether the end was requested, of this or of an enclosing training."""
-        return self.asked or (self.parent is not None and self.parent.is_set())
+        if self.watch is not None:
+            self.watch()
+        return self._is_asked()
+
+    def _is_asked(self) -> bool:
+        return self.asked or (self.parent is not None and self.parent._is_asked())
 
     def raise_if_set(self) -> None:
         """Raise KeyboardInterrupt if the end was requested."""

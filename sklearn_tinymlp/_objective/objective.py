@@ -260,11 +260,6 @@ class Objective:
             return float(loss), self.loss.score(samples.y, predictions, samples.weight)
         return float(loss), r2_score(samples.y, predictions, sample_weight=samples.weight)
 
-    @property
-    def is_sparse(self) -> bool:
-        """Whether the inputs are a CSR matrix."""
-        return sparse.issparse(self.training.X)
-
 
 def _residuals(passed: Forward, block: Block) -> np.ndarray:
     residuals = passed.outputs - block.y

@@ -87,16 +87,22 @@ def residual_inputs(data: Data, residuals: np.ndarray, least_share=0.0) -> np.nd
         weight = data.sample_weight / data.sample_weight.max()  # t has no unit
         residuals = residuals * weight[:, None]
     tiny, strongest = np.finfo(float).tiny, np.zeros(n_inputs)
-    cubes = X**3 - 3.0 * X  # uncorrelated with X if X is normal
+    squares, cubes = X**2, X**3 - 3.0 * X  # uncorrelated with X if X is normal
+    sizes_of_pairs, sizes_of_cubes = squares.T @ squares, (cubes**2).sum(axis=0)
+
+    def t_of_large(products, variances, sizes) -> np.ndarray:
+        """Return |t| of effects that account for the least share of r, else 0."""
+        t = np.abs(products) / np.sqrt(np.maximum(variances, tiny))
+        return np.where(products**2 >= least_share * (r @ r) * sizes, t, 0.0)
+
     for r in (residuals - residuals.mean(axis=0)).T:
-        spread = np.sqrt((X**2).T @ (r[:, None] ** 2 * X**2))
-        t_pairs = np.abs(X.T @ (r[:, None] * X)) / np.maximum(spread, tiny)
-        t_cubes = np.abs(r @ cubes) / np.maximum(np.sqrt(r**2 @ cubes**2), tiny)
+        pairs = X.T @ (r[:, None] * X), squares.T @ (r[:, None] ** 2 * squares)
+        t_pairs = t_of_large(*pairs, sizes_of_pairs)
+        t_cubes = t_of_large(r @ cubes, r**2 @ cubes**2, sizes_of_cubes)
         strongest = np.max([strongest, t_pairs.max(axis=1), t_cubes], axis=0)
     # The largest of k normal numbers is about sqrt(2 ln k); one more exceeds chance.
     by_chance = np.sqrt(2.0 * np.log(n_inputs * (n_inputs + 3) / 2)) + 1.0
-    least = max(by_chance, np.sqrt(least_share * len(data.y)))
-    return np.argsort(-strongest, kind="stable")[: np.sum(strongest > least)]
+    return np.argsort(-strongest, kind="stable")[: np.sum(strongest > by_chance)]
 
 
 def _reweighted(

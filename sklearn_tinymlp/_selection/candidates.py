@@ -11,7 +11,6 @@ from .._network.architecture import Architecture
 from .._regressor import TinyMLPRegressor
 from .._solvers.table import SOLVERS
 from .._training.settings import layer_sizes
-from .tasks import Task
 
 # Networks that differ in kind have less correlated errors than starts of one kind. Of eleven kinds
 # these have the least error for their time (docs/ensemble.md): the default, which can drop inputs;
@@ -41,7 +40,6 @@ class Candidate:
     predictions: list = field(default_factory=list)  # (mean, variance) of each fold's rows
     failure: ValueError | None = None  # weights that are not finite
     seconds: float = 0.0
-    task: Task = field(default_factory=Task)
     weight: float = 0.0
     refits: list = field(default_factory=list)  # members trained on all rows
 

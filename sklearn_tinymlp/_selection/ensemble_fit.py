@@ -81,13 +81,10 @@ class EnsembleFit:
 
     def _train_on_folds(self, candidates) -> None:
         """Train a member of each candidate on each fold, one fold after another."""
-        n_folds = len(self.folds)
-        race = self.task.subtask("race", len(candidates)).begin()
-        for candidate in candidates:
-            candidate.task = race.subtask(str(candidate), n_folds).begin()
-        pairs = [(k, candidate) for k in range(n_folds) for candidate in candidates]
+        pairs = [(k, candidate) for k in range(len(self.folds)) for candidate in candidates]
+        task = self.task.subtask("folds", len(pairs)).begin()
         jobs = [
-            (self._network(candidate, k), candidate.task.subtask(f"fold {k}"), self.folds[k])
+            (self._network(candidate, k), task.subtask(f"fold {k}, {candidate}"), self.folds[k])
             for k, candidate in pairs
         ]
         for (k, candidate), trained in zip(pairs, self._train(jobs), strict=False):
@@ -97,14 +94,12 @@ class EnsembleFit:
                 candidate.members.append(trained.member)
                 candidate.errors.append(self._fold_error(trained.mean, k))
                 candidate.predictions.append((trained.mean, trained.variance))
-        for candidate in candidates:
-            candidate.task.end()
-            if self.ensemble.verbose:
-                print(
-                    f"{candidate}: error {candidate.error:.4f} after {len(candidate.members)} "
-                    f"folds, {candidate.seconds:.2f} s"
-                )
-        race.end()
+        task.end()
+        for candidate in candidates if self.ensemble.verbose else ():
+            print(
+                f"{candidate}: error {candidate.error:.4f} after {len(candidate.members)} folds, "
+                f"{candidate.seconds:.2f} s"
+            )
 
     def _finalists(self, candidates) -> list[Candidate]:
         """Return the candidates to be weighted, and keep the folds that all of them share.

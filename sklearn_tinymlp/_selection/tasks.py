@@ -2,7 +2,7 @@
 
 The tasks are
 
-    fit > race > candidate > fold
+    fit > folds > fold of a candidate
     fit > refits > member
 
 and the fit of a network is merged with its fold or member.

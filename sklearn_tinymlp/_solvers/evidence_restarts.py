@@ -38,6 +38,9 @@ ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_
 # noise it is below a tenth, for most real data sets tried a quarter to a half.
 DOUBTFUL = 0.25
 
+# What `verbose` prints before it.
+SECOND_SEARCH = f"Second search, with the first penalties for {WARM_UP} iterations:"
+
 
 class Restart(NamedTuple):
     """Start weights, and the share of the variance that they explain; NaN where unknown."""
@@ -86,16 +89,17 @@ def solve_by_evidence(
     """
     fresh = replace(monitor, record=History())  # before the first search counts its iterations
 
-    def search_again(solution, start, **options) -> Solution:
+    def search_again(solution, start, title, **options) -> Solution:
+        monitor.say(title)
         other = search(objective, start, replace(fresh, record=History()), **options)
         return _better(solution, other)
 
     solution = search(objective, theta, monitor)
     few = objective.training.weight_sum <= FEW_SAMPLES
     if solution.reason not in ENDED_BY_OTHERS and (few or _determined(solution) < 2.0):
-        solution = search_again(solution, theta, warm_up=WARM_UP)
+        solution = search_again(solution, theta, SECOND_SEARCH, warm_up=WARM_UP)
     if restart is not None and _is_beaten(objective, solution, restart):
-        solution = search_again(solution, restart.theta)
+        solution = search_again(solution, restart.theta, "Restart from a pilot network:")
     if draw_restart is None or not _is_doubtful(objective, solution):
         return solution
     reference = -np.inf
@@ -104,7 +108,7 @@ def solve_by_evidence(
         reference = float(np.fmax(reference, start.explained))
         if not _is_beaten(objective, solution, start):
             break
-        solution = search_again(solution, start.theta)
+        solution = search_again(solution, start.theta, "Restart from random features:")
     if solution.state is None:
         return solution
     shares = {"explained": explained_by(objective, solution), "reference": reference}

@@ -20,6 +20,17 @@ def next_budget(budget, seconds) -> int:
     return min(2**40, max(1, int(budget * min(4.0, SECONDS_PER_CALL / max(seconds, 1e-9)))))
 
 
+# What `verbose` prints of an iteration of Levenberg-Marquardt: title, column of the record, format.
+TABLE = (
+    ("Loss", "loss", "12.6g"),
+    ("Log evidence", "log_evidence", "14.2f"),
+    ("Effective parameters", "n_effective_parameters", "22.1f"),
+    ("Gradient", "gradient_norm", "12.2e"),
+    ("Damping", "damping", "11.1e"),
+    ("Validation score", "validation_score", "18.4f"),
+)
+
+
 class StopReason(Enum):
     """Why training ended: the code kept in `stop_reason_` and the sentence that explains it."""
 
@@ -115,7 +126,7 @@ class Monitor:
     max_iter: int
     record: History
     loss_tol: float = -np.inf  # training ends as soon as the loss is at most this
-    verbose: bool = False  # print a line per iteration, worded as MLPRegressor's
+    verbose: bool = False  # print a line per iteration, of sgd, adam and lbfgs as MLPRegressor does
     validate: Callable | None = None  # validate(theta) returns loss and score on the validation set
     early_stopping: bool = False
     tol: float = 0.0
@@ -125,7 +136,7 @@ class Monitor:
     # with the weights that training would return if it ended now. If `end` returns True, training
     # ends.
     watcher: Any = None
-    look: Callable[[int, int], None] | None = None  # look(n_iter, max_iter), unless verbose
+    count: Callable[[int, int], None] | None = None  # count(n_iter, max_iter), unless verbose
     n_iter: int = 0
     best_theta: np.ndarray | None = None
     best_score: float = -np.inf
@@ -165,8 +176,8 @@ class Monitor:
         self.n_iter += n_iterations
         if self.verbose:
             self._print(np.atleast_1d(loss), row)
-        elif self.look is not None:
-            self.look(self.n_iter, self.max_iter)
+        elif self.count is not None:
+            self.count(self.n_iter, self.max_iter)
         stalled = False
         if self.early_stopping:
             stalled = self._stalled(theta, row["validation_score"])
@@ -207,11 +218,28 @@ class Monitor:
         return self.no_improvement > self.n_iter_no_change
 
     def _print(self, losses, row) -> None:
+        if "damping" in row:
+            self._print_row({"loss": losses[0], **row})
+            return
         first = self.n_iter - len(losses) + 1
         for n_iter, loss in enumerate(losses, first):
             print(f"Iteration {n_iter}, loss = {loss:.8f}")
         if self.validate is not None:
             print(f"Validation score: {row['validation_score']:f}")
+
+    def _print_row(self, row) -> None:
+        """Print a row of a table, the first time with its titles; with the evidence 80 columns."""
+        shown = [column for column in TABLE if column[1] in row]
+        if "log_evidence" in row:
+            shown = [column for column in shown if column[1] not in ("gradient_norm", "damping")]
+        if len(self.record.columns["loss"]) == 1:
+            titles = (f"{title:>{form.split('.')[0]}}" for title, _, form in shown)
+            print("Iteration" + "".join(titles))
+        cells = (
+            "-".rjust(int(form.split(".")[0])) if np.isnan(row[name]) else f"{row[name]:{form}}"
+            for _, name, form in shown
+        )
+        print(f"{self.n_iter:9}" + "".join(cells))
 
     def say(self, message: str) -> None:
         """Print a message if verbose."""

@@ -46,7 +46,6 @@ class Solver:
     least_squares: bool = False
     holds_out: bool = True  # `early_stopping` holds out a share of the data
     has_schedule: bool = False  # the learning rate may follow a schedule
-    takes_kinks: bool = False  # trains a nonsmooth loss without smoothing
 
     def __post_init__(self):
         """Validate `solve`."""

@@ -18,7 +18,7 @@ def _stochastic(n_moments, objective, theta, monitor, options):
     return stochastic.run(n_moments, objective, theta, monitor, options)
 
 
-TRAITS = {"stochastic": True, "float32": True, "takes_kinks": True}
+TRAITS = {"stochastic": True, "float32": True}
 
 # As in MLPRegressor, early stopping holds out no rows for lbfgs: it needs the user's validation
 # set.

@@ -65,12 +65,15 @@ class BeforeSelection(NamedTuple):
 
 
 def posterior_of(
-    fit: Candidate, interrupted: bool, before: BeforeSelection | None
+    fit: Candidate,
+    interrupted: bool,
+    before: BeforeSelection | None,
+    interruption: Interruption,
 ) -> Posterior | None:
     """Return the calibrated posterior of a solution, or None if it has no posterior.
 
     `interrupted` is whether the user ended the training; long computations are then omitted.
-    Without `before` there are no refits. Another Ctrl-C raises KeyboardInterrupt.
+    Without `before` there are no refits. `interruption` raises KeyboardInterrupt.
     """
     plan, data, solution = fit.plan, fit.data, fit.solution
     n_parameters, loss = plan.architecture.n_parameters, plan.settings.loss
@@ -82,7 +85,6 @@ def posterior_of(
         return None
     if len(data.y) < 2:  # one row contains nothing about the noise
         return None
-    interruption = Interruption()  # independent of a Ctrl-C that has ended the training
     with interruption.catches_sigint(), plan.blas_threads():
         posterior = _calibrated(fit, interruption.raise_if_set)
         refits = before is not None and fit.held_out is None and solution.state.noise is None

@@ -10,6 +10,7 @@ from .._activations.lookup import name_of
 from .._bayes.groups import group_names
 from .._bayes.laplace import Posterior
 from .._data.data import Data
+from .._machine.interruption import Interruption
 from .._solvers.monitor import History, Solution, StopReason
 from .calibration import BeforeSelection, posterior_of
 from .candidate import Candidate, Errors
@@ -54,6 +55,7 @@ class FitResult:
         columns,
         *,
         seen: SeenRows,
+        interruption: Interruption,
         before: BeforeSelection | None = None,
         calibrates: bool = True,
         noise: VaryingNoise | None = None,
@@ -63,15 +65,15 @@ class FitResult:
         """Keep the best start, fold the scaling in, and compute the posterior.
 
         Without `before` the fit is not refereed, and intervals are not calibrated by refits; with
-        `calibrates` False the latter. `advice` on weights that are not
-        finite ends the message of the ValueError.
+        `calibrates` False the latter. `interruption` is that of the training. `advice` on weights
+        that are not finite ends the message of the ValueError.
         """
         ranks = [rank(solution, plan.settings.loss_tol) for solution in trained.solutions]
         at = ranks.index(max(ranks))
         interrupted = trained.interrupted_by_user
         fit = Candidate(plan, data, starts[at], trained.solutions[at])
         try:
-            fit = refereed(fit, before, interrupted)
+            fit = refereed(fit, before, interrupted, interruption.renewed())
         except KeyboardInterrupt:
             interrupted = True
         plan, data, best = fit.plan, fit.data, fit.solution
@@ -87,7 +89,8 @@ class FitResult:
             )
         posterior, without_interval = None, False
         try:
-            posterior = posterior_of(fit, interrupted, before if calibrates else None)
+            before = before if calibrates else None
+            posterior = posterior_of(fit, interrupted, before, interruption.renewed())
         except KeyboardInterrupt:
             without_interval = True
         return cls(

@@ -54,6 +54,9 @@ def revised(plan: Plan, data: Data, report: RelevanceReport | None, random_state
     if plan.solver.least_squares and 2 * len(inputs) > plan.n_inputs:
         inputs = np.arange(plan.n_inputs)  # dropping a few saves less than copying X costs
     architecture = Architecture((len(inputs), *plan.architecture.units[1:]))
+    if settings.verbose:
+        penalties = "a penalty for each input" if report.grouping == "input" else "one penalty"
+        print(f"Pilot networks: {len(inputs)} of {plan.n_inputs} inputs, {penalties}.")
     restart = None
     if _can_embed_pilot(architecture, settings):
         some = np.linspace(0, len(data.y) - 1, min(len(data.y), MAX_PILOT_ROWS)).astype(int)

@@ -70,6 +70,8 @@ def why_none(fitted) -> str:
             "set loss to one whose predictions are the centre of y: squared_error, huber, "
             f"student_t or absolute_error. This network was fitted with loss={fitted._loss!r}."
         )
+    if not hasattr(fitted, "noise"):  # an MLPRegressor
+        return "fit a TinyMLPRegressor(), whose default solver maximises it."
     if not SOLVERS[fitted.solver_].least_squares:
         return (
             "fit with solver='lm' and alpha='auto'. This network was fitted with solver_="

@@ -84,15 +84,17 @@ SIGNIFICANT = 3.0
 EXACT = 1e-4
 
 
-def refereed(fit: Candidate, before: BeforeSelection | None, interrupted: bool) -> Candidate:
+def refereed(
+    fit: Candidate, before: BeforeSelection | None, interrupted: bool, interruption: Interruption
+) -> Candidate:
     """Return the fit, or a better one, with its errors and those of the regressions.
 
-    `before` has the data with all inputs. After Ctrl-C in training the fit is returned as it is;
-    another one raises KeyboardInterrupt.
+    `before` has the data with all inputs. After Ctrl-C in training, `interrupted`, the fit is
+    returned as it is; during the comparison `interruption` raises KeyboardInterrupt.
     """
     if before is None or interrupted or not _is_judged(fit):
         return fit
-    data, interruption, judged = before.data, Interruption(), fit
+    data, judged = before.data, fit
     if len(data.y) <= THOROUGH.n_rows:  # else the data would be copied, and few rows are compared
         before = before._replace(data=_distinct_rows(data))
         judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
@@ -153,7 +155,9 @@ class Referee:
         if not failed.any() or (few and fit.solution.reason is StopReason.MAX_ITER):
             return fit
         if comparison.look.n_rows < THOROUGH.n_rows:
-            fit, comparison = self.compare(fit, _more_thorough(comparison))
+            fit, comparison, failed = self.examine(fit, _more_thorough(comparison))
+            if not failed.any():
+                return fit
         best = distilled(fit, self.before, comparison, failed, self.interruption)
         # The network may have missed what the regression predicts, instead of following rows, if it
         # leaves more unexplained of the rows that it was trained on. There the evidence may find

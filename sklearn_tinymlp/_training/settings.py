@@ -57,6 +57,19 @@ CONSTRAINTS = {
     "learning_rate_init": [None, ABOVE_ZERO],
 }
 
+# Values of the parameters that `MLPRegressor` does not have.
+OF_MLPREGRESSOR = {
+    "bias": True,
+    "output_activation": "auto",
+    "noise": "constant",
+    "standardize": False,
+    "inputs": "raw",
+    "init": "glorot_uniform",
+    "n_init": 1,
+    "loss_tol": None,
+    "quantile": 0.5,
+}
+
 
 def validate(kind: type, params: dict[str, Any]) -> None:
     """Check the parameters of a class against its constraints, once for equal parameters.
@@ -124,6 +137,7 @@ class Settings:
     @classmethod
     def read(cls, params: dict[str, Any], incremental: bool = False) -> "Settings":
         """Read parameters that meet `CONSTRAINTS`; raise a ValueError if they contradict."""
+        params = OF_MLPREGRESSOR | params
         loss = LOSSES[params["loss"]]
         loss = loss if loss.configured is None else loss.configured(params)
         hidden = layer_sizes(params["hidden_layer_sizes"])
@@ -136,6 +150,10 @@ class Settings:
                 f"learning_rate={rate!r} is a constant rate and learning_rate_init="
                 f"{first_rate_given!r} is another. Set one of them: learning_rate to a number, or "
                 "learning_rate_init with the name of a schedule as learning_rate."
+            )
+        if n_init > 1 and incremental:
+            raise ValueError(
+                f"partial_fit continues from one start, but n_init={n_init}. Set n_init=1."
             )
         if n_init > 1 and params["warm_start"]:
             raise ValueError(

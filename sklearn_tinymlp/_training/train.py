@@ -1,7 +1,5 @@
 """`train`: run a solver from each start, in threads, monitored and interruptible."""
 
-import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from functools import partial
@@ -22,14 +20,6 @@ from .callbacks import FitTasks
 from .plan import Plan
 from .starts import Start
 
-LOGGER = logging.getLogger("sklearn_tinymlp")
-
-# A fit counts as long after this many seconds, if it may take as many again.
-LONG_SECONDS = 5.0
-
-# Minimum number of seconds between messages about long fits: a search makes hundreds of fits.
-SILENT_SECONDS = 300.0
-
 
 class Trained(NamedTuple):
     """The solution from each start."""
@@ -44,10 +34,15 @@ def train(
     starts: list[Start],
     tasks: FitTasks | None,
     interruption: Interruption,
+    count: Callable[[int, int], None] | None = None,
 ) -> Trained:
-    """Train from each start on data in the units of training; after Ctrl-C, return what is done."""
-    look = None if tasks is not None else LongFit().look
-    train_one = partial(_train_from, plan, data, tasks=tasks, interruption=interruption, look=look)
+    """Train from each start on data in the units of training; after Ctrl-C, return what is done.
+
+    `count` is called with the number of each iteration, unless verbose.
+    """
+    train_one = partial(
+        _train_from, plan, data, tasks=tasks, interruption=interruption, count=count
+    )
     with interruption.catches_sigint(), plan.blas_threads():
         # Printed lines and callbacks must come from one thread.
         in_threads = not plan.settings.verbose and tasks is None
@@ -97,7 +92,7 @@ def train_all(
 
 
 def _train_from(
-    plan: Plan, data: Data, theta, random_state, *, tasks, interruption, look
+    plan: Plan, data: Data, theta, random_state, *, tasks, interruption, count
 ) -> Solution:
     settings, warm_start = plan.settings, plan.warm_start
     watcher = None if tasks is None else tasks.begin_start()
@@ -119,7 +114,7 @@ def _train_from(
         n_iter_no_change=settings.n_iter_no_change,
         interrupted=interruption,
         watcher=watcher,
-        look=look,
+        count=count,
     )
     if early_stopping and warm_start is None:
         monitor.best_theta = theta
@@ -162,36 +157,3 @@ def rank(solution: Solution, loss_tol: float) -> tuple:
         bool(solution.loss <= loss_tol),
         *(value if np.isfinite(value) else -np.inf for value in values),
     )
-
-
-class LongFit:
-    """Logs one warning when a fit takes long; the starts of a fit share it."""
-
-    last_logged = -SILENT_SECONDS  # by any fit
-
-    def __init__(self, clock=time.monotonic):
-        self.clock, self.begun, self.n_before, self.logged = clock, None, 0, False
-
-    def look(self, n_iter, max_iter) -> None:
-        """Log the warning, which Python prints by default, if the fit is a long one."""
-        if self.logged:
-            return
-        now = self.clock()
-        if self.begun is None:  # the first iterations may have waited for the compiler
-            self.begun, self.n_before = now, n_iter
-        elapsed = now - self.begun
-        left = elapsed / max(n_iter - self.n_before, 1) * (max_iter - n_iter)
-        if min(elapsed, left) < LONG_SECONDS:
-            return
-        self.logged = True
-        if now - LongFit.last_logged < SILENT_SECONDS:
-            return
-        LongFit.last_logged = now
-        LOGGER.warning(
-            "The fit has taken %.0f s for %d iterations and may take another %.0f s, up to "
-            "max_iter=%d. verbose=True shows its progress; Ctrl-C ends it and keeps the network.",
-            elapsed,
-            n_iter,
-            left,
-            max_iter,
-        )

@@ -1,0 +1,80 @@
+"""What a fit reports: one message if it takes long and, with `verbose`, how it ended."""
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from .fit_result import FitResult
+
+LOGGER = logging.getLogger("sklearn_tinymlp")
+
+# A fit of more seconds without a word looks as if it had stopped.
+LONG_SECONDS = 2.0
+
+# Minimum number of seconds between messages about long fits: a search makes hundreds of fits.
+SILENT_SECONDS = 300.0
+
+
+class LongFit:
+    """Logs once what a fit is doing, when it has taken LONG_SECONDS.
+
+    `look` is called wherever training could be interrupted. Python prints the message by default.
+    """
+
+    last_logged = -SILENT_SECONDS  # by any fit
+
+    def __init__(self, estimator, clock=time.monotonic):
+        self.name, self.clock, self.begun = type(estimator).__name__, clock, clock()
+        self.stage, self.logged, self.counts = "", False, False
+
+    def look(self) -> None:
+        """Log the message, if it is time."""
+        if self.logged:
+            return
+        now = self.clock()
+        if now - self.begun < LONG_SECONDS:
+            return
+        self.logged = True
+        if now - LongFit.last_logged < SILENT_SECONDS:
+            return
+        LongFit.last_logged = now
+        LOGGER.warning(
+            "%s has been fitting for %.0f s, now %s. verbose=True shows its progress; Ctrl-C ends "
+            "training and keeps the network.",
+            self.name,
+            now - self.begun,
+            self.stage,
+        )
+
+    def count(self, n_iter, max_iter) -> None:
+        """Note how far training is.
+
+        The time is counted anew from the first iteration, which may have waited for the compiler.
+        """
+        if not self.counts:
+            self.counts, self.begun = True, self.clock()
+        self.stage = f"iteration {n_iter} of at most {max_iter}"
+        self.look()
+
+
+def print_end(result: "FitResult", solutions) -> None:
+    """Print which iteration is kept, and why training ended."""
+    solution, attributes = result.solution, result.attributes()
+    if result.errors is not None:
+        network, regression = (1.0 - np.mean(error) for error in result.errors)
+        print(
+            f"R² on rows not trained on: network {network:.3f}, kernel ridge regression "
+            f"{regression:.3f}."
+        )
+    if all(solution.theta is not other.theta for other in solutions):
+        print("The network was trained again on the predictions of kernel ridge regression.")
+    kept = f"Kept: iteration {attributes['best_epoch_']} of {solution.n_iter}"
+    kept += f", loss {solution.loss:.6g}"
+    if solution.state is not None and np.isfinite(solution.log_evidence):
+        kept += f", log evidence {solution.log_evidence:.2f}"
+    print(f"{kept}.")
+    if solution.reason is not None:
+        print(f"Stopped: {solution.reason.sentence}")
