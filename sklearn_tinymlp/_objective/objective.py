@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
 from sklearn.metrics import r2_score
 
 from .._losses.loss import Loss
