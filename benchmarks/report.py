@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,19 +184,22 @@ def chart(rows, path):
     rows = [row for row in rows if row.peer == "scikit-learn" and np.isfinite(row.ratio)]
     if not rows:
         return
-    figure = Figure(figsize=(9, 0.3 * len(rows) + 1.2), layout="constrained")
+    figure = Figure(figsize=(5.4, 0.6 * len(rows) + 1.2), layout="constrained")
     ax = figure.subplots()
     colors = {"float64": "#0072B2", "float32": "#E69F00"}  # distinguishable in greyscale
     for y, row in enumerate(rows):
         color = colors["float32" if "f32" in row.work else "float64"]
-        ax.barh(y, row.ratio - 1, left=1, color=color, height=0.7)
+        ax.barh(y, row.ratio - 1, left=1, color=color, height=0.35)
         times = f"{digits(row.ratio)}x: {digits(row.peer_ms)} ms, ours {digits(row.our_ms)} ms"
-        ax.text(1.02, y, times, va="center", fontsize=8, transform=ax.get_yaxis_transform())
+        end = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        ax.annotate(times, (max(1, row.ratio), y), **end)
+        # Above its bar there is room for the whole name, also on a narrow screen.
+        name = textwrap.fill(f"{row.work}: {row.title}", 62)
+        ax.annotate(name, (1, y - 0.2), **end | {"va": "bottom"}).set_in_layout(False)
     for label, color in colors.items():
         ax.barh(0, 0, left=1, color=color, label=label)
-    ax.legend(loc="lower right", fontsize=8)
-    ax.set_yticks(range(len(rows)), [f"{row.work}: {row.title}" for row in rows], fontsize=8)
-    ax.invert_yaxis()
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False)
+    ax.set(yticks=[], ylim=(len(rows) - 0.5, -0.8))
     ax.set_xscale("log")
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_xlabel("times as fast as MLPRegressor")

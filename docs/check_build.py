@@ -48,7 +48,7 @@ def broken_links(folder):
 
 def slow_scripts(folder):
     """Yield the gallery's scripts that took too long, by what sphinx-gallery noted of them."""
-    notes = sorted(folder.glob("plot_*.cost.json"))
+    notes = sorted(folder.rglob("plot_*.cost.json"))
     if not notes:
         yield "no script of the gallery was run"
     for path in notes:

@@ -22,7 +22,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "auto_examples/*.ipynb"]
+exclude_patterns = ["_build", "auto_examples/**/*.ipynb"]
 templates_path = ["_templates"]
 nitpicky = True  # a name that leads nowhere is a warning, and a warning is an error
 default_role = "literal"
@@ -48,14 +48,14 @@ html_theme_options = {
     "show_toc_level": 2,
     "show_nav_level": 2,
     "navigation_with_keys": False,
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 6,
     "navbar_persistent": ["search-button"],
     "navbar_end": ["theme-switcher"],
     "footer_start": ["copyright"],
     "footer_end": ["theme-version"],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = {page: [] for page in ("index", "releases")}
+html_sidebars = {page: [] for page in ("index", "faq", "releases")}
 
 # --- The reference
 autosummary_generate = True
@@ -118,9 +118,11 @@ def write_reference(path):
 write_reference(HERE / "api.rst")
 
 # --- The gallery: what an example warns of is either its point or set aside in it
+GROUPS = ("tabular", "uncertainty", "time_series", "physics", "teaching", "production")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
+    "subsection_order": [f"../examples/{group}" for group in GROUPS],
     "filename_pattern": "plot_",
     "ignore_pattern": "^(?!plot_)",
     "within_subsection_order": "FileNameSortKey",
@@ -130,6 +132,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "remove_config_comments": True,
     "matplotlib_animations": True,
+    "thumbnail_size": (480, 336),
+    "image_srcset": ["2x"],
 }
 
 

@@ -461,7 +461,7 @@ def test_bands_hold_y_with_their_probability(net):
     rows[:, 1] = display.x
     mean, std = net.predict(pd.DataFrame(rows, columns=FRAME.columns), return_std=True)
     np.testing.assert_allclose(display.line_.get_ydata(), mean)
-    assert labels(display) == ["95% interval", "68% interval", "prediction", "data"]
+    assert labels(display) == ["95% interval", "68% interval", "prediction", "partial residuals"]
     for band, factor in zip(display.bands_, (1.959964, 0.994458), strict=True):
         vertices = band.get_paths()[0].vertices
         assert vertices[:, 1].max() == pytest.approx((mean + factor * std).max(), rel=1e-6)
@@ -477,6 +477,7 @@ def test_band_of_one_feature_shows_the_data_themselves():
     est = fitted(X[:, :1])
     display = PredictionBandDisplay.from_estimator(est, X[:, :1], y)
     np.testing.assert_allclose(display.points_.get_ydata(), y)
+    assert labels(display)[-1] == "data"
     assert display.ax_.get_xlabel() == "x0"
 
 

@@ -195,7 +195,8 @@ def test_three_points_from_the_failing_program_to_the_working_one(capsys):
 def test_a_step_by_hand_is_that_of_the_engine(capsys):
     matplotlib = pytest.importorskip("matplotlib", reason="the page draws")
     matplotlib.use("Agg")
-    runpy.run_path(str(ROOT / "examples" / "plot_step_by_hand.py"))  # it compares by itself
+    # It compares by itself.
+    runpy.run_path(str(ROOT / "examples" / "teaching" / "plot_step_by_hand.py"))
     importlib.import_module("matplotlib.pyplot").close("all")
     lines = capsys.readouterr().out.splitlines()
     for step in ("a2 = [0.7607]", "delta1 = [-2.54358    0.0211965 -0.0127179]"):

@@ -1,4 +1,4 @@
-"""The files around the package agree with it: version, dependencies, addresses, issue forms."""
+"""Files around the package agree with it: version, dependencies, addresses, forms, workflows."""
 
 import re
 import tomllib
@@ -69,6 +69,46 @@ def test_issue_forms(path):
     ids = [field["id"] for field in form["body"]]
     assert len(set(ids)) == len(ids)
     assert all(field["attributes"]["label"] for field in form["body"])
+
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+def jobs_of(path):
+    yaml = pytest.importorskip("yaml", reason="a package that brings yaml is not there")
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert True in workflow  # the key "on", which YAML 1.1 takes for a boolean
+    return workflow["jobs"].values()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_workflows_run_documented_commands(path):
+    pages = ("README.md", "CONTRIBUTING.md", "docs/contributing.md", ".ci/run")
+    documented = "\n".join(map(read, pages)).replace(".venv/bin/", "")
+    commands = [step["run"] for job in jobs_of(path) for step in job["steps"] if "run" in step]
+    for command in commands:
+        assert re.search(rf"(^|[ `\"]){re.escape(command)}($|[ `])", documented, re.M), command
+
+
+def test_workflows_cover_the_versions_of_python_that_are_declared():
+    pattern = r"Programming Language :: Python :: (3\.\d+)"
+    declared = re.findall(pattern, "\n".join(PROJECT["classifiers"]))
+    assert PROJECT["requires-python"] == f">={declared[0]}"
+    tested = set()
+    for path in WORKFLOWS:
+        for job in jobs_of(path):
+            tested.update(job.get("strategy", {}).get("matrix", {}).get("python", ()))
+            versions = {step.get("with", {}).get("python-version") for step in job["steps"]}
+            assert versions <= {None, "${{ matrix.python }}", *declared}, path.stem
+    assert tested == set(declared)
+
+
+def test_only_the_job_that_publishes_may_write():
+    for path in WORKFLOWS:
+        text = path.read_text(encoding="utf-8")
+        assert "\npermissions:\n  contents: read\n" in text
+        writes = re.findall(r"(\S+): write", text)
+        assert writes == (["id-token"] if path.stem == "release" else []), path.stem
 
 
 # Where GitHub looks for them; README and docs refer to others.

@@ -50,6 +50,9 @@ class PredictionBandDisplay(DisplayMixin):
     feature_name, target_name : str, default=None
         Names of the axes.
 
+    points_name : str, default="data"
+        Name of the points in the legend.
+
     Attributes
     ----------
     {axes}
@@ -86,6 +89,7 @@ class PredictionBandDisplay(DisplayMixin):
     y_data: ArrayLike | None = None
     feature_name: str | None = None
     target_name: str | None = None
+    points_name: str = "data"
 
     @classmethod
     @draws("plot")
@@ -118,8 +122,8 @@ class PredictionBandDisplay(DisplayMixin):
             of the other features.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
-            Targets, shown as points. With several features a point is the curve plus the residual
-            of its row, which removes the scatter caused by the other features.
+            Targets, shown as points. With several features the points are partial residuals: the
+            curve plus the residual of the row, without the scatter caused by other features.
 
         feature : int or str, default=0
             Index or name of a numeric column of X. :class:`EffectDisplay` draws categories.
@@ -183,6 +187,7 @@ class PredictionBandDisplay(DisplayMixin):
             y_data=y_data,
             feature_name=name,
             target_name=getattr(y, "name", None) or "y",
+            points_name="data" if X.shape[1] == 1 else "partial residuals",
             ax=ax,
             **kwargs,
         )
@@ -200,6 +205,7 @@ class PredictionBandDisplay(DisplayMixin):
         y_data=None,
         feature_name=None,
         target_name=None,
+        points_name="data",
         ax=None,
         **kwargs,
     ):
@@ -207,7 +213,8 @@ class PredictionBandDisplay(DisplayMixin):
 
         Parameters
         ----------
-        x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name : as for the class
+        x, y_mean, y_std, levels, x_data, y_data, feature_name, target_name, points_name : \
+                as for the class
             See the class.
 
         {ax}
@@ -221,6 +228,7 @@ class PredictionBandDisplay(DisplayMixin):
             y_data=y_data,
             feature_name=feature_name,
             target_name=target_name,
+            points_name=points_name,
         ).plot(ax=ax, **kwargs)
 
     def _draw(self, ax, **kwargs):
@@ -246,7 +254,7 @@ class PredictionBandDisplay(DisplayMixin):
             style = {"color": "0.3", "linewidth": 0.6, "transform": ax.get_xaxis_transform()}
             self.ticks_ = ax.vlines(ticks[shown], 0, 0.03, **style)
         if self.x_data is not None and self.y_data is not None:
-            style = {"color": "black", "markersize": 4, "label": "data"}
+            style = {"color": "black", "markersize": 4, "label": self.points_name}
             (self.points_,) = ax.plot(self.x_data, self.y_data, ".", **style)
         ax.set(xlabel=self.feature_name or "x", ylabel=self.target_name or "y")
         ax.legend(frameon=False)
