@@ -225,7 +225,9 @@ def in_child(n_threads):
         "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]),
         "PYTHONHASHSEED": str(n_threads),
     }
-    lines = subprocess.check_output([sys.executable, "-c", CHILD], env=environment, text=True)
+    lines = subprocess.check_output(
+        [sys.executable, "-c", CHILD], env=environment, text=True, timeout=300
+    )
     n, *rest = lines.splitlines()
     return int(n), [np.array([float.fromhex(number) for number in line.split()]) for line in rest]
 

@@ -70,6 +70,7 @@ def run(code, *arguments, **environment):
         capture_output=True,
         text=True,
         env=environment or None,
+        timeout=300,
     )
 
 
@@ -126,6 +127,7 @@ def tamper(*arguments):
         capture_output=True,
         text=True,
         cwd=root,
+        timeout=300,
     )
 
 
