@@ -418,8 +418,8 @@ def test_ctrl_c_is_heard_within_a_member(data, n_jobs):
     long = TinyMLPRegressor(solver="adam", max_iter=10**6, tol=0.0, n_iter_no_change=np.inf)
     press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     net = TinyMLPEnsembleRegressor(long, n_jobs=n_jobs, **FEW)
-    press.start()
     with pytest.raises(KeyboardInterrupt):
+        press.start()
         net.fit(X, y)
     assert not hasattr(net, "estimators_")
 
