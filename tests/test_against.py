@@ -12,6 +12,9 @@ if not (ROOT / "benchmarks").is_dir():  # tests may be run elsewhere, on an inst
     pytest.skip("the benchmarks are in the clone only", allow_module_level=True)
 from benchmarks import against  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 N_RUNS = against.N_PAIRS * against.N_TURNS
 
 

@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 ROOT = Path(__file__).parents[1]
 

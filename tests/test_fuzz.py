@@ -13,6 +13,9 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._training.plan import Plan
 from sklearn_tinymlp._training.train import rank
 
+pytestmark = pytest.mark.slow
+
+
 CASES = 40  # some seconds
 
 

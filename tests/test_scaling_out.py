@@ -23,9 +23,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # to differ in the last bit (adam).
 ROUNDING = {"rtol": 1e-9, "atol": 1e-12}
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
+    ),
+]
 
 
 @pytest.fixture(scope="module")
