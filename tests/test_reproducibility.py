@@ -232,6 +232,7 @@ def in_child(n_threads):
     return int(n), [np.array([float.fromhex(number) for number in line.split()]) for line in rest]
 
 
+@pytest.mark.slow
 def test_threads_of_blas():
     (_, one), (n_threads, two) = in_child(1), in_child(2)
     if n_threads != 2:

@@ -75,7 +75,16 @@ def is_left_out(estimator, check) -> bool:
     return estimator in OTHER_LOSSES and name.startswith("check_sample_weight_equivalence")
 
 
-checks = [case for case in checks if not is_left_out(*getattr(case, "values", case))]
+def marked(case):
+    """The default, adam and the encoder are in the quick set: others compile more, or are many."""
+    estimator, check = getattr(case, "values", case)
+    quick = (ESTIMATORS[0], ESTIMATORS[1 + SOLVERS.index("adam")])
+    slow = estimator not in quick and not isinstance(estimator, PiecewiseLinearEncoder)
+    marks = [*getattr(case, "marks", ()), *[pytest.mark.slow] * slow]
+    return pytest.param(estimator, check, marks=marks)
+
+
+checks = [marked(case) for case in checks if not is_left_out(*getattr(case, "values", case))]
 
 
 @pytest.mark.parametrize(names, checks, **scikit_learn_checks.kwargs)
