@@ -25,6 +25,9 @@ from sklearn_tinymlp._machine.compilation import (
     unsigned,
 )
 
+pytestmark = pytest.mark.slow
+
+
 checked = pytest.mark.skipif(
     not config.BOUNDSCHECK or bool(config.DISABLE_JIT), reason="NUMBA_BOUNDSCHECK is not 1"
 )
