@@ -521,6 +521,7 @@ search.set_callbacks(ProgressBar()).fit(X, y)
 """
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_progress_bar_grows_in_a_terminal():
