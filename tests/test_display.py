@@ -201,6 +201,7 @@ def test_display_is_exported_and_draws_where_it_is_told(display, net, ensemble):
     assert again is made and made.figure_ is not ax.figure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("display", DISPLAYS)
 def test_examples_in_the_docstrings_run(display):
     finder = doctest.DocTestFinder(recurse=False)

@@ -148,6 +148,7 @@ MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "_
 
 
 # Some examples show fits that fail, and pictures are drawn without a screen.
+@pytest.mark.slow
 @pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show

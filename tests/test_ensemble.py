@@ -438,6 +438,7 @@ def assert_same_ensemble(net, expected, new):
         assert_array_equal(net.results_[name], expected.results_[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "float32", "sparse"])
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_the_outcome_does_not_depend_on_the_backend(data, backend, kind):

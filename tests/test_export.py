@@ -279,6 +279,7 @@ def test_the_exported_module_needs_numpy_alone(make, tmp_path):
     assert_allclose(np.load(tmp_path / "out.npy"), network.predict(X), rtol=1e-10)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_example_runs(tmp_path):
     script = Path(__file__).parents[1] / "examples" / "network_in_c.py"

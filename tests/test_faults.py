@@ -120,6 +120,7 @@ def at_each_line(function, act, leave_out=()):
 # ------------------------------------------------------------------------------------ Ctrl-C
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
 @pytest.mark.parametrize("case", interrupted_fit.CASES)
 def test_a_real_ctrl_c_ends_the_fit(case):

@@ -561,6 +561,7 @@ def output_of(code, *arguments, **environment):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_interpreted_kernels_do_what_the_compiled_ones_do(tmp_path):
     code = SMALL_FITS + "np.save(sys.argv[2], np.concatenate(list(fits())))"
     results = []
