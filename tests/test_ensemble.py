@@ -551,6 +551,7 @@ def test_members_that_do_not_fit_are_refused(data, members, change, words):
 # ------------------------------------------------------------------------------ what fit is given
 
 
+@pytest.mark.slow
 def test_metadata_are_routed_to_it(data):
     X, y, *_ = data
     groups, weight = np.arange(len(y)) // 20, np.ones(len(y))
@@ -702,6 +703,7 @@ def test_an_ensemble_takes_quantiles_in_the_tails(data, quantile):
     assert np.isfinite(net.fit(X, y).results_["error"]).all()
 
 
+@pytest.mark.slow
 def test_an_ensemble_takes_counts_of_zero(data):
     X, y, *_ = data
     counts = np.random.RandomState(0).poisson(np.exp(0.1 * y))
@@ -730,6 +732,7 @@ def test_members_have_one_loss_that_of_their_training(data):
         TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss, least", [("gamma", 0.8), ("poisson", 0.65), ("student_t", 0.8)])
 def test_an_ensemble_takes_each_loss(data, loss, least):
     X, y, new, truth = data

@@ -136,6 +136,7 @@ def test_intervals_cover_what_they_say():
     assert low <= inside / total <= high
 
 
+@pytest.mark.slow
 def test_sines_are_recovered():
     X = np.linspace(-3, 3, 10)[:, None]
     grid = np.linspace(-3, 3, 200)[:, None]

@@ -131,6 +131,7 @@ def blas_threads():
     return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is tracing")
 @pytest.mark.parametrize("solver", THREADED)
 def test_ctrl_c_at_any_line_leaves_the_old_network_or_a_usable_one(solver, two_threads):
