@@ -70,7 +70,7 @@ def test_a_folder_without_the_package_is_refused(tmp_path):
 def test_the_command_refuses_a_revision_that_is_none():
     command = [sys.executable, "-m", "benchmarks", "--against", "no-such-revision", "--only", "A"]
     run = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
     )
     assert run.returncode != 0
     assert "no-such-revision" in run.stderr

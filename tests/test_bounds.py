@@ -143,7 +143,7 @@ def test_faults_planted_in_a_run_fail_it_with_the_flag(flag, outcome, tmp_path):
         env=os.environ | environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert outcome in run.stdout.splitlines()[-1], run.stdout + run.stderr
     if flag == "1":

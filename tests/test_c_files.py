@@ -46,7 +46,7 @@ pytestmark = [
 
 
 def run(command, folder, check=True):
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert not check or result.returncode == 0, result.stdout + result.stderr
     return result
 

@@ -507,7 +507,7 @@ def environment(**changes):
 def run(code, **changes):
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(
-        command, env=environment(**changes), capture_output=True, text=True, timeout=300
+        command, env=environment(**changes), capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -585,7 +585,7 @@ def test_a_fit_in_a_child_after_one_in_the_parent(method):
     with warnings.catch_warnings():
         expected = [fit_and_flatten(solver) for solver in THREADED]
     with ProcessPoolExecutor(1, mp_context=get_context(method)) as pool:
-        got = list(pool.map(fit_and_flatten, THREADED, timeout=300))
+        got = list(pool.map(fit_and_flatten, THREADED, timeout=600))
     for ours, theirs in zip(got, expected, strict=True):
         assert_array_equal(ours, theirs)
 

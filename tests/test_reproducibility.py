@@ -226,7 +226,7 @@ def in_child(n_threads):
         "PYTHONHASHSEED": str(n_threads),
     }
     lines = subprocess.check_output(
-        [sys.executable, "-c", CHILD], env=environment, text=True, timeout=300
+        [sys.executable, "-c", CHILD], env=environment, text=True, timeout=600
     )
     n, *rest = lines.splitlines()
     return int(n), [np.array([float.fromhex(number) for number in line.split()]) for line in rest]

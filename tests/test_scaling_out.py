@@ -187,6 +187,6 @@ def test_examples_run(script, package, options, said, tmp_path):
         text=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONIOENCODING": "utf-8", "RAY_AUTH_MODE": "disabled"},
-        timeout=300,
+        timeout=600,
     )
     assert said in result.stdout

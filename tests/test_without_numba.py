@@ -47,6 +47,6 @@ assert "numba" not in sys.modules
 def test_of_200_rows_nothing_is_compiled(use):
     program = PROGRAM.format(USES[use])
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr
