@@ -43,6 +43,9 @@ matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib"
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 rng = np.random.default_rng(0)
 X = rng.uniform(-2, 2, (60, 3))
 y = np.sin(2 * X[:, 0]) + 0.3 * X[:, 1] + 0.05 * rng.standard_normal(60)
@@ -201,7 +204,6 @@ def test_display_is_exported_and_draws_where_it_is_told(display, net, ensemble):
     assert again is made and made.figure_ is not ax.figure
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("display", DISPLAYS)
 def test_examples_in_the_docstrings_run(display):
     finder = doctest.DocTestFinder(recurse=False)

@@ -166,6 +166,7 @@ def test_the_default_candidates_are_weighted_and_refitted(data):
     assert str(net.diagnose(X, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -185,6 +186,7 @@ def test_no_candidate_contradicts_the_template(data, params):
     assert (net.results_["n_folds"] == 2).all() and np.isfinite(net.predict(X)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_no_member_is_started_once_the_time_is_over(data, n_jobs):
     X, y, new, _ = data
@@ -282,6 +284,7 @@ def test_it_survives_pickle_and_serves_in_pipelines(data, fitted):
     assert cross_val_score(pipeline, X, y, cv=2).min() > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32", "weights", "one shape"])
 def test_all_kinds_of_data_are_taken(data, kind):
     X, y, new, truth = data
@@ -617,6 +620,7 @@ def test_candidates_without_finite_weights_are_left_out(data, monkeypatch):
         net.fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32"])
 def test_groups_and_weights_with_every_kind_of_data(data, kind):
     X, y, new, _ = data

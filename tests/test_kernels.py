@@ -588,6 +588,7 @@ print(lookup.compiled("elu", "float64").function.cache_hits)
 )
 
 
+@pytest.mark.slow
 @needs_machine_code
 def test_a_second_process_compiles_nothing_nor_does_an_activation_of_ones_own(tmp_path):
     def files():

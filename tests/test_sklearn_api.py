@@ -76,10 +76,9 @@ def is_left_out(estimator, check) -> bool:
 
 
 def marked(case):
-    """The default, adam and the encoder are in the quick set: others compile more, or are many."""
+    """The default and the encoder are in the quick set: others compile, or are many."""
     estimator, check = getattr(case, "values", case)
-    quick = (ESTIMATORS[0], ESTIMATORS[1 + SOLVERS.index("adam")])
-    slow = estimator not in quick and not isinstance(estimator, PiecewiseLinearEncoder)
+    slow = estimator is not ESTIMATORS[0] and not isinstance(estimator, PiecewiseLinearEncoder)
     marks = [*getattr(case, "marks", ()), *[pytest.mark.slow] * slow]
     return pytest.param(estimator, check, marks=marks)
 
