@@ -539,10 +539,12 @@ def a_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_a_cache_folder_that_cannot_be_written(a_file, weights_of_fit):
     assert run(FIT, NUMBA_CACHE_DIR=a_file / "folder") == weights_of_fit
 
 
+@pytest.mark.slow
 def test_no_folder_for_a_cache(a_file, tmp_path, weights_of_fit):
     package = tmp_path / FOLDER.name
     shutil.copytree(FOLDER, package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -552,6 +554,7 @@ def test_no_folder_for_a_cache(a_file, tmp_path, weights_of_fit):
     assert not list(tmp_path.rglob("*.nb?"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 def test_a_full_disk(tmp_path, weights_of_fit):
     # Writing beyond the limit fails as on a full disk, but with EFBIG instead of ENOSPC.
@@ -561,6 +564,7 @@ def test_a_full_disk(tmp_path, weights_of_fit):
     assert run(FIT, NUMBA_CACHE_DIR=tmp_path) == weights_of_fit  # what was left does no harm
 
 
+@pytest.mark.slow
 def test_processes_that_race_for_a_cold_cache(tmp_path, weights_of_fit):
     with ThreadPoolExecutor(2) as pool:
         weights = list(pool.map(lambda _: run(FIT, NUMBA_CACHE_DIR=tmp_path), range(2)))

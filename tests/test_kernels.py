@@ -625,6 +625,7 @@ print(sum(kernels.run_epochs.compiled.stats.cache_hits.values()))
 """
 
 
+@pytest.mark.slow
 @needs_machine_code
 def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path):
     copy = tmp_path / "sklearn_tinymlp"
