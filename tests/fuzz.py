@@ -2,10 +2,11 @@
 
     python -m tests.fuzz --minutes 10 --seed 0
 
-runs two fuzzers, each for that long. `differential` draws from the parameters that MLPRegressor
+runs three fuzzers, each for that long. `differential` draws from the parameters that MLPRegressor
 has, and holds every step to its. `own` draws from all parameters, and holds the fit to what must
-be true of it whatever they are (`INVARIANTS`). Each configuration is drawn from a number of
-its own; what goes wrong is printed with the command that does it again.
+be true of it whatever they are (`INVARIANTS`). `relations` compares fits of one data set in two
+forms (`relations.py`). Each configuration is drawn from a number of its own; what goes wrong is
+printed with the command that does it again.
 """
 
 import argparse
@@ -40,6 +41,7 @@ if __name__ == "__main__":  # pytest does the same for its modules
 
 from configurations import SEQUENCES, STOCHASTIC_ATTRIBUTES, assert_same, tolerance, train
 from formulas import FORMULAS
+from relations import relate, related
 
 
 class Outcome(NamedTuple):
@@ -765,7 +767,23 @@ def examine(configuration, ours=TinyMLPRegressor):
 
 # ----------------------------------------------------------------------------- the command
 
-FUZZERS = {"differential": (shared_configuration, compare), "own": (own_configuration, examine)}
+def related_configuration(number):
+    return related(Chooser(number))
+
+
+def hold(configuration, ours=TinyMLPRegressor):
+    """Fit two forms of the same data, and compare as the relation between them asks."""
+    found = relate(configuration, ours)
+    if not found:
+        return Outcome("holds")
+    return Outcome("MISMATCH", "\n".join(f"    {w}: parts by {by:.1e}" for w, by in found.items()))
+
+
+FUZZERS = {
+    "differential": (shared_configuration, compare),
+    "own": (own_configuration, examine),
+    "relations": (related_configuration, hold),
+}
 
 
 def run_case(fuzzer, number, ours=TinyMLPRegressor):
@@ -801,7 +819,7 @@ def run_many(fuzzer, seed, seconds=np.inf, cases=np.inf, ours=TinyMLPRegressor):
 def print_case(fuzzer, number, configuration, outcome):
     print(f"{outcome.kind}: python -m tests.fuzz --case {fuzzer}:{number}")
     for part, values in configuration.items():
-        if part == "fit":  # arrays are drawn again from the number
+        if part in ("fit", "asked"):  # arrays are drawn again from the number
             values = {name: shape_of(array) for name, array in values.items()}
         print(f"  {part}: {values}")
     print(outcome.text, flush=True)
