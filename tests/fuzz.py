@@ -767,8 +767,9 @@ def examine(configuration, ours=TinyMLPRegressor):
 
 # ----------------------------------------------------------------------------- the command
 
-def related_configuration(number):
-    return related(Chooser(number))
+
+def related_configuration(number, relation=None):
+    return related(Chooser(number), relation)
 
 
 def hold(configuration, ours=TinyMLPRegressor):
