@@ -95,7 +95,7 @@ def answers(case, ours=TinyMLPRegressor):
         with suppress(ValueError):
             values["interval"] = (net.predict_interval(case.query) - case.origin) / case.unit
         held_out = case.params["early_stopping"]  # the evidence is that of the other rows
-        # Rows that share X may count as fewer observations.
+        # In another unit: rows that share X may count as fewer observations.
         distinct = case.unit == 1.0 or len(np.unique(case.fit["X"], axis=0)) == len(case.fit["X"])
         evidence = None if case.ensemble or held_out else net.log_evidence_
         if distinct and evidence is not None:
@@ -114,10 +114,11 @@ def observations(case):
 
 def partings(one, other, scale):
     """By how much of the scale of y each answer parts; infinitely by other errors."""
-    if one.keys() != other.keys() or one.get("error") != other.get("error"):
+    different = (one.keys() ^ other.keys()) - {"log_evidence"}
+    if different or one.get("error") != other.get("error"):
         return {"kinds of answers": np.inf}
     found = {}
-    for name in one.keys() - {"error"}:
+    for name in (one.keys() & other.keys()) - {"error"}:
         a, b = one[name], other[name]
         if a.shape != b.shape or (np.isnan(a) != np.isnan(b)).any():
             found[name] = np.inf
