@@ -293,11 +293,12 @@ def test_each_relation_finds_a_planted_fault(relation):
 
 @pytest.mark.parametrize("fuzzer", FUZZERS)
 def test_no_mismatch(fuzzer, capsys):
-    counts = run_many(fuzzer, seed=0, cases=CASES)
+    cases = CASES // 2 if fuzzer == "relations" else CASES  # of two fits or more each
+    counts = run_many(fuzzer, seed=0, cases=cases)
     assert counts["MISMATCH"] == 0, capsys.readouterr().out
-    assert counts.total() == CASES
-    assert counts["agrees"] + counts["holds"] > CASES / 2
-    assert f"{CASES} configurations" in capsys.readouterr().out
+    assert counts.total() == cases
+    assert counts["agrees"] + counts["holds"] > cases / 2
+    assert f"{cases} configurations" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
