@@ -75,7 +75,8 @@ class FittedNetwork(BaseTinyMLP):
         if not return_std:
             return y
         network, standardised = net._posterior_inputs(inputs)
-        std = net._posterior.std(network, standardised, net._noise_at(inputs))
+        with blas_threads(len(net._posterior.theta)):
+            std = net._posterior.std(network, standardised, net._noise_at(inputs))
         raise_caught()
         return y, std.ravel() if std.shape[1] == 1 else std
 
@@ -108,7 +109,8 @@ class FittedNetwork(BaseTinyMLP):
         network, inputs = net._posterior_inputs(X)
         random_state = check_random_state(random_state)
         noise = net._noise_at(X)
-        deviations = net._posterior.draw(network, inputs, n_samples, random_state, noise)
+        with blas_threads(len(net._posterior.theta)):
+            deviations = net._posterior.draw(network, inputs, n_samples, random_state, noise)
         raise_caught()
         if y.ndim == 1:
             deviations = deviations[:, 0]
@@ -275,7 +277,8 @@ class FittedNetwork(BaseTinyMLP):
         if net._posterior is None:
             return means, None
         network, inputs = net._posterior_inputs(validate_inputs(net, X))
-        std = net._posterior.std_of_means(network, inputs, size)
+        with blas_threads(len(net._posterior.theta)):
+            std = net._posterior.std_of_means(network, inputs, size)
         raise_caught()
         return means, std
 

@@ -16,10 +16,12 @@ from configurations import (
     train,
     train_both,
 )
+from fuzz import compare
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.neural_network import MLPRegressor
+from sklearn.neural_network._base import LOSS_FUNCTIONS
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._solvers.lbfgs import Loop
@@ -353,13 +355,37 @@ def test_lbfgs_follows_the_gradient_of_its_loss(n_outputs, monkeypatch):
     assert_allclose(problem(theta)[1], expected, rtol=1e-6, atol=1e-8)
 
 
-def test_mlpregressor_gives_lbfgs_another_gradient_with_several_outputs(monkeypatch):
-    ours, theta = lbfgs_problem(TinyMLPRegressor(), monkeypatch, 3)
-    theirs, their_theta = lbfgs_problem(MLPRegressor(), monkeypatch, 3)
+CHANGED = """
+scikit-learn issue 8349 is mended: {what}. Its pull request 34830 sums over the outputs. To follow,
+set `mean` and `averages_outputs` of SQUARED_ERROR (_losses/table.py), the penalty of
+`solve_penalised` and `Plan.least_ratio`, and the losses of `lm`; else add `loss_`, `loss_curve_`
+and `tol` of several outputs to the differences in docs/mlpregressor.md. Then correct the Notes of
+TinyMLPRegressor, `Objective.loss_gradient`, `fuzz.Reference`, `fuzz.squared_loss` and this test."""
+
+
+def test_mlpregressor_gives_lbfgs_another_gradient_with_two_outputs(monkeypatch):
+    ours, theta = lbfgs_problem(TinyMLPRegressor(), monkeypatch, 2)
+    theirs, their_theta = lbfgs_problem(MLPRegressor(), monkeypatch, 2)
     assert_allclose(theta, their_theta, rtol=1e-14)
     # One loss, two gradients; only ours is its derivative.
-    assert_allclose(ours(theta)[0], theirs(theta)[0], rtol=1e-12)
+    loss, gradient = theirs(theta)
+    what = f"its loss is {loss / ours(theta)[0]:.3g} times ours"
+    assert_allclose(ours(theta)[0], loss, rtol=1e-12, err_msg=CHANGED.format(what=what))
     expected = central_differences(lambda t: theirs(t)[0], theta)
-    intercepts = slice(-3, None)  # without penalty: exactly n_outputs times too long
-    assert_allclose(theirs(theta)[1][intercepts], 3 * expected[intercepts], rtol=1e-6)
+    intercepts = slice(-2, None)  # without penalty: exactly n_outputs times too long
+    ratio = gradient[intercepts] / expected[intercepts]
+    what = f"its gradient is {ratio.mean():.3g} times that of its loss"
+    assert_allclose(ratio, 2.0, rtol=1e-6, err_msg=CHANGED.format(what=what))
     assert_allclose(ours(theta)[1], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_reference_that_sums_over_outputs_is_noticed(monkeypatch):
+    def summed(y_true, y_pred, sample_weight=None):
+        return 0.5 * np.average((y_true - y_pred) ** 2, weights=sample_weight, axis=0).sum()
+
+    monkeypatch.setitem(LOSS_FUNCTIONS, "squared_error", summed)
+    with pytest.raises(AssertionError, match=r"(?s)issue 8349 is mended: its loss is [\d.]+ times"):
+        test_mlpregressor_gives_lbfgs_another_gradient_with_two_outputs(monkeypatch)
+    for solver in ("sgd", "adam", "lbfgs"):  # the fuzzer's goes on
+        configuration = simple_configuration(solver=solver, data={"n_outputs": 2})
+        assert compare(configuration).kind == "agrees"

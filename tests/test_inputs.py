@@ -41,6 +41,17 @@ def features(kind, X):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_rows_without_weight_do_not_shape_the_layer(kind):
+    X, _ = mixed()
+    X[:, 4] = np.arange(len(X)) < 3  # without an interquartile range
+    extra, weight = X[:20] * 7.0 - 3.0, np.ones(len(X) + 20)
+    weight[len(X) :] = 0.0
+    layers = InputLayer.of(kind, X, None), InputLayer.of(kind, np.vstack([X, extra]), weight)
+    for one, other in zip(*(layer.features(X) for layer in layers), strict=True):
+        assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "params",
     [

@@ -312,6 +312,22 @@ def test_weights_that_count_are_copies_to_the_evidence_too():
     assert net.n_effective_parameters_ == pytest.approx(copied.n_effective_parameters_, rel=1e-3)
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "quantile"])
+@ignore_convergence
+def test_only_ratios_of_weights_decide_how_a_kink_is_smoothed(loss):
+    X, y, rng = line(n=60)
+    weight = rng.uniform(0.3, 2.0, len(y))
+    predictions = [
+        TinyMLPRegressor(
+            loss, hidden_layer_sizes=(3,), solver="lbfgs", alpha=c * 0.1, max_iter=3, random_state=0
+        )
+        .fit(X, y, c * weight)
+        .predict(X)
+        for c in (1.0, 0.01, 50.0)
+    ]
+    assert_allclose(predictions[1:], [predictions[0]] * 2, rtol=1e-6)
+
+
 def test_many_rows_take_the_mean_leverage():
     X, mean, rng = line(n=4000)
     y = mean + rng.standard_t(2, 4000)

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from sklearn_tinymlp import EffectDisplay, TinyMLPRegressor
+from sklearn_tinymlp._bayes.laplace import Posterior
 from sklearn_tinymlp._machine import threads
 from sklearn_tinymlp._machine.caching import cached_property
 from sklearn_tinymlp._machine.threads import single_threaded_blas
@@ -112,6 +114,30 @@ def limits_and_restores():
 
 
 @forks
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda net, X: net.predict(X, return_std=True),
+        lambda net, X: net.predict_interval(X),
+        lambda net, X: net.sample_y(X),
+        lambda net, X: EffectDisplay.from_estimator(net, X, [0]),
+    ],
+)
+def test_standard_deviations_take_one_thread(use, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    net = TinyMLPRegressor(hidden_layer_sizes=(3,), random_state=0).fit(X, np.sin(X[:, 0]))
+    seen, linearised = [], Posterior._linearised
+
+    def spy(*arguments):
+        seen.append(n_threads())
+        return linearised(*arguments)
+
+    monkeypatch.setattr(Posterior, "_linearised", spy)
+    use(net, X)
+    assert seen and all(number == {1} for number in seen)
+    assert n_threads() == {2}
+
+
 def test_a_child_has_the_number_of_threads_from_before_the_blocks_of_other_threads():
     def work(ready, done):
         with single_threaded_blas():

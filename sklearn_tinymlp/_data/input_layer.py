@@ -56,7 +56,9 @@ class InputLayer(NamedTuple):
             return cls(kind, zeros, zeros + 1.0, edges)
         quartiles = quantiles(X, (0.25, 0.5, 0.75), sample_weight)
         scale = (quartiles[2] - quartiles[0]) / NORMAL_IQR
-        scale = np.where(scale > 0.0, scale, X.std(axis=0))
+        mean = np.average(X, axis=0, weights=sample_weight)
+        std = np.sqrt(np.average((X - mean) ** 2, axis=0, weights=sample_weight))
+        scale = np.where(scale > 0.0, scale, std)
         return cls(kind, quartiles[1], np.where(scale > 0.0, scale, 1.0), [])
 
     @property

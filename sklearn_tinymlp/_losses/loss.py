@@ -149,9 +149,11 @@ def weight_or_ones(y, sample_weight) -> np.ndarray:
     return np.ones(len(y)) if sample_weight is None else sample_weight.astype(np.float64)
 
 
-def total_weight(y, sample_weight) -> float:
-    """Return the number of observations, the sum of the weights."""
-    return float(len(y)) if sample_weight is None else float(sample_weight.sum(dtype=np.float64))
+def n_observations(y, sample_weight) -> float:
+    """Return the sum of weights that are counts; of others the number that are not zero."""
+    weight = weight_or_ones(y, sample_weight)
+    counts = (weight == np.floor(weight)).all()
+    return float(weight.sum() if counts else np.count_nonzero(weight))
 
 
 def least_scale(y) -> float:

@@ -15,7 +15,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
-from .loss import Loss, any_target, least_scale, mean_of, quantiles, total_weight
+from .loss import Loss, any_target, least_scale, mean_of, n_observations, quantiles
 
 # The parabola spans half as many residuals as lie on the rarer side of the quantile, at least 10:
 # enough to estimate the density of residuals at zero, and few enough for a small bias.
@@ -51,7 +51,7 @@ def curvature(y, f, *, up, down, width):
 
 def bandwidth(y, f, sample_weight, *, up, down) -> float:
     """Return the width of the parabola, which spans the share of residuals described above."""
-    least_share = min(0.5, MIN_ROWS_IN_WIDTH / total_weight(y, sample_weight))
+    least_share = min(0.5, MIN_ROWS_IN_WIDTH / n_observations(y, sample_weight))
     share = max(SHARE_OF_RARER_SIDE * min(up, down) / (up + down), least_share)
     widths = quantiles(np.abs(y - f), share, sample_weight)
     return max(float(widths.mean()), least_scale(y))
@@ -71,7 +71,7 @@ def pinball(name, up, down, width=0.0, configured=None, location_family=False) -
         # must be counted despite rounding.
         close = np.abs(y - f) <= width * (1.0 + 1e-9)
         within = np.average(close, axis=0, weights=sample_weight)
-        density = np.maximum(within, 1.0 / total_weight(y, sample_weight)) / width
+        density = np.maximum(within, 1.0 / n_observations(y, sample_weight)) / width
         return np.broadcast_to(0.5 * (up + down) * density, y.shape)
 
     values = partial(value, **constants)

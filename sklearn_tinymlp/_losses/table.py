@@ -1,20 +1,25 @@
 """The losses of `TinyMLPRegressor` by name."""
 
 import numpy as np
-from sklearn.neural_network._base import squared_loss
 
 from .deviance import GAMMA, POISSON
-from .loss import Loss, any_target, average
+from .loss import Loss, any_target, average, mean_of
 from .pinball import ABSOLUTE_ERROR, QUANTILE
 from .robust import huber, student_t
 
+
+def half_square(y, f):
+    """Return (f - y)^2 / 2."""
+    return 0.5 * (f - y) ** 2
+
+
 SQUARED_ERROR = Loss(
     name="squared_error",
-    value=lambda y, f: 0.5 * (f - y) ** 2,
+    value=half_square,
     slope=lambda y, f: f - y,
     curvature=lambda y, f: np.ones_like(f),
     kernel="squared_error",
-    mean=squared_loss,  # scikit-learn's: half the mean over rows and outputs
+    mean=mean_of(half_square),
     best_constant=average,
     check_y=any_target,
     least_squares=True,
