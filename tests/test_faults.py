@@ -685,6 +685,7 @@ def test_a_fit_that_ends_while_another_thread_predicts():
     assert answers[new] in predictions and predictions.count(answers[old]) > n_lines / 2
 
 
+@pytest.mark.slow
 def test_many_threads_predict_while_one_fits():
     net = make_net("lm by the evidence").fit(X, y)
     answers = {}
