@@ -489,6 +489,7 @@ print(net.set_params(hidden_layer_sizes=(5,)).fit(X, X.ravel()).score(X, X.ravel
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited on Linux only")
 def test_a_limit_of_the_system_on_memory():
     assert run(TOO_LARGE).split() == ["no", "memory", "True"]
