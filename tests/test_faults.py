@@ -614,6 +614,7 @@ def test_eight_fits_at_once_are_those_one_after_the_other():
             assert_array_equal(ours, theirs, err_msg=str(job))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is tracing")
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_columns", [1, 2])
