@@ -150,6 +150,7 @@ def test_noise_is_no_wider_than_that_of_a_constant(n):
         assert net._posterior.widening * net.noise_std_ <= max(spread, net.noise_std_) * 1.0001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [30, 120])
 def test_relative_weights_hardly_widen_intervals(n):
     ratios, held = [], []
@@ -249,6 +250,7 @@ def test_what_counts_as_a_sequence():
     assert not in_sequence(X[rows], rng.standard_normal((200, 1))[rows])
 
 
+@pytest.mark.slow
 def test_intervals_of_many_inputs_and_few_rows():
     held = []
     for seed in range(3):
