@@ -140,6 +140,7 @@ def width_of_a_constant(y):
     return np.sort(left_out)[int(np.ceil(0.95 * (len(y) + 1))) - 1] / NORMAL_QUANTILE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [19, 30, 60])
 def test_noise_is_no_wider_than_that_of_a_constant(n):
     for seed in range(8):
