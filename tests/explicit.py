@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_tinymlp._bayes.curvature import Curvature
 from sklearn_tinymlp._network.architecture import Architecture
@@ -61,7 +62,7 @@ class Explicit(NamedTuple):
     @classmethod
     def of(cls, objective: Objective, theta) -> "Explicit":
         samples = objective.training
-        X = samples.X.toarray() if objective.is_sparse else samples.X
+        X = samples.X.toarray() if sparse.issparse(samples.X) else samples.X
         roots = np.ones(samples.y.shape)
         if samples.weight is not None:
             roots = roots * np.sqrt(samples.weight)[:, None]

@@ -95,6 +95,7 @@ def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
             make_net(max_iter=3).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ensemble", "varying"])
 def test_overlapping_fits_in_threads_leave_the_filters_of_warnings(kind):
     X = np.random.default_rng(0).normal(size=(60, 2))

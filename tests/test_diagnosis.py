@@ -44,6 +44,7 @@ PAGES = (Path(__file__).parents[1] / "docs" / "convergence").glob("*.md")
 EXPLANATIONS = "\n".join(page.read_text(encoding="utf-8") for page in sorted(PAGES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_cause_is_found_and_its_remedy_mends_it(name):
     case = CASES[name]

@@ -29,7 +29,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 # Networks are trained for some 50 iterations at most: what is drawn of them does not ask whether
 # they converged.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 RNG = np.random.default_rng(0)
 N = 80

@@ -489,6 +489,7 @@ print(net.set_params(hidden_layer_sizes=(5,)).fit(X, X.ravel()).score(X, X.ravel
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is limited on Linux only")
 def test_a_limit_of_the_system_on_memory():
     assert run(TOO_LARGE).split() == ["no", "memory", "True"]
@@ -613,6 +614,7 @@ def test_eight_fits_at_once_are_those_one_after_the_other():
             assert_array_equal(ours, theirs, err_msg=str(job))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.gettrace() is not None, reason="a debugger or coverage is tracing")
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_columns", [1, 2])
@@ -685,6 +687,7 @@ def test_a_fit_that_ends_while_another_thread_predicts():
     assert answers[new] in predictions and predictions.count(answers[old]) > n_lines / 2
 
 
+@pytest.mark.slow
 def test_many_threads_predict_while_one_fits():
     net = make_net("lm by the evidence").fit(X, y)
     answers = {}

@@ -140,6 +140,7 @@ def width_of_a_constant(y):
     return np.sort(left_out)[int(np.ceil(0.95 * (len(y) + 1))) - 1] / NORMAL_QUANTILE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [19, 30, 60])
 def test_noise_is_no_wider_than_that_of_a_constant(n):
     for seed in range(8):
@@ -150,6 +151,7 @@ def test_noise_is_no_wider_than_that_of_a_constant(n):
         assert net._posterior.widening * net.noise_std_ <= max(spread, net.noise_std_) * 1.0001
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [30, 120])
 def test_relative_weights_hardly_widen_intervals(n):
     ratios, held = [], []
@@ -259,6 +261,7 @@ def test_combinations_of_settings_are_no_sequence():
     assert in_sequence(lags, y[1:])
 
 
+@pytest.mark.slow
 def test_intervals_of_many_inputs_and_few_rows():
     held = []
     for seed in range(3):

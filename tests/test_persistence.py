@@ -245,6 +245,7 @@ def fitted_ensembles():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["output", "outputs", "float32", "adam"])
 @pytest.mark.parametrize("way", ROUND_TRIPS)
 def test_an_ensemble_is_the_same_again(way, kind, fitted_ensembles):

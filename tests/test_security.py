@@ -89,6 +89,7 @@ def test_a_fit_opens_no_connection_starts_no_program_and_writes_to_the_cache_alo
     assert any(tmp_path.rglob("*.nbi"))  # what was compiled has been kept, and seen by the hook
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "offence",
     [

@@ -168,7 +168,7 @@ def test_ctrl_c_within_the_rounds_leaves_a_network(fit_number, monkeypatch):
     def interrupted(*arguments):
         counted.append(None)
         if len(counted) == fit_number:
-            arguments[-1].set()
+            arguments[-2].set()  # the interruption
         return train(*arguments)
 
     monkeypatch.setattr(_network_estimator, "train", interrupted)
