@@ -163,7 +163,7 @@ def mutants_of(source):
     return found
 
 
-def run_tests(folder, names, log):
+def run_tests(folder, names, markers, log):
     """Run tests of a copy in this process, which ends with their verdict."""
     os.chdir(folder)
     sys.path.insert(0, str(folder))
@@ -175,14 +175,14 @@ def run_tests(folder, names, log):
     chosen = "not (" + " or ".join(SLOW) + ")"
     for name in names:
         path = f"tests/test_{name}.py"
-        if pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-k", chosen, path]):
+        if pytest.main(["-xq", "-p", "no:cacheprovider", "-m", markers, "-k", chosen, path]):
             sys.exit(1)
 
 
-def outcome(folder, names, seconds):
+def outcome(folder, names, markers, seconds):
     """Say whether the tests passed, failed, or were not done in time."""
     fork = multiprocessing.get_context("fork")  # numba and scikit-learn are imported once, here
-    process = fork.Process(target=run_tests, args=(folder, names, folder / "log"))
+    process = fork.Process(target=run_tests, args=(folder, names, markers, folder / "log"))
     process.start()
     process.join(seconds)
     if process.is_alive():
@@ -198,6 +198,7 @@ def main():
     parser.add_argument("--file", required=True, choices=TESTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sample", type=int, help="how many mutants; all unless given")
+    parser.add_argument("--markers", default="", help="pytest's -m; all tests unless given")
     parser.add_argument("--only", type=int, nargs="+", help="numbers of mutants, to look again")
     arguments = parser.parse_args()
 
@@ -215,7 +216,7 @@ def main():
         (shutil.copytree if (root / name).is_dir() else shutil.copy2)(root / name, folder / name)
     path, names = folder / "sklearn_tinymlp" / arguments.file, TESTS[arguments.file]
     begun = time.perf_counter()
-    if outcome(folder, names, None) != "survived":
+    if outcome(folder, names, arguments.markers, None) != "survived":
         sys.exit(f"The tests fail without a change:\n{(folder / 'log').read_text()}")
     seconds = time.perf_counter() - begun
     sys.dont_write_bytecode = True  # two mutants within a second would be taken for one
@@ -229,7 +230,7 @@ def main():
     for number in chosen:
         line, before, after, source = mutants[number]
         path.write_text(source)
-        found = outcome(folder, names, 5 + 3 * seconds)
+        found = outcome(folder, names, arguments.markers, 5 + 3 * seconds)
         counts[found] += 1
         if found != "killed":
             print(f"{found} {number}, line {line}\n    - {before}\n    + {after}")

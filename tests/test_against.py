@@ -12,6 +12,9 @@ if not (ROOT / "benchmarks").is_dir():  # tests may be run elsewhere, on an inst
     pytest.skip("the benchmarks are in the clone only", allow_module_level=True)
 from benchmarks import against  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 N_RUNS = against.N_PAIRS * against.N_TURNS
 
 
@@ -66,6 +69,8 @@ def test_a_folder_without_the_package_is_refused(tmp_path):
 
 def test_the_command_refuses_a_revision_that_is_none():
     command = [sys.executable, "-m", "benchmarks", "--against", "no-such-revision", "--only", "A"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
     assert run.returncode != 0
     assert "no-such-revision" in run.stderr

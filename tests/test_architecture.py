@@ -173,7 +173,9 @@ def test_every_public_name_is_there_and_type_checkers_are_told_of_it():
 
 def test_one_network_loads_neither_the_ensemble_nor_pictures_nor_exports():
     code = "import sys, sklearn_tinymlp; print(*(m for m in sys.modules if 'tinymlp' in m))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=600
+    )
     for module in ("_ensemble", "_selection", "_displays.network", "_export.c"):
         assert f"sklearn_tinymlp.{module}" not in done.stdout.split(), done.stdout
 
@@ -202,7 +204,7 @@ def test_the_package_is_imported_without_optional_packages():
         f"sys.modules.update(dict.fromkeys({OPTIONAL}))\n"
         "import sklearn_tinymlp\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(FOLDER.parent)], check=True)
+    subprocess.run([sys.executable, "-c", code, str(FOLDER.parent)], check=True, timeout=600)
 
 
 WITHOUT_NUMBA = (
@@ -232,4 +234,6 @@ def test_what_is_not_compiled_is_imported_without_numba():
         "    importlib.import_module('sklearn_tinymlp.' + module)\n"
         "    assert 'numba' not in sys.modules, module\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(FOLDER), *WITHOUT_NUMBA], check=True)
+    subprocess.run(
+        [sys.executable, "-c", code, str(FOLDER), *WITHOUT_NUMBA], check=True, timeout=600
+    )

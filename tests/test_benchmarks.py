@@ -13,11 +13,13 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import readme  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 
 def test_command_compares_the_same_work(tmp_path):
     path = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--quick", "--only", "A,F 1", "--json", path]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     rows = json.loads(path.read_text())["works"]
     assert {"A", "A tanh", "F 1"} <= {row["work"] for row in rows}
@@ -48,7 +50,7 @@ def test_candidates_for_importances_are_compared(tmp_path):
     X = rng.standard_normal((90, 3))
     np.savez(tmp_path / "toy.npz", X=X, y=X @ [3.0, 1.0, 0.0] + 0.1 * rng.standard_normal(90))
     command = [sys.executable, "-m", "benchmarks.importances", tmp_path, "--seeds", "1"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     head, _, row, mean = done.stdout.splitlines()
     assert head.count("|") == row.count("|") == mean.count("|") == 7
@@ -71,6 +73,8 @@ print([row.peer for row in rows])
 
 
 def test_a_peer_timed_outside_is_timed_as_often_as_the_others():
-    done = subprocess.run([sys.executable, "-c", WITH_R], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_R], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
     assert "R nnet" in done.stdout

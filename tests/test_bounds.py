@@ -25,6 +25,9 @@ from sklearn_tinymlp._machine.compilation import (
     unsigned,
 )
 
+pytestmark = pytest.mark.slow
+
+
 checked = pytest.mark.skipif(
     not config.BOUNDSCHECK or bool(config.DISABLE_JIT), reason="NUMBA_BOUNDSCHECK is not 1"
 )
@@ -140,6 +143,7 @@ def test_faults_planted_in_a_run_fail_it_with_the_flag(flag, outcome, tmp_path):
         env=os.environ | environment,
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert outcome in run.stdout.splitlines()[-1], run.stdout + run.stderr
     if flag == "1":

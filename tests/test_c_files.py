@@ -39,11 +39,14 @@ FIXED = DTYPES[2:]
 needs_compilers = pytest.mark.skipif(not (C and CPP), reason="no C compiler is installed")
 # Networks are trained for 100 iterations at most: whether the C code agrees with them does not
 # ask whether they converged.
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 def run(command, folder, check=True):
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
     assert not check or result.returncode == 0, result.stdout + result.stderr
     return result
 

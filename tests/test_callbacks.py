@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import warnings
 
 import joblib
@@ -520,6 +521,7 @@ search.set_callbacks(ProgressBar()).fit(X, y)
 """
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_progress_bar_grows_in_a_terminal():
@@ -533,6 +535,8 @@ def test_progress_bar_grows_in_a_terminal():
         [sys.executable, "-c", IN_A_TERMINAL], stdout=theirs, stderr=theirs, env=environment
     ) as process:
         os.close(theirs)
+        limit = threading.Timer(300, process.kill)
+        limit.start()
         shown = b""
         while True:
             try:
@@ -542,6 +546,7 @@ def test_progress_bar_grows_in_a_terminal():
             if not read:
                 break
             shown += read
+        limit.cancel()
     os.close(ours)
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
     assert process.returncode == 0, text

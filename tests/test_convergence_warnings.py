@@ -111,7 +111,8 @@ def test_overlapping_fits_in_threads_leave_the_filters_of_warnings(kind):
         thread.start()
         time.sleep(0.02)
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     assert warnings.filters == before
     with pytest.warns(ConvergenceWarning):
         TinyMLPRegressor(solver="adam", max_iter=2).fit(X, X[:, 0])

@@ -37,6 +37,7 @@ def test_the_estimator_is_not_changed(solver):
     assert joblib.hash(vars(net)) == before
 
 
+@pytest.mark.slow
 @ignore_convergence
 @pytest.mark.parametrize("params", [{}, {"standardize": True}, {"loss": "poisson"}])
 @pytest.mark.parametrize("solver", ["lbfgs", "sgd", "adam"])
@@ -123,6 +124,7 @@ def test_pipelines_searches_and_target_transformers_are_opened():
             clone(holder).set_params(**outer.parameters)  # which takes all of them
 
 
+@pytest.mark.slow
 @ignore_convergence
 def test_remedies_are_parameters_of_mlp_regressor_and_of_an_ensemble():
     X, y = wave()

@@ -370,6 +370,7 @@ def test_healthy_fits_of_mlp_regressor_are_left_alone(params):
         assert not [finding for finding in found if finding.severity != "info"], (name, found)
 
 
+@pytest.mark.slow
 def test_healthy_fits_are_left_alone_and_those_that_fall_short_are_not():
     alarms, n_healthy, silent = [], 0, []
     for name, X, y in healthy_data():
@@ -478,6 +479,7 @@ def test_copies_of_rows_are_told_of_where_the_evidence_counts_them():
 # ------------------------------------------------------------- what reviewers of it have met
 
 
+@pytest.mark.slow
 def test_noise_learned_by_heart_through_many_inputs_is_named():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((60, 200)), rng.standard_normal(60)

@@ -16,15 +16,13 @@ from configurations import (
     train,
     train_both,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from sklearn.neural_network import MLPRegressor
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._solvers.lbfgs import Loop
-
-repeatable = settings(deadline=None, derandomize=True, print_blob=True)
 
 
 @st.composite
@@ -110,21 +108,18 @@ def configurations(draw, solver):
 
 
 # `test_fuzz.py` draws 40 more, in which planted faults are found.
-@settings(repeatable, max_examples=60)
 @given(configurations("sgd"))
 def test_sgd_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)
     assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
 
 
-@settings(repeatable, max_examples=60)
 @given(configurations("adam"))
 def test_adam_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)
     assert_same_path(ours, theirs, tolerance(configuration), exact_warnings=True)
 
 
-@settings(repeatable, max_examples=50)
 @given(configurations("lbfgs"))
 def test_lbfgs_follows_mlpregressor(configuration):
     ours, theirs = train_both(configuration)

@@ -43,6 +43,9 @@ matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib"
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
+
 rng = np.random.default_rng(0)
 X = rng.uniform(-2, 2, (60, 3))
 y = np.sin(2 * X[:, 0]) + 0.3 * X[:, 1] + 0.05 * rng.standard_normal(60)

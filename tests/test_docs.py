@@ -45,6 +45,7 @@ def findings(output):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("program", "preamble"), PROGRAMS)
 def test_program_prints_what_the_page_says(program, preamble):
     if program.output is None:
@@ -78,6 +79,7 @@ OPTIONAL = ("dask", "ray", "skops", "onnx", "onnxruntime", "skl2onnx", "rich", "
 
 # Pages show fits that do not converge (the README's network without bias), and scikit-learn's
 # callbacks say of themselves that they are experimental.
+@pytest.mark.slow
 @pytest.mark.parametrize("path", IN_ORDER, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*experimental:")
@@ -146,6 +148,7 @@ MODULES = {activations.__name__, *(p.__module__ for p in PUBLIC if hasattr(p, "_
 
 
 # Some examples show fits that fail, and pictures are drawn without a screen.
+@pytest.mark.slow
 @pytest.mark.parametrize("module", sorted(MODULES))
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.filterwarnings("ignore:.*non-interactive:UserWarning")  # plt.show

@@ -166,6 +166,7 @@ def test_the_default_candidates_are_weighted_and_refitted(data):
     assert str(net.diagnose(X, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "params",
     [
@@ -185,6 +186,7 @@ def test_no_candidate_contradicts_the_template(data, params):
     assert (net.results_["n_folds"] == 2).all() and np.isfinite(net.predict(X)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_no_member_is_started_once_the_time_is_over(data, n_jobs):
     X, y, new, _ = data
@@ -282,6 +284,7 @@ def test_it_survives_pickle_and_serves_in_pipelines(data, fitted):
     assert cross_val_score(pipeline, X, y, cv=2).min() > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32", "weights", "one shape"])
 def test_all_kinds_of_data_are_taken(data, kind):
     X, y, new, truth = data
@@ -418,8 +421,8 @@ def test_ctrl_c_is_heard_within_a_member(data, n_jobs):
     long = TinyMLPRegressor(solver="adam", max_iter=10**6, tol=0.0, n_iter_no_change=np.inf)
     press = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
     net = TinyMLPEnsembleRegressor(long, n_jobs=n_jobs, **FEW)
-    press.start()
     with pytest.raises(KeyboardInterrupt):
+        press.start()
         net.fit(X, y)
     assert not hasattr(net, "estimators_")
 
@@ -438,6 +441,7 @@ def assert_same_ensemble(net, expected, new):
         assert_array_equal(net.results_[name], expected.results_[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["dense", "float32", "sparse"])
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 def test_the_outcome_does_not_depend_on_the_backend(data, backend, kind):
@@ -550,6 +554,7 @@ def test_members_that_do_not_fit_are_refused(data, members, change, words):
 # ------------------------------------------------------------------------------ what fit is given
 
 
+@pytest.mark.slow
 def test_metadata_are_routed_to_it(data):
     X, y, *_ = data
     groups, weight = np.arange(len(y)) // 20, np.ones(len(y))
@@ -615,6 +620,7 @@ def test_candidates_without_finite_weights_are_left_out(data, monkeypatch):
         net.fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["several outputs", "sparse", "float32"])
 def test_groups_and_weights_with_every_kind_of_data(data, kind):
     X, y, new, _ = data
@@ -701,6 +707,7 @@ def test_an_ensemble_takes_quantiles_in_the_tails(data, quantile):
     assert np.isfinite(net.fit(X, y).results_["error"]).all()
 
 
+@pytest.mark.slow
 def test_an_ensemble_takes_counts_of_zero(data):
     X, y, *_ = data
     counts = np.random.RandomState(0).poisson(np.exp(0.1 * y))
@@ -729,6 +736,7 @@ def test_members_have_one_loss_that_of_their_training(data):
         TinyMLPEnsembleRegressor.from_members([one, other], X[60:], y[60:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss, least", [("gamma", 0.8), ("poisson", 0.65), ("student_t", 0.8)])
 def test_an_ensemble_takes_each_loss(data, loss, least):
     X, y, new, truth = data

@@ -17,6 +17,7 @@ def fit(X, y, **params):
     return TinyMLPRegressor(**params).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden_layer_sizes", [(20,), (3,)])
 def test_three_points_are_found_from_every_start(hidden_layer_sizes):
     for seed in range(50):
@@ -54,6 +55,7 @@ def test_a_weight_of_two_is_the_row_twice():
     np.testing.assert_allclose(weighted.predict(X), repeated.predict(X), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_rows_and_outputs_may_be_permuted():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 2))
@@ -102,6 +104,7 @@ BREAKERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BREAKERS)
 def test_data_that_break_naive_versions(name):
     X, y = BREAKERS[name]
@@ -136,6 +139,7 @@ def test_intervals_cover_what_they_say():
     assert low <= inside / total <= high
 
 
+@pytest.mark.slow
 def test_sines_are_recovered():
     X = np.linspace(-3, 3, 10)[:, None]
     grid = np.linspace(-3, 3, 200)[:, None]
@@ -184,6 +188,7 @@ def test_without_the_evidence_a_standard_deviation_is_refused():
         net.sample_y([[1.0]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_training_ends_where_the_evidence_has_stopped_to_rise(seed):
     X, y = make_friedman1(200, noise=1.0, random_state=seed)

@@ -47,6 +47,7 @@ def limit_of(net, X, y, sample_weight=None):
     return Examination(described(net, X, y, sample_weight)).stable_rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUADRATICS)
 def test_gradient_descent_converges_below_the_limit_and_diverges_above(name):
     problem = dict(QUADRATICS[name])
@@ -105,6 +106,7 @@ def test_lanczos_finds_the_largest_of_many_eigenvalues():
     assert largest_eigenvalue(lambda v: 0 * v, 5) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 40])
 def test_the_limit_for_batches_lies_between_that_of_a_row_and_that_of_all(batch_size):
     X, y = wave()

@@ -145,7 +145,7 @@ def run_c(source, rows, n_outputs, folder, dtype=np.float64, name="predict"):
     (folder / "net.c").write_text(source, encoding="ascii")
     library = folder / f"net{next(NUMBERS)}.so"  # a process loads a path once
     command = [COMPILER, *STRICT, "-O2", "-shared", "-fPIC", "net.c", "-o", str(library), "-lm"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=600)
     function = getattr(ctypes.CDLL(str(library)), name)
     function.restype = None
     real = ctypes.POINTER(ctypes.c_double if dtype == np.float64 else ctypes.c_float)
@@ -245,9 +245,9 @@ def test_two_networks_and_an_ensemble_in_one_c_file(tmp_path):
 def test_c_takes_no_memory(make, tmp_path):
     network = make()
     (tmp_path / "net.c").write_text(to_c(network), encoding="ascii")
-    subprocess.run([COMPILER, "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True)
+    subprocess.run([COMPILER, "-std=c99", "-c", "net.c"], cwd=tmp_path, check=True, timeout=600)
     symbols = subprocess.run(
-        ["nm", "-u", "net.o"], cwd=tmp_path, check=True, capture_output=True, text=True
+        ["nm", "-u", "net.o"], cwd=tmp_path, check=True, capture_output=True, text=True, timeout=600
     ).stdout
     allowed = {"U", "erf", "exp", "log1p", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
     assert set(symbols.split()) <= allowed
@@ -275,15 +275,21 @@ def test_the_exported_module_needs_numpy_alone(make, tmp_path):
         "import numpy as np, exported\n"
         "np.save('out.npy', exported.tank_level(np.load('rows.npy')))\n"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=600)
     assert_allclose(np.load(tmp_path / "out.npy"), network.predict(X), rtol=1e-10)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_example_runs(tmp_path):
     script = Path(__file__).parents[1] / "examples" / "network_in_c.py"
     result = subprocess.run(
-        [sys.executable, script], cwd=tmp_path, check=True, capture_output=True, text=True
+        [sys.executable, script],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     difference = float(result.stdout.splitlines()[-1].partition("predict: ")[2])
     assert difference < 1e-11

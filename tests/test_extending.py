@@ -22,6 +22,9 @@ from sklearn_tinymlp._objective.objective import Objective
 from sklearn_tinymlp._objective.samples import Samples
 from sklearn_tinymlp._solvers.table import SOLVERS
 
+pytestmark = pytest.mark.slow
+
+
 matplotlib = pytest.importorskip("matplotlib", reason="one example draws")
 matplotlib.use("Agg")
 

@@ -81,6 +81,7 @@ def log_density(net, X, y):
     return np.mean(-np.log(std) - 0.5 * ((y - mean) / std) ** 2)
 
 
+@pytest.mark.slow
 def test_noise_that_depends_on_the_inputs_is_found_and_varying_noise_is_better():
     new = noisy_by_input(0.5, seed=100, n=1000)
     for seed in range(3):
@@ -130,6 +131,7 @@ def test_starts_are_advised_by_how_the_starts_ended(losses, wanted):
     assert starts_to_try(exam) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_init", [10, 30, 160])
 def test_who_has_many_starts_is_not_told_to_try_ten(n_init):
     x = wave(80)[0]
@@ -195,6 +197,7 @@ def test_patience_is_told_from_tol(losses, tol, ends):
     assert would_stop(losses, tol, patience=2) == ends
 
 
+@pytest.mark.slow
 @ignore_convergence
 def test_of_many_rows_a_part_that_is_learned_by_heart_is_no_argument():
     X, y = noisy(20_000, 8, noise=1.0)

@@ -13,6 +13,9 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._training.plan import Plan
 from sklearn_tinymlp._training.train import rank
 
+pytestmark = pytest.mark.slow
+
+
 CASES = 40  # some seconds
 
 
@@ -165,7 +168,9 @@ def test_a_case_is_done_again(capsys, monkeypatch):
 
 def test_the_command_as_the_documentation_gives_it():
     command = [sys.executable, "-m", "tests.fuzz", "--minutes", "0", "--seed", "3"]
-    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     for line, fuzzer in zip(done.stdout.splitlines(), FUZZERS, strict=True):
         assert line.startswith(f"{fuzzer}, seed 3: 0 configurations")

@@ -6,6 +6,9 @@ from hard_cases import CASES, worst_r2
 
 from sklearn_tinymlp import TinyMLPRegressor
 
+pytestmark = pytest.mark.slow
+
+
 QUICK = (
     "waves_210_rows",
     "waves_420_rows",

@@ -17,6 +17,8 @@ from sklearn_tinymlp._solvers import evidence_restarts as by_evidence
 from sklearn_tinymlp._solvers import levenberg_marquardt as lm
 from sklearn_tinymlp._training import candidate, referee
 
+pytestmark = pytest.mark.slow
+
 
 def product_among_idle_inputs(rng):
     X, new = rng.standard_normal((300, 20)), rng.standard_normal((500, 20))

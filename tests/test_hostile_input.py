@@ -572,6 +572,7 @@ def test_huge_data_without_an_intercept(solver, activation):
     assert np.isfinite(net.predict(1e300 * X)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["auto", "lm"])
 def test_ten_thousand_features_of_two_rows_need_little_memory(solver):
     rows, targets = rng.standard_normal((2, 10_000)), np.array([1.0, 2.0])

@@ -555,11 +555,13 @@ def output_of(code, *arguments, **environment):
         env={**os.environ, **{name: str(value) for name, value in environment.items()}},
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
 
 
+@pytest.mark.slow
 def test_interpreted_kernels_do_what_the_compiled_ones_do(tmp_path):
     code = SMALL_FITS + "np.save(sys.argv[2], np.concatenate(list(fits())))"
     results = []
@@ -586,6 +588,7 @@ print(lookup.compiled("elu", "float64").function.cache_hits)
 )
 
 
+@pytest.mark.slow
 @needs_machine_code
 def test_a_second_process_compiles_nothing_nor_does_an_activation_of_ones_own(tmp_path):
     def files():
@@ -622,6 +625,7 @@ print(sum(kernels.run_epochs.compiled.stats.cache_hits.values()))
 """
 
 
+@pytest.mark.slow
 @needs_machine_code
 def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path):
     copy = tmp_path / "sklearn_tinymlp"

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/status").exists(), reason="Linux alone says what is in use"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/status").exists(), reason="Linux alone says what is in use"
+    ),
+]
 
 SOLVERS = {
     "lm": "solver='lm'",

@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
+
 nbformat = pytest.importorskip("nbformat", reason="notebooks need nbformat")
 nbclient = pytest.importorskip("nbclient", reason="running notebooks needs nbclient")
 pytest.importorskip("ipykernel", reason="running notebooks needs ipykernel")

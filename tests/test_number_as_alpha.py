@@ -92,6 +92,7 @@ def test_with_a_named_solver_a_number_is_fixed(solver):
     assert (net.alpha_, net.log_evidence_) == (3.0, None)
 
 
+@pytest.mark.slow
 def test_a_number_that_is_too_large_is_found_with_a_smaller_one():
     with pytest.warns(ConvergenceWarning, match=r"alpha=100000 is too strong") as caught:
         net = fit(X, y, alpha=1e5)

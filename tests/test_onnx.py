@@ -37,9 +37,12 @@ COUNTS = RNG.poisson(np.exp(0.5 * Z[:, 0])).astype(float)
 HIDDEN = {name: name for name in HIDDEN_ACTIVATIONS} | READY_MADE
 OUTPUT = {name: name for name in OUTPUT_ACTIVATIONS} | READY_MADE
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
+    ),
+]
 
 
 def net(**parameters):

@@ -12,6 +12,8 @@ from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._training import calibration, fit_result, referee
 from sklearn_tinymlp._training.kernel_ridge import JITTER, KERNELS, RIDGES, kernel_ridge
 
+pytestmark = pytest.mark.slow
+
 
 def r2(net, X, truth):
     return 1.0 - np.mean((net.predict(X) - truth) ** 2) / np.var(truth)

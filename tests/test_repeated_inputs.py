@@ -13,6 +13,8 @@ from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._data.hold_out import hold_out_splits, split_validation_off
 from sklearn_tinymlp._training.repeated_inputs import Repeats, equal_rows
 
+pytestmark = pytest.mark.slow
+
 
 def effect(U):
     return np.sin(2.0 * U[:, 0]) + U[:, 1] * U[:, 2]

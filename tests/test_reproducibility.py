@@ -225,11 +225,14 @@ def in_child(n_threads):
         "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")]),
         "PYTHONHASHSEED": str(n_threads),
     }
-    lines = subprocess.check_output([sys.executable, "-c", CHILD], env=environment, text=True)
+    lines = subprocess.check_output(
+        [sys.executable, "-c", CHILD], env=environment, text=True, timeout=600
+    )
     n, *rest = lines.splitlines()
     return int(n), [np.array([float.fromhex(number) for number in line.split()]) for line in rest]
 
 
+@pytest.mark.slow
 def test_threads_of_blas():
     (_, one), (n_threads, two) = in_child(1), in_child(2)
     if n_threads != 2:

@@ -45,7 +45,7 @@ def test_an_interrupted_start_is_the_last(n_threads):
 
 def test_starts_are_trained_at_the_same_time(monkeypatch):
     monkeypatch.setattr(training, "_openmp_effective_n_threads", lambda: 2)
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     def train(number):
         both.wait()
@@ -58,7 +58,7 @@ def start_that_ends_once_interrupted(event):
     """The first start goes on until another thread asks it to end."""
 
     def train(number):
-        assert event.wait(timeout=10)
+        assert event.wait(timeout=60)
         return solution(number, StopReason.INTERRUPTED)
 
     return train

@@ -23,9 +23,12 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # to differ in the last bit (adam).
 ROUNDING = {"rtol": 1e-9, "atol": 1e-12}
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings(
+        "ignore::sklearn.exceptions.ConvergenceWarning"  # training is cut short on purpose
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -184,5 +187,6 @@ def test_examples_run(script, package, options, said, tmp_path):
         text=True,
         encoding="utf-8",
         env=os.environ | {"PYTHONIOENCODING": "utf-8", "RAY_AUTH_MODE": "disabled"},
+        timeout=600,
     )
     assert said in result.stdout

@@ -70,6 +70,7 @@ def run(code, *arguments, **environment):
         capture_output=True,
         text=True,
         env=environment or None,
+        timeout=600,
     )
 
 
@@ -78,6 +79,7 @@ def environment(tmp_path):
     return {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+@pytest.mark.slow
 def test_a_fit_opens_no_connection_starts_no_program_and_writes_to_the_cache_alone(
     environment, tmp_path
 ):
@@ -126,9 +128,11 @@ def tamper(*arguments):
         capture_output=True,
         text=True,
         cwd=root,
+        timeout=600,
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="cases are run in forked processes")
 def test_no_tampered_state_ends_the_process():
     done = tamper("--cases", "300")
@@ -136,6 +140,7 @@ def test_no_tampered_state_ends_the_process():
     assert "300 states" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="cases are run in forked processes")
 def test_without_the_check_they_do():
     done = tamper("--cases", "16", "--within", "lower", "--unchecked")

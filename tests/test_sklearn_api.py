@@ -80,7 +80,15 @@ def is_left_out(estimator, check) -> bool:
     return estimator in OTHER_LOSSES and name.startswith("check_sample_weight_equivalence")
 
 
-checks = [case for case in checks if not is_left_out(*getattr(case, "values", case))]
+def marked(case):
+    """The default and the encoder are in the quick set: others compile, or are many."""
+    estimator, check = getattr(case, "values", case)
+    slow = estimator is not ESTIMATORS[0] and not isinstance(estimator, PiecewiseLinearEncoder)
+    marks = [*getattr(case, "marks", ()), *[pytest.mark.slow] * slow]
+    return pytest.param(estimator, check, marks=marks)
+
+
+checks = [marked(case) for case in checks if not is_left_out(*getattr(case, "values", case))]
 
 
 @pytest.mark.parametrize(names, checks, **scikit_learn_checks.kwargs)

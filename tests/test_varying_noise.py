@@ -63,6 +63,7 @@ def test_bands_hold_where_the_noise_is_small_and_where_it_is_large(fitted):
     assert 0.4 < np.mean((lower < y) & (y < upper)) < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", ["normal", "log-normal", "t"])
 def test_bands_of_few_rows_are_of_the_size_of_y(inputs):
     widest = []
@@ -127,6 +128,7 @@ def test_each_output_has_noise_of_its_own():
     assert std[ends[1], 1].mean() > 3 * std[ends[0], 1].mean()
 
 
+@pytest.mark.slow
 def test_an_ensemble_mixes_the_noise_of_its_members():
     X, y, _, width = curve("step", 400)
     net = TinyMLPEnsembleRegressor(

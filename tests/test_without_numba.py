@@ -46,5 +46,7 @@ assert "numba" not in sys.modules
 @pytest.mark.parametrize("use", USES)
 def test_of_200_rows_nothing_is_compiled(use):
     program = PROGRAM.format(USES[use])
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,9 @@ def print_end(result: "FitResult", solutions) -> None:
             f"{regression:.3f}."
         )
     if all(solution.theta is not other.theta for other in solutions):
-        print("The network was trained again on the predictions of kernel ridge regression.")
+        print("The network was trained again, on the predictions of kernel ridge regression.")
+        print(f"Kept: the weights after that, loss {solution.loss:.6g}.")
+        return
     kept = f"Kept: iteration {attributes['best_epoch_']} of {solution.n_iter}"
     kept += f", loss {solution.loss:.6g}"
     if solution.state is not None and np.isfinite(solution.log_evidence):

@@ -2,8 +2,12 @@
 
 import re
 
+import pytest
+
 from benchmarks.diagnosis import PAGE, count_alarms, healthy_fits
 from benchmarks.reports import reports
+
+pytestmark = pytest.mark.slow
 
 
 def test_healthy_fits_are_left_alone():

@@ -7,6 +7,9 @@ import pytest
 from benchmarks.reports import FOLDER, follow, reports
 from sklearn_tinymlp._diagnosis.diagnose import CAUSES
 
+pytestmark = pytest.mark.slow
+
+
 REPORTS = {report.name: report for report in reports()}
 
 outcome_of = cache(lambda name: follow(REPORTS[name]))
