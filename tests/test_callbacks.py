@@ -107,6 +107,7 @@ def count_calls(monkeypatch, name):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_callback", [False, pytest.param(True, marks=needs_callbacks)])
 @pytest.mark.parametrize("solver, kernel", [("adam", "run_epochs"), ("lbfgs", "run_lbfgs")])
 def test_epochs_come_back_one_by_one_with_callbacks_only(
@@ -146,6 +147,7 @@ def test_a_callbacks_wish_goes_before_max_iter_and_after_a_reached_loss():
     assert not StopReason.CALLBACK.converged
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_one_task_an_epoch_or_iteration(solver):
@@ -335,6 +337,7 @@ def test_failing_callback_leaves_the_estimator_as_it_was_and_is_torn_down():
     assert recorder.others == ["setup", "teardown"]
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scoring_monitor_scores_each_step_of_a_data_frame(weighted):
@@ -347,6 +350,7 @@ def test_scoring_monitor_scores_each_step_of_a_data_frame(weighted):
     assert rows[0]["r2"] == rows[-1]["r2"] == est.score(frame, y, weight)
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("n_jobs", [1, 2])
@@ -473,6 +477,7 @@ def test_callbacks_of_the_template_see_each_member(n_jobs):
         assert not hasattr(member, "_parent_callback_ctx")
 
 
+@pytest.mark.slow
 @needs_callbacks
 @pytest.mark.parametrize("depth, deep", [(0, False), (1, True)])
 @pytest.mark.parametrize("backend", ["threading", "loky"])

@@ -198,6 +198,7 @@ def test_float32(fitted):
     assert single.predict_quantiles(new, LEVELS).shape == (2000, 7)
 
 
+@pytest.mark.slow
 def test_a_search_by_log_density_finds_noise_that_varies():
     y = F[TRAINING] + np.abs(X[TRAINING, 0]) * stats.norm.rvs(size=400, random_state=2)
     search = GridSearchCV(

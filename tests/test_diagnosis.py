@@ -288,6 +288,7 @@ def test_a_diverged_fit_is_told_the_limit_and_a_rate_that_works():
     assert net.score(X, y) > 0.99
 
 
+@pytest.mark.slow
 @ignore_convergence
 def test_a_fit_whose_derivatives_overflow_is_not_lost_to_its_diagnosis():
     X, y = wave(44)
@@ -363,6 +364,7 @@ HEALTHY_PARAMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("params", [{"n_iter_no_change": 50}, {"early_stopping": True}], ids=str)
 def test_healthy_fits_of_mlp_regressor_are_left_alone(params):
     for name, X, y in healthy_data():
@@ -423,6 +425,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_faults_of_the_question_are_named_and_mended_in_order(name):
     activation, params, codes = FAULTS[name]

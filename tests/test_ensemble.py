@@ -320,6 +320,7 @@ def test_rows_without_weight_are_as_good_as_absent(data):
     assert_array_equal(np.isnan(weighted.out_of_fold_predictions_), weight == 0.0)
 
 
+@pytest.mark.slow
 def test_the_template_is_that_of_the_members(data):
     X, y, *_ = data
     template = TinyMLPRegressor(activation="elu", alpha="one", solver="lm")

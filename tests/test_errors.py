@@ -362,6 +362,7 @@ def test_a_warm_start_that_the_first_scaling_does_not_fit_is_refused(solver, cha
     assert_refused(net.set_params(**changed), "fit", {"X": X + 5, "y": y + 3}, ValueError, match)
 
 
+@pytest.mark.slow
 def test_negative_weights_are_for_other_solvers_than_lm():
     weight = np.r_[-1e-3, np.ones(len(y) - 1)]
     with pytest.raises(ValueError, match="solver='lm'.*sample_weight >= 0.*-0.001"):

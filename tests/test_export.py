@@ -229,6 +229,7 @@ def test_c_in_another_precision_than_the_weights(tmp_path):
         assert_allclose(result, network.predict(Z), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_two_networks_and_an_ensemble_in_one_c_file(tmp_path):
     first, second, third = net().fit(X, Y), net(activation="sin").fit(X, Y), ensemble(2)
@@ -331,6 +332,7 @@ def test_members_of_one_shape_share_tables_and_a_function():
     assert [*module["PREDICT_1_WEIGHTS"], *module["PREDICT_2_WEIGHTS"]] == [0.1, 0.2, 0.3, 0.4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export", [to_c, to_python])
 def test_errors(export):
     for kind in (TinyMLPRegressor, TinyMLPEnsembleRegressor):

@@ -583,6 +583,7 @@ def fit_and_flatten(solver):
 
 
 # Python 3.12 and later warn of a fork beside running threads, which those of BLAS are.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows spawn alone, which joblib's tests use")
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])

@@ -56,6 +56,7 @@ def no_warning():
 # ------------------------------------------------------------------- bias and activations
 
 
+@pytest.mark.slow
 @each_solver
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=str)
 def test_without_bias_intercepts_stay_exactly_zero(solver, problem):
@@ -355,6 +356,7 @@ def test_a_validation_set_without_early_stopping_only_watches(solver):
     assert_allclose(net.history_["validation_score"][-1], net.score(X_val, y_val), rtol=1e-10)
 
 
+@pytest.mark.slow
 @each_solver
 def test_the_validation_set_may_be_sparse_or_of_several_outputs(solver):
     problem = PROBLEMS["sparse"]

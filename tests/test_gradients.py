@@ -85,6 +85,7 @@ def test_gradient_of_sparse_rows_is_that_of_dense_ones():
     assert_is_gradient(net)
 
 
+@pytest.mark.slow
 def test_gradient_is_single_where_rows_and_network_are():
     net = fitted(Z.astype(np.float32), y, solver="adam", standardize=True)
     rows = (NEW / SCALES - 5.0).astype(np.float32)
@@ -129,6 +130,7 @@ def test_hidden_activations_are_those_computed_by_hand():
     assert_allclose(output.ravel(), net.predict(NEW), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_hidden_activations_without_bias_of_sparse_and_single_rows():
     net = fitted(Z.astype(np.float32), y, bias=False, solver="adam")
     rows = Z[:5].astype(np.float32)

@@ -111,6 +111,7 @@ def test_values_beyond_all_bounds_give_numbers():
     assert np.isfinite(found).all() and found.sum() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_partial_fit_keeps_the_last_rows_it_saw(monkeypatch):
     net = TinyMLPRegressor(solver="sgd", random_state=0)
     for row in range(30):  # one at a time

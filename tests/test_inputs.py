@@ -94,6 +94,7 @@ def test_beyond_the_range_the_layer_is_its_formula(kind):
             assert_allclose(array, other, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_computed_from_the_weights_refers_to_the_users_columns(kind):
     X, y = mixed()

@@ -92,6 +92,7 @@ def test_intervals_hold_their_share_of_long_tailed_targets(long_tailed, coverage
         assert_allclose(upper - mean, NORMAL_QUANTILE * std)
 
 
+@pytest.mark.slow
 def test_intervals_of_several_outputs_and_after_a_pickle(long_tailed):
     _, X, y = long_tailed
     net = fit(X[:100], np.column_stack([y, 10 * X[:, 0]])[:100])
@@ -168,6 +169,7 @@ def test_relative_weights_hardly_widen_intervals(n):
     assert np.mean(held) > 0.9
 
 
+@pytest.mark.slow
 def test_rows_of_weight_zero_are_absent():
     rng = np.random.default_rng(4)
     X = rng.uniform(-2, 2, (330, 2))
@@ -224,6 +226,7 @@ def test_intervals_just_beyond_a_skewed_input_are_of_the_size_of_y():
     assert (std < 5.0).all()
 
 
+@pytest.mark.slow
 def test_rows_in_sequence_are_calibrated_by_later_rows():
     held, of_shuffled = [], []
     for seed in range(6):

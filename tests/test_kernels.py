@@ -309,6 +309,7 @@ def assert_same_model(model, other, rtol):
     assert_allclose(model.loss_curve_, other.loss_curve_, rtol=rtol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("hidden", [(), (5,), (4, 3)], ids=str)
@@ -330,6 +331,7 @@ def test_single_rows_train_as_blocks_of_one_row(solver, hidden, bias, weighted, 
     assert set(seen) == {(None, True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_sparse_rows_train_as_dense_ones(solver, batch_size):
@@ -341,6 +343,7 @@ def test_sparse_rows_train_as_dense_ones(solver, batch_size):
     assert_same_model(*models, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 7, 20])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_tiny_slices_of_time_change_nothing(solver, batch_size, monkeypatch):
@@ -646,6 +649,7 @@ def test_an_edited_callee_in_another_file_is_compiled_anew(tmp_path):
     assert run() == [pytest.approx(3.0 * loss), 0.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_residuals", [False, True], ids=["parameters", "residuals"])
 @pytest.mark.parametrize("n_outputs", [1, 2])
 def test_where_memory_lies_does_not_change_a_bit(n_outputs, by_residuals):

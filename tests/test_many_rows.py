@@ -72,6 +72,7 @@ def estimate(objective, theta, hyper, curvature, groups):
 # ------------------------------------------------------------------------------ estimates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ALL_ROWS)
 def test_the_estimate_of_all_rows_is_that_of_the_evidence(kind):
     objective, theta, groups = make_problem(n_outputs=2, weighted=True)

@@ -102,6 +102,7 @@ def test_a_number_that_is_too_large_is_found_with_a_smaller_one():
     assert fit(X, y, **finding.parameters).score(X, y) > 0.4
 
 
+@pytest.mark.slow
 def test_a_search_names_parameters_without_effect_once(monkeypatch):
     monkeypatch.setattr(convergence_warning, "NAMED", set())
     grid = {

@@ -114,6 +114,7 @@ def test_the_gradient_through_a_network_is_that_of_its_loss(name):
 # -------------------------------------------------------------------------------- other solvers
 
 
+@pytest.mark.slow
 @ignore_convergence
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 @pytest.mark.parametrize("name", [*WITH_SCALE, "gamma"])
@@ -131,6 +132,7 @@ def test_each_solver_trains_several_outputs_with_weights(name, solver):
     assert net.solver_ == solver
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*WITH_SCALE, "gamma"])
 def test_training_starts_at_the_best_constant(name):
     X, mean, rng = line(n=100)
@@ -163,6 +165,7 @@ def test_early_stopping_looks_at_the_loss_itself(solver):
     assert net.best_validation_score_ == max(net.validation_scores_)
 
 
+@pytest.mark.slow
 def test_partial_fit_follows_the_scale_of_each_batch():
     X, mean, rng = line(n=400)
     y = mean + 0.1 * rng.standard_t(2, 400)
@@ -174,6 +177,7 @@ def test_partial_fit_follows_the_scale_of_each_batch():
     assert net._loss_constants[0] < 0.5
 
 
+@pytest.mark.slow
 def test_fits_that_predict_no_better_than_a_quantile_are_told():
     X, _, rng = line(n=100)
     net = TinyMLPRegressor("absolute_error", (2,), solver="lbfgs", alpha=1e4, random_state=0)
@@ -253,6 +257,7 @@ def test_the_evidence_finds_the_penalty_of_large_networks(name, n_outputs):
         assert 0.9 < np.mean(np.abs(clean - mean) < 1.96 * std) < 0.999
 
 
+@pytest.mark.slow
 def test_diagnose_names_long_tails_and_what_mends_them():
     X, y, X_new, f_new, _ = friedman()
     net = TinyMLPRegressor(random_state=0).fit(X, y)
@@ -263,6 +268,7 @@ def test_diagnose_names_long_tails_and_what_mends_them():
     assert mended.score(X_new, f_new) > 0.92 > 0.88 > net.score(X_new, f_new)
 
 
+@pytest.mark.slow
 def test_clean_noise_has_no_long_tails():
     for seed in range(8):
         X, y = bumps(80, np.random.RandomState(seed))

@@ -76,6 +76,7 @@ def fitted(activation, X=X, y=Y, **params):
         return net.fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam", "sgd"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_own_tanh_learns_what_tanh_learns(solver, dtype):
@@ -171,6 +172,7 @@ def test_an_error_in_a_python_function_reaches_the_user():
     assert np.isfinite(net.predict(X)).all()  # nothing is left behind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "activation",
     [
@@ -379,6 +381,7 @@ def test_skops_files(activation):
     assert skops.loads(data, trusted=skops.get_untrusted_types(data=data)) == activation
 
 
+@pytest.mark.slow
 def test_grid_search_in_other_processes():
     factor = 0.5
     grid = {

@@ -279,6 +279,7 @@ def test_an_ensemble_that_is_not_fitted(way):
     assert loaded.get_params() == net.get_params() and vars(loaded).keys() == vars(net).keys()
 
 
+@pytest.mark.slow
 def test_an_ensemble_of_a_later_version_is_refused_with_what_to_do(fitted_ensembles):
     state = fitted_ensembles["output"].__getstate__()
     assert state["_layout"] == persistence.ENSEMBLE_LAYOUT
@@ -327,6 +328,7 @@ def saved():
 NAMES = ["dense", "low_rank", "outputs", "huber", "varying", "adam", "sgd", "ensemble"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_entry_of_a_state_is_checked(name, saved):
     net, paths = saved[name]

@@ -104,6 +104,7 @@ def test_curves_of_standardised_fits_are_drawn_in_the_units_of_y(solver):
 # --------------------------------------------------------------------------- why it ended
 
 
+@pytest.mark.slow
 def test_a_fit_cut_by_max_iter_does_not_say_that_the_evidence_had_ended_it():
     X, y = noisy(200, noise=0.5)
     whole = make_net(solver="lm", alpha="auto").fit(X, y)
@@ -242,6 +243,7 @@ def test_what_came_before_the_first_iteration_is_not_counted(caplog, monkeypatch
     assert not caplog.records
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [TinyMLPRegressor, TinyMLPEnsembleRegressor])
 def test_every_stage_of_a_fit_is_watched(kind, monkeypatch):
     stages = []

@@ -145,6 +145,7 @@ def test_every_stored_network_is_compared():
     assert json.loads(STORED.read_text()).keys() == CONFIGURATIONS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_second_fit_has_the_same_bits(name):
     assert_array_equal(numbers(fit(name)), numbers(fit(name)))

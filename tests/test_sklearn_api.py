@@ -140,6 +140,7 @@ def test_the_same_random_state_gives_the_same_model_for_any_n_jobs(solver):
             assert_same_network(one, other)
 
 
+@pytest.mark.slow
 @each_solver
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=str)
 def test_every_problem_is_learned_and_repeatable(solver, problem):
@@ -184,6 +185,7 @@ def test_clone_keeps_parameters_and_forgets_the_fit():
     assert not hasattr(copy, "coefs_")
 
 
+@pytest.mark.slow
 @each_solver
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_column_names_are_kept_and_compared(solver, library):

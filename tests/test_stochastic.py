@@ -176,6 +176,7 @@ def test_momentum_follows_its_recurrence(objective, nesterov):
     assert_allclose(state.moment, velocity, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 5, 12])
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n_outputs", [1, 3])
@@ -277,6 +278,7 @@ def test_invscaling_falls_with_the_samples_seen(objective):
     assert_allclose(state.progress["learning_rate"], expected[5], rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
     changes = {"schedule": stochastic_state.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 7})
@@ -287,6 +289,7 @@ def test_adaptive_divides_the_rate_by_five_at_each_standstill(objective):
     assert solution.reason is StopReason.MAX_ITER
 
 
+@pytest.mark.slow
 def test_adaptive_ends_when_the_rate_is_small(objective):
     changes = {"schedule": stochastic_state.ADAPTIVE, "tol": 1e9, "n_iter_no_change": 1}
     solution, watcher, _ = train(objective, changes=changes, watch={"max_iter": 1000})

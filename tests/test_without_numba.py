@@ -43,6 +43,7 @@ assert "numba" not in sys.modules
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", USES)
 def test_of_200_rows_nothing_is_compiled(use):
     program = PROGRAM.format(USES[use])
