@@ -15,7 +15,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 def pytest_configure(config):
     """Draw the same examples each time, and few of them where slow tests are left out."""
-    n = 10 if config.option.markexpr == "not slow" else 60
+    n = 5 if config.option.markexpr == "not slow" else 60
     settings.register_profile("tests", max_examples=n, deadline=None, derandomize=True)
     settings.load_profile("tests")
 

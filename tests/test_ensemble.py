@@ -744,3 +744,16 @@ def test_an_ensemble_takes_each_loss(data, loss, least):
     net = TinyMLPEnsembleRegressor(TinyMLPRegressor(loss), **FEW).fit(X, np.abs(y) + 1.0)
     assert net.score(new, np.abs(truth) + 1.0) > least
     assert 0.0 < net.results_["error"].min() < 0.6
+
+
+@pytest.mark.slow
+def test_more_units_are_tried_where_the_data_determine_all_weights():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (2500, 4))
+    y = np.sin(4 * X[:, 0] * X[:, 1]) + np.sin(5 * X[:, 2]) * np.cos(5 * X[:, 3])
+    net = TinyMLPEnsembleRegressor(cv=2, n_refits=1, random_state=0).fit(X, y)
+    assert net.results_["hidden_layer_sizes"][-1] == (32, 32)
+    assert net.results_["weight"][-1] > 0.3
+    noisy = TinyMLPEnsembleRegressor(cv=2, n_refits=0, random_state=0)
+    noisy.fit(X[:300], y[:300] + rng.standard_normal(300))
+    assert (32, 32) not in list(noisy.results_["hidden_layer_sizes"])

@@ -13,7 +13,7 @@ from .._losses.table import LOSSES
 from .._regressor import TinyMLPRegressor
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings
-from .candidates import Candidate, parameters_to_try
+from .candidates import Candidate, larger_layers, parameters_to_try
 from .members import ALL_ROWS, Fold, predict_held_out, train
 from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights
 
@@ -54,12 +54,16 @@ class EnsembleFit:
         """Train, weight and refit candidates; return the ensemble's fitted attributes."""
         self.workers, self.task = workers, task
         self._measure_by(Settings.read(self.template.get_params(deep=False)).loss)
-        sizes, X = self.ensemble.hidden_layer_sizes, self.data[0]
-        candidates = [
-            Candidate(params, clone(self.template).set_params(**params))
-            for params in parameters_to_try(self.template, sizes, X, self.targets.shape[1])
-        ]
-        self._train_on_folds(candidates)
+        sizes, X, n_outputs = self.ensemble.hidden_layer_sizes, self.data[0], self.targets.shape[1]
+        candidates = self._candidates(parameters_to_try(self.template, sizes, X, n_outputs))
+        task = self.task.subtask("folds", len(self.folds) * len(candidates)).begin()
+        self._train_on_folds(candidates, 1, task)
+        if not self._is_over():
+            if isinstance(sizes, str):
+                larger = larger_layers(candidates, self.template, X, n_outputs)
+                candidates += self._candidates(larger)
+            self._train_on_folds(candidates, len(self.folds), task)
+        task.end()
         finalists = self._finalists(candidates)
         mean = self._stack(finalists)
         self._refit(finalists)
@@ -79,10 +83,17 @@ class EnsembleFit:
             candidates.append(Candidate({}, member, [member], errors, predictions, seconds=np.nan))
         return self._attributes(candidates, candidates, self._stack(candidates))
 
-    def _train_on_folds(self, candidates) -> None:
-        """Train a member of each candidate on each fold, one fold after another."""
-        pairs = [(k, candidate) for k in range(len(self.folds)) for candidate in candidates]
-        task = self.task.subtask("folds", len(pairs)).begin()
+    def _candidates(self, found) -> list[Candidate]:
+        return [Candidate(params, clone(self.template).set_params(**params)) for params in found]
+
+    def _train_on_folds(self, candidates, n_folds, task) -> None:
+        """Train a member of each candidate on each of the first folds, one fold after another."""
+        pairs = [
+            (k, candidate)
+            for k in range(n_folds)
+            for candidate in candidates
+            if k >= len(candidate.members) and candidate.failure is None
+        ]
         jobs = [
             (self._network(candidate, k), task.subtask(f"fold {k}, {candidate}"), self.folds[k])
             for k, candidate in pairs
@@ -94,12 +105,11 @@ class EnsembleFit:
                 candidate.members.append(trained.member)
                 candidate.errors.append(self._fold_error(trained.mean, k))
                 candidate.predictions.append((trained.mean, trained.variance))
-        task.end()
-        for candidate in candidates if self.ensemble.verbose else ():
-            print(
-                f"{candidate}: error {candidate.error:.4f} after {len(candidate.members)} folds, "
-                f"{candidate.seconds:.2f} s"
-            )
+                if self.ensemble.verbose:
+                    print(
+                        f"{candidate}, fold {k + 1} of {len(self.folds)}: error "
+                        f"{candidate.error:.4f}, {trained.seconds:.2f} s"
+                    )
 
     def _finalists(self, candidates) -> list[Candidate]:
         """Return the candidates to be weighted, and keep the folds that all of them share.
