@@ -47,7 +47,8 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
         'auto' tries five candidates: raw inputs with ``alpha="auto"`` and shape (16, 16), and with
         ``alpha="layer"`` and (20,); with ``alpha="one"`` clipped inputs and (16, 16), ramps and
-        (16,), and ramps and (16, 16). With a list the candidates differ in nothing but the shape.
+        (16,), and ramps and (16, 16). Where the data determine nearly all weights of the best, it
+        is tried with (32, 32), too. With a list the candidates differ in nothing but the shape.
 
     cv : int, cross-validation splitter, iterable or None, default=4
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
