@@ -1,4 +1,4 @@
-"""The tables of README.md, from the results that are kept in `benchmarks/results`.
+"""The tables of README.md and docs/ensemble.md, from the results kept in `benchmarks/results`.
 
 `python -m benchmarks.readme` writes them. `accuracy.json` has, for each data set and model, the
 mean test RMSE over the standard deviation of y, and the median seconds of a fit; `speed.json` is
@@ -68,14 +68,47 @@ def speed(results: dict) -> str:
     return summary([row for work in WORKS for row in rows if row.work == work])
 
 
-TABLES = {"accuracy": accuracy, "speed": speed}
+def each_set(results: dict) -> str:
+    """Format the error of each model on each set, the smallest in bold."""
+    models = [*PEERS, *OURS]
+    rows = []
+    for name, of in results["sets"].items():
+        errors = [of[model]["error"] if model in of else np.inf for model in models]
+        cells = [f"{error:.3f}" if np.isfinite(error) else "-" for error in errors]
+        best = int(np.argmin(errors))
+        cells[best] = f"**{cells[best]}**"
+        times = ", ".join(f"{of[model]['seconds']:.2g}" for model in OURS)
+        rows.append([f"{name} ({of['splits']})", *cells, of["ensemble"]["coverage"], times])
+    return table(["set (splits)", *models, "coverage", "seconds"], rows)
+
+
+def overall(results: dict) -> str:
+    """Format how the ensemble compares with each peer, in a sentence."""
+    pairs = {**PEERS, "single": "one network"}
+    parts = [
+        f"{name} {compared(results['sets'], 'ensemble', peer)}" for peer, name in pairs.items()
+    ]
+    return f"Error of the ensemble relative to each: {'; '.join(parts)}."
+
+
+# File, name of the markers, results, function.
+TABLES = (
+    ("README.md", "accuracy", "accuracy", accuracy),
+    ("README.md", "speed", "speed", speed),
+    ("docs/ensemble.md", "each set", "accuracy", each_set),
+    ("docs/ensemble.md", "overall", "accuracy", overall),
+)
+
+
+def read(name: str) -> dict:
+    """Return results by the name of their file."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
 
 
 def main():
     """Write each table between its markers."""
-    for name, formatted in TABLES.items():
-        results = json.loads((RESULTS / f"{name}.json").read_text())
-        write_between_markers("README.md", name, formatted(results))
+    for path, name, results, formatted in TABLES:
+        write_between_markers(path, name, formatted(read(results)))
 
 
 if __name__ == "__main__":
