@@ -9,7 +9,7 @@ import json
 
 import numpy as np
 
-from .report import ROOT, Row, summary, table, write_between_markers
+from .report import ROOT, Row, digits, summary, table, write_between_markers
 
 RESULTS = ROOT / "benchmarks" / "results"
 
@@ -43,7 +43,7 @@ def compared(sets: dict, ours: str, peer: str) -> str:
 def seconds(sets: dict, model: str) -> str:
     """Format the geometric mean of the seconds of a fit."""
     times = [of[model]["seconds"] for of in sets.values() if model in of]
-    return f"{float(np.exp(np.log(np.maximum(times, 1e-3)).mean())):.2g}"
+    return digits(float(np.exp(np.log(np.maximum(times, 1e-3)).mean())))
 
 
 def accuracy(results: dict) -> str:
@@ -77,7 +77,7 @@ def each_set(results: dict) -> str:
         cells = [f"{error:.3f}" if np.isfinite(error) else "-" for error in errors]
         best = int(np.argmin(errors))
         cells[best] = f"**{cells[best]}**"
-        times = ", ".join(f"{of[model]['seconds']:.2g}" for model in OURS)
+        times = ", ".join(digits(of[model]["seconds"]) for model in OURS)
         rows.append([f"{name} ({of['splits']})", *cells, of["ensemble"]["coverage"], times])
     return table(["set (splits)", *models, "coverage", "seconds"], rows)
 
