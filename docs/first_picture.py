@@ -33,5 +33,5 @@ for ax, title in ((left, "MLPRegressor()"), (right, "TinyMLPRegressor()")):
     ax.plot(x, y, ".", color="black", label="data")
     ax.set(title=title, ylim=(150, 750))
     ax.spines[["top", "right"]].set_visible(False)
-right.legend(loc="lower left", ncols=2, frameon=False)
+right.legend(loc="upper left", ncols=2, frameon=False)
 figure.savefig(sys.argv[1], dpi=100)
