@@ -16,7 +16,6 @@ from ._diagnosis.finding import Diagnosis, renamed
 from ._displays import html
 from ._export import persistence
 from ._losses.table import LOSSES
-from ._machine.interruption import Interruption
 from ._regressor import TinyMLPRegressor
 from ._selection.ensemble_fit import EnsembleFit
 from ._selection.folds import splits_of
@@ -221,9 +220,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
             X, y, weight, weighted = self._validated(*data)
             if groups is not None:
                 check_consistent_length(X, groups)
-            random_state, progress = check_random_state(self.random_state), LongFit(self)
+            random_state = check_random_state(self.random_state)
+            progress = LongFit(self, silent=bool(self.verbose))
             progress.stage = "training networks of several kinds"
-            interruption = Interruption(watch=None if self.verbose else progress.look)
+            interruption = progress.watched()
             template = TinyMLPRegressor() if self.estimator is None else self.estimator
             used = X, y, weight, None if groups is None else column_or_1d(groups)
             if len(weighted) < len(y):

@@ -14,7 +14,6 @@ from ._data.data import Data
 from ._data.input_layer import InputLayer
 from ._diagnosis.convergence_warning import check_before_training, warn
 from ._fitted_network import FittedNetwork
-from ._machine.interruption import Interruption
 from ._solvers.table import SOLVERS
 from ._training.calibration import BeforeSelection
 from ._training.callbacks import CallbackSupportMixin, FitTasks, managed
@@ -221,15 +220,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         columns = _columns_of(learner, data, warm_start)
         scaled = encoded.scaled(plan.scaling)
         random_state = random_state_of(self.random_state)
-        progress = LongFit(self)
-        quiet = settings.verbose or context.is_ensemble
-        interruption = Interruption(context.interruption, None if quiet else progress.look)
-        progress.stage = "looking for repeated measurements"
+        progress = LongFit(self, silent=settings.verbose or context.is_ensemble)
+        interruption = progress.watched(context.interruption)
         repeats = context.repeats_in(plan, scaled)
         scaled = scaled if repeats is None else repeats.weigh(scaled)
         before = BeforeSelection(plan, scaled)
         if not user_start.names:
-            progress.stage = "training pilot networks, which select inputs and penalties"
             report = relevance_report(plan, scaled, random_state, interruption)
             plan = revised(plan, scaled, report, random_state)
         scaled = scaled.on_inputs(plan.inputs)
@@ -238,17 +234,12 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         defaults, warns = self._defaults(), context.warns
         warned = check_before_training(plan, encoded, scaled, starts, defaults, warns)
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
-        count = None if quiet else progress.count
-        trained = train(plan, scaled, starts, tasks, interruption, count)
+        trained = train(plan, scaled, starts, tasks, interruption, progress.count)
         progress.stage = "comparing it with kernel ridge regression, and calibrating intervals"
-        seen = SeenRows.of(data, warm_start.seen if warm_start and incremental else None)
+        fitted = plan, scaled, starts, trained, columns
         result = FitResult.of(
-            plan,
-            scaled,
-            starts,
-            trained,
-            columns,
-            seen=seen,
+            *fitted,
+            seen=SeenRows.of(data, warm_start.seen if warm_start and incremental else None),
             interruption=interruption,
             before=before,
             calibrates=not context.is_ensemble,
@@ -256,8 +247,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
             correlation=0.0 if repeats is None else repeats.correlation,
             advice=rate_advice,
         )
-        if settings.verbose and plan.solver.least_squares:
-            print_end(result, trained.solutions)
+        print_end(result, trained.solutions)
         if context.warns or (result.interrupted and not context.is_ensemble):
             warn(result, data, defaults, warned)
         result.write_to(self)

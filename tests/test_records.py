@@ -220,7 +220,7 @@ class Clock:
 
 def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
     monkeypatch.setattr(LongFit, "last_logged", -1e9)
-    fit = LongFit(TinyMLPRegressor(), Clock(0.6))
+    fit = LongFit(TinyMLPRegressor(), clock=Clock(0.6))
     for n_iter in range(1, 50):
         fit.count(n_iter, 200)
     (record,) = caplog.records
@@ -228,7 +228,7 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
     text = record.getMessage()
     assert text.startswith("TinyMLPRegressor has been fitting for 2 s, now iteration 4 of at most")
     assert "verbose=True" in text
-    other = LongFit(TinyMLPRegressor(), Clock(10.0))  # the next fit of a search
+    other = LongFit(TinyMLPRegressor(), clock=Clock(10.0))  # the next fit of a search
     for n_iter in (1, 2, 3):
         other.count(n_iter, 200)
     assert len(caplog.records) == 1
@@ -236,7 +236,7 @@ def test_a_long_fit_says_so_once_and_names_the_parameter(caplog, monkeypatch):
 
 def test_what_came_before_the_first_iteration_is_not_counted(caplog, monkeypatch):
     monkeypatch.setattr(LongFit, "last_logged", -1e9)
-    compiling = LongFit(TinyMLPRegressor(), Clock(0.1))
+    compiling = LongFit(TinyMLPRegressor(), clock=Clock(0.1))
     compiling.clock.now = 1e9
     for n_iter in range(1, 10):
         compiling.count(n_iter, 200)

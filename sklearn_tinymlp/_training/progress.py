@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._machine.interruption import Interruption
+
 if TYPE_CHECKING:
     from .fit_result import FitResult
 
@@ -22,13 +24,19 @@ class LongFit:
     """Logs once what a fit is doing, when it has taken LONG_SECONDS.
 
     `look` is called wherever training could be interrupted. Python prints the message by default.
+    A silent one, of a verbose fit or of a member of an ensemble, logs nothing.
     """
 
     last_logged = -SILENT_SECONDS  # by any fit
 
-    def __init__(self, estimator, clock=time.monotonic):
+    def __init__(self, estimator, silent=False, clock=time.monotonic):
         self.name, self.clock, self.begun = type(estimator).__name__, clock, clock()
-        self.stage, self.logged, self.counts = "", False, False
+        self.silent, self.logged, self.counts = silent, False, False
+        self.stage = "training pilot networks, which select inputs and penalties"
+
+    def watched(self, parent: Interruption | None = None) -> Interruption:
+        """Return an interruption whose checks look at this fit."""
+        return Interruption(parent, None if self.silent else self.look)
 
     def look(self) -> None:
         """Log the message, if it is time."""
@@ -54,6 +62,8 @@ class LongFit:
 
         The time is counted anew from the first iteration, which may have waited for the compiler.
         """
+        if self.silent:
+            return
         if not self.counts:
             self.counts, self.begun = True, self.clock()
         self.stage = f"iteration {n_iter} of at most {max_iter}"
@@ -61,8 +71,11 @@ class LongFit:
 
 
 def print_end(result: "FitResult", solutions) -> None:
-    """Print which iteration is kept, and why training ended."""
-    solution, attributes = result.solution, result.attributes()
+    """Print which iteration is kept, and why training ended, if verbose; other solvers have."""
+    plan, solution = result.plan, result.solution
+    if not (plan.settings.verbose and plan.solver.least_squares):
+        return
+    attributes = result.attributes()
     if result.errors is not None:
         network, regression = (1.0 - np.mean(error) for error in result.errors)
         print(
