@@ -42,9 +42,11 @@ STRICT = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-Wdouble-prom
 
 NUMBERS = count()
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # a few iterations give weights enough
-)
+pytestmark = [
+    pytest.mark.slow,
+    # A few iterations give weights enough.
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 def net(**parameters):
