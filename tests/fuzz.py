@@ -636,7 +636,9 @@ def the_loss_falls(trained):
 
 def the_loss_is_that_of_the_weights(trained):
     net, params = trained.net, trained.params
-    given = net.solver_ == "lbfgs" or (net.solver_ == "lm" and params["alpha"] != "auto")
+    # With solver="auto" a number as alpha is the least penalty of the evidence.
+    fixed = params["alpha"] != "auto" and net.log_evidence_ is None
+    given = net.solver_ == "lbfgs" or (net.solver_ == "lm" and fixed)
     in_units_of_y = net.solver_ == "lm" and net._scaling is not None
     if not given or in_units_of_y or params["early_stopping"] or not trained.exact:
         return
@@ -682,6 +684,8 @@ def the_best_start_is_kept(trained):
     if params["n_init"] == 1:
         return
     starts = net.starts_
+    if net._errors is not None and net.loss_ not in starts["loss"]:
+        return  # trained again, on the predictions of a kernel ridge regression
     if not np.isfinite(starts["loss"]).all():
         return  # weights that are not finite come last, and the table does not say whose are not
     columns = {"validation_score": 1, "log_evidence": 1, "loss": -1}
