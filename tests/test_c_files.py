@@ -37,10 +37,9 @@ FIXED = DTYPES[2:]
 
 # `.ci/run` fails where this skips.
 needs_compilers = pytest.mark.skipif(not (C and CPP), reason="no C compiler is installed")
-# Networks are trained for 100 iterations at most: whether the C code agrees with them does not
-# ask whether they converged.
 pytestmark = [
     pytest.mark.slow,
+    # At most 100 iterations: whether C agrees with a network does not depend on convergence.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 

@@ -27,10 +27,9 @@ matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib"
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-# Networks are trained for some 50 iterations at most: what is drawn of them does not ask whether
-# they converged.
 pytestmark = [
     pytest.mark.slow,
+    # At most some 50 iterations: what is drawn of a network does not depend on convergence.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 

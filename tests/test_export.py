@@ -44,7 +44,7 @@ NUMBERS = count()
 
 pytestmark = [
     pytest.mark.slow,
-    # A few iterations give weights enough.
+    # A few iterations: whether exports agree with a network does not depend on convergence.
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 

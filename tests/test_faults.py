@@ -420,7 +420,7 @@ class FailingCallback:
 
 @pytest.mark.skipif(
     callbacks.CallbackSupportMixin.__module__ == callbacks.__name__,
-    reason="scikit-learn has callbacks from 1.9 on",
+    reason="scikit-learn before 1.9 has no callbacks",
 )
 @pytest.mark.parametrize(
     "hook, call",

@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sklearn_tinymlp
 
@@ -60,7 +61,6 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml"))
 
 @pytest.mark.parametrize("path", FORMS, ids=lambda path: path.stem)
 def test_issue_forms(path):
-    yaml = pytest.importorskip("yaml", reason="a package that brings yaml is not there")
     form = yaml.safe_load(path.read_text(encoding="utf-8"))
     if path.stem == "config":
         assert set(form) <= {"blank_issues_enabled", "contact_links"}
@@ -75,7 +75,6 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
 def jobs_of(path):
-    yaml = pytest.importorskip("yaml", reason="a package that brings yaml is not there")
     workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert True in workflow  # the key "on", which YAML 1.1 takes for a boolean
     return workflow["jobs"].values()
