@@ -15,7 +15,7 @@ from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings
 from .candidates import Candidate, larger_layers, parameters_to_try
 from .members import ALL_ROWS, Fold, predict_held_out, train
-from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights
+from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights, weighted_mean
 
 # Maximum number of held-out rows of each fold whose standard deviations are computed, which costs
 # O(P^2) per row.
@@ -146,7 +146,7 @@ class EnsembleFit:
         )
         for candidate, weight in zip(candidates, weights, strict=True):
             candidate.weight = weight
-        return np.tensordot(weights, predictions, axes=1)
+        return weighted_mean(weights, predictions)
 
     def _refit(self, candidates) -> None:
         """Train members on all rows for the candidates with nonzero weight."""

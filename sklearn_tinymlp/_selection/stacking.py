@@ -10,6 +10,8 @@ the uncertainty of each member and their disagreement.
 import numpy as np
 from scipy.optimize import minimize
 
+from .._machine.threads import single_threaded_blas
+
 # Weights are shrunk towards equal weights: the penalty |w - 1/m|^2 has this times the lowest mean
 # loss over n as factor, as if that many rows were predicted best by equal weights (Breiman,
 # "Stacked regressions", Machine Learning 24, 1996, without the shrinkage).
@@ -23,12 +25,18 @@ MIN_LOSS = 1e-12
 MIN_WEIGHT = 0.03
 
 
+def weighted_mean(weights, values) -> np.ndarray:
+    """Average over the first axis; not by BLAS, whose threads would round it differently."""
+    return np.einsum("m,m...->...", weights, values)
+
+
 def mixture(weights, means, variances) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance; `means` and `variances` have the members on their first axis."""
-    mean = np.tensordot(weights, means, axes=1)
-    return mean, np.tensordot(weights, variances + (means - mean) ** 2, axes=1)
+    mean = weighted_mean(weights, means)
+    return mean, weighted_mean(weights, variances + (means - mean) ** 2)
 
 
+@single_threaded_blas()
 def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     """Return the weights, not negative and summing to 1, that minimise the mean loss.
 
@@ -44,7 +52,7 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
         scale = np.std(y, axis=0)
         scale = np.where(scale > 0.0, scale, 1.0)
         predictions, y = predictions / scale, y / scale
-    loss = rescaled(loss, y, np.tensordot(equal, predictions, axes=1), sample_weight)
+    loss = rescaled(loss, y, weighted_mean(equal, predictions), sample_weight)
     constant = excess_loss(loss, y, best_constant(loss, y, sample_weight), sample_weight)
     least = min(excess_loss(loss, y, mean, sample_weight) for mean in predictions)
     unit = max(least, MIN_LOSS * constant, np.finfo(float).tiny)
@@ -52,9 +60,9 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     share = loss.factor(y.shape[1]) * (sample_weight / sample_weight.sum())[:, None]
 
     def value_gradient(weights):
-        mean = np.tensordot(weights, predictions, axes=1)
+        mean = weighted_mean(weights, predictions)
         value = excess_loss(loss, y, mean, sample_weight) / unit
-        gradient = np.tensordot(predictions, loss.slope(y, mean) * share / unit, axes=2)
+        gradient = np.einsum("mno,no->m", predictions, loss.slope(y, mean) * share / unit)
         off = weights - equal
         return value + shrinkage * off @ off, gradient + 2.0 * shrinkage * off
 
