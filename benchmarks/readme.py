@@ -1,11 +1,13 @@
-"""The tables of README.md and docs/ensemble.md, from the results kept in `benchmarks/results`.
+"""The figures of README.md and docs/ensemble.md, from the results kept in `benchmarks/results`.
 
-`python -m benchmarks.readme` writes them. `accuracy.json` has, for each data set and model, the
-mean test RMSE over the standard deviation of y, and the median seconds of a fit; `speed.json` is
-written by `python -m benchmarks --write-docs`.
+`python -m benchmarks.readme` writes the tables; what `SENTENCES` says is in the README word for
+word, which a test checks. `accuracy.json` has, for each data set and model, the mean test RMSE over
+the standard deviation of y, and the median seconds of a fit; `speed.json` is written by `python -m
+benchmarks --write-docs`; `tests.json` has the minutes of the README's commands.
 """
 
 import json
+import math
 
 import numpy as np
 
@@ -97,6 +99,37 @@ TABLES = (
     ("README.md", "speed", "speed", speed),
     ("docs/ensemble.md", "each set", "accuracy", each_set),
     ("docs/ensemble.md", "overall", "accuracy", overall),
+)
+
+
+def of_the_sets(results: dict) -> str:
+    """Say how many data sets there are, and of how many training rows."""
+    rows = [of["rows"] for of in results["sets"].values()]
+    return f"{len(rows)} public data sets of {min(rows):,} to {max(rows):,} rows"
+
+
+def of_start_up(results: dict) -> str:
+    """Say how long solvers compile, and what the import adds to scikit-learn's."""
+    default, *compiled = results["start-up"]
+    seconds = [row["cold_s"] - row["warm_s"] for row in compiled]
+    return (
+        f"compile for {math.floor(min(seconds))} to {math.ceil(max(seconds))} seconds, once on a "
+        "machine; the default compiles nothing, and the import takes "
+        f"{default['import_s']:.1f} s longer than scikit-learn's"
+    )
+
+
+def of_the_tests(results: dict) -> str:
+    """Say how long the tests take."""
+    quick, every = (results[name]["minutes"] for name in ("quick", "all"))
+    return f"at most {math.ceil(quick)} minutes on two cores. All tests, {math.ceil(every)} minutes"
+
+
+# Results, and the function of what the README says of them.
+SENTENCES = (
+    ("accuracy", of_the_sets),
+    ("speed", of_start_up),
+    ("tests", of_the_tests),
 )
 
 

@@ -1,12 +1,15 @@
 """The benchmark command runs, and holds both sides to the same work."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from sklearn_tinymlp._training.referee import MIN_ROWS
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -42,6 +45,25 @@ def test_tables_of_the_pages_are_those_of_the_results(path, name, results, forma
     text = (ROOT / path).read_text(encoding="utf-8")
     shown = text.partition(f"<!-- {name} -->\n")[2].partition(f"\n<!-- end {name} -->")[0]
     assert shown == formatted(readme.read(results))
+
+
+# Numbers of the README that are no results.
+LIMITS = {"Python 3.11": "3.11", "20 rows": str(MIN_ROWS), "BSD-3-Clause": "3"}
+
+
+def test_numbers_of_the_readme_are_those_of_the_results():
+    prose = (ROOT / "README.md").read_text(encoding="utf-8")
+    for pattern in (r"```.*?```", r"<!-- (\w+) -->.*?<!-- end \1 -->", r"\]\([^)]*\)", r"`[^`]*`"):
+        prose = re.sub(pattern, " ", prose, flags=re.DOTALL)  # each has a test of its own
+    prose = " ".join(prose.split())
+    sentences = [sentence(readme.read(results)) for results, sentence in readme.SENTENCES]
+    for sentence in sentences:
+        assert sentence in prose
+        prose = prose.replace(sentence, "")
+    for words, number in LIMITS.items():
+        assert number in words
+        prose = prose.replace(words, "")
+    assert re.findall(r".{30}\d.{10}", prose) == []
 
 
 def test_candidates_for_importances_are_compared(tmp_path):
