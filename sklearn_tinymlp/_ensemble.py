@@ -44,17 +44,18 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         far as these have their defaults in the template.
 
     hidden_layer_sizes : 'auto' or list of shapes, default='auto'
-        'auto' tries five candidates: raw inputs with ``alpha="auto"`` and shape (16, 16), and with
-        ``alpha="layer"`` and (20,); with ``alpha="one"`` clipped inputs and (16, 16), ramps and
-        (16,), and ramps and (16, 16). Where the data determine nearly all weights of the best, it
-        is tried with (32, 32), too. With a list the candidates differ in nothing but the shape.
+        'auto' tries three candidates: raw inputs with ``alpha="auto"`` and shape (16, 16), and with
+        ``alpha="layer"`` and (20,), and ramps with ``alpha="one"`` and (16, 16). Where the data
+        determine nearly all weights of the best, it is tried with (32, 32), too. With a list the
+        candidates differ in nothing but the shape.
 
     cv : int, cross-validation splitter, iterable or None, default=4
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with nonzero weight. With 0 the
-        ensemble consists of the members of the folds.
+        Number of members trained on all rows for each candidate with nonzero weight, on average:
+        one at least, and more the greater the weight. With 0 the ensemble consists of the members
+        of the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set

@@ -9,6 +9,8 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn import config_context
@@ -29,7 +31,7 @@ from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.table import LOSSES, SQUARED_ERROR
 from sklearn_tinymlp._selection.candidates import KINDS, parameters_to_try
 from sklearn_tinymlp._selection.folds import splits_of
-from sklearn_tinymlp._selection.stacking import mixture, stacking_weights
+from sklearn_tinymlp._selection.stacking import mixture, order_of_members, stacking_weights
 
 # Both of `BOTH` come through all folds.
 BOTH = {"hidden_layer_sizes": [(5,), (6,)], "cv": 3, "n_refits": 1, "random_state": 0}
@@ -144,7 +146,7 @@ def test_a_parameter_that_is_fixed_or_would_be_refused_is_kept(name, params, X):
 
 
 def test_ramps_are_left_out_where_they_cost_too_much():
-    for n_inputs, n_kinds in ((8, len(KINDS)), (20, 3)):
+    for n_inputs, n_kinds in ((8, len(KINDS)), (20, 2)):
         found = parameters_to_try(TinyMLPRegressor(), "auto", np.ones((3000, n_inputs)))
         assert found == list(KINDS[:n_kinds])
     large = TinyMLPRegressor(hidden_layer_sizes=(500, 500))
@@ -164,6 +166,26 @@ def test_the_default_candidates_are_weighted_and_refitted(data):
     assert len(net.estimators_) == table["n_refits"].sum()
     assert net.score(new, truth) > 0.85
     assert str(net.diagnose(X, y))
+
+
+@given(
+    st.lists(st.floats(0.01, 1.0) | st.just(0.0), min_size=1, max_size=4).filter(any),
+    st.integers(1, 7),
+)
+def test_the_order_of_members_gives_the_mean_the_least_variance(weights, n_members):
+    weights = np.array(weights) / sum(weights)
+    used = np.flatnonzero(weights)
+    order = order_of_members(weights, n_members)
+    assert order[: len(used)] == used.tolist()
+    assert len(order) == max(n_members, len(used))
+
+    def variance(numbers):
+        return sum(weights[used] ** 2 / np.array(numbers))
+
+    numbers = [order.count(k) for k in used]
+    splits = itertools.product(range(1, len(order) + 1), repeat=len(used))
+    least = min(variance(split) for split in splits if sum(split) == len(order))
+    assert variance(numbers) == pytest.approx(least, rel=1e-9)
 
 
 @pytest.mark.slow

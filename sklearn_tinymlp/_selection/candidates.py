@@ -14,12 +14,10 @@ from .._training.settings import layer_sizes
 
 # Networks that differ in kind have less correlated errors than starts of one kind. Of eleven kinds
 # these have the least error for their time (docs/ensemble.md): the default, which can drop inputs;
-# one layer, at a fifth of its time; clipped inputs, and ramps in one layer and in two.
+# one layer, at a quarter of its time; and ramps.
 KINDS = (
     {"inputs": "raw", "alpha": "auto", "hidden_layer_sizes": (16, 16)},
     {"inputs": "raw", "alpha": "layer", "hidden_layer_sizes": (20,)},
-    {"inputs": "clipped", "alpha": "one", "hidden_layer_sizes": (16, 16)},
-    {"inputs": "ramps", "alpha": "one", "hidden_layer_sizes": (16,)},
     {"inputs": "ramps", "alpha": "one", "hidden_layer_sizes": (16, 16)},
 )
 

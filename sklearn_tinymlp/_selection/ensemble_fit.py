@@ -15,7 +15,15 @@ from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings
 from .candidates import Candidate, larger_layers, parameters_to_try
 from .members import ALL_ROWS, Fold, predict_held_out, train
-from .stacking import best_constant, excess_loss, mixture, rescaled, stacking_weights, weighted_mean
+from .stacking import (
+    best_constant,
+    excess_loss,
+    mixture,
+    order_of_members,
+    rescaled,
+    stacking_weights,
+    weighted_mean,
+)
 
 # Maximum number of held-out rows of each fold whose standard deviations are computed, which costs
 # O(P^2) per row.
@@ -150,8 +158,9 @@ class EnsembleFit:
 
     def _refit(self, candidates) -> None:
         """Train members on all rows for the candidates with nonzero weight."""
-        chosen = [candidate for candidate in candidates if candidate.weight > 0.0]
-        chosen = chosen * self.ensemble.n_refits  # one of each, then another of each
+        weights = np.array([candidate.weight for candidate in candidates])
+        n_members = self.ensemble.n_refits * np.count_nonzero(weights)
+        chosen = [candidates[k] for k in order_of_members(weights, n_members)][:n_members]
         if not chosen or self.task.stop_subtasks.is_set() or self._is_over():
             return
         task = self.task.subtask("refits", len(chosen)).begin()

@@ -80,6 +80,21 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
     return weights / weights.sum()
 
 
+def order_of_members(weights, n_members) -> list[int]:
+    """Return which candidate each of `n_members` is trained for, one of each weighted one first.
+
+    The variance of the ensemble over random starts is the sum of w_m^2 / k_m, with k_m members of
+    candidate m, if it is the same for each. One more lowers it by w_m^2 / (k_m (k_m + 1)); each
+    member is for the candidate where this is largest (Neyman allocation).
+    """
+    weights = np.asarray(weights)
+    order = np.flatnonzero(weights > 0.0).tolist()
+    while order and len(order) < n_members:
+        numbers = np.maximum(np.bincount(order, minlength=len(weights)), 1)
+        order.append(int(np.argmax(weights**2 / (numbers * (numbers + 1)))))
+    return order
+
+
 def best_constant(loss, y, sample_weight) -> np.ndarray:
     """Return the constant that minimises the loss, of the shape of y."""
     return np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
