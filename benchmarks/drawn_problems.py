@@ -1,7 +1,7 @@
 """R² of the default fit and of plain references on drawn problems; the share of silent failures.
 
 Usage: python -m benchmarks.drawn_problems [--n 300] [--seed 0] [--jobs 2] [--only K,K]
-       [--references FILE] [--json FILE] [--package-only K]
+       [--references FILE] [--choice] [--json FILE] [--package-only K]
 
 A problem is a function x noise x number of rows and inputs x repeated rows. Problem K of a seed is
 the same whatever else is run. R² is on 1,000 new noise-free targets, of the worst output, at least
@@ -12,6 +12,9 @@ default, R² of the references (GP below 500 rows), verdict, `stop_reason_`.
 Verdicts: a fit is short if it is worse than the best reference by more than 0.1 in R², and
 healthy if it is worse by at most 0.02. It is told if there was a ConvergenceWarning or
 `converged_` is False; "SILENT" is short and not told, "alarm" is told and not short.
+
+The best reference is known in hindsight only: `--choice` counts how often the one with the least
+cross-validated error is as short of it.
 """
 
 import argparse
@@ -37,6 +40,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -215,8 +219,8 @@ def score(problem: Problem, estimator) -> float:
     return max(-1.0, worst_r2(problem, estimator.predict(problem.X_new)))
 
 
-def reference_scores(problem) -> dict[str, float]:
-    """Return R² of a reference of each kind."""
+def references(problem) -> dict:
+    """Return a reference of each kind."""
     n, d = problem.X.shape
     boosting = HistGradientBoostingRegressor(random_state=0)
     network = MLPRegressor(early_stopping=True, max_iter=500, random_state=0)
@@ -229,12 +233,33 @@ def reference_scores(problem) -> dict[str, float]:
     if n < MOST_ROWS_OF_GP:  # a length scale for each input costs minutes beyond some ten
         kernel = ConstantKernel() * RBF(np.ones(d) if d <= 10 else 1.0) + WhiteKernel(0.1)
         kinds["GP"] = GaussianProcessRegressor(kernel, normalize_y=True, random_state=0)
+    return {name: make_pipeline(StandardScaler(), kind) for name, kind in kinds.items()}
+
+
+def reference_scores(problem) -> dict[str, float]:
+    """Return R² of a reference of each kind."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {
-            name: score(problem, make_pipeline(StandardScaler(), kind).fit(problem.X, problem.y))
-            for name, kind in kinds.items()
+            name: score(problem, kind.fit(problem.X, problem.y))
+            for name, kind in references(problem).items()
         }
+
+
+def chosen_reference(problem) -> str:
+    """Return the reference, Gaussian processes apart, with the least cross-validated error."""
+    X, y = problem.X, problem.y.reshape(len(problem.y), -1)
+    same_X = np.unique(X, axis=0, return_inverse=True)[1].ravel()
+    folds = list(GroupKFold(5, shuffle=True, random_state=0).split(X, groups=same_X))
+    spread = np.maximum(y.var(axis=0), np.finfo(float).tiny)
+    errors = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, kind in references(problem).items():
+            if name != "GP":
+                predicted = cross_val_predict(kind, X, problem.y, cv=folds).reshape(y.shape)
+                errors[name] = np.max(np.mean((predicted - y) ** 2, axis=0) / spread)
+    return min(errors, key=errors.get)
 
 
 def watched_fit(estimator, data) -> Watched:
@@ -250,7 +275,7 @@ def watched_fit(estimator, data) -> Watched:
     return Watched(seconds, told or not getattr(estimator, "converged_", True), messages)
 
 
-def run(seed, number, known) -> tuple[str, dict, dict]:
+def run(seed, number, known, chooses) -> tuple[str, dict, dict]:
     """Fit the default, and the references unless they are known, to a problem."""
     problem = draw(seed, number)
     key = f"{seed}:{number}:{crc32(problem.y.tobytes()):08x}"  # other data have another key
@@ -269,6 +294,7 @@ def run(seed, number, known) -> tuple[str, dict, dict]:
         "best": max(scores, key=scores.get),
         "gap": max(scores.values()) - r2,
         "references": scores,
+        "chosen": chosen_reference(problem) if chooses else None,
     }
     return key, scores, result
 
@@ -309,9 +335,14 @@ def summary(results) -> str:
     noise = [r for r in results if r["function"] == "pure_noise" and r["gap"] <= SHORT]
     healthy = [r for r in results if r["function"] != "pure_noise" and r["gap"] <= HEALTHY]
     silent = [r for r in results if verdict(r) == "SILENT"]
+    chosen = [r for r in results if r["chosen"]]
+    missed = [
+        r for r in chosen if max(r["references"].values()) - r["references"][r["chosen"]] > SHORT
+    ]
     return "\n".join(
         [
             f"silent and short by more than {SHORT}: {share(silent.__contains__, results)}",
+            f"cross-validation chose a reference that is as short: {len(missed)} of {len(chosen)}",
             f"told and short: {share(lambda r: verdict(r) == 'told', results)}",
             f"false alarms on pure noise: {share(told, noise)}",
             f"false alarms on healthy fits: {share(told, healthy)}",
@@ -357,6 +388,7 @@ def main():
         help="JSON with R² of the references by seed, number and checksum of y: read if it exists, "
         "so that only the default is fitted; what is missing is added",
     )
+    parser.add_argument("--choice", action="store_true", help="cross-validate the references, too")
     parser.add_argument("--package-only", type=int, metavar="K", help="problem K, verbosely")
     given = parser.parse_args()
     if given.package_only is not None:
@@ -366,7 +398,9 @@ def main():
     numbers = [int(k) for k in given.only.split(",")] if given.only else range(given.n)
     work = Parallel(given.jobs, return_as="generator")
     results = []
-    for key, scores, result in work(delayed(run)(given.seed, k, known) for k in numbers):
+    for key, scores, result in work(
+        delayed(run)(given.seed, k, known, given.choice) for k in numbers
+    ):
         results.append(result)
         print(line(result), flush=True)
         if cache and known.get(key) is None:
