@@ -227,7 +227,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         before = BeforeSelection(plan, scaled)
         if not user_start.names:
             report = relevance_report(plan, scaled, random_state, interruption)
-            plan = revised(plan, scaled, report, random_state)
+            plan = revised(plan, report, random_state)
         scaled = scaled.on_inputs(plan.inputs)
         scaled = scaled if noise is None else scaled.with_noise(noise.predict(data.X))
         starts = draw(plan, user_start, random_state)

@@ -52,7 +52,7 @@ class BeforeSelection(NamedTuple):
         if plan.inputs is not None:
             some = self.data.on_rows(rows)
             report = relevance_report(self.plan, some, random_state, interruption, least_rows=0)
-            plan = revised(self.plan, some, report, random_state)
+            plan = revised(self.plan, report, random_state)
             start = draw(plan, NO_USER_START, random_state)[0]
         training, rest = (
             self.data.on_rows(part).on_inputs(plan.inputs) for part in (rows, held_out)
@@ -124,20 +124,24 @@ def _refits(
     residuals = data.y - plan.network.predict(*plan.architecture.unpack(solution.theta), data.X)
     n_rows, pooled = round(solution.state.n_samples), True
     most = MOST_DETERMINED if plan.inputs is None else MOST_DETERMINED_SELECTED
-    # Splits are added until there are enough rows for a quantile.
-    enough = LEAST_ROWS * (1 if plan.inputs is None else 2)
+    enough = LEAST_ROWS * (1 if plan.inputs is None and data.groups is None else 2)
+
+    def until_enough(splits, n_units):
+        """Take splits until there are enough rows, or groups, for a quantile."""
+        return islice(splits, -(-enough // max(1, int(HELD_OUT_SHARE * n_units))))
+
     ordered = data.groups is None and len(data.y) >= 2 * LEAST_ROWS
     if ordered and in_sequence(data.X, data.y, residuals):
         splits, pooled = forward_splits(len(data.y), LEAST_ROWS), False
     elif data.groups is not None:  # a leave-one-out residual has other rows of its group
         splits = hold_out_splits(len(data.y), np.random.RandomState(0), data.groups)
+        splits = until_enough(splits, len(np.unique(data.groups)))
     elif n_rows < LEAST_ROWS or solution.state.gamma.sum() <= most * n_rows * data.y.shape[1]:
         return (), True
     elif sum(len(refit.rest.y) for refit in fit.refits) >= enough:
         return fit.refits, True
     else:
-        splits = hold_out_splits(n_rows, np.random.RandomState(0))
-        splits = islice(splits, -(-enough // max(1, int(HELD_OUT_SHARE * n_rows))))
+        splits = until_enough(hold_out_splits(n_rows, np.random.RandomState(0)), n_rows)
     if pooled:
         before = before._replace(data=before.data.repeated())
     return (before.refit(fit, *split, interruption) for split in splits), pooled
