@@ -44,7 +44,8 @@ class Errors(NamedTuple):
     @property
     def is_beaten(self) -> np.ndarray:
         """Mask of the outputs that the network explains clearly less well than the regression."""
-        explained = LEAST_SHARE * np.maximum(1.0 - self.regression, 0.0) - NEGLIGIBLE
+        share = 1.0 - self.regression  # below 0 for the mean of y
+        explained = np.minimum(LEAST_SHARE * share, share) - NEGLIGIBLE
         unexplained = self.regression / MOST_RATIO + NEGLIGIBLE
         return (1.0 - self.network < explained) | (self.network > unexplained)
 
