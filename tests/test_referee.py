@@ -10,6 +10,7 @@ from sklearn.base import clone
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._training import calibration, fit_result, referee
+from sklearn_tinymlp._training.candidate import Errors
 from sklearn_tinymlp._training.kernel_ridge import JITTER, KERNELS, RIDGES, kernel_ridge
 
 pytestmark = pytest.mark.slow
@@ -109,6 +110,24 @@ def test_a_regression_that_finds_nothing_is_the_mean():
     assert_allclose(regression.predict(X), np.average(y, weights=weight))
     left_out = [np.average(np.delete(y, i), weights=np.delete(weight, i)) for i in range(60)]
     assert_allclose(regression.errors, y - left_out)
+
+
+@pytest.mark.parametrize("regression", [0.0, 0.5, 1.0, 1.05])
+def test_a_network_as_good_as_the_regression_is_not_beaten(regression):
+    # Leave-one-out errors of the mean of y exceed the variance.
+    level = np.array([regression])
+    assert not Errors(level, level).is_beaten.any()
+    assert Errors(level + 0.6, level).is_beaten.all()
+
+
+@pytest.mark.parametrize("seed", [10, 11, 27])
+def test_noise_of_a_few_rows_with_long_tails_is_not_followed(seed):
+    # Two of 14 to 70 rows left out decided that the network was better, by one standard error.
+    rng = np.random.default_rng(seed)
+    X, y = rng.standard_normal((70, 19)), 1.0 + rng.pareto(1.6, 70)
+    net = TinyMLPRegressor(random_state=0).fit(X, y)
+    new = net.predict(rng.standard_normal((500, 19)))
+    assert np.std(new) < 0.5 * np.std(y)
 
 
 def test_a_wave_that_was_taken_for_noise_is_found(monkeypatch):
