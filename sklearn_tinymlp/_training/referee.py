@@ -72,8 +72,8 @@ MOST_RATIO = 1.5
 # tails in 3,000 rows. Where the function needs them (kin40k: 0.99) the comparison costs a fit.
 MOST_DETERMINED = 0.9
 
-# Squared error, in units of the variance of y, above which a doubted fit must be clearly better than
-# the regression, which noise with long tails passes by chance otherwise (pendulum, 0.15 to 0.27, is
+# Squared error, in units of the variance of y, above which a doubted fit must be clearly better
+# than the regression: noise with long tails is so by chance otherwise (pendulum, 0.15 to 0.27, is
 # as good without a fifth of the rows, and better with them). Above it linearised leave-one-out
 # errors count even so, unless the error after training without rows is below it: on yacht they are
 # 0.06 instead of 0.0004, on elevators 1.2 instead of 0.12; with log-normal noise 0.5 and more is
