@@ -53,9 +53,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         The folds. With an int, equal rows and rows of one group are in one fold. None means 5.
 
     n_refits : int, default=2
-        Number of members trained on all rows for each candidate with nonzero weight, on average:
-        one at least, and more the greater the weight. With 0 the ensemble consists of the members
-        of the folds.
+        Number of members trained on all rows for each shape, or for each of the three candidates of
+        'auto', on average: none for a candidate of weight 0, one at least for each other, and more
+        the greater its weight. With 0 the ensemble consists of the members of the folds.
 
     max_samples : int, default=20000
         Maximum number of training rows of a member of a fold; the other rows of its training set

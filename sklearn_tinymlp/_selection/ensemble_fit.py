@@ -13,7 +13,7 @@ from .._losses.table import LOSSES
 from .._regressor import TinyMLPRegressor
 from .._training.heteroscedastic_noise import VaryingNoise
 from .._training.settings import Settings
-from .candidates import Candidate, larger_layers, parameters_to_try
+from .candidates import KINDS, Candidate, larger_layers, parameters_to_try
 from .members import ALL_ROWS, Fold, predict_held_out, train
 from .stacking import (
     best_constant,
@@ -159,9 +159,10 @@ class EnsembleFit:
     def _refit(self, candidates) -> None:
         """Train members on all rows for the candidates with nonzero weight."""
         weights = np.array([candidate.weight for candidate in candidates])
-        n_members = self.ensemble.n_refits * np.count_nonzero(weights)
-        chosen = [candidates[k] for k in order_of_members(weights, n_members)][:n_members]
-        if not chosen or self.task.stop_subtasks.is_set() or self._is_over():
+        sizes = self.ensemble.hidden_layer_sizes
+        n_members = self.ensemble.n_refits * len(KINDS if isinstance(sizes, str) else sizes)
+        chosen = [candidates[k] for k in order_of_members(weights, n_members)]
+        if not n_members or self.task.stop_subtasks.is_set() or self._is_over():
             return
         task = self.task.subtask("refits", len(chosen)).begin()
         jobs = [

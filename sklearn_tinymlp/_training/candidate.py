@@ -50,6 +50,11 @@ class Errors(NamedTuple):
         return (1.0 - self.network < explained) | (self.network > unexplained)
 
     @property
+    def are_close(self) -> np.ndarray:
+        """Mask of the outputs of which the network leaves about as much as the regression."""
+        return self.network > MOST_RATIO * self.regression + NEGLIGIBLE
+
+    @property
     def are_far(self) -> np.ndarray:
         """Mask of the outputs of which the regression explains far more."""
         return self.is_beaten & (self.network > self.regression + COLLAPSED_SHARE)

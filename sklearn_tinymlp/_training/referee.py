@@ -56,7 +56,9 @@ MIN_ROWS = 20
 MIN_GROUPS = 10
 
 # Number of rows, and of landmarks of the regressions, with which each fit is compared: 0.04 s of a
-# core for 1,000 rows of 20 inputs. There are more for a fit that fails.
+# core for 1,000 rows of 20 inputs. There are more for a fit that fails, or is hardly better than
+# the regression: of a product of sines in four inputs 150 landmarks leave 0.34 of the variance
+# unexplained, 500 leave 0.14.
 QUICK, THOROUGH = Look(1000, 150), Look(3000, 500)
 
 # With fewer iterations, the default of `max_iter`, a fit that ended there is not mended.
@@ -169,12 +171,13 @@ class Referee:
         fit, comparison, failed = self.examine(fit, QUICK)
         # A user who allows few iterations is told that the fit needs more.
         few = fit.plan.settings.max_iter < MIN_ITER
-        if not failed.any() or (few and fit.solution.reason is StopReason.MAX_ITER):
+        if few and fit.solution.reason is StopReason.MAX_ITER:
             return fit
-        if comparison.look.n_rows < THOROUGH.n_rows:
+        contested = (failed | fit.errors.are_close).any()
+        if contested and comparison.look.n_rows < THOROUGH.n_rows:
             fit, comparison, failed = self.examine(fit, _more_thorough(comparison))
-            if not failed.any():
-                return fit
+        if not failed.any():
+            return fit
         best = distilled(fit, self.before, comparison, failed, self.interruption)
         # The network may have missed what the regression predicts, instead of following rows, if it
         # leaves more unexplained of the rows that it was trained on. There the evidence may find
@@ -185,8 +188,7 @@ class Referee:
             again = restarted(best, self.interruption)
             if again.solution.state is not None:
                 again, _, failed = self.examine(again, comparison.look)
-                converged = again.solution.reason.converged or best.errors.is_beaten.any()
-                if converged and not failed.any() and _is_clearly_better(again, best, comparison):
+                if not failed.any() and _is_clearly_better(again, best, comparison):
                     best = again
         if best.errors.is_beaten.any():  # neither is good: the one with less error
             best = min(best, fit, key=lambda candidate: candidate.errors.network.mean())
