@@ -29,7 +29,13 @@ from sklearn_tinymlp import (
 )
 from sklearn_tinymlp._bayes.conformal import ConformalScores
 from sklearn_tinymlp._losses.table import LOSSES, SQUARED_ERROR
-from sklearn_tinymlp._selection.candidates import KINDS, parameters_to_try
+from sklearn_tinymlp._selection import ensemble_fit
+from sklearn_tinymlp._selection.candidates import (
+    KINDS,
+    Candidate,
+    larger_layers,
+    parameters_to_try,
+)
 from sklearn_tinymlp._selection.folds import splits_of
 from sklearn_tinymlp._selection.stacking import mixture, order_of_members, stacking_weights
 
@@ -773,9 +779,23 @@ def test_more_units_are_tried_where_the_data_determine_all_weights():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (2500, 4))
     y = np.sin(4 * X[:, 0] * X[:, 1]) + np.sin(5 * X[:, 2]) * np.cos(5 * X[:, 3])
-    net = TinyMLPEnsembleRegressor(cv=2, n_refits=1, random_state=0).fit(X, y)
-    assert net.results_["hidden_layer_sizes"][-1] == (32, 32)
-    assert net.results_["weight"][-1] > 0.3
-    noisy = TinyMLPEnsembleRegressor(cv=2, n_refits=0, random_state=0)
-    noisy.fit(X[:300], y[:300] + rng.standard_normal(300))
-    assert (32, 32) not in list(noisy.results_["hidden_layer_sizes"])
+    template = TinyMLPRegressor(random_state=1)
+
+    def tried(targets, rows, **params):
+        net = clone(template).set_params(**params).fit(X[: len(targets)], targets)
+        candidate = Candidate(KINDS[0] | params, template, [net], [0.1])
+        return larger_layers([candidate], template, rows)
+
+    assert tried(y[:1250], X) == [KINDS[0] | {"hidden_layer_sizes": (32, 32)}]
+    assert tried(y[:1250], X[:2400]) == []  # two rows for each weight
+    assert tried(y[:1250], X, hidden_layer_sizes=(8, 8)) == []
+    assert tried(y[:400] + rng.standard_normal(400), X) == []
+
+
+def test_larger_layers_are_trained_and_weighted(data, monkeypatch):
+    X, y, *_ = data
+    larger = {"hidden_layer_sizes": (7,), "inputs": "raw", "alpha": "one"}
+    monkeypatch.setattr(ensemble_fit, "larger_layers", lambda *_: [larger])
+    net = TinyMLPEnsembleRegressor(cv=2, n_refits=0, random_state=0).fit(X[:60], y[:60])
+    assert net.results_["hidden_layer_sizes"][-1] == (7,)
+    assert_array_equal(net.results_["n_folds"], [2] * (len(KINDS) + 1))
