@@ -257,7 +257,9 @@ class Objective:
         loss = self.loss.mean(samples.y, predictions, samples.weight)
         if self.loss.uses_d2:
             return float(loss), self.loss.score(samples.y, predictions, samples.weight)
-        return float(loss), r2_score(samples.y, predictions, sample_weight=samples.weight)
+        weight = samples.weight  # in float32 sums would be rounded otherwise than MLPRegressor's
+        weight = None if weight is None else weight.astype(np.float64)
+        return float(loss), r2_score(samples.y, predictions, sample_weight=weight)
 
 
 def _residuals(passed: Forward, block: Block) -> np.ndarray:
