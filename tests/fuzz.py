@@ -601,8 +601,8 @@ def the_loss_falls(trained):
     """
     net, params = trained.net, trained.params
     if net.log_evidence_ is not None:
-        if params["early_stopping"] or net.stop_reason_ == "loss_tol":
-            return  # the weights kept are those of the best validation score, or of the last loss
+        if params["early_stopping"] or net.stop_reason_ in ("loss_tol", "distilled"):
+            return  # kept are those of the best validation score, the last loss, or a regression
         X = dense(trained.data["X"])
         if params["loss"] == "squared_error" and len(np.unique(X, axis=0)) < len(X):
             return  # rows that share X may count as fewer observations
@@ -636,8 +636,10 @@ def the_loss_falls(trained):
 
 def the_loss_is_that_of_the_weights(trained):
     net, params = trained.net, trained.params
-    # With solver="auto" a number as alpha is the least penalty of the evidence.
-    fixed = params["alpha"] != "auto" and net.log_evidence_ is None
+    # With solver="auto" a number as alpha is the least penalty of the evidence, which a fit that
+    # meets loss_tol at once never estimates.
+    least = params["solver"] == "auto" and params["alpha"] != 0
+    fixed = params["alpha"] != "auto" and net.log_evidence_ is None and not least
     given = net.solver_ == "lbfgs" or (net.solver_ == "lm" and fixed)
     in_units_of_y = net.solver_ == "lm" and net._scaling is not None
     if not given or in_units_of_y or params["early_stopping"] or not trained.exact:
@@ -715,7 +717,8 @@ def the_best_start_is_kept(trained):
         for name, column in starts.items():
             row = alone.starts_.get(name, [-np.inf])
             np.testing.assert_array_equal(row[0], column[number], name)
-        if number == best:
+        # The start of a network that is trained on a regression depends on their number.
+        if number == best and "distilled" not in (net.stop_reason_, alone.stop_reason_):
             assert bits(alone)[: len(net.coefs_)] == bits(net)[: len(net.coefs_)]
     for n_threads in (1, 3):
         with patch.object(training, "_openmp_effective_n_threads", lambda n=n_threads: n):
