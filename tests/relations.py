@@ -423,7 +423,12 @@ def has_counts(case):
 # Where a relation does not hold, or at another level, by design: relations, cases, level, reason.
 EXCEPTIONS = (
     ("units_of_y origin_of_y units_of_X origin_of_X", is_raw, None, "MLPRegressor takes them raw"),
-    ("origin_of_y origin_of_X", lambda case: not case.params["bias"], None, "nothing is centred"),
+    (
+        "origin_of_y origin_of_X a_constant_column",
+        lambda case: not case.params["bias"],
+        None,
+        "nothing is centred, and a constant column is an intercept",
+    ),
     (
         "units_of_y origin_of_y",
         lambda case: case.params["loss"] in ("poisson", "gamma"),
@@ -454,6 +459,12 @@ EXCEPTIONS = (
         "the share held out does",
     ),
     ("dense_is_sparse", by_evidence, QUALITY, "some of its looks at rows are at dense ones"),
+    (
+        "dense_is_sparse",
+        lambda case: case.ensemble,
+        QUALITY,
+        "the folds are drawn for rows in the order of their stored values",
+    ),
     ("dense_is_sparse", centres_X, None, "a sparse X is not centred"),
     (
         "dense_is_sparse formats_of_sparse a_sparse_query",
