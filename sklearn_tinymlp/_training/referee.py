@@ -188,8 +188,10 @@ class Referee:
             again = restarted(best, self.interruption)
             if again.solution.state is not None:
                 again, _, failed = self.examine(again, comparison.look)
-                if not failed.any() and _is_clearly_better(again, best, comparison):
-                    best = again
+                less = again.errors.network.mean() < best.errors.network.mean()
+                better = best.errors.is_beaten.any() and less
+                better = better or _is_clearly_better(again, best, comparison)
+                best = again if better and not failed.any() else best
         if best.errors.is_beaten.any():  # neither is good: the one with less error
             best = min(best, fit, key=lambda candidate: candidate.errors.network.mean())
         elif _is_clearly_better(fit, best, comparison):
