@@ -23,7 +23,7 @@ from .._solvers.levenberg_marquardt import NATS, mean_loss
 from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .calibration import BeforeSelection
 from .candidate import Candidate, Errors, HeldOut
-from .kernel_ridge import Regression
+from .kernel_ridge import Average
 from .starts import NO_USER_START, Start, draw
 from .train import refit, with_restarts
 
@@ -49,7 +49,7 @@ class Comparison(NamedTuple):
     y: np.ndarray
     weight: np.ndarray
     of_network: np.ndarray  # leave-one-out errors
-    regressions: list[Regression]
+    regressions: list[Average]
     unexplained: np.ndarray  # (n_outputs,) mean squared residuals of the network
     freedom: float  # residuals for each observation
     groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same

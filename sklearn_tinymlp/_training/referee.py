@@ -321,8 +321,9 @@ def _is_settled(losses, others, weight) -> bool:
 
 def _more_thorough(comparison: Comparison) -> Look:
     """Return a look at more rows, with the regressions that were best."""
-    kernels = dict.fromkeys(regression.kernel for regression in comparison.regressions)
-    return THOROUGH._replace(kernels=tuple(kernels))
+    used = {kernel for average in comparison.regressions for kernel in average.kernels}
+    kernels = tuple(kernel for kernel in KERNELS if kernel in used)
+    return THOROUGH._replace(kernels=kernels or KERNELS)
 
 
 def _beats_mean(comparison: Comparison) -> np.ndarray:

@@ -32,7 +32,7 @@ from scipy import sparse
 from .._bayes.evidence import MOST_BETA
 from .._data.data import Data
 from .._relevance.pilots import MAX_PILOT_ROWS
-from .kernel_ridge import KERNELS, LEAST_ONE_MINUS_LEVERAGE, best_kernel_ridge
+from .kernel_ridge import KERNELS, LEAST_ONE_MINUS_LEVERAGE, ridge_by_kernel
 from .plan import Plan
 
 # A tenth of the observations less, and standard deviations are larger by a twentieth.
@@ -195,7 +195,10 @@ class LeftOut(NamedTuple):
         y, weight = contrasts(y), np.concatenate(weight)
         constant = np.repeat([0.0, 1.0], [n_rows, len(size)])
         options = {"contrasts": contrasts, "constant": constant, "most_leverage": MOST_LEVERAGE}
-        regressions = best_kernel_ridge(X, y, weight, N_LANDMARKS, kernels, **options)
+        regressions = [
+            min(of_output, key=lambda regression: weight @ regression.errors**2)
+            for of_output in ridge_by_kernel(X, y, weight, N_LANDMARKS, kernels, **options)
+        ]
         errors = np.column_stack([regression.errors for regression in regressions])
         predicted = np.column_stack([regression.predict(X) for regression in regressions])
         residuals, free = y - contrasts(predicted), np.ones_like(errors)
