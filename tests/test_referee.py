@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.metrics import d2_tweedie_score
 
 from sklearn_tinymlp import TinyMLPRegressor
 from sklearn_tinymlp._training import calibration, fit_result, referee
@@ -128,6 +129,22 @@ def test_noise_of_a_few_rows_with_long_tails_is_not_followed(seed):
     net = TinyMLPRegressor(random_state=0).fit(X, y)
     new = net.predict(rng.standard_normal((500, 19)))
     assert np.std(new) < 0.5 * np.std(y)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 11])
+def test_a_line_in_a_few_counts_is_found(monkeypatch, seed):
+    # The share of the deviance explained was -0.8, -1.7 and -2.9.
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((650, 8))
+    mean = np.exp(0.3 * (X[:, 0] + X[:, 1] - X[:, 2]))
+    y, new = rng.poisson(mean[:150]), mean[150:]
+
+    def explained(net):
+        return d2_tweedie_score(new, net.predict(X[150:]), power=1)
+
+    net = TinyMLPRegressor(loss="poisson", random_state=0).fit(X[:150], y)
+    alone = without_referee(monkeypatch, X[:150], y, loss="poisson")
+    assert explained(net) > 0.4 and explained(alone) < -0.5
 
 
 def test_a_wave_that_was_taken_for_noise_is_found(monkeypatch):

@@ -38,6 +38,7 @@ POISSON = Loss(
     output_activation="exp",
     positive=True,
     deviance=True,
+    compared_by_squares=True,
     averages_outputs=False,
     least_dispersion=1.0,
     expected_curvature=lambda y, f, sample_weight: poisson_curvature(y, f),

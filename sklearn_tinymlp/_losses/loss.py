@@ -61,6 +61,9 @@ class Loss:
 
     nonsmooth: bool = False  # the slope jumps; `with_scale` smooths it if a solver needs that
     location_family: bool = False  # f is the centre of y: residuals estimate the noise level
+    # Squared errors of predicted means compare fits; of the gamma deviance a few large rows decide.
+    compared_by_squares: bool = False
+
     deviance: bool = False  # half of a unit deviance, whose likelihood the evidence uses
 
     # Lower bound of the dispersion: 1 for a negative log likelihood of dispersion 1. The evidence

@@ -23,6 +23,7 @@ SQUARED_ERROR = Loss(
     best_constant=average,
     check_y=any_target,
     least_squares=True,
+    compared_by_squares=True,
 )
 
 ROWS = (SQUARED_ERROR, ABSOLUTE_ERROR, huber(), student_t(), QUANTILE, POISSON, GAMMA)

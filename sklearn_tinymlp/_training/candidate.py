@@ -82,6 +82,16 @@ class Candidate:
         coefs, intercepts = plan.architecture.unpack(theta)
         return plan.network.predict(coefs, intercepts, X.astype(np.float64, copy=False))
 
+    def curvatures(self) -> np.ndarray:
+        """Return the curvature of the loss at each row of the data, 1 on average, (n_samples,)."""
+        y, weight, loss = self.data.y, self.data.weights(), self.plan.settings.loss
+        if loss.least_squares:
+            return np.ones(len(y))
+        coefs, intercepts = self.plan.architecture.unpack(self.solution.theta)
+        f = self.plan.network.predict(coefs, intercepts, self.data.X.astype(np.float64, copy=False))
+        curvature = loss.expected_curvature(y, f, weight).mean(axis=1)
+        return curvature / np.average(curvature, weights=weight)
+
 
 class Refit(NamedTuple):
     """A fit to a part of the rows, and other rows with the same inputs."""

@@ -14,12 +14,15 @@ import numpy as np
 
 from .._bayes.curvature import Curvature
 from .._bayes.evidence import LEAST_BETA, MOST_BETA, evidence
+from .._bayes.irls import surrogate
 from .._data.data import Data
 from .._machine.interruption import Interruption
 from .._network.architecture import Architecture
+from .._network.network import network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import State, first_hyperparameters
-from .._solvers.levenberg_marquardt import NATS, mean_loss
+from .._solvers.held_curvature import mean_loss_in_units_of_y
+from .._solvers.levenberg_marquardt import NATS
 from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .calibration import BeforeSelection
 from .candidate import Candidate, Errors, HeldOut
@@ -37,6 +40,9 @@ N_EFFECT_ROWS = 300
 # and of the squared error of the regression, or the other share of their variance.
 LEARNED, EXACT = 0.01, 1e-4
 
+# Predictions of a loss that needs positive ones are at least this share of the mean of y.
+LEAST_MEAN = 0.05
+
 # It learns no more where that error falls by less than this share in a number of iterations. With
 # the rule of other fits (1 nat in 20 iterations) `machine` took twice as long, for equal errors.
 LEAST_FALL, REST = 0.05, 10
@@ -51,6 +57,7 @@ class Comparison(NamedTuple):
     of_network: np.ndarray  # leave-one-out errors
     regressions: list[Average]
     unexplained: np.ndarray  # (n_outputs,) mean squared residuals of the network
+    linearised: np.ndarray  # (n_outputs,) mean squared leave-one-out errors, by linearisation
     freedom: float  # residuals for each observation
     groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
     look: NamedTuple  # how rows and regressions were chosen
@@ -87,6 +94,8 @@ def distilled(
     points = np.vstack([X, np.where(rng.random_sample(one.shape) < 0.5, one, other)])
     predicted = [regression.predict(points) for regression in comparison.regressions]
     targets = np.where(failed, np.column_stack(predicted), fit.predict(points))
+    if fit.plan.settings.loss.positive:
+        targets = np.maximum(targets, LEAST_MEAN * np.average(y, 0, weight))
     plan = replace(before.plan, grouping="layer")  # with all inputs: some may have been missing
     taught = _taught(plan, comparison, Data(points, targets), failed, rng, interruption)
     data = before.data.on_inputs(plan.inputs)
@@ -101,7 +110,8 @@ def distilled(
     place = place[groups[rows]]
     of_rows, residuals = (values[place] + before.data.y[rows] - y[place] for values in (errors, y))
     residuals = residuals - predicted[place]
-    noise = np.average(np.abs(of_rows * residuals), 0, before.data.weights()[rows])
+    noise = np.abs(of_rows * residuals) * result.curvatures()[rows, np.newaxis]
+    noise = np.average(noise, 0, before.data.weights()[rows])
     return replace(
         result,
         solution=_on_rows(taught, plan, data, noise, fit.solution, interruption),
@@ -114,23 +124,32 @@ def distilled(
 def _taught(
     plan, comparison: Comparison, data: Data, failed, rng, interruption: Interruption
 ) -> Solution:
-    """Train on predictions at points until they are learned; zeros where these are constant."""
+    """Train on predictions at points until they are learned; a constant where these are.
+
+    Where the output activation is exp, the network without it is trained on their logarithms.
+    """
     points, targets, variance = data.X, data.y, data.y.var(axis=0)
     varies = variance > np.finfo(float).eps
     if not varies.any():
-        return Solution(np.zeros(plan.architecture.n_parameters), np.nan, 0, None, History())
+        theta = np.zeros(plan.architecture.n_parameters)
+        if plan.first_intercepts is not None:
+            theta[-len(variance) :] = plan.first_intercepts
+        return Solution(theta, np.nan, 0, None, History())
     errors = np.where(failed, comparison.of_regressions, comparison.of_network)
-    squares = np.mean(errors**2, axis=0)
-    learned = np.maximum(LEARNED * np.minimum(squares, variance), EXACT * variance)
-    learned = learned[varies].min(initial=np.inf)
+    unexplained = np.mean(errors**2, axis=0)[varies] / variance[varies]
+    learned = np.maximum(LEARNED * np.minimum(unexplained, 1.0), EXACT)
+    if plan.settings.loss.positive:
+        targets = np.log(targets)
+    learned = np.min(learned * targets.var(axis=0)[varies])
     # Beside an output without noise the evidence would take the others for noise.
-    noise = np.sqrt(0.5 * min(learned, 1.0)) * rng.standard_normal(targets.shape)
+    noise = np.sqrt(0.5 * learned) * rng.standard_normal(targets.shape)
     data = Data(points, targets + noise)
     X = points[: len(comparison.rows)]
     effects = total_effects(comparison.regressions, X, varies & failed)
     theta = draw(plan, NO_USER_START, np.random.RandomState(0))[0].theta
     theta = with_units_of_one_input(plan.architecture, theta, effects, points, rng)
-    objective = Objective(plan.network, data.samples(), 0.0)
+    network = network_of(plan.architecture, (*plan.settings.activations[:-1], "identity"))
+    objective = Objective(network, data.samples(), 0.0)
     monitor = Monitor(plan.settings.max_iter, History(), 0.5 * learned, interrupted=interruption)
     options = plan.options(np.random.RandomState(0))
     options = with_restarts(plan, data, options, np.random.RandomState(0))
@@ -196,7 +215,7 @@ def _on_rows(
     least, most = LEAST_BETA / variance, MOST_BETA / variance
     hyper = hyper._replace(beta=1.0 / np.clip(noise, 1.0 / most, 1.0 / least))
     with np.errstate(all="ignore"):
-        errors = objective.errors(theta)
+        objective, errors, _ = surrogate(objective, theta)
         product = curvature.product(
             objective, theta, hyper.beta, np.random.RandomState(0), interruption.raise_if_set
         )
@@ -204,7 +223,7 @@ def _on_rows(
         found = evidence(theta, errors, precision, hyper, groups, n_samples, variance)
     return earlier._replace(
         theta=theta,
-        loss=mean_loss(objective, theta, errors),
+        loss=mean_loss_in_units_of_y(plan.objective(data), theta),
         state=State(hyper, found.gamma, groups, n_samples),
         log_evidence=found.log_evidence,
         reason=StopReason.DISTILLED,

@@ -7,11 +7,12 @@ from scipy import sparse
 
 from .._bayes.curvature import Curvature
 from .._bayes.extrapolation import Extrapolation
+from .._bayes.irls import surrogate
 from .._bayes.laplace import Posterior
 from .._data.data import Data
 from .._data.scaling import Scaling
 from .._losses.loss import Loss
-from .._losses.table import LOSSES
+from .._losses.table import LOSSES, SQUARED_ERROR
 from .._network.derivatives import predict_moved
 from .._objective.objective import Objective
 from .._solvers.monitor import Solution
@@ -36,9 +37,11 @@ def laplace_posterior(plan: Plan, data: Data, solution: Solution, between) -> Po
     """Return the normal distribution of the weights; `between` is called for each block of rows."""
     theta, state, scaling = solution.theta, solution.state, scaling_or_identity(plan)
     sample = curvature_sample(plan, data)
-    objective = Objective(plan.network, sample.samples(), 0.0)
+    loss = plan.settings.loss if plan.settings.loss.deviance else SQUARED_ERROR
+    objective = Objective(plan.network, sample.samples(), 0.0, loss=loss)
     curvature = Curvature.cheapest(plan.architecture, len(sample.y))
     with np.errstate(all="ignore"):
+        objective = surrogate(objective, theta).objective
         product = curvature.product(
             objective, theta, state.hyper.beta, np.random.RandomState(0), between
         )

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .._activations.lookup import name_of
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
@@ -145,13 +146,14 @@ def _distinct_rows(data: Data) -> Data:
 
 
 def _is_judged(fit: Candidate) -> bool:
-    """Whether all choices were left open, in a fit of squared errors by the evidence."""
+    """Whether all choices were left open, in a fit by the evidence that squares can compare."""
     plan, solution, settings = fit.plan, fit.solution, fit.plan.settings
     left_open = plan.by_evidence and settings.grouping is None and plan.warm_start is None
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     usual = usual and not settings.has_ramps  # points between rows are no ramps
-    squares = settings.loss.least_squares and settings.params["noise"] == "constant"
-    is_network = len(plan.architecture.units) > 2 and settings.activations[-1] == "identity"
+    loss, output = settings.loss, name_of(settings.activations[-1])
+    squares = loss.compared_by_squares and settings.params["noise"] == "constant"
+    is_network = len(plan.architecture.units) > 2 and output == loss.output_activation
     enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS
     by_user = solution.reason in (StopReason.LOSS_TOL, StopReason.CALLBACK)
     succeeded = solution.state is not None and np.isfinite(solution.theta).all()
@@ -210,7 +212,7 @@ class Referee:
         """Return a fit with its errors, the comparison, and a mask of outputs where it fails."""
         fit, comparison = self.compare(fit, look)
         failed = fit.errors.is_beaten | ~_beats_mean(comparison)
-        estimates = fit.errors.network, comparison.unexplained / comparison.freedom**2
+        estimates = comparison.linearised, comparison.unexplained / comparison.freedom**2
         less, more = np.minimum(*estimates), np.maximum(*estimates)
         suspected = more > np.maximum(MOST_RATIO * less, NEGLIGIBLE)
         determined = fit.solution.state.gamma.sum() > MOST_DETERMINED * fit.solution.theta.size
@@ -226,12 +228,13 @@ class Referee:
             of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
             regression = replace(fit, losses=of_regressions)
             better = _is_clearly_better(replace(fit, losses=losses), regression, comparison)
-            certain = errors.network > MOST_OF_VARIANCE
+            long_tails = fit.plan.settings.loss.least_squares  # of counts they are those of the mean
+            certain = long_tails & (errors.network > MOST_OF_VARIANCE)
             certain &= ~(better & (anew.network <= MOST_OF_VARIANCE))
             linearised = certain & (errors.network > anew.network)
             of_both = np.maximum(excess, errors.network - errors.regression)
             excess = np.where(linearised, of_both, excess)
-            unclear = (not better) & (anew.network > MOST_OF_VARIANCE)
+            unclear = long_tails & (not better) & (anew.network > MOST_OF_VARIANCE)
             worse = (excess > NEGLIGIBLE) | anew.is_beaten
             failed = np.where(suspected, worse | unclear, failed)
             network = np.where(linearised, errors.network, anew.network)
@@ -252,7 +255,12 @@ class Referee:
         rows, y, weight = rows[some], y[some], weight[some]
         posterior = fit.posterior or laplace_posterior(plan, fit.data, fit.solution, between)
         X = fit.data.X[rows].astype(np.float64)
-        loo = posterior.leave_one_out(plan.network, X, y, weight, between)
+        curvature = fit.curvatures()[rows]
+        loo = posterior.leave_one_out(plan.network, X, y, weight * curvature, between)
+        own = loo.errors
+        if plan.settings.loss.positive:  # to first order a row changes the logarithm
+            f = y - loo.residuals
+            own = y - f * np.exp((loo.residuals - own) / f)
         X = self.before.data.X[rows].astype(np.float64)
         regressions = kernel_ridge(X, y, weight, look.n_landmarks, look.kernels)
         between()
@@ -260,16 +268,17 @@ class Referee:
             rows=rows,
             y=y,
             weight=weight,
-            of_network=loo.errors,
+            of_network=own,
             regressions=regressions,
             unexplained=mean_squares(loo.residuals, y, weight),
+            linearised=mean_squares(loo.errors, y, weight),
             freedom=max(1.0 - state.gamma.sum() / (n_observations * y.shape[1]), 1e-3),
             groups=np.arange(len(fit.data.y)) if self.groups is None else self.groups,
             look=look,
         )
-        pair = loo.errors, comparison.of_regressions
+        pair = own, comparison.of_regressions
         errors = Errors(*(mean_squares(deviations, y, weight) for deviations in pair))
-        losses = losses_of(loo.errors, y, weight)
+        losses = losses_of(own, y, weight)
         return replace(fit, posterior=posterior, errors=errors, losses=losses), comparison
 
     def inputs_fit_by_chance(self, plan: Plan) -> bool:
