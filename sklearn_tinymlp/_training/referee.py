@@ -228,7 +228,7 @@ class Referee:
             of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
             regression = replace(fit, losses=of_regressions)
             better = _is_clearly_better(replace(fit, losses=losses), regression, comparison)
-            long_tails = fit.plan.settings.loss.least_squares  # of counts they are those of the mean
+            long_tails = fit.plan.settings.loss.least_squares  # those of counts are their mean's
             certain = long_tails & (errors.network > MOST_OF_VARIANCE)
             certain &= ~(better & (anew.network <= MOST_OF_VARIANCE))
             linearised = certain & (errors.network > anew.network)
