@@ -73,6 +73,7 @@ def test_what_is_worth_knowing_is_told_with_its_number(name):
     assert case.number in finding.sentence, finding.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", HEALTHY)
 def test_a_network_close_to_a_trouble_is_not_said_to_have_it(code):
     (X, y), params, start = HEALTHY[code]

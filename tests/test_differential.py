@@ -379,6 +379,7 @@ def test_mlpregressor_gives_lbfgs_another_gradient_with_two_outputs(monkeypatch)
     assert_allclose(ours(theta)[1], expected, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_reference_that_sums_over_outputs_is_noticed(monkeypatch):
     def summed(y_true, y_pred, sample_weight=None):
         return 0.5 * np.average((y_true - y_pred) ** 2, weights=sample_weight, axis=0).sum()

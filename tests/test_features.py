@@ -594,6 +594,7 @@ def test_an_interrupted_start_without_a_step_is_not_kept(monkeypatch):
     assert net.score(inputs, targets) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_a_constant_output_does_not_hide_the_signal_of_another(seed):
     rng = np.random.RandomState(seed)

@@ -32,6 +32,7 @@ def codes(found):
 # --------------------------------------------------------------- a pattern in the residuals
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_features", [1, 3, 10])
 def test_a_smoother_tells_a_pattern_from_noise(n_features):
     rng = np.random.RandomState(0)
@@ -175,6 +176,7 @@ def test_more_iterations_are_not_advised_to_a_network_that_learns_noise_by_heart
     assert "max_iter" in codes(make_net(max_iter=20).fit(*curve).diagnose(*curve))
 
 
+@pytest.mark.slow
 @ignore_convergence
 def test_tol_is_not_blamed_where_more_iterations_gain_nothing():
     rng = np.random.RandomState(0)
@@ -313,6 +315,7 @@ def test_a_sentence_is_not_said_before_training_and_again_after_it():
     assert text.count("the data need an intercept") == 1 and "Try bias=True" in text
 
 
+@pytest.mark.slow
 @ignore_convergence
 @pytest.mark.parametrize("solver", ["lm", "lbfgs", "sgd", "adam"])
 def test_parameters_of_mlp_regressor_at_their_defaults_are_not_called_idle(solver):

@@ -677,6 +677,7 @@ def refusal(solver, name, value):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Got `batch_size` less than 1 or larger")
 @each_solver
 @pytest.mark.parametrize("name, value", INSIDE)

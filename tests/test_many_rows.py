@@ -241,6 +241,7 @@ def test_it_learns_with_a_band_that_holds(way, n_outputs):
     assert len(net.loss_curve_) == net.n_iter_
 
 
+@pytest.mark.slow
 def test_other_kinds_of_data_and_of_fits_go_the_same_way(way):
     X, y = make_data()
     weight = np.random.default_rng(2).uniform(0.5, 1.5, len(y))

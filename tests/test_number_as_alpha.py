@@ -29,6 +29,7 @@ def standardised(X):
 
 
 # MLPRegressor ends at its max_iter of 200, with a warning.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("alpha", [1e-4, 0.1, 10.0])
 @pytest.mark.parametrize("data", [(X, y), NOISY], ids=["diabetes", "noisy"])

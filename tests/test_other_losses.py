@@ -240,6 +240,7 @@ def test_the_evidence_finds_the_penalty_of_several_outputs(name):
     assert net.sample_y(X_new[:3], 2).shape == (3, 2, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [1, 2])
 @pytest.mark.parametrize("name", [*ROBUST, "quantile", "gamma", "poisson"])
 def test_the_evidence_finds_the_penalty_of_large_networks(name, n_outputs):

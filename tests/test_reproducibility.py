@@ -160,6 +160,7 @@ def test_partial_fit_has_the_same_bits():
         assert_array_equal(numbers(nets[0]), numbers(nets[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_n_jobs_changes_nothing(solver):
     net = TinyMLPRegressor(hidden_layer_sizes=(4,), solver=solver, max_iter=20, random_state=0)
