@@ -7,7 +7,7 @@ residuals in random orders.
 import numpy as np
 from scipy import sparse
 
-from .._training.kernel_ridge import kernel_ridge
+from .._training.kernel_ridge import ridge_by_kernel
 
 # Maximum and minimum number of rows examined: some 50 ms for 300 rows.
 MOST_ROWS, LEAST_ROWS = 300, 12
@@ -45,10 +45,10 @@ def residual_pattern(X, residuals, most_rows=MOST_ROWS) -> np.ndarray:
     n_orders = -(-N_SHUFFLED // residuals.shape[1])
     orders = [np.arange(len(X)), *(rng.permutation(len(X)) for _ in range(n_orders))]
     columns = np.hstack([residuals[order] for order in orders])
-    regressions = kernel_ridge(X, columns, np.ones(len(X)), len(X))
-    errors = np.column_stack([regression.errors for regression in regressions])
+    by_kernel = ridge_by_kernel(X, columns, np.ones(len(X)), len(X))
+    squares = [min(np.mean(r.errors**2) for r in of_column) for of_column in by_kernel]
     variance = np.var(columns, axis=0)
-    shares = 1.0 - np.mean(errors**2, axis=0) / np.where(variance > 0.0, variance, np.inf)
+    shares = 1.0 - squares / np.where(variance > 0.0, variance, np.inf)
     shares = np.where(variance > 0.0, shares, 0.0).reshape(len(orders), -1)
     found, chance = shares[0], shares[1:]
     beyond = found > chance.max() + 2.0 * chance.std()

@@ -186,6 +186,7 @@ class Referee:
         # more than the regression, unless that is exact.
         missed = comparison.unexplained > best.errors.regression
         missed = failed & missed & (best.errors.network > NEGLIGIBLE)
+        others = [fit]
         if (missed | best.errors.is_beaten).any():
             again = restarted(best, self.interruption)
             if again.solution.state is not None:
@@ -194,8 +195,9 @@ class Referee:
                 better = best.errors.is_beaten.any() and less
                 better = better or _is_clearly_better(again, best, comparison)
                 best = again if better and not failed.any() else best
-        if best.errors.is_beaten.any():  # neither is good: the one with less error
-            best = min(best, fit, key=lambda candidate: candidate.errors.network.mean())
+                others.append(again)
+        if best.errors.is_beaten.any():  # none is good: the one with the least error
+            best = min(best, *others, key=lambda candidate: candidate.errors.network.mean())
         elif _is_clearly_better(fit, best, comparison):
             best = fit
         y, weight = comparison.y, comparison.weight
@@ -212,39 +214,48 @@ class Referee:
         """Return a fit with its errors, the comparison, and a mask of outputs where it fails."""
         fit, comparison = self.compare(fit, look)
         failed = fit.errors.is_beaten | ~_beats_mean(comparison)
-        estimates = comparison.linearised, comparison.unexplained / comparison.freedom**2
-        less, more = np.minimum(*estimates), np.maximum(*estimates)
-        suspected = more > np.maximum(MOST_RATIO * less, NEGLIGIBLE)
-        determined = fit.solution.state.gamma.sum() > MOST_DETERMINED * fit.solution.theta.size
-        suspected |= determined & (fit.errors.network > NEGLIGIBLE)
-        suspected |= self.inputs_fit_by_chance(fit.plan)
-        if suspected.any():
+        doubted = self.are_doubted(fit, comparison)
+        if doubted.any():
             if look.n_rows < THOROUGH.n_rows:  # a fifth of 1,000 rows has few in the tails
                 fit, comparison = self.compare(fit, _more_thorough(comparison))
-            errors, (anew, losses, refits) = fit.errors, self.without_rows(fit, comparison)
-            excess = anew.network - anew.regression
-            # Linearised errors of a few rows may be far too large, where the network explains most
-            # of y after training without them, clearly more than the regression.
-            of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
-            regression = replace(fit, losses=of_regressions)
-            better = _is_clearly_better(replace(fit, losses=losses), regression, comparison)
-            long_tails = fit.plan.settings.loss.least_squares  # those of counts are their mean's
-            certain = long_tails & (errors.network > MOST_OF_VARIANCE)
-            certain &= ~(better & (anew.network <= MOST_OF_VARIANCE))
-            linearised = certain & (errors.network > anew.network)
-            of_both = np.maximum(excess, errors.network - errors.regression)
-            excess = np.where(linearised, of_both, excess)
-            unclear = long_tails & (not better) & (anew.network > MOST_OF_VARIANCE)
-            worse = (excess > NEGLIGIBLE) | anew.is_beaten
-            failed = np.where(suspected, worse | unclear, failed)
-            network = np.where(linearised, errors.network, anew.network)
-            errors = errors._replace(network=np.where(suspected, network, errors.network))
-            losses = fit.losses if linearised.any() else losses
-            fit = replace(fit, errors=errors, losses=losses, refits=refits)
+            fit, worse = self.with_held_out_errors(fit, comparison, doubted)
+            failed = np.where(doubted, worse, failed)
         solution = fit.solution
         if solution.reason is StopReason.MAX_ITER and (fit.errors.network <= EXACT).all():
             solution = solution._replace(reason=StopReason.ZERO_RESIDUAL, warning=None)
         return replace(fit, solution=solution), comparison, failed
+
+    def are_doubted(self, fit: Candidate, comparison: Comparison) -> np.ndarray:
+        """Return a mask of the outputs whose leave-one-out errors may be wrong."""
+        estimates = comparison.linearised, comparison.unexplained / comparison.freedom**2
+        less, more = np.minimum(*estimates), np.maximum(*estimates)
+        doubted = more > np.maximum(MOST_RATIO * less, NEGLIGIBLE)
+        determined = fit.solution.state.gamma.sum() > MOST_DETERMINED * fit.solution.theta.size
+        doubted |= determined & (fit.errors.network > NEGLIGIBLE)
+        return doubted | self.inputs_fit_by_chance(fit.plan)
+
+    def with_held_out_errors(
+        self, fit: Candidate, comparison: Comparison, doubted: np.ndarray
+    ) -> tuple[Candidate, np.ndarray]:
+        """Return a fit with errors of rows held out in training, and a mask of failures."""
+        errors, (anew, losses, refits) = fit.errors, self.without_rows(fit, comparison)
+        of_regressions = losses_of(comparison.of_regressions, comparison.y, comparison.weight)
+        regression = replace(fit, losses=of_regressions)
+        better = _is_clearly_better(replace(fit, losses=losses), regression, comparison)
+        worse = (anew.network - anew.regression > NEGLIGIBLE) | anew.is_beaten
+        linearised = np.zeros(len(doubted), dtype=bool)
+        if fit.plan.settings.loss.least_squares:  # the long tails of counts are those of their mean
+            # Linearised errors of a few rows may be far too large, where the network explains most
+            # of y after training without them, clearly more than the regression.
+            most = anew.network <= MOST_OF_VARIANCE
+            linearised = (errors.network > MOST_OF_VARIANCE) & ~(better & most)
+            linearised &= errors.network > anew.network
+            worse |= linearised & (errors.network - errors.regression > NEGLIGIBLE)
+            worse |= (not better) & ~most
+        network = np.where(linearised, errors.network, anew.network)
+        errors = errors._replace(network=np.where(doubted, network, errors.network))
+        losses = fit.losses if linearised.any() else losses
+        return replace(fit, errors=errors, losses=losses, refits=refits), worse
 
     def compare(self, fit: Candidate, look: Look) -> tuple[Candidate, Comparison]:
         """Compare leave-one-out errors of a fit and of regressions on some rows."""
