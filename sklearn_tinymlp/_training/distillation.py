@@ -40,7 +40,8 @@ N_EFFECT_ROWS = 300
 # and of the squared error of the regression, or the other share of their variance.
 LEARNED, EXACT = 0.01, 1e-4
 
-# Predictions of a loss that needs positive ones are at least this share of the mean of y.
+# Regressions may predict a mean of counts below zero, where there is no logarithm: predictions are
+# at least this share of the mean of y.
 LEAST_MEAN = 0.05
 
 # It learns no more where that error falls by less than this share in a number of iterations. With

@@ -28,7 +28,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from .._activations.lookup import name_of
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
 from .._machine.interruption import Interruption
@@ -151,7 +150,7 @@ def _is_judged(fit: Candidate) -> bool:
     left_open = plan.by_evidence and settings.grouping is None and plan.warm_start is None
     usual = settings.bias and not settings.early_stopping and plan.scaling is not None
     usual = usual and not settings.has_ramps  # points between rows are no ramps
-    loss, output = settings.loss, name_of(settings.activations[-1])
+    loss, output = settings.loss, settings.activations[-1]
     squares = loss.compared_by_squares and settings.params["noise"] == "constant"
     is_network = len(plan.architecture.units) > 2 and output == loss.output_activation
     enough = not sparse.issparse(fit.data.X) and len(fit.data.y) >= MIN_ROWS
@@ -247,11 +246,11 @@ class Referee:
         if fit.plan.settings.loss.least_squares:  # the long tails of counts are those of their mean
             # Linearised errors of a few rows may be far too large, where the network explains most
             # of y after training without them, clearly more than the regression.
-            most = anew.network <= MOST_OF_VARIANCE
-            linearised = (errors.network > MOST_OF_VARIANCE) & ~(better & most)
+            explains_most = anew.network <= MOST_OF_VARIANCE
+            linearised = (errors.network > MOST_OF_VARIANCE) & ~(better & explains_most)
             linearised &= errors.network > anew.network
             worse |= linearised & (errors.network - errors.regression > NEGLIGIBLE)
-            worse |= (not better) & ~most
+            worse |= (not better) & ~explains_most
         network = np.where(linearised, errors.network, anew.network)
         errors = errors._replace(network=np.where(doubted, network, errors.network))
         losses = fit.losses if linearised.any() else losses
