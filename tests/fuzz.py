@@ -287,7 +287,7 @@ def diverges(snapshots):
 
 
 def other_errors(snapshots):
-    """Give the errors that do not say that a training overflowed."""
+    """Return the errors that do not say that a training overflowed."""
     errors = [snapshot["error"] for snapshot in snapshots if "error" in snapshot]
     return [error for error in errors if not error[1].startswith(NOT_FINITE)]
 
@@ -530,7 +530,7 @@ def by_hand(trained, net, precision):
 
 
 def weights_that_count(trained):
-    """Give weights that sum to the number of observations; of fractions only the ratios count."""
+    """Return weights that sum to the number of observations; of fractions only the ratios count."""
     weight, params = trained.data["sample_weight"], trained.params
     if weight is None:
         return np.ones(len(trained.data["y"]))
@@ -655,7 +655,7 @@ def the_loss_is_that_of_the_weights(trained):
 
 
 def rounding_of_a_loss(loss):
-    """Give what rounding of the predictions, sums of terms of size 1, may add to a small loss.
+    """Return what rounding of the predictions, sums of terms of size 1, may add to a small loss.
 
     A residual r that is off by e changes half its square by r e + e^2 / 2, and r is about
     sqrt(2 loss): a loss of 1e-19 is known to four digits, one of 1e-28 to none.

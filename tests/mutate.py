@@ -83,7 +83,7 @@ OTHER_FUNCTION = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
 def changes_of(node):
-    """Give what may stand in the place of a node."""
+    """Return what may stand in the place of a node."""
     if isinstance(node, ast.Compare):
         for i, operator in enumerate(node.ops):
             for other in SWAPS.get(type(operator), ()):

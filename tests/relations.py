@@ -573,7 +573,7 @@ def related(choose, relation=None):
 
 
 def relate(configuration, ours=TinyMLPRegressor):
-    """Give by how much answers part that should not; empty where the relation holds."""
+    """Return by how much answers part that should not; empty where the relation holds."""
     params, fit, asked = (configuration[name] for name in ("params", "fit", "asked"))
     case = Case(params, configuration["ensemble"], fit, **asked)
     relation, level = configuration["relation"], configuration["level"]

@@ -39,7 +39,7 @@ LAYER_OF = {folder: number for number, layer in enumerate(LAYERS) for folder in 
 
 
 def module_name(path: Path) -> str:
-    """Give 'folder.file' or 'file', of a folder's own __init__ the folder's name."""
+    """Return 'folder.file' or 'file', of a folder's own __init__ the folder's name."""
     parts = path.relative_to(FOLDER).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 

@@ -43,7 +43,7 @@ y = LENGTH + 2.0 * (KINDS == "eel") + LEGS - 1.0 * WET + 0.1 * RNG.standard_norm
 
 
 def in_polars(frame):
-    """Give the same data frame in polars; `polars.from_pandas` asks for a recent pyarrow."""
+    """Return the same data frame in polars; `polars.from_pandas` asks for a recent pyarrow."""
     columns = {name: [None if pd.isna(value) else value for value in frame[name]] for name in frame}
     return pl.DataFrame(columns)
 

@@ -28,7 +28,7 @@ kept = []  # what the networks below have the addresses of
 
 
 def of_function(function, gradient, n=3):
-    """Give the objective of a network whose loss is any function of its n weights.
+    """Return the objective of a network whose loss is any function of its n weights.
 
     One row with the input 1: the n outputs are the weights themselves.
     """

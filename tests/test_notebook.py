@@ -41,7 +41,7 @@ def executed():
 
 
 def outputs(notebook, kind):
-    """Give what the cells of a notebook show of one MIME type."""
+    """Return what the cells of a notebook show of one MIME type."""
     found = [
         output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
     ]

@@ -37,7 +37,7 @@ def line(seed=0, n=300):
 
 
 def friedman(n=500, seed=0, outliers=0.1):
-    """Give X, y with outliers of twenty times the noise, and clean data to compare with."""
+    """Return X, y with outliers of twenty times the noise, and clean data to compare with."""
     X, y = make_friedman1(n, noise=1.0, random_state=seed)
     rng = np.random.RandomState(seed)
     y += (rng.uniform(size=n) < outliers) * 20.0 * rng.standard_normal(n)
@@ -45,7 +45,7 @@ def friedman(n=500, seed=0, outliers=0.1):
 
 
 def bumps(n, rng):
-    """Give data whose noise grows from left to right."""
+    """Return data whose noise grows from left to right."""
     X = rng.uniform(-2, 2, (n, 2))
     mean = np.sin(2 * X[:, 0]) + 0.5 * X[:, 1] ** 2
     return X, mean + (0.3 + 0.1 * (X[:, 0] + 2.0)) * rng.standard_normal(n)
@@ -202,7 +202,7 @@ def test_outliers_do_not_decide_a_robust_fit(name):
 
 
 def two_outputs(name, n, rng):
-    """Give X, y of two outputs with the noise that a loss is for, and their mean."""
+    """Return X, y of two outputs with the noise that a loss is for, and their mean."""
     X = rng.uniform(-2, 2, (n, 2))
     mean = np.column_stack([np.sin(2 * X[:, 0]) + 1.5, 2.0 + np.cos(X[:, 1])])
     if name == "poisson":

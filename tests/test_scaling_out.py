@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Give a client of a local cluster in two processes."""
+    """Return a client of a local cluster in two processes."""
     distributed = pytest.importorskip("dask.distributed", reason="dask.distributed is missing")
     with (
         distributed.LocalCluster(

@@ -19,7 +19,7 @@ HOLES = np.where(RNG.random((40, 3)) < 0.1, np.nan, NUMBERS)
 
 
 def in_polars(frame):
-    """Give the same data frame in polars; `polars.from_pandas` asks for a recent pyarrow."""
+    """Return the same data frame in polars; `polars.from_pandas` asks for a recent pyarrow."""
     columns = {name: [None if pd.isna(value) else value for value in frame[name]] for name in frame}
     return pl.DataFrame(columns)
 
