@@ -572,15 +572,30 @@ def related(choose, relation=None):
             }
 
 
-def relate(configuration, ours=TinyMLPRegressor):
-    """Return by how much answers part that should not; empty where the relation holds."""
+def both_forms(configuration):
     params, fit, asked = (configuration[name] for name in ("params", "fit", "asked"))
     case = Case(params, configuration["ensemble"], fit, **asked)
-    relation, level = configuration["relation"], configuration["level"]
-    first = RELATIONS[relation].first
-    case = case if first is None else first(case)
-    changed = RELATIONS[relation].change(case, np.random.default_rng(configuration["seed"]))
-    spread = max(float(np.std(fit["y"])), 2.0**-20)
+    relation = RELATIONS[configuration["relation"]]
+    case = case if relation.first is None else relation.first(case)
+    return case, relation.change(case, np.random.default_rng(configuration["seed"]))
+
+
+def are_refused(configuration, ours=TinyMLPRegressor):
+    """Whether both forms are refused in the same words, as validation sets of one row are."""
+    errors = []
+    for case in both_forms(configuration):
+        try:
+            fitted(case, ours)
+        except ValueError as error:
+            errors.append(str(error))
+    return len(errors) == 2 and errors[0] == errors[1]
+
+
+def relate(configuration, ours=TinyMLPRegressor):
+    """Return by how much answers part that should not; empty where the relation holds."""
+    case, changed = both_forms(configuration)
+    level = configuration["level"]
+    spread = max(float(np.std(configuration["fit"]["y"])), 2.0**-20)
     if level == QUALITY:
         return separates_in_quality(case, changed, ours, spread)
     if level == ROUNDING:

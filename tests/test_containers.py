@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_tinymlp import TinyMLPRegressor
+from sklearn_tinymlp import TinyMLPEnsembleRegressor, TinyMLPRegressor
 
 FORMATS = sparse.csr_array, sparse.csc_matrix, sparse.coo_array
 
@@ -90,3 +90,11 @@ def test_units_of_y_do_not_change_what_robust_losses_learn(data, loss, power):
     expected = TinyMLPRegressor(**params).fit(X, y).predict(X)
     scaled = TinyMLPRegressor(**params).fit(X, y * 2.0**power).predict(X)
     assert_array_equal(scaled * 2.0**-power, expected)
+
+
+def test_the_order_of_y_in_memory_does_not_change_an_ensemble(data):
+    X, y = data
+    y = np.column_stack([y, X[:, 1] ** 2])
+    net = TinyMLPEnsembleRegressor(hidden_layer_sizes=[(2,), (3,)], cv=2, random_state=0)
+    expected = net.fit(X, y).weights_
+    assert_array_equal(net.fit(X, np.asfortranarray(y)).weights_, expected)

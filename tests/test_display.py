@@ -17,6 +17,7 @@ from sklearn import config_context
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPRegressor
@@ -813,3 +814,24 @@ def test_the_state_of_one_epoch_is_a_point():
     net = TinyMLPRegressor(solver="adam", random_state=0).partial_fit(X, y)
     display = TrainingStateDisplay.from_estimator(net)
     assert display.lines_["loss"].get_marker() == "o"
+
+
+def test_losses_of_degree_1_are_drawn_in_the_units_of_y():
+    X = np.linspace(-1.0, 1.0, 40)[:, np.newaxis]
+    y = 1000.0 * np.sin(3.0 * X[:, 0])
+    net = TinyMLPRegressor(loss="absolute_error", solver="adam", standardize=True)
+    net.set_params(hidden_layer_sizes=(3,), max_iter=30, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net.fit(X, y, X_val=X, y_val=y)
+    drawn = LossCurveDisplay.from_estimator(net).validation_loss
+    np.testing.assert_allclose(drawn[-1], np.mean(np.abs(net.predict(X) - y)), rtol=1e-6)
+
+
+def test_the_effect_of_a_column_without_values_is_not_drawn():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((80, 3))
+    X[:, 1] = np.nan
+    model = make_pipeline(SimpleImputer(keep_empty_features=True), LinearRegression())
+    effects = EffectDisplay.from_estimator(model.fit(X, X[:, 0]), X).effects
+    assert [effect.name for effect in effects] == ["x0", "x2"]

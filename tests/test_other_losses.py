@@ -1,12 +1,14 @@
 """Fits with other losses: scikit-learn's optima, outliers, shares of quantiles, left-out rows."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.datasets import make_friedman1
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import (
     GammaRegressor,
     HuberRegressor,
@@ -393,3 +395,24 @@ def test_codes_of_missing_values_do_not_decide_a_robust_fit(loss):
     net = TinyMLPRegressor(loss, (4,), random_state=0).fit(X, y)
     assert np.sqrt(np.mean((net.predict(X) - truth) ** 2)) < 0.15
     assert 0.1 < net.noise_std_ < 0.4
+
+
+@pytest.mark.parametrize("solver", ["auto", "lbfgs", "adam"])
+@pytest.mark.parametrize("loss", ["huber", "student_t", "absolute_error"])
+def test_a_constant_y_has_no_scale_and_warns_of_nothing_else(loss, solver):
+    X = np.linspace(0.0, 1.0, 12)[:, np.newaxis]
+    shape = {"hidden_layer_sizes": (3,), "max_iter": 20, "random_state": 0}
+    net = TinyMLPRegressor(loss=loss, solver=solver, **shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        net.fit(X, np.zeros(12))
+    assert np.isfinite(net.predict(X)).all()
+
+
+def test_infinite_predictions_are_refused_with_advice_that_another_solver_does_not_help():
+    X, start = np.full((1, 2), 1e4), [np.full((2, 3), 1.0), np.full((3, 1), 1.0)]
+    net = TinyMLPRegressor(activation="relu", output_activation="exp", solver="lm")
+    net.set_params(hidden_layer_sizes=(3,))
+    with pytest.raises(ValueError, match="non-finite.*other start weights"):
+        net.fit(X, [1.0], coefs_init=start)
+    assert not hasattr(net, "coefs_")

@@ -62,6 +62,18 @@ def test_without_early_stopping_the_last_epoch_is_kept_and_the_record_goes_on():
 
 
 @ignore_convergence
+def test_a_warm_start_by_the_evidence_keeps_its_own_best_epoch(capsys):
+    X, y = noisy(60)
+    net = make_net(solver="lm", alpha="auto", early_stopping=True, warm_start=True, max_iter=5)
+    net.fit(X, y, **VALIDATION)
+    net.set_params(early_stopping=False, max_iter=40, verbose=True).fit(X, y)
+    own = net.history_["log_evidence"][-net.n_iter_ :]
+    best = np.nanargmax(own) + 1
+    assert net.best_epoch_ == len(net.history_["loss"]) - net.n_iter_ + best
+    assert f"Kept: iteration {best} of {net.n_iter_}," in capsys.readouterr().out
+
+
+@ignore_convergence
 def test_a_warm_start_that_finds_nothing_better_keeps_the_last_epoch():
     X, y = noisy(60)
     net = make_net(solver="adam", early_stopping=True, warm_start=True, max_iter=30)

@@ -54,6 +54,22 @@ def test_measurements_of_one_specimen_are_not_taken_for_many(six_times):
     assert 0.9 < np.mean((lower <= y_new) & (y_new <= upper)) < 0.99
 
 
+def test_sparse_rows_that_share_X_count_as_dense_ones_do():
+    rng = np.random.RandomState(0)
+    X = np.repeat((rng.uniform(size=(50, 12)) < 0.3).astype(float), 6, axis=0)
+    y = X @ rng.standard_normal(12) + np.repeat(0.5 * rng.standard_normal(50), 6)
+    y += 0.05 * rng.standard_normal(300)
+    groups = [equal_rows(Data(form(X), y[:, np.newaxis])) for form in (np.asarray, csr_array)]
+    same = [group[:, np.newaxis] == group for group in groups]
+    assert_array_equal(same[1], same[0])
+    dense, of_sparse = (
+        TinyMLPRegressor(hidden_layer_sizes=(5,), alpha="one", random_state=0).fit(form(X), y)
+        for form in (np.asarray, csr_array)
+    )
+    assert_allclose(of_sparse._correlation, dense._correlation, atol=0.05)
+    assert_allclose(of_sparse.noise_std_, dense.noise_std_, rtol=0.2)
+
+
 @pytest.mark.parametrize("kind", ["doses", "specimens"])
 def test_independent_noise_changes_nothing(kind):
     if kind == "specimens":

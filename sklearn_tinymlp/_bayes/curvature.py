@@ -82,11 +82,11 @@ class Curvature:
             evaluated = objective.evaluate(theta, between)
         errors, passed = evaluated
         if self.by_residuals:
-            gradients, product = low_rank_product(objective, theta, passed, between, scratch)
+            gradients, product = low_rank_product(objective, theta, passed, between)
         elif objective.n_outputs == 1:
             gradients, product = dense_product(objective, theta, passed, between, scratch)
         else:
-            gradients, product = outputs_product(objective, theta, beta, passed, between, scratch)
+            gradients, product = outputs_product(objective, theta, beta, passed, between)
         return GaussNewton(errors, gradients, product)
 
     def product(

@@ -126,7 +126,7 @@ class Posterior:
         the function there and the errors `of_constant`, the mean of the training rows, are in the
         units of theta.
         """
-        noise = self._relative_noise(noise)
+        noise = self._noise_std(noise) / self.y_scale
         std = np.sqrt(noise**2 + variances)
         both = np.maximum(1.0, ConformalScores.of(np.abs(errors) / std, weight).scale())
         excess = np.maximum(errors**2 - NORMAL_QUANTILE**2 * variances, 0.0)
@@ -160,9 +160,6 @@ class Posterior:
     def _calibrated_noise(self, noise: RowNoise | None) -> np.ndarray:
         std = self._noise_std(noise)
         return np.minimum(self.widening * std, np.maximum(std, self.most_noise))
-
-    def _relative_noise(self, noise: RowNoise | None) -> np.ndarray:
-        return self._noise_std(noise) / self.y_scale
 
     def _variances(self, network, X) -> np.ndarray:
         """Compute the variance of the function in the units of theta, (n_samples, n_outputs)."""

@@ -267,7 +267,7 @@ class LowRankPrecision(Precision):
         return draws
 
 
-def low_rank_product(objective: Objective, theta, passed=None, between=None, scratch=FRESH):
+def low_rank_product(objective: Objective, theta, passed, between):
     """Compute J_k^T r_k of shape (n_outputs, n_parameters), and J as rows."""
     network, n_outputs = objective.network, objective.n_outputs
     parts, residuals = [], []

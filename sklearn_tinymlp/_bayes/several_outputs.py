@@ -201,7 +201,7 @@ class OutputsPrecision(Precision):
         return draws
 
 
-def outputs_product(objective: Objective, theta, beta, passed=None, between=None, scratch=FRESH):
+def outputs_product(objective: Objective, theta, beta, passed, between):
     """Compute J_k^T r_k of shape (n_outputs, n_parameters), and the products of the Jacobians."""
     network, n_outputs = objective.network, objective.n_outputs
     places, hidden = places_of(network.architecture), hidden_part(network)

@@ -118,17 +118,14 @@ class Data:
         """Set the noise of each row, (n_samples, n_outputs) in the units of y."""
         return replace(self, noise=RowNoise.of(std, self.sample_weight))
 
-    def input_range(self, warm_start=None) -> list[np.ndarray]:
+    def input_range(self, warm_start) -> list[np.ndarray]:
         """Return minimum and maximum of each input, including the data of the warm start."""
-        ranges = InputRange.of(self.seen_inputs())
+        weight = self.sample_weight  # rows of weight zero do not count
+        all_count = weight is None or (weight != 0.0).all()
+        ranges = InputRange.of(self.X if all_count else self.X[weight != 0.0])
         if warm_start is not None and warm_start.input_range is not None:
             ranges = ranges.joined(InputRange(*warm_start.input_range))
         return list(ranges)
-
-    def seen_inputs(self) -> np.ndarray:
-        """Return the inputs of rows with nonzero weight."""
-        weight = self.sample_weight
-        return self.X if weight is None or (weight != 0.0).all() else self.X[weight != 0.0]
 
     def on_rows(self, rows) -> "Data":
         """Return a subset of the rows, without a validation set."""

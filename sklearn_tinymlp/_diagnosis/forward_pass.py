@@ -44,7 +44,7 @@ class ForwardPass:
         self.predictions = self.values[-1]
 
     def replaced(self, **changes) -> Self:
-        """Examine the network with other weights, another architecture or another penalty."""
+        """Examine the network with other fields."""
         return type(self)(replace(self.network, **changes), self.most_values)
 
     def on_rows(self, rows) -> Self:

@@ -117,6 +117,8 @@ def rate_advice(plan, data, theta) -> str:
         return (
             f" X has values up to {largest_X:.3g}, y up to {largest_y:.3g}. Try standardize=True."
         )
+    if plan.solver.least_squares:
+        return " Try other start weights: another init, random_state or coefs_init."
     if not plan.solver.stochastic:
         return " Try solver='lm'." if settings.loss.least_squares else " Try a larger alpha."
     rate, limit = settings.learning_rate_init, math.nan

@@ -12,6 +12,7 @@ from .frames import (
     column_index,
     column_names,
     indexable,
+    is_missing,
     numbers_of,
     replace_column,
     take_column,
@@ -156,7 +157,9 @@ class EffectDisplay(DisplayMixin):
         rows = take_rows(X, np.sort(sample))
         if features is None:
             changes = _changes(estimator, rows, output)
-            indices = np.argsort(-changes, kind="stable")[:most_features].tolist()
+            order = np.argsort(-changes, kind="stable")
+            known = [k for k in order.tolist() if not is_missing(take_column(X, k)).all()]
+            indices = known[:most_features]
         else:
             indices = [column_index(feature, X) for feature in features]
         effects = [

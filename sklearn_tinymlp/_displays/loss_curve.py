@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._losses.table import LOSSES
 from .._solvers.table import SOLVERS
 from .base import COLOURS, MARKERS, DisplayMixin, display_class, draws, fitted_network
 
@@ -194,7 +195,7 @@ def _in_units_of_y(history, estimator) -> dict:
     scaling = getattr(estimator, "_scaling", None)
     if scaling is None or np.ptp(scaling.y_scale) > 1e-9 * scaling.y_scale.max():
         return history
-    unit = float(scaling.y_scale[0]) ** 2
+    unit = float(scaling.y_scale[0]) ** LOSSES[estimator._loss].degree
     converted = {"validation_loss"}
     if not SOLVERS[estimator.solver_].least_squares:
         converted.add("loss")

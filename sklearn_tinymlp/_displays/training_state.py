@@ -14,7 +14,7 @@ STATES = {
     "log_evidence": ("log evidence", False),
     "n_effective_parameters": ("effective parameters", False),
     "validation_loss": ("validation loss", True),
-    "validation_score": ("validation R²", False),
+    "validation_score": ("validation score", False),
 }
 
 

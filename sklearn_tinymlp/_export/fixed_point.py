@@ -192,7 +192,7 @@ def _scale(rows, constants, most, span):
     return np.floor(np.log2(largest))
 
 
-def _table_of(formula, low, high, most, fineness=None) -> _Table:
+def _table_of(formula, low, high, most, finest=None) -> _Table:
     """Tabulate an activation, so finely that the error of interpolation is below rounding."""
     value_of, slope_of = value_and_slope_of(formula)
     if high - low < 1e-6:
@@ -205,7 +205,6 @@ def _table_of(formula, low, high, most, fineness=None) -> _Table:
                 "represent it. Use dtype='float32'."
             )
     begin, end = _without_constant_ends(value_of, low, high, most)
-    finest = fineness
     fineness = int(np.floor(-np.log2(end - begin)))
     if finest is not None:
         fineness = min(fineness, finest)

@@ -161,4 +161,4 @@ def n_observations(y, sample_weight) -> float:
 
 def least_scale(y) -> float:
     """Return a lower bound of the scale of residuals of y, which may all be zero."""
-    return max(1e-8 * float(np.abs(y).max()), np.finfo(np.float32).tiny)
+    return max(1e-8 * float(np.abs(y).max()), float(np.finfo(np.float32).tiny))

@@ -50,9 +50,9 @@ INITIALIZERS = {
 def initial_parameters(architecture, init, activations, random_state):
     """Draw coefs and intercepts layer by layer, a layer's coefs first, as MLPRegressor does.
 
-    `init` is a key of `INITIALIZERS`, `activations` has at least one name per hidden layer. The
-    output layer is drawn for the last of these activations, as in MLPRegressor; instead of
-    "nguyen_widrow", which is meant for hidden layers, it uses "glorot_uniform".
+    `init` is a key of `INITIALIZERS`, `activations` are those of the hidden layers; the last one
+    stands for all further layers, as in MLPRegressor for the output layer. That layer uses
+    "glorot_uniform" instead of "nguyen_widrow", which is meant for hidden layers.
     """
     shapes = architecture.coef_shapes
     last = len(shapes) - 1

@@ -58,11 +58,6 @@ class Network:
         """Value and slope of each layer's activation."""
         return [on_arrays(activation) for activation in self.activations]
 
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs."""
-        return self.architecture.units[-1]
-
     def layers(self, theta) -> Layers:
         """Return views of the coefs and, as columns, of the intercepts."""
         return self.architecture.layers(theta)

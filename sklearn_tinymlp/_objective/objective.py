@@ -60,7 +60,7 @@ class Objective:
     training: Samples
     alpha: float
     validation: Samples | None = None
-    # Mean and scale of y, see `_data.scaling`.
+    # Scale of y, see `_data.scaling`.
     output_scale: np.ndarray = field(default_factory=lambda: np.ones(1))
     loss: Loss = SQUARED_ERROR
 

@@ -33,8 +33,7 @@ def random_features(architecture: Architecture, activations, data: Data, random_
     if len(data.y) > MAX_RIDGE_ROWS:
         data = data.on_rows(random_state.permutation(len(data.y))[:MAX_RIDGE_ROWS])
     X, y = data.X.astype(np.float64, copy=False), data.y.astype(np.float64, copy=False)
-    weight = data.sample_weight
-    weight = np.ones(len(y)) if weight is None else weight.astype(np.float64)
+    weight = data.weights()
     best, best_error = None, np.inf
     for scale in SCALES:
         coefs, intercepts, hidden = _hidden_layers(

@@ -39,7 +39,7 @@ class EnsembleFit:
             X, y, weight = X[weighted], y[weighted], weight[weighted]
         self.ensemble, self.data, self.repeats = ensemble, (X, y, weight), repeats
         self.begun = time.monotonic()
-        self.targets = y.reshape(len(y), -1).astype(np.float64)
+        self.targets = y.reshape(len(y), -1).astype(np.float64, order="C")  # sums depend on it
         self.template = TinyMLPRegressor() if ensemble.estimator is None else ensemble.estimator
         self.template._validate_params()  # once for all members
         self.counts = np.ones(len(y)) if weight is None else weight

@@ -56,8 +56,6 @@ class State(NamedTuple):
     gamma: np.ndarray  # (n_groups,) effective parameters of each group
     groups: np.ndarray  # (n_parameters,)
     n_samples: float
-    explained: float = np.nan  # share of the variance, where compared with random features
-    reference: float = np.nan  # share that random features explain on held-out rows
     noise: np.ndarray | None = None  # (n_outputs,) its standard deviation; None if from beta
 
     @property
@@ -102,17 +100,12 @@ def solve_by_evidence(
         solution = search_again(solution, restart.theta, "Restart from a pilot network:")
     if draw_restart is None or not _is_doubtful(objective, solution):
         return solution
-    reference = -np.inf
     for _ in range(FURTHER):
         start = draw_restart()
-        reference = float(np.fmax(reference, start.explained))
         if not _is_beaten(objective, solution, start):
             break
         solution = search_again(solution, start.theta, "Restart from random features:")
-    if solution.state is None:
-        return solution
-    shares = {"explained": explained_by(objective, solution), "reference": reference}
-    return solution._replace(state=solution.state._replace(**shares))
+    return solution
 
 
 def _is_beaten(objective: Objective, solution: Solution, start: Restart) -> bool:

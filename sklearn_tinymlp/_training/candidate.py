@@ -23,7 +23,6 @@ MOST_RATIO = 0.75
 # Difference of squared errors, in units of the variance of y, that does not matter.
 NEGLIGIBLE = 0.01
 
-
 # Share of the variance that a regression must explain beyond a network for a warning.
 COLLAPSED_SHARE = 0.1
 
@@ -39,7 +38,7 @@ class Errors(NamedTuple):
     """Mean squared errors on rows not trained on, in units of the variance of each output."""
 
     network: np.ndarray  # (n_outputs,)
-    regression: np.ndarray  # of the best kernel ridge regression
+    regression: np.ndarray  # of the average of kernel ridge regressions
 
     @property
     def is_beaten(self) -> np.ndarray:
@@ -77,20 +76,22 @@ class Candidate:
 
     def predict(self, X) -> np.ndarray:
         """Predict at standardised X with all inputs, shape (n_samples, n_outputs)."""
-        plan, theta = self.plan, self.solution.theta
-        X = X if plan.inputs is None else X[:, plan.inputs]
-        coefs, intercepts = plan.architecture.unpack(theta)
-        return plan.network.predict(coefs, intercepts, X.astype(np.float64, copy=False))
+        inputs = self.plan.inputs
+        return self._of_selected(X if inputs is None else X[:, inputs])
 
     def curvatures(self) -> np.ndarray:
         """Return the curvature of the loss at each row of the data, 1 on average, (n_samples,)."""
         y, weight, loss = self.data.y, self.data.weights(), self.plan.settings.loss
         if loss.least_squares:
             return np.ones(len(y))
-        coefs, intercepts = self.plan.architecture.unpack(self.solution.theta)
-        f = self.plan.network.predict(coefs, intercepts, self.data.X.astype(np.float64, copy=False))
+        f = self._of_selected(self.data.X)
         curvature = loss.expected_curvature(y, f, weight).mean(axis=1)
         return curvature / np.average(curvature, weights=weight)
+
+    def _of_selected(self, X) -> np.ndarray:
+        """Predict at standardised X with the inputs in use."""
+        coefs, intercepts = self.plan.architecture.unpack(self.solution.theta)
+        return self.plan.network.predict(coefs, intercepts, X.astype(np.float64, copy=False))
 
 
 class Refit(NamedTuple):

@@ -59,7 +59,7 @@ class Comparison(NamedTuple):
     regressions: list[Average]
     unexplained: np.ndarray  # (n_outputs,) mean squared residuals of the network
     linearised: np.ndarray  # (n_outputs,) mean squared leave-one-out errors, by linearisation
-    freedom: float  # residuals for each observation
+    freedom: float  # degrees of freedom of the residuals, for each observation
     groups: np.ndarray  # (n_samples,) numbers; rows that share X have the same
     look: NamedTuple  # how rows and regressions were chosen
 

@@ -78,9 +78,7 @@ class FitResult:
             interrupted = True
         plan, data, best = fit.plan, fit.data, fit.solution
         theta = raw_weights(plan, best.theta)
-        # For y of 1e200 the loss overflows in the units of y, which is not a failure.
-        failed = np.isnan(best.loss) or (plan.scaling is None and not np.isfinite(best.loss))
-        failed = failed and plan.solver.least_squares and best.n_iter > 0
+        failed = plan.solver.least_squares and best.n_iter > 0 and _has_failed(fit)
         if failed or not np.isfinite(theta).all():
             raise ValueError(
                 "Solver produced non-finite parameter weights. The input data may"
@@ -215,6 +213,19 @@ class FitResult:
         }
 
 
+def _has_failed(fit: Candidate) -> bool:
+    """Whether the loss is NaN, or infinite because predictions are.
+
+    For y of 1e200 it overflows in the units of y, which is not a failure.
+    """
+    loss, scaling = fit.solution.loss, fit.plan.scaling
+    if np.isfinite(loss):
+        return False
+    with np.errstate(all="ignore"):
+        predictions = fit.plan.objective(fit.data).predict(fit.solution.theta)
+    return bool(np.isnan(loss)) or scaling is None or not np.isfinite(predictions).all()
+
+
 def _starts_table(solutions: list[Solution]) -> dict[str, np.ndarray]:
     """Tabulate how each start ended, one row per start."""
     table = {
@@ -253,7 +264,9 @@ def best_epoch(record: History, solution: Solution, plan: Plan) -> int:
     for criterion in criteria:
         values = np.asarray(columns.get(criterion, ()), dtype=float)
         if np.isfinite(values).any():
-            before = None if warm_start is None else warm_start.best_validation_score
+            before = None
+            if criterion == "validation_score" and warm_start and warm_start.stochastic_state:
+                before = warm_start.best_validation_score
             if before is not None and np.nanmax(values) <= before:
                 break  # the weights of a better score, in the previous fit, are not kept
             return n_rows - n_own + int(np.nanargmax(values)) + 1

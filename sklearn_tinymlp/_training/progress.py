@@ -75,7 +75,6 @@ def print_end(result: "FitResult", solutions) -> None:
     plan, solution = result.plan, result.solution
     if not (plan.settings.verbose and plan.solver.least_squares):
         return
-    attributes = result.attributes()
     if result.errors is not None:
         network, regression = (1.0 - np.mean(error) for error in result.errors)
         print(
@@ -86,7 +85,9 @@ def print_end(result: "FitResult", solutions) -> None:
         print("The network was trained again, on the predictions of kernel ridge regression.")
         print(f"Kept: the weights after that, loss {solution.loss:.6g}.")
         return
-    kept = f"Kept: iteration {attributes['best_epoch_']} of {solution.n_iter}"
+    from .fit_result import best_epoch
+
+    kept = f"Kept: iteration {best_epoch(solution.record, solution, plan)} of {solution.n_iter}"
     kept += f", loss {solution.loss:.6g}"
     if solution.state is not None and np.isfinite(solution.log_evidence):
         kept += f", log evidence {solution.log_evidence:.2f}"

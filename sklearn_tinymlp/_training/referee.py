@@ -8,7 +8,7 @@ fit. Those of leave-one-out cost little: of the network by linearisation,
     e_i = r_i / (1 - h_i)    with the leverage h_i,
 
 and of the regressions exactly (`kernel_ridge`). A fit fails if the mean of its e_i^2 is clearly
-above that of the best regression.
+above that of their average.
 
 Linearisation says too little or too much where a few rows, or nearly all, have parameters of their
 own: the mean of e_i^2 and generalised cross-validation, the mean of r_i^2 / (1 - gamma / n)^2, then
@@ -339,7 +339,7 @@ def _is_settled(losses, others, weight) -> bool:
 
 
 def _more_thorough(comparison: Comparison) -> Look:
-    """Return a look at more rows, with the regressions that were best."""
+    """Return a look at more rows, with the kernels that have weight in the averages."""
     used = {kernel for average in comparison.regressions for kernel in average.kernels}
     kernels = tuple(kernel for kernel in KERNELS if kernel in used)
     return THOROUGH._replace(kernels=kernels or KERNELS)
