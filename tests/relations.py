@@ -207,6 +207,11 @@ def origin_of_y(case, rng):
 
 def units_of_X(case, rng):
     unit = 2.0 ** rng.choice([-12, -3, 0, 1, 10], case.query.shape[1])
+    X, _, weight = case.fit.values()
+    counted = X if weight is None else X[weight > 0.0]
+    # A constant column has no unit of its own, nor one of few values, constant in some fold.
+    least = 5 if case.ensemble else 2
+    unit[[len(np.unique(column)) < least for column in counted.T]] = 1.0
     return with_fit(case, X=case.fit["X"] * unit)._replace(query=case.query * unit)
 
 
