@@ -258,3 +258,24 @@ def test_ensemble_holds_out_specimens():
         # Out-of-fold errors are those of new specimens, not those of new measurements.
         assert ensemble.noise_std_ > 0.25
     assert_allclose(net.predict(X_new).std(), given.predict(X_new).std(), rtol=0.3)
+
+
+@pytest.mark.parametrize("form", [np.asarray, csr_array])
+def test_rows_of_categories_are_no_specimens(form):
+    rng = np.random.RandomState(0)
+    level = rng.randint(0, 30, 1600)
+    X, y = np.eye(30)[level], np.sin(level) + 0.3 * rng.standard_normal(1600)
+    net = TinyMLPRegressor(random_state=0).fit(form(X[:600]), y[:600])
+    assert net._correlation == 0.0 and net.stop_reason_ == "evidence"
+    assert r2(net, form(X[600:]), np.sin(level[600:])) > 0.97  # 0 if a level is left out at a time
+    assert_allclose(net.noise_std_, 0.3, rtol=0.1)
+
+
+@pytest.mark.parametrize("alpha", ["auto", "one", "input"])
+def test_a_level_without_rows_has_no_effect(alpha):
+    rng = np.random.RandomState(1)
+    level = rng.randint(0, 28, 150)
+    X, y = np.eye(30)[level], np.sin(level) + 0.3 * rng.standard_normal(150)
+    net = TinyMLPRegressor(alpha=alpha, random_state=0).fit(X, y)
+    none, *unknown = net.predict(np.vstack([np.zeros(30), np.eye(30)[28:]]))
+    assert_allclose(unknown, none, rtol=1e-12)

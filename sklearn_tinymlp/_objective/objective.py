@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy import sparse
 from sklearn.metrics import r2_score
 
 from .._losses.loss import Loss
@@ -27,6 +28,8 @@ JACOBIAN_NUMBERS = 2**17
 GRADIENT_NUMBERS = 16_000
 
 LEAST_BLOCK = 64  # rows; in shorter blocks overhead dominates
+
+ROUNDING = 1e-8  # of a constant input when its mean is taken off, in standard deviations
 
 # Rows times units above which gradients are compiled: NumPy then takes twice as long, mostly for
 # passes over arrays, and a fit takes some seconds. numba takes 0.3 s to import, and 2 to 4 s to
@@ -144,6 +147,22 @@ class Objective:
                     at_outputs = at_outputs * network.output_slopes(passed)
                 network.gradient(layers, passed, at_outputs, gradient)
         return float(total), gradient
+
+    def without_constant_inputs(self, theta) -> np.ndarray:
+        """Return weights with zeros for inputs that are zero in all rows.
+
+        A constant input is zero when standardised, up to rounding.
+        """
+        X = self.training.X
+        if sparse.issparse(X):
+            constant = abs(X).max(axis=0).toarray().ravel() == 0.0
+        else:
+            constant = (np.ptp(X, axis=0) == 0.0) & (np.abs(X[0]) < ROUNDING)
+        if not constant.any():
+            return theta
+        coefs, intercepts = self.network.architecture.unpack(theta.copy())
+        coefs[0][constant] = 0.0
+        return self.network.architecture.pack(coefs, intercepts, theta.dtype)
 
     def predict(self, theta) -> np.ndarray:
         """Compute the outputs of the rows trained on, shape (n_samples, n_outputs)."""

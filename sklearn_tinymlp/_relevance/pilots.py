@@ -214,6 +214,7 @@ def _search(
     architecture = objective.network.architecture
     groups = GROUPINGS[grouping](architecture)
     monitor = Monitor(iterations, History(), interrupted=interruption)
+    theta = objective.without_constant_inputs(theta)
     options = {"groups": groups, "tol": 1e-4, "hyper": hyper}
     if objective.loss.least_squares:
         return search_by_evidence(objective, theta, monitor, rest=PLATEAU_ITERATIONS, **options)

@@ -89,10 +89,11 @@ def solve_by_evidence(
 
     def search_again(solution, start, title, **options) -> Solution:
         monitor.say(title)
+        start = objective.without_constant_inputs(start)
         other = search(objective, start, replace(fresh, record=History()), **options)
         return _better(solution, other)
 
-    solution = search(objective, theta, monitor)
+    solution = search(objective, objective.without_constant_inputs(theta), monitor)
     few = objective.training.weight_sum <= FEW_SAMPLES
     if solution.reason not in ENDED_BY_OTHERS and (few or _determined(solution) < 2.0):
         solution = search_again(solution, theta, SECOND_SEARCH, warm_up=WARM_UP)

@@ -38,7 +38,7 @@ from .distillation import Comparison, distilled, losses_of, mean_squares, restar
 from .kernel_ridge import KERNELS, is_clearly_smaller, kernel_ridge, leave_one_out_of_mean
 from .plan import Plan
 from .posterior import laplace_posterior
-from .repeated_inputs import equal_rows
+from .repeated_inputs import equal_rows, repeated_rows
 
 
 class Look(NamedTuple):
@@ -117,7 +117,7 @@ def refereed(
     if len(data.y) <= THOROUGH.n_rows:  # else the data would be copied, and few rows are compared
         before = before._replace(data=_distinct_rows(data))
         judged = replace(fit, data=before.data.on_inputs(fit.plan.inputs))
-    groups = equal_rows(before.data)
+    groups = repeated_rows(before.data)
     if groups is None and fit.data.groups is not None:
         return fit  # groups with different X, which were held out when their noise was estimated
     too_few = len(before.data.y) < MIN_ROWS if groups is None else groups.max() + 1 < MIN_GROUPS

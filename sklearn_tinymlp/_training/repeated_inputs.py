@@ -91,7 +91,7 @@ def find_repeats(plan: Plan, data: Data) -> Repeats | None:
     settings = plan.settings
     if not plan.by_evidence or settings.early_stopping or not settings.loss.least_squares:
         return None
-    groups = equal_rows(data) if data.groups is None else data.groups
+    groups = repeated_rows(data) if data.groups is None else data.groups
     if groups is None:
         return None
     rows = _rows_of_some_groups(groups)
@@ -107,6 +107,25 @@ def find_repeats(plan: Plan, data: Data) -> Repeats | None:
             data = replace(data, X=products / np.where(spread > 0.0, spread, 1.0))
         correlation = _correlation(data, repeats)
     return Repeats(groups, correlation) if correlation else None
+
+
+def repeated_rows(data: Data) -> np.ndarray | None:
+    """Return the numbers of `equal_rows`; None if all inputs are indicators.
+
+    Rows of categories share X because there are few categories, which new rows share, too. Without
+    one of them nothing is known of it: left out together, 30 one-hot columns explain nothing, left
+    out one by one 0.99.
+    """
+    return None if _are_indicators(data.X) else equal_rows(data)
+
+
+def _are_indicators(X) -> bool:
+    """Return whether each column has two values, in a sparse X zero and another one."""
+    if sparse.issparse(X):
+        highest, lowest = (np.asarray(m.todense()).ravel() for m in (X.max(axis=0), X.min(axis=0)))
+        columns = X.tocoo().col
+        return bool(((X.tocoo().data == highest[columns]) | (highest == lowest)[columns]).all())
+    return all(((column == column.min()) | (column == column.max())).all() for column in X.T)
 
 
 def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
