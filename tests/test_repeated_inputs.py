@@ -260,11 +260,13 @@ def test_ensemble_holds_out_specimens():
     assert_allclose(net.predict(X_new).std(), given.predict(X_new).std(), rtol=0.3)
 
 
+@pytest.mark.parametrize("attribute", [False, True])
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
-def test_rows_of_categories_are_no_specimens(form):
+def test_rows_of_categories_are_no_specimens(form, attribute):
     rng = np.random.RandomState(0)
     level = rng.randint(0, 30, 1600)
     X, y = np.eye(30)[level], np.sin(level) + 0.3 * rng.standard_normal(1600)
+    X = np.column_stack([X, rng.uniform(size=30)[level]]) if attribute else X
     net = TinyMLPRegressor(random_state=0).fit(form(X[:600]), y[:600])
     assert net._correlation == 0.0 and net.stop_reason_ == "evidence"
     assert r2(net, form(X[600:]), np.sin(level[600:])) > 0.97  # 0 if a level is left out at a time

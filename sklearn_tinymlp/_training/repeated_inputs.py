@@ -110,22 +110,30 @@ def find_repeats(plan: Plan, data: Data) -> Repeats | None:
 
 
 def repeated_rows(data: Data) -> np.ndarray | None:
-    """Return the numbers of `equal_rows`; None if all inputs are indicators.
+    """Return the numbers of `equal_rows`; None if indicators distinguish as many rows.
 
     Rows of categories share X because there are few categories, which new rows share, too. Without
-    one of them nothing is known of it: left out together, 30 one-hot columns explain nothing, left
-    out one by one 0.99.
+    the rows of one of them nothing is known of it: left out together, 30 one-hot columns explain
+    nothing, left out one by one 0.99.
     """
-    return None if _are_indicators(data.X) else equal_rows(data)
+    groups = equal_rows(data)
+    if groups is None:
+        return None
+    X = data.X[np.unique(groups, return_index=True)[1]]
+    of_indicators = _projection(X[:, np.flatnonzero(_indicators(X))])
+    return None if len(np.unique(of_indicators)) == X.shape[0] else groups
 
 
-def _are_indicators(X) -> bool:
-    """Return whether each column has two values, in a sparse X zero and another one."""
-    if sparse.issparse(X):
-        highest, lowest = (np.asarray(m.todense()).ravel() for m in (X.max(axis=0), X.min(axis=0)))
-        columns = X.tocoo().col
-        return bool(((X.tocoo().data == highest[columns]) | (highest == lowest)[columns]).all())
-    return all(((column == column.min()) | (column == column.max())).all() for column in X.T)
+def _indicators(X) -> np.ndarray:
+    """Return a mask of the columns with at most two values, in a sparse X zero and another one."""
+    highest, lowest = X.max(axis=0), X.min(axis=0)
+    if not sparse.issparse(X):
+        return ((X == highest) | (X == lowest)).all(axis=0)
+    highest, lowest = (bound.toarray().ravel() for bound in (highest, lowest))
+    X = X.tocoo()
+    others = (X.data != highest[X.col]) & (X.data != lowest[X.col]) & (X.data != 0.0)
+    others |= (highest[X.col] > 0.0) & (lowest[X.col] < 0.0)
+    return np.bincount(X.col[others], minlength=X.shape[1]) == 0
 
 
 def equal_rows(data: Data, least_share=LEAST_SHARE) -> np.ndarray | None:
