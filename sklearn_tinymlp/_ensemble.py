@@ -62,8 +62,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         are not used. Refits use all rows.
 
     max_time : float, default=None
-        Seconds after which no further member is started; those in training are finished. Without
-        time for a member on all rows a candidate has its members of folds. None for no limit.
+        Seconds after which no further member is started; those in training are finished. A
+        candidate with no time left for members on all rows keeps its members of folds. None for no
+        limit.
 
     n_jobs : int, default=None
         Number of members trained at the same time, in threads that share X, or with the backend of
@@ -118,14 +119,14 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
     See Also
     --------
-    TinyMLPRegressor : One network, in a tenth of the time or less.
+    TinyMLPRegressor : One network, in about a tenth of the time.
     CandidatesDisplay : Plot of `results_`.
 
     Notes
     -----
     With scikit-learn 1.9 or later `set_callbacks` accepts its callbacks and the user's own. The
-    tasks are fit > race > candidate > fold and fit > refits > member; after each a callback may
-    skip its later siblings, and the members trained so far are weighted.
+    tasks are fit > folds > fold of a candidate, and fit > refits > member; after each a callback
+    may skip its later siblings, and the members trained so far are weighted.
 
     References
     ----------

@@ -288,9 +288,9 @@ class TinyMLPRegressor(RegressorMixin, NetworkEstimator):
 
     Notes
     -----
-    One difference from MLPRegressor is deliberate: with several outputs and the squared error the
-    gradient that MLPRegressor passes to 'lbfgs' is not the gradient of its loss (scikit-learn issue
-    8349); here the correct gradient is used.
+    The user guide lists the deliberate differences from MLPRegressor. The main one: with several
+    outputs and the squared error the gradient that MLPRegressor passes to 'lbfgs' is not the
+    gradient of its loss (scikit-learn issue 8349); here the correct gradient is used.
 
     With scikit-learn 1.9 or later `set_callbacks` accepts its callbacks and the user's own. Each
     epoch or iteration is a task, after which a callback may stop training. With `n_init` above 1
