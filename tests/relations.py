@@ -445,6 +445,12 @@ EXCEPTIONS = (
     ("order_of_rows counts_are_copies", holds_out, QUALITY, "rows are held out by position"),
     ("counts_are_copies", lambda case: not has_counts(case), None, "only counts are copies"),
     (
+        "counts_are_copies",
+        lambda case: case.params["early_stopping"],
+        None,
+        "copies of a row come into the training and the validation set",
+    ),
+    (
         "only_ratios_of_weights",
         lambda case: case.fit["sample_weight"] is None or has_counts(case),
         None,
