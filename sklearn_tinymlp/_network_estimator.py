@@ -234,8 +234,7 @@ class NetworkEstimator(FittedNetwork, CallbackSupportMixin, BaseEstimator):
         defaults, warns = self._defaults(), context.warns
         warned = check_before_training(plan, encoded, scaled, starts, defaults, warns)
         tasks = FitTasks.begin(self, arrays, plan, len(starts), columns)
-        progress.stage = "in the first iteration"
-        trained = train(plan, scaled, starts, tasks, interruption, progress.count)
+        trained = train(plan, scaled, starts, tasks, interruption, progress.training())
         progress.stage = "comparing it with kernel ridge regression, and calibrating intervals"
         fitted = plan, scaled, starts, trained, columns
         result = FitResult.of(

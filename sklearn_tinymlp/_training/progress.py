@@ -57,6 +57,11 @@ class LongFit:
             self.stage,
         )
 
+    def training(self):
+        """Note that training begins; return the function that counts its iterations."""
+        self.stage = "in the first iteration"
+        return self.count
+
     def count(self, n_iter, max_iter) -> None:
         """Note how far training is.
 
