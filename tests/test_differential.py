@@ -160,6 +160,16 @@ def test_first_iteration_is_that_of_mlpregressor(solver, hidden, activation):
     assert_same_path(ours, theirs, 1e-10, exact_warnings=solver != "lbfgs")
 
 
+@pytest.mark.parametrize("params", [{}, {"beta_1": 0.99}, {"beta_2": 0.9999}], ids=str)
+def test_adam_in_float32_is_as_exact_as_mlpregressor(params):
+    # 1 - beta_2 of a beta_2 in float32 has four digits: weights parted by 7e-6 in one step.
+    params = params | {"solver": "adam", "learning_rate_init": 1.0, "max_iter": 1}
+    configuration = simple_configuration(data={"dtype": "float32"}, **params)
+    ours, theirs = train_both(configuration)
+    for our, their in zip(ours[0]["coefs_"], theirs[0]["coefs_"], strict=True):
+        assert_allclose(our, their, rtol=0.0, atol=5e-7)
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -390,17 +390,16 @@ class Pace(NamedTuple):
 def pace_of(theta, rate, options):
     """Convert the hyperparameters once per update, not once per weight."""
     real = theta.dtype.type
-    beta_1, beta_2 = real(options.beta_1), real(options.beta_2)
     return Pace(
         real(rate),
         real(options.momentum),
         real(options.momentum if options.nesterovs_momentum else 1.0),
         real(rate if options.nesterovs_momentum else 0.0),
         real(options.epsilon),
-        beta_1,
-        real(1) - beta_1,
-        beta_2,
-        real(1) - beta_2,
+        real(options.beta_1),
+        real(1.0 - options.beta_1),  # 1 - 0.999 in float32 has four digits
+        real(options.beta_2),
+        real(1.0 - options.beta_2),
     )
 
 
