@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from . import against, readme, report, scaling, start_up, timing
 from .works import WORKS
 
-GOALS_PAGE = "docs/speed_goals.md"
+GOALS_PAGE = "benchmarks/goals.md"
 OTHERS = {"start-up": start_up, "scaling": scaling}
 
 

@@ -182,9 +182,9 @@ def callback_contexts():
 
 
 def main():
-    """Print the table, and update docs/speed_goals.md if asked to."""
+    """Print the table, and update benchmarks/goals.md if asked to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write-docs", action="store_true", help="write docs/speed_goals.md")
+    parser.add_argument("--write-docs", action="store_true", help="write benchmarks/goals.md")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     timing.pin()
@@ -203,7 +203,7 @@ def main():
             lines += rows
             print("\n".join(rows), flush=True)
     if arguments.write_docs:
-        report.write_between_markers("docs/speed_goals.md", "parts", "\n".join(lines))
+        report.write_between_markers("benchmarks/goals.md", "parts", "\n".join(lines))
 
 
 if __name__ == "__main__":

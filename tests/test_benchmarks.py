@@ -32,7 +32,7 @@ def test_command_compares_the_same_work(tmp_path):
 def test_docs_have_the_markers():
     for path, names in {
         "docs/speed.md": ["machine", "works", "start-up", "scaling", "losses"],
-        "docs/speed_goals.md": ["machine", "goals", "start-up", "parts"],
+        "benchmarks/goals.md": ["machine", "goals", "start-up", "parts"],
         "README.md": ["speed", "accuracy"],
     }.items():
         text = (ROOT / path).read_text(encoding="utf-8")
