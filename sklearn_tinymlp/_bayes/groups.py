@@ -27,7 +27,7 @@ def one_penalty(architecture: Architecture, owners=None) -> np.ndarray:
     """Put all weights in one group, and the output layer's intercepts, the mean of y, in another.
 
     With a group of their own the hidden intercepts can vanish on symmetric data, and with them the
-    width of the prediction interval in a gap (docs/evidence.md).
+    width of the prediction interval in a gap (benchmarks/variants.md).
     """
     groups = np.zeros(architecture.n_parameters, dtype=np.intp)
     architecture.unpack(groups)[1][-1][:] = 1

@@ -35,7 +35,7 @@ UNITS, ACTIVATION = 5, "tanh"
 MAX_ITERATIONS = 200
 
 # Starts with ARD beside that from the fit with one penalty. With squared errors four of them moved
-# the errors of 17 data sets by 0.2% (docs/extending.md); with none rounding decides too often
+# the errors of 17 data sets by 0.2% (benchmarks/variants.md); with none rounding decides too often
 # whether ARD pays. With a deviance and none 2 of 10 sets of 300 counts were fitted by a constant.
 N_STARTS, N_DEVIANCE_STARTS = 1, 4
 
@@ -61,7 +61,7 @@ MAX_PILOT_WORK, MAX_PILOT_INPUTS = 25_000_000, 100_000
 
 # Log evidence that separate penalties for the inputs must gain, in total and for each row: some 5%
 # of the error. On data without irrelevant inputs it gained less, and increased the error by up to
-# 10% (docs/evidence.md).
+# 10% (benchmarks/variants.md).
 MIN_NATS, MIN_NATS_PER_ROW = 10.0, 0.05
 
 # Number of effective parameters of an input, of five, below which it is irrelevant.

@@ -48,7 +48,7 @@ ZERO_RESIDUAL = 1e-8
 FIRST_DAMPING, MOST_DAMPING, LEAST_DAMPING = 1e-2, 1e12, 1e-12
 
 # The first damping where alpha and beta are re-estimated: with less, first steps at a poor alpha
-# and beta end in minima with larger test errors (docs/evidence.md).
+# and beta end in minima with larger test errors (benchmarks/variants.md).
 CAREFUL_DAMPING = 1.0
 
 # Maximum number of multiply-adds of a curvature for a single step, 10 ms on one core; see
