@@ -13,8 +13,8 @@ from .._solvers.table import SOLVERS
 from .._training.settings import layer_sizes
 
 # Networks that differ in kind have less correlated errors than starts of one kind. Of eleven kinds
-# these have the least error for their time (benchmarks/variants.md): the default, which can drop inputs;
-# one layer, at a quarter of its time; and ramps.
+# these have the least error for their time (benchmarks/variants.md): the default, which can drop
+# inputs; one layer, at a quarter of its time; and ramps.
 KINDS = (
     {"inputs": "raw", "alpha": "auto", "hidden_layer_sizes": (16, 16)},
     {"inputs": "raw", "alpha": "layer", "hidden_layer_sizes": (20,)},
