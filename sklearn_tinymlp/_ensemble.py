@@ -235,22 +235,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 groups = np.zeros(len(y), dtype=int)
                 groups[weighted] = repeats.groups
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
-            fitting = EnsembleFit(
-                self,
-                X,
-                y,
-                weight,
-                weighted,
-                repeats=repeats,
-                splits=splits,
-                random_state=random_state,
-            )
+            fitting = EnsembleFit(self, X, y, weight, weighted, splits, random_state, repeats)
             del X, y, weight, splits  # `fitting` has the rows of nonzero weight
             task = Task.of_fit(self, interruption, *data).begin()
-            with (
-                interruption.catches_sigint(),
-                Workers(self.n_jobs, interruption) as workers,
-            ):
+            with interruption.catches_sigint(), Workers(self.n_jobs, interruption) as workers:
                 attributes = fitting.train(workers, task)
             if interruption.is_set():
                 warnings.warn("Training interrupted by user.", stacklevel=3)
@@ -308,9 +296,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
         splits = [(weighted[:0], np.arange(len(weighted)))]
         random_state = np.random.RandomState(0)
-        fitting = EnsembleFit(
-            ensemble, X, y, weight, weighted, splits=splits, random_state=random_state
-        )
+        fitting = EnsembleFit(ensemble, X, y, weight, weighted, splits, random_state)
         vars(ensemble).update(fitting.weigh(members))
         return ensemble
 
@@ -465,9 +451,7 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
 
     def _trained_html(self) -> str:
         """Return the HTML block of a notebook; empty before a fit."""
-        if not hasattr(self, "estimators_"):
-            return ""
-        return html.trained_ensemble(self)
+        return html.trained_ensemble(self) if hasattr(self, "estimators_") else ""
 
     def _heaviest(self) -> TinyMLPRegressor:
         return self.estimators_[int(np.argmax(self.weights_))]

@@ -119,8 +119,7 @@ def test_a_costly_curvature_is_held_for_many_steps(most_work, by_evidence_, monk
     monkeypatch.setattr(held_curvature, "search", held)
     options = SimpleNamespace(
         tol=0.1,
-        alpha_by_evidence=by_evidence_,
-        groups=groups,
+        groups=groups if by_evidence_ else None,
         least_ratio=0.0,
         random_state=np.random.RandomState(0),
         restart=None,
@@ -252,7 +251,7 @@ def test_after_ctrl_c_the_loss_is_that_of_the_weights_that_are_given(estimate):
         monitor = Monitor(8, History(), interrupted=InterruptedAt(n_asked))
         solution = solve(problem, monitor, estimate=estimate)
         assert solution.reason is StopReason.INTERRUPTED
-        loss = lm.mean_loss(objective, solution.theta, objective.errors(solution.theta))
+        loss = objective.mean_loss(solution.theta)
         assert solution.loss == pytest.approx(loss, rel=1e-12)
 
 

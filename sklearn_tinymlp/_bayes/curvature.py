@@ -33,16 +33,6 @@ ROWS_PER_PARAMETER, LEAST_SAMPLE_ROWS = 10, 2000
 MOST_JACOBIAN_ROWS = 1000
 
 
-class Diagonal(NamedTuple):
-    """A diagonal A, the preconditioner until a better one is known."""
-
-    entries: np.ndarray  # (n_parameters,)
-
-    def solve(self, vector: np.ndarray) -> np.ndarray:
-        """Compute A^-1 v."""
-        return vector / self.entries
-
-
 class GaussNewton(NamedTuple):
     """The second-order model of the data term at some theta."""
 

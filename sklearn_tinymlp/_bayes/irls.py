@@ -63,10 +63,9 @@ def surrogate(objective: Objective, theta, residuals=None) -> Surrogate:
     squares = slope**2 / (curvature * mean_curvature)
     errors = 0.5 * (squares.sum(axis=0) if weight is None else weight @ squares)
     relative = curvature / mean_curvature
-    if np.all(relative == 1.0):
-        return Surrogate(objective, errors, mean_curvature)
-    weighted = replace(samples, curvature=relative)
-    return Surrogate(replace(objective, training=weighted), errors, mean_curvature)
+    if np.any(relative != 1.0):
+        objective = replace(objective, training=replace(samples, curvature=relative))
+    return Surrogate(objective, errors, mean_curvature)
 
 
 def log_likelihood_change(objective: Objective, theta, errors, beta, mean_curvature) -> float:

@@ -37,7 +37,7 @@ from .conformal import NORMAL_QUANTILE, ConformalScores
 from .extrapolation import Extrapolation
 from .precision import Precision
 
-# A row that alone determines a parameter has h = 1 and no residual.
+# A row that alone determines a parameter, or its prediction, has h = 1 and no residual.
 LEAST_ONE_MINUS_LEVERAGE = 1e-10
 
 
@@ -92,18 +92,17 @@ class Posterior:
         weight that leaving one out removes. `between` is called for each block of rows.
         """
         loo = self.leave_one_out(network, X, y, left_out, between, noise)
-        if errors is not None:
-            loo = LeaveOneOut(errors, np.ones(y.shape), loo.variances)
+        errors, variances = loo.errors if errors is None else errors, loo.variances
         mean = np.average(y, axis=0, weights=weight)
         rest = np.maximum(1.0 - left_out / weight.sum(), LEAST_ONE_MINUS_LEVERAGE)
         constant = (y - mean) / rest[:, None]
-        factors = self.factors(loo.errors, loo.variances, constant, weight, noise)
+        factors = self.factors(errors, variances, constant, weight, noise)
         posterior = self.at_least_as_wide(factors)
         if noise is not None:  # its widest rows are widened, too, for the sake of the narrowest
             spread = self.y_scale * ConformalScores.of(np.abs(constant), weight).scale()
             posterior = replace(posterior, most_noise=spread)
         std = posterior._calibrated_noise(noise) / self.y_scale
-        z = np.abs(loo.errors) / np.sqrt(std**2 + posterior.function_widening**2 * loo.variances)
+        z = np.abs(errors) / np.sqrt(std**2 + posterior.function_widening**2 * variances)
         return replace(posterior, tails=ConformalScores.of(z, weight))
 
     def leave_one_out(self, network, X, y, left_out, between, noise=None) -> "LeaveOneOut":

@@ -57,7 +57,10 @@ class LinearBlock(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """`loss(theta)` = mean loss over the training samples + alpha / 2 sum(coefs^2) / weight_sum."""
+    """`loss(theta)` = mean loss over the training samples + alpha / 2 sum(coefs^2) / weight_sum.
+
+    Methods call `between` before each block of rows.
+    """
 
     network: Network
     training: Samples
@@ -75,7 +78,7 @@ class Objective:
         return self.training.y.shape[1]
 
     def evaluate(self, theta, between: Callable | None = None) -> Evaluation:
-        """Compute the errors of each output; `between` is called before each block of rows."""
+        """Compute the errors of each output."""
         layers, errors, passed = self.network.layers(theta), np.zeros(self.n_outputs), None
         n_blocks = 0
         for block in self._jacobian_blocks(between):
@@ -90,8 +93,7 @@ class Objective:
     ) -> Iterator[LinearBlock]:
         """Yield the factors of the Jacobian at theta, block by block of rows.
 
-        `passed` is the forward pass at theta that `evaluate` returned; `between` is called before
-        each block.
+        `passed` is the forward pass at theta that `evaluate` returned.
         """
         network = self.network
         layers = network.layers(theta)
@@ -100,14 +102,8 @@ class Objective:
             at_outputs = network.output_slopes(here)
             if block.root is not None:
                 at_outputs = at_outputs * block.root
-            yield LinearBlock(
-                layers,
-                here.values,
-                network.hidden_slopes(here),
-                at_outputs,
-                _residuals(here, block),
-                block.rows,
-            )
+            slopes, residuals = network.hidden_slopes(here), _residuals(here, block)
+            yield LinearBlock(layers, here.values, slopes, at_outputs, residuals, block.rows)
 
     def _jacobian_blocks(self, between) -> Iterator[Block]:
         n_parameters = self.network.architecture.n_parameters
@@ -120,10 +116,7 @@ class Objective:
     def weighted_gradient(
         self, theta, output_weights: np.ndarray, between: Callable | None = None
     ) -> tuple[float, np.ndarray]:
-        """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient.
-
-        w is `output_weights`; `between` is called before each block of rows.
-        """
+        """Compute sum_k w_k (loss of output k, summed over weighted rows), and its gradient."""
         if self.is_compiled and self._compiles(output_weights):
             return self.compiled.weighted_gradient(theta, output_weights, between)
         network, loss = self.network, self.loss
@@ -166,11 +159,7 @@ class Objective:
 
     def predict(self, theta) -> np.ndarray:
         """Compute the outputs of the rows trained on, shape (n_samples, n_outputs)."""
-        return self._predict(theta, self.training.X)
-
-    def _predict(self, theta, X) -> np.ndarray:
-        coefs, intercepts = self.network.architecture.unpack(theta)
-        return self.network.predict(coefs, intercepts, X)
+        return self.network.predict(*self.network.architecture.unpack(theta), self.training.X)
 
     # ------------------------------------------------------------------ the compiled engine
 
@@ -198,7 +187,7 @@ class Objective:
         )
 
     def loss_gradient(self, theta, between=None) -> tuple[float, np.ndarray]:
-        """Compute the loss at theta and its gradient; `between` is called for each range of rows.
+        """Compute the loss at theta and its gradient.
 
         With several outputs and the squared error the first term of MLPRegressor's gradient is
         n_outputs times larger (scikit-learn issue 8349).
@@ -251,6 +240,22 @@ class Objective:
         """Compute `errors` of predictions of zero, shape (n_outputs,)."""
         return self._half_squares(self.training.y)
 
+    def mean_loss(self, theta, errors=None) -> float:
+        """Compute the mean loss and penalty in the units of y; `errors` are those at theta."""
+        loss, samples = self.loss, self.training
+        if not loss.least_squares:  # the evidence determines the penalty
+            unit = float(np.mean(self.output_scale**loss.degree))
+            return unit * float(loss.mean(samples.y, self.predict(theta), samples.weight))
+        errors = self.errors(theta) if errors is None else errors
+        squares, n_outputs = self.output_scale**2, self.n_outputs
+        # Outputs that are not scaled share one scale.
+        total = float(squares @ errors if squares.size == n_outputs else squares[0] * errors.sum())
+        total /= n_outputs
+        if self.alpha > 0.0:  # the square of a scale of 1e200 is infinite, times 0 NaN
+            coefs = theta[: self.network.architecture.n_coefs]
+            total += 0.5 * float(squares.mean() * self.alpha * (coefs @ coefs))
+        return total / samples.weight_sum
+
     def _half_squares(self, residuals) -> np.ndarray:
         squares = residuals * residuals
         if self.training.weight is not None:
@@ -270,7 +275,7 @@ class Objective:
         Both are NaN if a prediction is not finite, as in scikit-learn's early stopping.
         """
         samples = self.validation
-        predictions = self._predict(theta, samples.X)
+        predictions = self.network.predict(*self.network.architecture.unpack(theta), samples.X)
         if not np.isfinite(predictions).all():
             return np.nan, np.nan
         loss = self.loss.mean(samples.y, predictions, samples.weight)

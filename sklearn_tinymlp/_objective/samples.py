@@ -49,29 +49,22 @@ class Samples:
 
     def on_rows(self, rows) -> "Samples":
         """Return a subset of the rows."""
-        some = Samples.of(
-            self.X[rows], self.y[rows], None if self.weight is None else self.weight[rows]
+        weight, curvature = (
+            None if factor is None else factor[rows] for factor in (self.weight, self.curvature)
         )
-        if self.curvature is None:
-            return some
-        return replace(some, curvature=self.curvature[rows])
+        return replace(Samples.of(self.X[rows], self.y[rows], weight), curvature=curvature)
 
     def blocks(self, n_rows: int, between: Callable | None = None) -> Iterator[Block]:
         """Yield all rows, `n_rows` at a time; `between` is called before each block."""
-        for block in self._in_memory(n_rows) if self._is_small else self._made(n_rows):
+        blocks = self._kept_blocks.get(n_rows)
+        if blocks is None:
+            blocks = self._made(n_rows)
+            if not sparse.issparse(self.X) and 8 * self.X.size <= LARGEST_COPY:
+                blocks = self._kept_blocks[n_rows] = list(blocks)
+        for block in blocks:
             if between is not None:
                 between()
             yield block
-
-    @cached_property
-    def _is_small(self) -> bool:
-        return not sparse.issparse(self.X) and 8 * self.X.size <= LARGEST_COPY
-
-    def _in_memory(self, n_rows) -> list[Block]:
-        kept = self._kept_blocks
-        if n_rows not in kept:
-            kept[n_rows] = list(self._made(n_rows))
-        return kept[n_rows]
 
     @cached_property
     def _kept_blocks(self) -> dict[int, list[Block]]:

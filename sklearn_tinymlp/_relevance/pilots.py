@@ -79,12 +79,7 @@ class RelevanceReport(NamedTuple):
 
 
 def run_pilots(
-    data: Data,
-    loss: Loss,
-    output,
-    first_intercepts: np.ndarray | None,
-    random_state,
-    interruption: Interruption,
+    data: Data, loss: Loss, output, first_intercepts, random_state, interruption: Interruption
 ) -> RelevanceReport | None:
     """Train pilot networks; None where ARD does not improve the evidence, and after Ctrl-C.
 

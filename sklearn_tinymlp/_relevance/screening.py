@@ -22,12 +22,10 @@ are detected in the same way, with x_i^3 - 3 x_i in the place of x_i x_j.
 
 import numpy as np
 
-from .._bayes.curvature import Diagonal
 from .._bayes.evidence import Hyperparameters
 from .._bayes.groups import GROUPINGS
 from .._data.data import Data
 from .._data.hold_out import hold_out_splits
-from .._machine.interruption import Interruption
 from .._network.architecture import Architecture
 from .._network.initialization import initial_parameters
 from .._network.network import network_of
@@ -51,12 +49,7 @@ MAX_DROPPED_SHARE = 0.1
 
 
 def screened(
-    data: Data,
-    architecture: Architecture,
-    activations,
-    n_kept: int,
-    random_state,
-    interruption: Interruption,
+    data: Data, architecture: Architecture, activations, n_kept: int, random_state, interruption
 ) -> np.ndarray | None:
     """Return the inputs that matter most, sorted; None where more than `n_kept` matter.
 
@@ -121,11 +114,9 @@ def _reweighted(
     least_error, best = np.inf, (np.zeros(n_inputs), theta)
     for _ in range(N_ROUNDS):
         hyper = Hyperparameters(alpha, beta)
-        curvature = CURVATURE * beta.mean() * training.training.weight_sum
-        diagonal = Diagonal(alpha[groups] + curvature)
-        theta = steps_down(
-            training, theta, hyper, groups, diagonal, n_steps=STEPS_PER_ROUND, monitor=monitor
-        ).theta
+        hessian = alpha[groups] + CURVATURE * beta.mean() * training.training.weight_sum
+        given = hyper, groups, lambda vector, hessian=hessian: vector / hessian
+        theta, _ = steps_down(training, theta, *given, n_steps=STEPS_PER_ROUND, monitor=monitor)
         errors = 2.0 * held_out.errors(theta) / held_out.training.weight_sum
         squares = np.sum(architecture.unpack(theta)[0][0] ** 2, axis=1)
         if errors.mean() < least_error:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from functools import partial
 
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
@@ -30,9 +31,9 @@ class Workers(Parallel):
 
     def call(self, function, calls) -> Iterator:
         """Call a function with each tuple of arguments; yield the results until Ctrl-C."""
-        called = (function,) if self.share_memory else (quiet, function)
+        function = delayed(function if self.share_memory else partial(quiet, function))
         try:
-            yield from self(delayed(called[0])(*called[1:], *arguments) for arguments in calls)
+            yield from self(function(*arguments) for arguments in calls)
         except KeyboardInterrupt:
             self.interruption.set()
 

@@ -38,9 +38,6 @@ ENDED_BY_OTHERS = (StopReason.INTERRUPTED, StopReason.CALLBACK, StopReason.LOSS_
 # noise it is below a tenth, for most real data sets tried a quarter to a half.
 DOUBTFUL = 0.25
 
-# What `verbose` prints before it.
-SECOND_SEARCH = f"Second search, with the first penalties for {WARM_UP} iterations:"
-
 
 class Restart(NamedTuple):
     """Start weights, and the share of the variance that they explain; NaN where unknown."""
@@ -96,7 +93,8 @@ def solve_by_evidence(
     solution = search(objective, objective.without_constant_inputs(theta), monitor)
     few = objective.training.weight_sum <= FEW_SAMPLES
     if solution.reason not in ENDED_BY_OTHERS and (few or _determined(solution) < 2.0):
-        solution = search_again(solution, theta, SECOND_SEARCH, warm_up=WARM_UP)
+        title = f"Second search, with the first penalties for {WARM_UP} iterations:"
+        solution = search_again(solution, theta, title, warm_up=WARM_UP)
     if restart is not None and _is_beaten(objective, solution, restart):
         solution = search_again(solution, restart.theta, "Restart from a pilot network:")
     if draw_restart is None or not _is_doubtful(objective, solution):
@@ -110,17 +108,16 @@ def solve_by_evidence(
 
 
 def _is_beaten(objective: Objective, solution: Solution, start: Restart) -> bool:
-    """Whether a start explains more than a network, by more than `BEATEN` nats."""
+    """Whether a start explains more than a network, by more than `BEATEN` nats.
+
+    They are n / 2 times the logarithm of the ratio of the unexplained variances.
+    """
     if solution.reason in ENDED_BY_OTHERS or np.isnan(start.explained):
         return False
-    n_samples = objective.training.weight_sum
-    return nats_between(explained_by(objective, solution), start.explained, n_samples) > BEATEN
-
-
-def nats_between(explained, reference, n_samples) -> float:
-    """Compute n / 2 times the logarithm of the ratio of the unexplained variances."""
-    left, left_by_reference = (max(1.0 - share, 1e-300) for share in (explained, reference))
-    return 0.5 * n_samples * (math.log(left) - math.log(left_by_reference))
+    shares = explained_by(objective, solution), start.explained
+    left, left_by_start = (max(1.0 - share, 1e-300) for share in shares)
+    nats = 0.5 * objective.training.weight_sum * (math.log(left) - math.log(left_by_start))
+    return nats > BEATEN
 
 
 def _is_doubtful(objective: Objective, solution: Solution) -> bool:

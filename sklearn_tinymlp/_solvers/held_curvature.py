@@ -103,31 +103,12 @@ def search(
     order = random_state.permutation(n_rows)
     given = {"curvature": curvature, "groups": groups, "random_state": random_state}
     estimate_at = partial(estimate, least_ratio=least_ratio, **given)
-    minimise = partial(steps_down, groups=groups, monitor=monitor)
-    reason, best = None, None
+    climb = partial(_climb, monitor=monitor, groups=groups, tol=tol, estimate_at=estimate_at)
+    first_steps = max(FIRST_STEPS, warm_up)
     for size in stage_sizes(n_rows, curvature, theta.size):
         stage = objective if size == n_rows else objective.on_rows(np.sort(order[:size]))
-        steps = ENOUGH_STEPS
-        if best is None:
-            steps, n_steps = FIRST_STEPS, max(FIRST_STEPS, warm_up)
-            at = {"n_steps": n_steps, "mean_curvature": irls.surrogate(stage, theta).mean_curvature}
-            try:
-                theta, _ = minimise(stage, theta, hyper, precision=None, **at)
-            except KeyboardInterrupt:
-                best = Point(theta, estimate_at(stage, theta, hyper), stage.loss)
-                reason = StopReason.INTERRUPTED
-                break
-        best, reason = _climb(
-            stage,
-            theta,
-            hyper,
-            monitor,
-            tol=tol,
-            steps=steps,
-            estimate_at=estimate_at,
-            minimise=minimise,
-        )
-        theta, hyper = best.theta, best.estimate.next
+        best, reason = climb(stage, theta, hyper, first_steps=first_steps)
+        theta, hyper, first_steps = best.theta, best.estimate.next, 0
         if reason in (*ENDED_BY_OTHERS, StopReason.VALIDATION, StopReason.MAX_ITER):
             break
     return _solution(objective, monitor, groups, best, reason)
@@ -182,16 +163,24 @@ def estimate(
 
 
 def _climb(
-    objective, theta, hyper, monitor, *, tol, steps, estimate_at, minimise
+    objective, theta, hyper, *, monitor, groups, tol, estimate_at, first_steps
 ) -> tuple[Point, StopReason]:
-    """Iterate on the rows of one stage until S no longer falls; return the best point and why."""
+    """Iterate on the rows of one stage until S no longer falls; return the best point and why.
+
+    In the first stage `first_steps` steps precede the first estimate of the evidence.
+    """
+    minimise = partial(steps_down, groups=groups, monitor=monitor)
     best, reason, done = None, None, False
+    steps = FIRST_STEPS if first_steps else ENOUGH_STEPS
     # The evidence of a working response is valid at a minimum, and arbitrary before it. Only where
     # a scale is estimated with the weights may the last iteration be worse than an earlier one.
     with_scale = objective.loss.with_scale is not None
     last_is_best = not objective.loss.least_squares and not with_scale
     free, mean_curvature, without_gain, between = None, 1.0, 0, None
     try:
+        if first_steps:
+            at = {"mean_curvature": irls.surrogate(objective, theta).mean_curvature}
+            theta, _ = minimise(objective, theta, hyper, solve=None, n_steps=first_steps, **at)
         while True:
             residuals = irls.leave_one_out_residuals(objective, theta, free, mean_curvature)
             objective = irls.with_scale(objective, theta, residuals)
@@ -213,17 +202,18 @@ def _climb(
             hyper = now.next
             monitor.begin(theta)
             at = {"n_steps": int(steps), "mean_curvature": mean_curvature}
-            theta, fall = minimise(objective, theta, hyper, precision=now.precision, **at)
+            theta, fall = minimise(objective, theta, hyper, solve=now.precision.solve, **at)
             done = fall <= tol * _least_fall(objective, hyper) and steps >= ENOUGH_STEPS
             steps = min(MOST_STEPS, STEPS_GROWTH * steps)
             reason = monitor.update(
                 theta=theta,
-                loss=mean_loss_in_units_of_y(objective, theta),
+                loss=objective.mean_loss(theta),
                 alpha=float(hyper.alpha[0]),
                 log_evidence=now.log_evidence,
                 n_effective_parameters=float(now.gamma.sum()),
             )
     except KeyboardInterrupt:
+        best = best or Point(theta, estimate_at(objective, theta, hyper), objective.loss)
         return best, StopReason.INTERRUPTED
 
 
@@ -238,9 +228,9 @@ def _least_fall(objective: Objective, hyper: Hyperparameters) -> float:
 
 
 def steps_down(
-    objective, theta, hyper, groups, precision, *, n_steps, monitor, mean_curvature=1.0
+    objective, theta, hyper, groups, solve, *, n_steps, monitor, mean_curvature=1.0
 ) -> Descent:
-    """Minimise S at fixed alpha and beta by a few steps of L-BFGS.
+    """Minimise S at fixed alpha and beta by a few steps of L-BFGS; `solve` is that of `descend`.
 
     Losses other than the squared error are multiplied by beta / `mean_curvature`, see
     `_bayes.irls`. An interruption of the monitor raises KeyboardInterrupt.
@@ -253,19 +243,8 @@ def steps_down(
         penalty = alpha * theta
         return value + 0.5 * float(penalty @ theta), gradient + penalty
 
-    solve = None if precision is None else precision.solve
     with np.errstate(all="ignore"):
         return descend(value_and_gradient, theta, solve, n_steps=n_steps)
-
-
-def mean_loss_in_units_of_y(objective: Objective, theta) -> float:
-    """Compute the mean loss over rows and outputs."""
-    loss, samples = objective.loss, objective.training
-    if loss.least_squares:
-        squares = objective.output_scale**2 * objective.errors(theta)
-        return float(np.mean(squares) / samples.weight_sum)
-    unit = float(np.mean(objective.output_scale**loss.degree))
-    return unit * float(loss.mean(samples.y, objective.predict(theta), samples.weight))
 
 
 def _solution(objective, monitor, groups, best: Point, reason) -> Solution:
@@ -280,7 +259,7 @@ def _solution(objective, monitor, groups, best: Point, reason) -> Solution:
         state = State(found.next, found.gamma, groups, objective.training.weight_sum, noise=noise)
     return monitor.solution(
         theta,
-        mean_loss_in_units_of_y(objective, theta),
+        objective.mean_loss(theta),
         reason,
         log_evidence=found.log_evidence,
         state=state,

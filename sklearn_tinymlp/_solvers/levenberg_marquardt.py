@@ -147,7 +147,7 @@ class Search:
         self.model = self.curvature.gauss_newton(
             self.objective, self.theta, self.hyper.beta, evaluated, self.between, self.scratch
         )
-        self.loss = mean_loss(self.objective, self.theta, self.model.errors)
+        self.loss = self.objective.mean_loss(self.theta, self.model.errors)
 
     def value(self, theta, errors) -> float:
         """Compute S."""
@@ -193,7 +193,7 @@ def _iterate(search: Search, monitor: Monitor) -> StopReason | None:
     value, alpha = search.value(search.theta, search.model.errors), search.hyper.alpha[0]
     step = search.step(gradient)
     if step is not None:
-        loss = mean_loss(search.objective, step.theta, step.evaluated.errors)
+        loss = search.objective.mean_loss(step.theta, step.evaluated.errors)
         search.theta, search.loss = step.theta, loss  # set both: Ctrl-C may end `linearise`
         search.damping.accept(step.gain_ratio)
         search.linearise(step.evaluated)
@@ -208,7 +208,7 @@ def _iterate(search: Search, monitor: Monitor) -> StopReason | None:
             ended = _re_estimate(search, row, step is None, monitor.loss_tol)
     kept = search.theta if search.best is None else search.best.theta
     reason = monitor.update(theta=search.theta, kept=kept, loss=search.loss, **row)
-    return ended if reason in (None, StopReason.MAX_ITER) and ended is not None else reason
+    return ended or reason if reason in (None, StopReason.MAX_ITER) else reason
 
 
 def _re_estimate(search: Search, row, is_stuck, loss_tol) -> StopReason | None:
@@ -228,18 +228,6 @@ def _re_estimate(search: Search, row, is_stuck, loss_tol) -> StopReason | None:
     search.peaks.append(search.best.log_evidence)
     search.hyper = found.next
     return StopReason.EVIDENCE if search.recent_rise <= NATS * search.tol else None
-
-
-def mean_loss(objective: Objective, theta, errors) -> float:
-    """Compute the mean loss and penalty in the units of y."""
-    squares, n_outputs = objective.output_scale**2, objective.n_outputs
-    # Outputs that are not scaled share one scale.
-    total = float(squares @ errors if squares.size == n_outputs else squares[0] * errors.sum())
-    total /= n_outputs
-    if objective.alpha > 0.0:  # the square of a scale of 1e200 is infinite, times 0 NaN
-        coefs = theta[: objective.network.architecture.n_coefs]
-        total += 0.5 * float(squares.mean() * objective.alpha * (coefs @ coefs))
-    return total / objective.training.weight_sum
 
 
 def _solution(search: Search, monitor: Monitor, reason: StopReason) -> Solution:
@@ -287,15 +275,7 @@ def solve_penalised(objective: Objective, theta, monitor, **options) -> Solution
 
 
 def search_by_evidence(
-    objective: Objective,
-    theta,
-    monitor,
-    *,
-    groups,
-    curvature=None,
-    hyper=None,
-    least_ratio=0.0,
-    **options,
+    objective, theta, monitor, *, groups, curvature=None, hyper=None, least_ratio=0.0, **options
 ) -> Solution:
     """Maximise the evidence from one start, with the default first alpha and beta unless given."""
     variance = objective.variance()
@@ -313,7 +293,7 @@ def _cheapest(objective: Objective) -> Curvature:
 def run(objective, theta, monitor, options: Options) -> Solution:
     """Train with the penalty of the greatest evidence, or with that of the objective."""
     curvature = _cheapest(objective)
-    if not options.alpha_by_evidence:
+    if options.groups is None:
         return solve_penalised(objective, theta, monitor, tol=options.tol, curvature=curvature)
     search = partial(search_by_evidence, rest=options.rest or REST)
     if curvature.work > MOST_WORK_PER_STEP or not objective.loss.least_squares:

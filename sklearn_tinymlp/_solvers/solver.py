@@ -15,8 +15,7 @@ class Options(NamedTuple):
 
     tol: float
     max_fun: int
-    alpha_by_evidence: bool  # instead of the penalty of the objective
-    groups: np.ndarray | None  # (n_parameters,) penalty group of each parameter
+    groups: np.ndarray | None  # (n_parameters,) of penalties; None for that of the objective
     least_ratio: np.ndarray | None  # (n_groups,) of alpha to beta by the evidence
     stochastic: StochasticOptions
     batch_size: int

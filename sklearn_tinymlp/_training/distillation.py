@@ -21,7 +21,6 @@ from .._network.architecture import Architecture
 from .._network.network import network_of
 from .._objective.objective import Objective
 from .._solvers.evidence_restarts import State, first_hyperparameters
-from .._solvers.held_curvature import mean_loss_in_units_of_y
 from .._solvers.levenberg_marquardt import NATS
 from .._solvers.monitor import History, Monitor, Solution, StopReason
 from .calibration import BeforeSelection
@@ -224,7 +223,7 @@ def _on_rows(
         found = evidence(theta, errors, precision, hyper, groups, n_samples, variance)
     return earlier._replace(
         theta=theta,
-        loss=mean_loss_in_units_of_y(plan.objective(data), theta),
+        loss=plan.objective(data).mean_loss(theta),
         state=State(hyper, found.gamma, groups, n_samples),
         log_evidence=found.log_evidence,
         reason=StopReason.DISTILLED,

@@ -27,14 +27,13 @@ import numpy as np
 from scipy import linalg, optimize
 from scipy.spatial.distance import cdist
 
+from .._bayes.laplace import LEAST_ONE_MINUS_LEVERAGE
+
 # From hardly any penalty to the mean of y alone.
 RIDGES = np.array([*np.logspace(-5, 4, 19), np.inf])
 
 # Relative jitter with which K(L, L) is positive definite to rounding.
 JITTER = 1e-10
-
-# A row that alone determines its prediction has H_ii = 1.
-LEAST_ONE_MINUS_LEVERAGE = 1e-10
 
 
 def linear(X, Z) -> np.ndarray:

@@ -196,7 +196,6 @@ class Plan:
         return Options(
             tol=settings.tol,
             max_fun=params["max_fun"],
-            alpha_by_evidence=self.by_evidence,
             groups=groups,
             least_ratio=None if groups is None else self.least_ratio(groups),
             stochastic=stochastic,

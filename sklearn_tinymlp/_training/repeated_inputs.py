@@ -30,9 +30,10 @@ import numpy as np
 from scipy import sparse
 
 from .._bayes.evidence import MOST_BETA
+from .._bayes.laplace import LEAST_ONE_MINUS_LEVERAGE
 from .._data.data import Data
 from .._relevance.pilots import MAX_PILOT_ROWS
-from .kernel_ridge import KERNELS, LEAST_ONE_MINUS_LEVERAGE, ridge_by_kernel
+from .kernel_ridge import KERNELS, ridge_by_kernel
 from .plan import Plan
 
 # A tenth of the observations less, and standard deviations are larger by a twentieth.
