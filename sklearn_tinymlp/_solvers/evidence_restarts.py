@@ -61,11 +61,11 @@ class State(NamedTuple):
         return 1.0 / np.sqrt(self.hyper.beta) if self.noise is None else self.noise
 
 
-def first_hyperparameters(groups, n_outputs, variance, least_ratio=0.0) -> Hyperparameters:
-    """Return the first alpha and beta, for targets of this variance."""
+def first_hyperparameters(objective: Objective, groups, least_ratio=0.0) -> Hyperparameters:
+    """Return the first alpha and beta."""
     alpha = np.full(groups.max() + 1, FIRST_ALPHA)
-    first = Hyperparameters(alpha, np.full(n_outputs, FIRST_BETA / variance))
-    return first.with_ratio(least_ratio)
+    beta = np.full(objective.n_outputs, FIRST_BETA / objective.variance())
+    return Hyperparameters(alpha, beta).with_ratio(least_ratio)
 
 
 def solve_by_evidence(

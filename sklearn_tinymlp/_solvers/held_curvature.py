@@ -95,9 +95,7 @@ def search(
     `hyper` contains the first alpha and beta, None for the defaults. At these values `warm_up`
     steps are done, at least `FIRST_STEPS`. `random_state` draws the samples.
     """
-    if hyper is None:
-        first = groups, objective.n_outputs, objective.variance(), least_ratio
-        hyper = first_hyperparameters(*first)
+    hyper = hyper or first_hyperparameters(objective, groups, least_ratio)
     objective = objective.at_constant()
     n_rows = objective.training.n_samples
     order = random_state.permutation(n_rows)

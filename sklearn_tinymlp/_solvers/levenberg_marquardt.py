@@ -278,11 +278,9 @@ def search_by_evidence(
     objective, theta, monitor, *, groups, curvature=None, hyper=None, least_ratio=0.0, **options
 ) -> Solution:
     """Maximise the evidence from one start, with the default first alpha and beta unless given."""
-    variance = objective.variance()
-    if hyper is None:
-        hyper = first_hyperparameters(groups, objective.n_outputs, variance, least_ratio)
+    hyper = hyper or first_hyperparameters(objective, groups, least_ratio)
     given = {"groups": groups, "hyper": hyper, "curvature": curvature or _cheapest(objective)}
-    given |= {"variance": variance, "least_ratio": least_ratio}
+    given |= {"variance": objective.variance(), "least_ratio": least_ratio}
     return solve(objective, theta, monitor, estimate=True, **given, **options)
 
 

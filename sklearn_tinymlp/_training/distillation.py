@@ -209,7 +209,7 @@ def _on_rows(
     objective, groups = plan.objective(data), plan.groups
     curvature = Curvature.cheapest(plan.architecture, len(data.y))
     variance, n_samples = objective.variance(), objective.training.weight_sum
-    hyper = first_hyperparameters(groups, objective.n_outputs, variance)
+    hyper = first_hyperparameters(objective, groups)
     if state is not None:
         hyper = hyper._replace(alpha=state.hyper.alpha)
     least, most = LEAST_BETA / variance, MOST_BETA / variance
