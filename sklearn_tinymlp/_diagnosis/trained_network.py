@@ -113,9 +113,7 @@ def describe(
     """
     solver, scaling = SOLVERS[fitted["solver_"]], fitted["_scaling"]
     uses_evidence = fitted["log_evidence_"] is not None
-    loss = LOSSES[fitted["_loss"]]
-    # Files of earlier releases have no loss constants.
-    loss = loss.remade(fitted.get("_loss_constants", loss.parameters))
+    loss = LOSSES[fitted["_loss"]].remade(fitted["_loss_constants"])
     loss_unit = 1.0
     if solver.least_squares and scaling is not None:
         with np.errstate(over="ignore"):  # y of 1e200

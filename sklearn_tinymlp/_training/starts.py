@@ -35,7 +35,7 @@ class WarmStart(NamedTuple):
         """Read a fitted estimator; None if it is not fitted."""
         if not hasattr(estimator, "coefs_"):
             return None
-        layer = getattr(estimator, "_input_layer", None)
+        layer = estimator._input_layer
         coefs, intercepts = estimator.coefs_, estimator.intercepts_
         if layer is not None:
             coefs, intercepts = layer.removed(coefs, intercepts)
@@ -47,9 +47,9 @@ class WarmStart(NamedTuple):
             estimator._stochastic_state,
             estimator.t_,
             estimator.best_validation_score_,
-            getattr(estimator, "_grouping", "one"),  # missing in files of earlier releases
-            getattr(estimator, "_seen_rows", None),
-            getattr(estimator, "_input_range", None),
+            estimator._grouping,
+            estimator._seen_rows,
+            estimator._input_range,
             layer,
         )
 
