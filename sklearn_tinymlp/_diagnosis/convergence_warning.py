@@ -91,7 +91,7 @@ def learned_nothing(plan: Plan, data: Data, solution: Solution) -> bool:
     if solution.reason is StopReason.LOSS_TOL:
         return False
     y = data.y.astype(np.float64, copy=False)
-    constant = np.broadcast_to(loss.best_constant(y, data.sample_weight), y.shape)
+    constant = loss.constant_predictions(y, data.sample_weight)
     of_constant = float(loss.mean(y, constant, data.sample_weight))
     rounding = 1e-12 * np.abs(y).max() ** loss.degree
     return bool(solution.loss > MOST_SHARE_OF_CONSTANT * of_constant > rounding)

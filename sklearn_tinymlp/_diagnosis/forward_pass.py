@@ -93,8 +93,7 @@ class ForwardPass:
         """Predictions of the best constant; NaN where the weights sum to zero."""
         if self.network.sample_weight is not None and self.weight.sum() == 0.0:
             return np.full(self.y.shape, math.nan)
-        constant = self.network.loss.best_constant(self.y, self.row_weight)
-        return np.broadcast_to(constant, self.y.shape)
+        return self.network.loss.constant_predictions(self.y, self.row_weight)
 
     @cached_property
     def constant_loss(self) -> float:

@@ -5,22 +5,13 @@ numbers and arrays need no trust, so the estimator is the only class of this pac
 file also remains readable when a private class is renamed.
 """
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 
-from .._bayes.conformal import ConformalScores
 from .._bayes.dense import DensePrecision
-from .._bayes.extrapolation import Extrapolation
-from .._bayes.laplace import Posterior
-from .._bayes.low_rank import JacobianRows, LowRankPrecision
-from .._bayes.several_outputs import OutputsPrecision, Places
-from .._data.input_layer import InputLayer
-from .._data.scaling import Scaling
-from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
-from .._network.architecture import Architecture
-from .._solvers.monitor import History
-from .._training.heteroscedastic_noise import VaryingNoise
+from .._bayes.low_rank import LowRankPrecision
+from .._bayes.several_outputs import OutputsPrecision
 from .._training.importances import importances_of
 from .state_check import checked
 
@@ -33,26 +24,11 @@ ENSEMBLE_LAYOUT = 1
 # loading.
 COLUMNS = {"loss_curve_": "loss", "validation_scores_": "validation_score"}
 
-# The attributes and fields that are records, saved as dicts of their fields.
-RECORDS = {
-    "_scaling": Scaling,
-    "_input_layer": InputLayer,
-    "_posterior": Posterior,
-    "_stochastic_state": StochasticState,
-    "_tails": ConformalScores,
-    "noise_std_": VaryingNoise,
-}
-FIELDS = {
-    "extrapolation": Extrapolation,
-    "tails": ConformalScores,
-    "options": StochasticOptions,
-    "rows": JacobianRows,
-    "places": Places,
-    "architecture": Architecture,
-}
+# The attributes that are records, saved as dicts of their fields.
+RECORDS = ("_scaling", "_input_layer", "_posterior", "_stochastic_state", "_tails", "noise_std_")
 
 # The kinds of a `Precision`, saved as a dict that contains the name of the kind.
-PRECISIONS = {"dense": DensePrecision, "outputs": OutputsPrecision, "low_rank": LowRankPrecision}
+PRECISIONS = {DensePrecision: "dense", OutputsPrecision: "outputs", LowRankPrecision: "low_rank"}
 
 
 def plain(state: dict) -> dict:
@@ -78,8 +54,7 @@ def restored(state: dict) -> dict:
     if "coefs_" not in state:  # not fitted
         return state
     out = _restored_state(state, LAYOUT, "TinyMLPRegressor")
-    columns = {name: values.tolist() for name, values in out["_record"].items()}
-    out["_record"] = History(columns)
+    columns = out["_record"].columns
     for name, column in COLUMNS.items():
         if name not in out and column in columns:
             out[name] = columns[column]
@@ -108,49 +83,22 @@ def _restored_state(state, known, kind) -> dict:
             f"This {kind} was saved by a later version of sklearn-tinymlp than the one installed "
             f"(layout {layout}; supported up to {known}). Update sklearn-tinymlp."
         )
-    out = checked(kind, out)
-    for name, record in RECORDS.items():
-        if isinstance(out.get(name), dict):
-            try:
-                out[name] = _record(record, out[name])
-            except (TypeError, ValueError) as error:  # a field is missing, or not known
-                raise ValueError(f"This file is not a valid {kind}: {name}: {error}.") from None
-    return out
+    return checked(kind, out)
 
 
 def _plain_state(state) -> dict:
-    return {
-        name: _fields(value) if isinstance(value, RECORDS.get(name, ())) else value
-        for name, value in state.items()
-    }
+    return {name: _plain(value) if name in RECORDS else value for name, value in state.items()}
 
 
-def _fields(record) -> dict:
-    """Return the fields of a record, and of the records in them, as a dict."""
-    names = record._fields if hasattr(record, "_fields") else [f.name for f in fields(record)]
-    parts = {name: getattr(record, name) for name in names}
-    for name, part in parts.items():
-        if isinstance(part, FIELDS.get(name, ())):
-            parts[name] = _fields(part)
-        elif name == "precision":
-            form = next(form for form, kind in PRECISIONS.items() if type(part) is kind)
-            parts[name] = {form: _fields(part)}
-        elif name == "progress":
-            parts[name] = {column: part[0][column].item() for column in part.dtype.names}
-    return parts
-
-
-def _record(kind, parts):
-    """Invert `_fields`."""
-    parts = dict(parts)
-    for name, part in parts.items():
-        if name in FIELDS and part is not None:
-            parts[name] = _record(FIELDS[name], part)
-        elif name == "precision":
-            ((form, part),) = part.items()
-            parts[name] = _record(PRECISIONS[form], part)
-        elif name == "progress":
-            parts[name] = np.zeros(1, PROGRESS_DTYPE)
-            for column, value in part.items():
-                parts[name][column] = value
-    return kind(**parts)
+def _plain(value):
+    """Return a record, with the records in its fields, as a dict; anything else as it is."""
+    if isinstance(value, np.ndarray) and value.dtype.names:  # the progress of sgd and adam
+        return {column: value[0][column].item() for column in value.dtype.names}
+    if is_dataclass(value):
+        names = [field.name for field in fields(value)]
+    elif hasattr(value, "_fields"):
+        names = value._fields
+    else:
+        return value
+    parts = {name: _plain(getattr(value, name)) for name in names}
+    return {PRECISIONS[type(value)]: parts} if type(value) in PRECISIONS else parts

@@ -2,8 +2,8 @@
 
 Compiled code reads and writes arrays by their addresses: an array of another shape or dtype would
 let it overwrite other memory. A check is a function of a value and of the sizes of the network; it
-returns the value, or raises `Invalid`. An array is copied if only its byte order, or the order or
-alignment that compiled code needs, is another one.
+returns the value, of a dict the record with these fields, or raises `Invalid`. An array is copied
+if only its byte order, or the order or alignment that compiled code needs, is another one.
 """
 
 from functools import lru_cache
@@ -15,10 +15,21 @@ import numpy as np
 
 from .._activations.table import BUILT_IN
 from .._activations.users_own import Activation
+from .._bayes.conformal import ConformalScores
+from .._bayes.dense import DensePrecision
+from .._bayes.extrapolation import Extrapolation
 from .._bayes.groups import GROUPINGS
+from .._bayes.laplace import Posterior
+from .._bayes.low_rank import JacobianRows, LowRankPrecision
+from .._bayes.several_outputs import OutputsPrecision, Places
+from .._data.input_layer import InputLayer
 from .._data.piecewise_linear import n_ramps
+from .._data.scaling import Scaling
+from .._engine.stochastic_state import PROGRESS_DTYPE, StochasticOptions, StochasticState
 from .._losses.table import LOSSES
 from .._network.architecture import Architecture
+from .._solvers.monitor import History
+from .._training.heteroscedastic_noise import VaryingNoise
 
 LARGEST = float(np.finfo(np.float64).max)
 FLOAT64, FLOATS, INDICES, NUMBERS = "d", "df", np.dtype(np.intp).char, "dflq?"
@@ -29,11 +40,11 @@ class Invalid(ValueError):
 
 
 def checked(kind: str, state: dict) -> dict:
-    """Return the saved attributes of an estimator; raise a ValueError if they are not valid."""
+    """Return the attributes of a saved estimator; raise a ValueError if they are not valid."""
     sizes_of, fields = TABLES[kind]
     try:
         with np.errstate(all="ignore"):
-            return fields(state, sizes_of(state))
+            return _record(dict, **fields)(state, sizes_of(state))
     except Invalid as error:
         raise ValueError(f"This file is not a valid {kind}: {error}.") from None
 
@@ -111,12 +122,13 @@ def _number(least=None, most=inf, kind=Real):
     return check
 
 
-def _among(name):
-    """Check that a value is one of ``sizes[name]``, of the same type."""
+def _among(choices):
+    """Check that a value is one of these, or of ``sizes[choices]``, and of the same type."""
 
     def check(value, sizes):
-        if not any(type(value) is type(one) and value == one for one in sizes[name]):
-            choice = " or ".join(map(repr, sizes[name]))
+        known = sizes[choices] if isinstance(choices, str) else choices
+        if not any(type(value) is type(one) and value == one for one in known):
+            choice = " or ".join(map(repr, known))
             raise Invalid(f" is {value!r:.50}, but must be {choice}")
         return value
 
@@ -151,7 +163,6 @@ def _arrays(name, **options):
 
 def _optional(check):
     """Check a value unless it is None."""
-    check = _as_check(check)
     return lambda value, sizes: None if value is None else check(value, sizes)
 
 
@@ -160,22 +171,21 @@ def _of_outputs(of_array, of_number):
     return lambda value, sizes: (of_number if isinstance(value, Real) else of_array)(value, sizes)
 
 
-def _as_check(check):
-    return _record(check) if isinstance(check, dict) else check
-
-
-def _record(fields):
-    """Check those entries of a dict that are in `fields`: name and check, or a dict of checks."""
-    fields = {name: _as_check(one) for name, one in fields.items()}
+def _record(kind, /, **fields):
+    """Check the entries of a dict by the checks in `fields`, and return ``kind(**entries)``."""
 
     def check(value, sizes):
         if type(value) is not dict:
             raise Invalid(f" is of the type {type(value).__name__}, but must be a dict")
-        return value | {
+        parts = value | {
             name: _named(name, one, value[name], sizes)
             for name, one in fields.items()
             if name in value
         }
+        try:
+            return kind(**parts)
+        except (TypeError, ValueError) as error:  # a field is missing, or not known
+            raise Invalid(f": {error}") from None
 
     return check
 
@@ -185,13 +195,23 @@ def _precision(value, sizes):
     if type(value) is not dict or len(value) != 1 or not value.keys() <= PRECISIONS.keys():
         raise Invalid(f" must be a dict with one entry, {' or '.join(PRECISIONS)}")
     ((kind, part),) = value.items()
-    return {kind: _named(kind, PRECISIONS[kind], part, sizes)}
+    return _named(kind, PRECISIONS[kind], part, sizes)
 
 
-def _columns(value, sizes):
+def _history(value, sizes):
     """Check a dict of columns of one length."""
     column = _array("n_iterations", dtypes=NUMBERS, least=None)
-    return _record(dict.fromkeys(value if type(value) is dict else (), column))(value, sizes)
+    fields = dict.fromkeys(value if type(value) is dict else (), column)
+    columns = _record(dict, **fields)(value, sizes)
+    return History({name: values.tolist() for name, values in columns.items()})
+
+
+def _progress(**columns):
+    """Return the state of a stochastic fit as the structured array that kernels change."""
+    progress = np.zeros(1, PROGRESS_DTYPE)
+    for name, value in columns.items():
+        progress[name] = value
+    return progress
 
 
 def _networks(value, sizes):
@@ -212,7 +232,7 @@ def _noise(value, sizes):
     of_outputs = _each("outputs", lambda _: _networks)
     networks = _named("networks", of_outputs, value.get("networks"), sizes)
     own = sizes | {"networks": [(len(some),) for some in networks]}
-    return _record({"weights": _arrays("networks", **NOT_NEGATIVE)})(value, own)
+    return _record(VaryingNoise, weights=_arrays("networks", **NOT_NEGATIVE))(value, own)
 
 
 def _named(name, check, value, sizes):
@@ -220,7 +240,7 @@ def _named(name, check, value, sizes):
         return check(value, sizes)
     except Invalid as error:
         text = str(error)
-        raise Invalid(f"{name}{text}" if text[0] in " [" else f"{name}.{text}") from None
+        raise Invalid(f"{name}{text}" if text[0] in " [:" else f"{name}.{text}") from None
 
 
 # ---------------------------------------------------------------------------------- networks
@@ -271,17 +291,10 @@ def _sizes(state) -> dict:
         "edges": [(f"n_edges_{k}",) for k in range(n_features if edges else 0)],
         "values": [(n, "n_rows") for n in used[:-1]],
         "deltas": [(n, "n_rows") for n in used[1:]],
-        **CHOICES,
+        "range": [("n_features",)] * 2,
+        "errors": [("n_errors",)] * 2,
     }
 
-
-CHOICES = {
-    "range": [("n_features",)] * 2,
-    "errors": [("n_errors",)] * 2,
-    "kinds": ["clipped", "ramps"],
-    "groupings": list(GROUPINGS),
-    "nothing": [None],
-}
 
 POSITIVE = {"least": float(np.finfo(np.float64).smallest_subnormal)}
 NOT_NEGATIVE = {"least": 0.0, "most": inf}
@@ -290,97 +303,106 @@ COUNT = _number(0, 2**53, Integral)  # far from an overflow
 FLAG = _number(0, 1, (bool, np.bool_))
 WIDENING = _of_outputs(_array("n_outputs", **NOT_NEGATIVE), _number(0.0))
 
-SCALING = {
-    "x_mean": _array("n_trained"),
-    "x_scale": _array("n_trained", **POSITIVE),
-    "y_mean": _array("n_outputs"),
-    "y_scale": _array("n_outputs", **POSITIVE),
-}
-INPUT_LAYER = {
-    "kind": _among("kinds"),
-    "centre": _array("n_features"),
-    "scale": _array("n_features", **POSITIVE),
-    "edges": _arrays("edges"),
-}
-DENSE = {
-    "alpha": _array("n_theta", **NOT_NEGATIVE),
-    "beta": _array(1, **NOT_NEGATIVE),
-    "lower": _array("n_theta", "n_theta", order="F"),
-}
-ROWS = {
-    "architecture": {
-        "units": _each("units", lambda n: _number(n, n, Integral)),
-        "bias": _among("bias"),
-    },
-    "values": _arrays("values"),
-    "deltas": _arrays("deltas"),
-    "outputs": _array("n_rows", below="n_outputs", **INDEX),
-}
-LOW_RANK = {
-    "alpha": _array("n_theta", **NOT_NEGATIVE),
-    "damping": _number(0.0),
-    "beta": _array("n_outputs", **NOT_NEGATIVE),
-    "rows": ROWS,
-    "lower": _array("n_rows", "n_rows", order="F"),
-    "residuals": _among("nothing"),
-}
-OUTPUTS = {
-    "places": {
-        "hidden": _array("n_hidden", below="n_theta", **INDEX),
-        "outputs": _array("n_outputs", "n_own", below="n_theta", **INDEX),
-    },
-    "alpha": _array("n_theta", **NOT_NEGATIVE),
-    "beta": _array("n_outputs", **NOT_NEGATIVE),
-    "schur": _array("n_hidden", "n_hidden", order="F"),
-    "factors": _array("n_outputs", "n_own", "n_own"),
-    "transfer": _array("n_outputs", "n_own", "n_hidden"),
-    "product": _among("nothing"),
-}
-EXTRAPOLATION = {
-    "lowest": _array("n_used"),
-    "highest": _array("n_used"),
-    "width": _array(2, "n_used", **NOT_NEGATIVE),
-    "curvature": _array(2, "n_used", "n_outputs", **NOT_NEGATIVE),
-}
-TAILS = {"scores": _array("n_scores", "n_outputs", **NOT_NEGATIVE)}
-PRECISIONS = {
-    "dense": _record(DENSE),
-    "low_rank": _record(LOW_RANK),
-    "outputs": _record(OUTPUTS),
-}
-POSTERIOR = {
-    "theta": _array("n_theta"),
-    "precision": _precision,
-    "noise_std": _array("n_outputs", **NOT_NEGATIVE),
-    "y_scale": _array("n_outputs", **POSITIVE),
-    "widening": WIDENING,
-    "function_widening": WIDENING,
-    "most_noise": WIDENING,
-    "inputs": _optional(_array("n_used", below="n_trained", **INDEX)),
-    "extrapolation": _optional(EXTRAPOLATION),
-    "tails": _optional(TAILS),
-}
-OPTIONS = {
-    "schedule": _number(0, 2, Integral),
+SCALING = _record(
+    Scaling,
+    x_mean=_array("n_trained"),
+    x_scale=_array("n_trained", **POSITIVE),
+    y_mean=_array("n_outputs"),
+    y_scale=_array("n_outputs", **POSITIVE),
+)
+INPUT_LAYER = _record(
+    InputLayer,
+    kind=_among(["clipped", "ramps"]),
+    centre=_array("n_features"),
+    scale=_array("n_features", **POSITIVE),
+    edges=_arrays("edges"),
+)
+DENSE = _record(
+    DensePrecision,
+    alpha=_array("n_theta", **NOT_NEGATIVE),
+    beta=_array(1, **NOT_NEGATIVE),
+    lower=_array("n_theta", "n_theta", order="F"),
+)
+ROWS = _record(
+    JacobianRows,
+    architecture=_record(
+        Architecture,
+        units=_each("units", lambda n: _number(n, n, Integral)),
+        bias=_among("bias"),
+    ),
+    values=_arrays("values"),
+    deltas=_arrays("deltas"),
+    outputs=_array("n_rows", below="n_outputs", **INDEX),
+)
+LOW_RANK = _record(
+    LowRankPrecision,
+    alpha=_array("n_theta", **NOT_NEGATIVE),
+    damping=_number(0.0),
+    beta=_array("n_outputs", **NOT_NEGATIVE),
+    rows=ROWS,
+    lower=_array("n_rows", "n_rows", order="F"),
+    residuals=_among([None]),
+)
+OUTPUTS = _record(
+    OutputsPrecision,
+    places=_record(
+        Places,
+        hidden=_array("n_hidden", below="n_theta", **INDEX),
+        outputs=_array("n_outputs", "n_own", below="n_theta", **INDEX),
+    ),
+    alpha=_array("n_theta", **NOT_NEGATIVE),
+    beta=_array("n_outputs", **NOT_NEGATIVE),
+    schur=_array("n_hidden", "n_hidden", order="F"),
+    factors=_array("n_outputs", "n_own", "n_own"),
+    transfer=_array("n_outputs", "n_own", "n_hidden"),
+    product=_among([None]),
+)
+EXTRAPOLATION = _record(
+    Extrapolation,
+    lowest=_array("n_used"),
+    highest=_array("n_used"),
+    width=_array(2, "n_used", **NOT_NEGATIVE),
+    curvature=_array(2, "n_used", "n_outputs", **NOT_NEGATIVE),
+)
+TAILS = _record(ConformalScores, scores=_array("n_scores", "n_outputs", **NOT_NEGATIVE))
+PRECISIONS = {"dense": DENSE, "low_rank": LOW_RANK, "outputs": OUTPUTS}
+POSTERIOR = _record(
+    Posterior,
+    theta=_array("n_theta"),
+    precision=_precision,
+    noise_std=_array("n_outputs", **NOT_NEGATIVE),
+    y_scale=_array("n_outputs", **POSITIVE),
+    widening=WIDENING,
+    function_widening=WIDENING,
+    most_noise=WIDENING,
+    inputs=_optional(_array("n_used", below="n_trained", **INDEX)),
+    extrapolation=_optional(EXTRAPOLATION),
+    tails=_optional(TAILS),
+)
+OPTIONS = _record(
+    StochasticOptions,
+    schedule=_number(0, 2, Integral),
     **dict.fromkeys(("learning_rate_init", "epsilon", "alpha"), _number(0.0, LARGEST)),
     **dict.fromkeys(("momentum", "beta_1", "beta_2"), _number(0.0, 1.0)),
-    "nesterovs_momentum": FLAG,
+    nesterovs_momentum=FLAG,
     **dict.fromkeys(("power_t", "tol", "n_iter_no_change", "loss_tol"), _number(-inf)),
-}
-PROGRESS = {
-    "learning_rate": _number(0.0, LARGEST),
+)
+PROGRESS = _record(
+    _progress,
+    learning_rate=_number(0.0, LARGEST),
     **dict.fromkeys(("best_loss", "loss_sum"), _number()),
-    "row": _number(0, 0, Integral),  # a state is saved between epochs
+    row=_number(0, 0, Integral),  # a state is saved between epochs
     **dict.fromkeys(("epoch", "step", "samples", "no_improvement"), COUNT),
-    "event": _number(0, 2, Integral),
-}
-STOCHASTIC_STATE = {
-    "options": OPTIONS,
-    "progress": PROGRESS,
+    event=_number(0, 2, Integral),
+)
+STOCHASTIC_STATE = _record(
+    StochasticState,
+    options=OPTIONS,
+    progress=PROGRESS,
     # Squares of gradients overflow where y is large, and the weights stay finite.
-    "moment": _array("n_parameters", dtypes=FLOATS, least=None, order="C"),
-    "second_moment": _optional(_array("n_parameters", dtypes=FLOATS, least=None, order="C")),
-}
+    moment=_array("n_parameters", dtypes=FLOATS, least=None, order="C"),
+    second_moment=_optional(_array("n_parameters", dtypes=FLOATS, least=None, order="C")),
+)
 NETWORK = {
     "coefs_": _arrays("coefs", dtypes=FLOATS),
     "intercepts_": _arrays("intercepts", dtypes=FLOATS),
@@ -392,11 +414,11 @@ NETWORK = {
     "_input_layer": _optional(INPUT_LAYER),
     "_posterior": _optional(POSTERIOR),
     "_stochastic_state": _optional(STOCHASTIC_STATE),
-    "_record": _columns,
-    "_seen_rows": _among("nothing"),
+    "_record": _history,
+    "_seen_rows": _among([None]),
     "_importances": _optional(_array("n_features", least=None)),
     "_input_range": _optional(_arrays("range", dtypes=FLOATS)),
-    "_grouping": _among("groupings"),
+    "_grouping": _among(list(GROUPINGS)),
     "_correlation": _number(),
     "_errors": _optional(_arrays("errors", least=None)),
     "alpha_": _optional(_of_outputs(_array("n_groups", **NOT_NEGATIVE), _number(0.0))),
@@ -435,6 +457,6 @@ ENSEMBLE = {
 }
 
 TABLES = {
-    "TinyMLPRegressor": (_sizes, _record(NETWORK)),
-    "TinyMLPEnsembleRegressor": (_sizes_of_ensemble, _record(ENSEMBLE)),
+    "TinyMLPRegressor": (_sizes, NETWORK),
+    "TinyMLPEnsembleRegressor": (_sizes_of_ensemble, ENSEMBLE),
 }

@@ -100,9 +100,13 @@ class Loss:
             return self
         return self.with_parameters(*parameters)
 
+    def constant_predictions(self, y, sample_weight) -> np.ndarray:
+        """Return the best constant of each output as predictions, of the shape of y."""
+        return np.broadcast_to(self.best_constant(y, sample_weight), y.shape)
+
     def score(self, y, f, sample_weight) -> float:
         """Return D², the share of the loss of the best constant that predictions explain."""
-        constant = np.broadcast_to(self.best_constant(y, sample_weight), y.shape)
+        constant = self.constant_predictions(y, sample_weight)
         constant_loss = float(self.mean(y, constant, sample_weight))
         loss = float(self.mean(y, f, sample_weight))
         if constant_loss <= 0.0:  # as in `r2_score`

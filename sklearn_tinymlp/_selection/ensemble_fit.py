@@ -16,7 +16,6 @@ from .._training.settings import Settings
 from .candidates import KINDS, Candidate, larger_layers, parameters_to_try
 from .members import ALL_ROWS, Fold, predict_held_out, train
 from .stacking import (
-    best_constant,
     excess_loss,
     mixture,
     order_of_members,
@@ -197,7 +196,7 @@ class EnsembleFit:
 
     def _measure_by(self, loss: Loss) -> None:
         """Set the loss that measures errors, at the scale of the best constant's residuals."""
-        constant = best_constant(loss, self.targets, self.counts)
+        constant = loss.constant_predictions(self.targets, self.counts)
         self.loss = rescaled(loss, self.targets, constant, self.counts)
         excess = excess_loss(self.loss, self.targets, constant, self.counts)
         self.constant_loss = excess if excess > 0.0 else 1.0

@@ -53,7 +53,8 @@ def stacking_weights(loss, predictions, y, sample_weight) -> np.ndarray:
         scale = np.where(scale > 0.0, scale, 1.0)
         predictions, y = predictions / scale, y / scale
     loss = rescaled(loss, y, weighted_mean(equal, predictions), sample_weight)
-    constant = excess_loss(loss, y, best_constant(loss, y, sample_weight), sample_weight)
+    predictions_of_constant = loss.constant_predictions(y, sample_weight)
+    constant = excess_loss(loss, y, predictions_of_constant, sample_weight)
     least = min(excess_loss(loss, y, mean, sample_weight) for mean in predictions)
     unit = max(least, MIN_LOSS * constant, np.finfo(float).tiny)
     shrinkage = SHRINKAGE / sample_weight.sum()
@@ -93,11 +94,6 @@ def order_of_members(weights, n_members) -> list[int]:
         numbers = np.maximum(np.bincount(order, minlength=len(weights)), 1)
         order.append(int(np.argmax(weights**2 / (numbers * (numbers + 1)))))
     return order
-
-
-def best_constant(loss, y, sample_weight) -> np.ndarray:
-    """Return the constant that minimises the loss, of the shape of y."""
-    return np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
 
 
 def rescaled(loss, y, predictions, sample_weight):

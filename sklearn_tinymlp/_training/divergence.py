@@ -23,7 +23,7 @@ def has_diverged(losses, loss, X, y, sample_weight=None) -> bool:
     elif peak <= LOSS_GROWTH * losses[0]:
         return False
     else:
-        constant = np.broadcast_to(loss.best_constant(y, sample_weight), y.shape)
+        constant = loss.constant_predictions(y, sample_weight)
         scale = float(loss.mean(y, constant, sample_weight))
     if peak > LOSS_GROWTH * losses[0] and peak > 10.0 * scale:
         return True
