@@ -64,10 +64,10 @@ def test_the_page_has_its_examples(examples):
 def test_kernel_and_formula_of_the_activation_agree(examples):
     z = np.linspace(-4.0, 4.0, 101)
     value, slope = compiled_value_and_slope("mish", z)
-    np.testing.assert_allclose(value, examples["MISH"].numpy(z), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(slope, examples["MISH"].numpy_slope(z), rtol=1e-7, atol=1e-7)
+    by_numpy = value_and_slope("mish", z)
+    np.testing.assert_allclose(value, by_numpy[0], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(slope, by_numpy[1], rtol=1e-12, atol=1e-15)
     assert examples["MISH"].least == pytest.approx(value.min(), abs=1e-3)
-    np.testing.assert_allclose(value_and_slope("mish", z)[0], value, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("solver", ["lm", "lbfgs", "adam", "sgd", "gradient_descent"])

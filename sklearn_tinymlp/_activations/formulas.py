@@ -1,6 +1,5 @@
 """The formula of an activation and its constants, for exports."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,6 @@ import numpy as np
 from .. import activations
 from .lookup import READY_MADE, name_of, ready_made
 from .table import OUTPUT_ACTIVATIONS, ROW_OF
-from .users_own import by_numpy
 
 WHICH_CAN = (
     f"Built-in activations can be exported: {', '.join(OUTPUT_ACTIVATIONS)}; and the functions of "
@@ -22,6 +20,19 @@ class Formula(NamedTuple):
     name: str  # "swish"
     constants: tuple[tuple[str, float], ...] = ()
     called: str = ""  # "silu", "swish(1.5)"
+
+    def value_and_slope(self, z) -> tuple[np.ndarray, np.ndarray]:
+        """Compute f(z) and f'(z) of an array."""
+        values, slopes = np.array(z), np.empty_like(z)
+        ROW_OF[self.name].in_place(values, slopes, **dict(self.constants))
+        return values, slopes
+
+    @property
+    def least(self) -> float:
+        """The lower end of the range."""
+        if not self.constants:
+            return ROW_OF[self.name].least
+        return getattr(activations, self.name)(**dict(self.constants)).output_range[0]
 
 
 def formula_of(activation, dtype) -> Formula | None:
@@ -50,15 +61,6 @@ def formula_of(activation, dtype) -> Formula | None:
     return Formula(name, tuple(constants.items()), called)
 
 
-def value_and_slope_of(formula) -> tuple[Callable, Callable]:
-    """Return the value and the slope of a formula as functions of arrays."""
-    row = ROW_OF[formula.name]
-    if dict(formula.constants) == dict(row.constants):
-        return row.numpy, row.numpy_slope
-    activation = _activation_of(formula)
-    return by_numpy(activation.value), by_numpy(activation.derivative)
-
-
 def largest_change(formula, z, distance) -> np.ndarray:
     """Bound |f(z + d) - f(z)| over all |d| <= distance.
 
@@ -67,17 +69,10 @@ def largest_change(formula, z, distance) -> np.ndarray:
     """
     if formula.name == "sin":
         return np.minimum(distance, 2.0)
-    value, slope = value_and_slope_of(formula)
     low, high = z - distance, z + distance
     with np.errstate(over="ignore", invalid="ignore"):
-        middle = value(z)
-        change = np.maximum(np.abs(value(low) - middle), np.abs(value(high) - middle))
-        descends_first = (slope(low) <= 0.0) & (slope(high) > 0.0)
-    row = ROW_OF[formula.name]
-    same = dict(formula.constants) == dict(row.constants)
-    least = row.least if same else _activation_of(formula).output_range[0]
-    return np.where(descends_first, np.maximum(change, middle - least), change)
-
-
-def _activation_of(formula):
-    return getattr(activations, formula.name)(**dict(formula.constants))
+        middle, _ = formula.value_and_slope(z)
+        (below, slope_below), (above, slope_above) = map(formula.value_and_slope, (low, high))
+        change = np.maximum(np.abs(below - middle), np.abs(above - middle))
+        descends_first = (slope_below <= 0.0) & (slope_above > 0.0)
+    return np.where(descends_first, np.maximum(change, middle - formula.least), change)

@@ -100,14 +100,14 @@ def replace_by_value(activation, z) -> np.ndarray:
 def _compute(activation, z, slope):
     """Replace z by f(z), and write f'(z) to `slope` unless it is None."""
     if isinstance(activation, str):
-        row, constants = BUILT_IN[activation], BUILT_IN[activation].constants
+        formula = BUILT_IN[activation], BUILT_IN[activation].constants
     else:
-        row, constants = ready_made(activation) or (None, {})
-    if row is not None and row.in_place is not None:
+        formula = ready_made(activation)
+    if formula is not None:
+        row, constants = formula
         row.in_place(z, slope, **constants)
         return
-    functions = (row.numpy, row.numpy_slope) if row else (activation.value, activation.derivative)
-    value, derivative = map(by_numpy, functions)
+    value, derivative = by_numpy(activation.value), by_numpy(activation.derivative)
     flat = z.ravel()
     if slope is not None:
         slope[...] = derivative(flat).reshape(z.shape)

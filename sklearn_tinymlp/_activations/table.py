@@ -4,12 +4,9 @@ Five are ready-made activations of `sklearn_tinymlp.activations` with constants:
 contain the names of the constants, so that they also serve activations with other constants.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-
-import numpy as np
 
 from . import onnx_formulas, vectorised
 
@@ -30,9 +27,9 @@ class BuiltIn:
     # function of `built_in`, which is imported when the engine compiles it.
     kernel: Callable | str
 
-    # f and f' of an array, by NumPy's functions: the oracles of the tests, written independently.
-    numpy: Callable
-    numpy_slope: Callable
+    # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
+    # slope is None, see `vectorised`.
+    in_place: Callable
 
     least: float  # lower end of its range
     greatest: float
@@ -47,10 +44,6 @@ class BuiltIn:
 
     onnx: Callable  # onnx(graph, z, **constants) adds nodes, returns the name of the last one
 
-    # in_place(z, slope, **constants) replaces the array z by f(z), and writes f'(z) to slope unless
-    # slope is None, see `vectorised`. If it is None, `numpy` and `numpy_slope` are used.
-    in_place: Callable | None = None
-
     ready_made: str | None = None  # function of `activations` that returns it
     constants: Mapping[str, float] = field(default_factory=dict)  # by name, as in the sources
     positive: bool = False  # all values are above zero, as the logarithm in a deviance requires
@@ -58,7 +51,7 @@ class BuiltIn:
 
     def __post_init__(self):
         """Check that the row is complete."""
-        functions = "numpy numpy_slope onnx".split()
+        functions = ["in_place", "onnx"]
         if not isinstance(self.kernel, str):
             functions.append("kernel")
         lacks = [part for part in functions if not callable(getattr(self, part))]
@@ -82,25 +75,13 @@ class BuiltIn:
         return self.ready_made or self.name
 
 
-def logistic(z):
-    """Return 1 / (1 + exp(-z)), accurate also where it is small."""
-    return np.exp(-np.logaddexp(0, -z))
-
-
-def normal_cdf(z):
-    """Return the standard normal distribution function."""
-    return 0.5 * np.vectorize(math.erfc, otypes=[float])(-z * math.sqrt(0.5))
-
-
 ROWS = (
     BuiltIn(
         name="identity",
         kernel="identity",
-        numpy=lambda z: z,
-        numpy_slope=np.ones_like,
         least=-inf,
         greatest=inf,
-        python=("def {name}(z):\n    return z\n"),
+        python="def {name}(z):\n    return z\n",
         c="    return z;\n",
         onnx=lambda graph, z: z,
         in_place=vectorised.identity,
@@ -108,8 +89,6 @@ ROWS = (
     BuiltIn(
         name="logistic",
         kernel="logistic",
-        numpy=logistic,
-        numpy_slope=lambda z: logistic(z) * logistic(-z),
         least=0.0,
         greatest=1.0,
         python=(
@@ -128,11 +107,9 @@ ROWS = (
     BuiltIn(
         name="tanh",
         kernel="tanh",
-        numpy=np.tanh,
-        numpy_slope=lambda z: 1 - np.tanh(z) ** 2,
         least=-1.0,
         greatest=1.0,
-        python=("def {name}(z):\n    return scale * np.tanh(rate * z)\n"),
+        python="def {name}(z):\n    return scale * np.tanh(rate * z)\n",
         c="    return scale * tanh(rate * z);\n",
         onnx=onnx_formulas.scaled_tanh,
         in_place=vectorised.scaled_tanh,
@@ -142,11 +119,9 @@ ROWS = (
     BuiltIn(
         name="relu",
         kernel="relu",
-        numpy=lambda z: np.maximum(z, 0),
-        numpy_slope=lambda z: np.where(z > 0, 1.0, 0.0),
         least=0.0,
         greatest=inf,
-        python=("def {name}(z):\n    return np.maximum(z, 0)\n"),
+        python="def {name}(z):\n    return np.maximum(z, 0)\n",
         c="    return z > 0 ? z : 0;\n",
         onnx=lambda graph, z: graph.node("Relu", z),
         in_place=vectorised.relu,
@@ -154,11 +129,9 @@ ROWS = (
     BuiltIn(
         name="leaky_relu",
         kernel="leaky_relu",
-        numpy=lambda z: np.where(z > 0, z, LEAKY_SLOPE * z),
-        numpy_slope=lambda z: np.where(z > 0, 1.0, LEAKY_SLOPE),
         least=-inf,
         greatest=inf,
-        python=("def {name}(z):\n    return np.where(z > 0, z, negative_slope * z)\n"),
+        python="def {name}(z):\n    return np.where(z > 0, z, negative_slope * z)\n",
         c="    return z > 0 ? z : negative_slope * z;\n",
         onnx=onnx_formulas.leaky_relu,
         in_place=vectorised.leaky_relu,
@@ -168,8 +141,6 @@ ROWS = (
     BuiltIn(
         name="elu",
         kernel="elu",
-        numpy=lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
-        numpy_slope=lambda z: np.exp(np.minimum(z, 0)),
         least=-1.0,
         greatest=inf,
         python=(
@@ -184,8 +155,6 @@ ROWS = (
     BuiltIn(
         name="softplus",
         kernel="softplus",
-        numpy=lambda z: np.logaddexp(0, z),
-        numpy_slope=logistic,
         least=0.0,
         greatest=inf,
         python=(
@@ -202,8 +171,6 @@ ROWS = (
     BuiltIn(
         name="silu",
         kernel="silu",
-        numpy=lambda z: z * logistic(z),
-        numpy_slope=lambda z: logistic(z) * (1 + z * logistic(-z)),
         least=-0.2784645427610738,  # at z = -1.2784645427610738
         greatest=inf,
         python=(
@@ -223,8 +190,6 @@ ROWS = (
     BuiltIn(
         name="gelu",
         kernel="gelu",
-        numpy=lambda z: z * normal_cdf(z),
-        numpy_slope=lambda z: normal_cdf(z) + z * np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi),
         least=-0.16997120747990369,  # at z = -0.7517915241106872
         greatest=inf,
         python=(
@@ -239,11 +204,9 @@ ROWS = (
     BuiltIn(
         name="sin",
         kernel="sin",
-        numpy=np.sin,
-        numpy_slope=np.cos,
         least=-1.0,
         greatest=1.0,
-        python=("def {name}(z):\n    return np.sin(z)\n"),
+        python="def {name}(z):\n    return np.sin(z)\n",
         c="    return sin(z);\n",
         onnx=lambda graph, z: graph.node("Sin", z),
         in_place=vectorised.sin,
@@ -251,11 +214,9 @@ ROWS = (
     BuiltIn(
         name="exp",
         kernel="exp",
-        numpy=np.exp,
-        numpy_slope=np.exp,
         least=0.0,
         greatest=inf,
-        python=("def {name}(z):\n    return np.exp(z)\n"),
+        python="def {name}(z):\n    return np.exp(z)\n",
         c="    return exp(z);\n",
         onnx=lambda graph, z: graph.node("Exp", z),
         in_place=vectorised.exp,

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._activations.formulas import value_and_slope_of
 from .layers import Part
 
 MAX_SUM = 2**31 - 1
@@ -194,7 +193,10 @@ def _scale(rows, constants, most, span):
 
 def _table_of(formula, low, high, most, finest=None) -> _Table:
     """Tabulate an activation, so finely that the error of interpolation is below rounding."""
-    value_of, slope_of = value_and_slope_of(formula)
+
+    def value_of(z):
+        return formula.value_and_slope(z)[0]
+
     if high - low < 1e-6:
         low, high = low - 5e-7, high + 5e-7
     coarse = np.linspace(low, high, GRID)
@@ -225,6 +227,7 @@ def _table_of(formula, low, high, most, finest=None) -> _Table:
         fineness += 1
     beyond = value_of(coarse) - value_of(np.clip(coarse, z[0], z[-1]))
     grid = np.union1d(coarse, z)
+    value, slope = formula.value_and_slope(grid)
     return _Table(
         low=first * spacing,
         fineness=fineness,
@@ -233,8 +236,8 @@ def _table_of(formula, low, high, most, finest=None) -> _Table:
         # Interpolation, the rounding of nodes and of the result, and values beyond the ends.
         error=off + 0.5 + 0.5 + np.abs(beyond).max() / step,
         z=grid,
-        value=value_of(grid),
-        slope=slope_of(grid),
+        value=value,
+        slope=slope,
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils import _safe_indexing
 
-from .._activations.formulas import largest_change, value_and_slope_of
+from .._activations.formulas import largest_change
 from .c_words import c_double, rounded_up, table
 
 N_TEST_ROWS = 10
@@ -102,9 +102,8 @@ def rounded_outputs(estimator, parts, rows, dtype) -> tuple[np.ndarray, np.ndarr
                 error = error @ np.abs(coefs) + (len(coefs) + 3) * eps * size
                 z = a = a @ coefs + intercepts
                 if formula.name != "identity":
-                    value_of, _ = value_and_slope_of(formula)
-                    change = largest_change(formula, z.ravel(), error.ravel()).reshape(z.shape)
-                    a = np.array(value_of(z.ravel())).reshape(z.shape)
+                    change = largest_change(formula, z, error)
+                    a, _ = formula.value_and_slope(z)
                     # Near z = 0 some functions are computed as differences of larger numbers.
                     error = change + 8 * eps * (np.abs(a) + np.minimum(np.abs(z), 8.0))
             output = output + weight * a
