@@ -105,17 +105,21 @@ def _without_constants(activation) -> tuple[Activation, list[list[float]]]:
     """
     functions, numbers = [], []
     for function in (activation.value, activation.derivative):
-        if isinstance(function, partial) and not function.args:
-            bound = inspect.signature(function.func).bind(0.0, **function.keywords)
-            bound.apply_defaults()
-            numbers.append([float(value) for value in bound.args[1:]])
-            function = function.func
-        else:
-            numbers.append([])
+        function, constants = _unbound(function)
         functions.append(function)
+        numbers.append(constants)
     if sum(map(len, numbers)) > MAX_CONSTANTS:
         return activation, [[], []]
     return Activation(*functions), numbers
+
+
+def _unbound(function) -> tuple[Any, list[float]]:
+    """Return the function that a `partial` with numeric keywords calls, and their values."""
+    if not isinstance(function, partial) or function.args:
+        return function, []
+    bound = inspect.signature(function.func).bind(0.0, **function.keywords)
+    bound.apply_defaults()
+    return function.func, [float(value) for value in bound.args[1:]]
 
 
 @cache
@@ -165,10 +169,8 @@ def _warn_of_slowness(activation, reason):
 def _jitted(function):
     """Compile a function, or the function that a `partial` with numeric keywords calls."""
     if isinstance(function, partial) and not function.args:
-        bound = inspect.signature(function.func).bind(0.0, **function.keywords)
-        bound.apply_defaults()
-        constants = tuple(float(value) for value in bound.args[1:])
-        inner = _jitted(function.func)
+        called, numbers = _unbound(function)
+        inner, constants = _jitted(called), tuple(numbers)
         return jit_fast(lambda z: inner(z, *constants))
     function = getattr(function, "py_func", function)
     if isinstance(function, FunctionType):

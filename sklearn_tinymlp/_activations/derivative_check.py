@@ -23,21 +23,9 @@ MIN_RANGE, MAX_RANGE = 8.0, 2.0**20
 def check_derivative(activation, least: float, greatest: float) -> None:
     """Compare an activation's derivative with central differences, at least over [-5, 5].
 
-    Any slope between the left and the right difference, which are unequal at a kink, is accepted.
-    Passed checks are cached.
-
-    Parameters
-    ----------
-    activation : str or Activation
-        A name is not checked.
-    least, greatest : float
-        The range of z in the data.
-
-    Raises
-    ------
-    ValueError
-        If the derivative is wrong: the message contains the worst point, the derivative there and
-        the correct value.
+    `least` and `greatest` are the range of z in the data. Any slope between the left and the right
+    difference, which are unequal at a kink, is accepted; built-in activations are not checked.
+    Passed checks are cached. A ValueError names the worst point.
     """
     if isinstance(activation, Activation):
         ends = (min(max(end, MIN_RANGE), MAX_RANGE) for end in (-least, greatest))

@@ -38,10 +38,7 @@ class Formula(NamedTuple):
 def formula_of(activation, dtype) -> Formula | None:
     """Return the formula of a built-in or ready-made activation, or None for a user's function.
 
-    Raises
-    ------
-    ValueError
-        When a constant does not fit into `dtype`.
+    A ValueError is raised when a constant does not fit into `dtype`.
     """
     if isinstance(activation, str) and activation not in READY_MADE:
         return Formula(activation, called=activation)

@@ -111,11 +111,7 @@ def comment(text) -> str:
 def flash_words(prefix, readers) -> str:
     """Write macros that read constants from the flash memory of AVR, elsewhere from memory.
 
-    Parameters
-    ----------
-    prefix : str
-    readers : dict
-        By type: the last part of the macro's name, and the function of avr-libc.
+    `readers` has, by type, the last part of the macro's name and the function of avr-libc.
     """
     lines = ["\n#ifdef __AVR__\n#include <avr/pgmspace.h>\n", f"#define {prefix}_flash PROGMEM\n"]
     for kind, (name, function) in readers.items():

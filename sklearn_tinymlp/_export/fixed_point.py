@@ -83,15 +83,7 @@ class _State(NamedTuple):
 
 
 def fixed_point(parts: list[Part], low, high, bits: int) -> FixedPoint:
-    """Convert parts to integers of 8 or 16 bits, for inputs between `low` and `high`.
-
-    Parameters
-    ----------
-    parts : list of Part
-        In float64.
-    low, high : ndarray of shape (n_features,)
-    bits : {8, 16}
-    """
+    """Convert parts in float64 to integers of 8 or 16 bits, for inputs from `low` to `high`."""
     most = 2 ** (bits - 1) - 1
     centres, half = (low + high) / 2, (high - low) / 2
     steps = np.where(half > 0, half / most, 1.0)

@@ -12,12 +12,7 @@ N_TEST_ROWS = 10
 def self_test(estimator, X, rows, source) -> str:
     """Write a `main` that compares the exported function with `predict` on some rows.
 
-    Parameters
-    ----------
-    estimator : TinyMLPRegressor or TinyMLPEnsembleRegressor
-    X, rows : array-like, and ndarray, of shape (n_samples, n_features)
-        The same data, as given and as an array.
-    source : CSource
+    `X` and `rows` are the same data, as given and as an array; `source` is a `CSource`.
     """
     chosen = np.unique(np.linspace(0, len(rows) - 1, N_TEST_ROWS).round().astype(int))
     rows = rows[chosen]

@@ -159,21 +159,11 @@ def once_per_process(function):
 def c_function(function, n_arrays, n_sizes, dtype, *, on_disk=True, ieee=False):
     """Compile `function(*pointers, *sizes)` now; the result has an `address` for `call`.
 
-    Parameters
-    ----------
-    function : callable
-        Takes `n_arrays` pointers to numbers of `dtype`, then `n_sizes` unsigned integers.
-    n_arrays, n_sizes : int
-    dtype : {'float32', 'float64'}, or a tuple of them with one for each pointer
-    on_disk : bool, default=True
-        Whether numba saves the machine code. False for closures, whose callees are new to numba in
-        every process: saved code would only fill the folder, and never be found again.
-    ieee : bool, default=False
-        Whether to round as NumPy does, see `jit_ieee`.
-
-    Returns
-    -------
-    object with the attribute `address`, which is valid as long as the object exists.
+    It takes `n_arrays` pointers to numbers of `dtype` ('float32', 'float64', or a tuple with one
+    for each pointer), then `n_sizes` unsigned integers. The address is valid as long as the result
+    exists. `on_disk` is False for closures, whose callees are new to numba in every process: saved
+    code would only fill the folder, and never be found again. With `ieee` it rounds as NumPy does,
+    see `jit_ieee`.
     """
     if config.DISABLE_JIT:
         return callback(function, n_arrays, n_sizes, dtype)

@@ -8,17 +8,9 @@ from contextlib import contextmanager
 class Interruption:
     """A request to end training early.
 
-    A signal handler may set it, and could wait forever for the lock of a `threading.Event`.
-
-    Parameters
-    ----------
-    parent : Interruption, default=None
-        Interruption of an enclosing training: a request to end that one ends this one too, but not
-        the reverse.
-
-    watch : callable, default=None
-        Called without arguments at each check, for example to report progress. None means that of
-        `parent`.
+    A signal handler may set it, and could wait forever for the lock of a `threading.Event`. A
+    request to end `parent`, that of an enclosing training, ends this one too, but not the reverse.
+    `watch`, by default that of `parent`, is called at each check, for example to report progress.
     """
 
     def __init__(self, parent: "Interruption | None" = None, watch=None):
