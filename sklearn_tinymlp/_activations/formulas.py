@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import activations
-from .lookup import READY_MADE, name_of, ready_made
+from .lookup import name_of, ready_made
 from .table import OUTPUT_ACTIVATIONS, ROW_OF
 
 WHICH_CAN = (
@@ -40,9 +40,7 @@ def formula_of(activation, dtype) -> Formula | None:
 
     A ValueError is raised when a constant does not fit into `dtype`.
     """
-    if isinstance(activation, str) and activation not in READY_MADE:
-        return Formula(activation, called=activation)
-    found = ready_made(READY_MADE.get(activation, activation))
+    found = ready_made(activation)
     if found is None:
         return None
     constants, limits = {key: float(value) for key, value in found[1].items()}, np.finfo(dtype)

@@ -22,11 +22,13 @@ _ROW_OF_FUNCTION = {own.value.func: BUILT_IN[name] for name, own in READY_MADE.i
 
 
 def ready_made(activation) -> tuple[BuiltIn, dict] | None:
-    """Return an `Activation`'s formula in the table, and its constants; None for a user's function.
+    """Return the row of a built-in or ready-made activation, and its constants; else None.
 
     A ready-made activation binds constants to a function of `activations`, also after saving and
     loading. Its name is not used, because it shows six digits only.
     """
+    if isinstance(activation, str):
+        return BUILT_IN[activation], BUILT_IN[activation].constants
     value = activation.value
     row = _ROW_OF_FUNCTION.get(value.func) if isinstance(value, partial) else None
     return None if row is None else (row, value.keywords)
@@ -99,12 +101,9 @@ def replace_by_value(activation, z) -> np.ndarray:
 
 def _compute(activation, z, slope):
     """Replace z by f(z), and write f'(z) to `slope` unless it is None."""
-    if isinstance(activation, str):
-        formula = BUILT_IN[activation], BUILT_IN[activation].constants
-    else:
-        formula = ready_made(activation)
-    if formula is not None:
-        row, constants = formula
+    found = ready_made(activation)
+    if found is not None:
+        row, constants = found
         row.in_place(z, slope, **constants)
         return
     value, derivative = by_numpy(activation.value), by_numpy(activation.derivative)
