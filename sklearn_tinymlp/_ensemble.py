@@ -235,7 +235,16 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
                 groups = np.zeros(len(y), dtype=int)
                 groups[weighted] = repeats.groups
             splits = splits_of(self.cv, X, y, groups, random_state, weighted)
-            fitting = EnsembleFit(self, X, y, weight, weighted, splits, random_state, repeats)
+            fitting = EnsembleFit(
+                self,
+                X,
+                y,
+                weight,
+                weighted,
+                splits=splits,
+                random_state=random_state,
+                repeats=repeats,
+            )
             del X, y, weight, splits  # `fitting` has the rows of nonzero weight
             task = Task.of_fit(self, interruption, *data).begin()
             with interruption.catches_sigint(), Workers(self.n_jobs, interruption) as workers:
@@ -296,7 +305,9 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         X, y, weight, weighted = ensemble._validated(X, y, sample_weight)
         splits = [(weighted[:0], np.arange(len(weighted)))]
         random_state = np.random.RandomState(0)
-        fitting = EnsembleFit(ensemble, X, y, weight, weighted, splits, random_state)
+        fitting = EnsembleFit(
+            ensemble, X, y, weight, weighted, splits=splits, random_state=random_state
+        )
         vars(ensemble).update(fitting.weigh(members))
         return ensemble
 

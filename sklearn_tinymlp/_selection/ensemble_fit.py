@@ -32,7 +32,7 @@ MAX_CALIBRATION_ROWS = 1000
 class EnsembleFit:
     """Fits an ensemble: from candidates that it trains, or from members that are already fitted."""
 
-    def __init__(self, ensemble, X, y, weight, weighted, splits, random_state, repeats=None):
+    def __init__(self, ensemble, X, y, weight, weighted, *, splits, random_state, repeats=None):
         self.shape, self.weighted = y.shape, weighted  # shape for all rows; rows in use
         if len(weighted) < len(y):
             X, y, weight = X[weighted], y[weighted], weight[weighted]
