@@ -9,8 +9,8 @@ from ._regressor import TinyMLPRegressor
 from ._training.stop_when import StopWhen
 
 if TYPE_CHECKING:
+    from ._diagnosis.diagnose import diagnose
     from ._diagnosis.finding import Diagnosis, Finding
-    from ._diagnosis.of_any_estimator import diagnose
     from ._displays.candidates import CandidatesDisplay
     from ._displays.effect import EffectDisplay
     from ._displays.importance import ImportanceDisplay
@@ -67,7 +67,7 @@ _LATER = {
     "TinyMLPEnsembleRegressor": "_ensemble",
     "TrainingStateDisplay": "_displays.training_state",
     "predict_interval": "_prediction_interval",
-    "diagnose": "_diagnosis.of_any_estimator",
+    "diagnose": "_diagnosis.diagnose",
     "to_c": "_export.c",
     "to_python": "_export.python",
 }

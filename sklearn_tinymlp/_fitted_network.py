@@ -254,7 +254,7 @@ class FittedNetwork(BaseTinyMLP):
                 )
             X, names = validate_inputs(net, X), vars(net).get("feature_names_in_")
             return outside(X, InputRange(*net._input_range), names)
-        from ._diagnosis.diagnose import diagnose
+        from ._diagnosis.diagnose import diagnose_network
         from ._diagnosis.trained_network import describe, in_units_of_training
 
         data = check(net, LOSSES[net._loss], X, y, sample_weight, reset=False)
@@ -264,7 +264,7 @@ class FittedNetwork(BaseTinyMLP):
             )
         theta, scaled = in_units_of_training(vars(net), data)
         params = net.get_params(deep=False)
-        return diagnose(describe(vars(net), params, theta, scaled, net._defaults()))
+        return diagnose_network(describe(vars(net), params, theta, scaled, net._defaults()))
 
     def _averages(self, X, size) -> tuple[np.ndarray, np.ndarray | None]:
         """Return means of predictions over `size` rows each, (n_samples / size, n_outputs).

@@ -82,7 +82,7 @@ def test_no_diagnosis_is_made_for_a_warning_that_is_ignored(monkeypatch):
     def fail(*_, **__):
         raise AssertionError
 
-    monkeypatch.setattr(diagnosis, "diagnose", fail)
+    monkeypatch.setattr(diagnosis, "diagnose_network", fail)
     X, y = wave()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -61,7 +61,7 @@ def test_layouts_dtypes_and_weights_agree(solver, params):
 def test_of_many_rows_an_even_part_is_examined():
     X, y = plane(20_000, 2)
     net = make_net(max_iter=3).fit(X, y)
-    part = diagnosis.diagnose(described(net, X, y), most_values=9_000)
+    part = diagnosis.diagnose_network(described(net, X, y), most_values=9_000)
     assert "1000 of them examined" in part.summary
     assert [f.code for f in part] == [f.code for f in net.diagnose(X, y)]
 

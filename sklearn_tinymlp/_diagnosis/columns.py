@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._data.input_range import InputRange
 from .finding import INFO, MOST_LISTED, WARNING, Finding, format_r2, listed, make_finding
@@ -23,9 +24,8 @@ def unscaled_features(exam):
         return
     X = exam.X
     if sparse.issparse(X):
-        mean = np.asarray(X.mean(axis=0)).ravel()
-        square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
-        std = np.sqrt(np.maximum(square - mean**2, 0.0))
+        mean, variance = mean_variance_axis(X, axis=0)
+        std = np.sqrt(variance)
     else:
         mean, std = X.mean(axis=0), X.std(axis=0)
     rms = np.hypot(mean, std)
@@ -96,12 +96,12 @@ def constant_columns(exam):
     constant = np.flatnonzero(greatest - least <= 1e-12 * np.maximum(abs(least), abs(greatest)))
     if not len(constant):
         return
-    sentence = f"Feature {constant[0]} is constant and has no effect."
-    if len(constant) > 1:
-        sentence = (
-            f"{len(constant)} of {exam.X.shape[1]} features are constant and have no effect: "
-            f"{listed(constant)}."
-        )
+    sentence = (
+        f"{len(constant)} of {exam.X.shape[1]} features are constant and have no effect: "
+        f"{listed(constant)}."
+    )
+    if len(constant) == 1:
+        sentence = f"Feature {constant[0]} is constant and has no effect."
     yield Finding("constant_columns", INFO, sentence, {}, "removing constant features")
 
 

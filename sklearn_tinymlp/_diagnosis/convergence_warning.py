@@ -123,8 +123,8 @@ def convergence_warning(result: FitResult, data: Data, defaults: Mapping, warned
     if message is None or _is_ignored(ConvergenceWarning, message):
         return message
     # Imported where it is needed: a tenth of the import time of the package.
-    from .diagnose import diagnose
-    from .forward_pass import MOST_VALUES_IN_WARNING
+    from .derivatives import MOST_VALUES_IN_WARNING
+    from .diagnose import diagnose_network
     from .trained_network import describe, in_units_of_training
 
     fitted, params = result.attributes(), plan.settings.params
@@ -134,7 +134,7 @@ def convergence_warning(result: FitResult, data: Data, defaults: Mapping, warned
         theta = plan.with_all_inputs(solution.theta).astype(np.float64)
         seen = result.data if plan.inputs is None else data.scaled(plan.scaling)
     network = describe(fitted, params, theta, seen, defaults)
-    found = diagnose(network, MOST_VALUES_IN_WARNING, first_only=True)
+    found = diagnose_network(network, MOST_VALUES_IN_WARNING, first_only=True)
     target = params["loss_tol"]
     asked = "" if target is None else f", and loss_tol is {target:g}"
     lines = [

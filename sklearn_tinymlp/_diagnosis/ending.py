@@ -91,16 +91,13 @@ def max_iter(exam):
     yield make_finding(network, "max_iter", WARNING, sentence, **remedy)
 
 
-def _all_alike(losses) -> bool:
-    """Whether no loss is more than twice the least, which rounding may make negative."""
-    return bool(losses.max() - losses.min() <= abs(losses.min()))
-
-
 def restarts_disagree(exam):
     """Find that few of the starts ended near the best."""
     losses, near = exam.network.ends_of_starts
     wanted = starts_to_try(exam)
-    if len(losses) < 2 or not wanted or exam.explained > 0.98 or _all_alike(losses):
+    if len(losses) < 2 or not wanted or exam.explained > 0.98:
+        return
+    if np.ptp(losses) <= abs(losses.min()):  # all alike; rounding may make losses negative
         return
     sentence = (
         f"The {len(losses)} starts ended at losses between {losses.min():.3g} and "

@@ -3,17 +3,27 @@
 import math
 
 import numpy as np
+from scipy import sparse
 
 from .._machine.caching import cached_property
 from .._training.divergence import has_diverged
-from .derivatives import LossDerivatives
-from .forward_pass import MOST_VALUES
-from .pattern import MOST_ROWS, residual_pattern
-from .remedies import LEAST_ROWS, NEARBY_STEPS, ContinuedTraining, continue_training, minimise
+from .._training.kernel_ridge import ridge_by_kernel
+from .derivatives import MOST_VALUES, LossDerivatives
+from .remedies import LEAST_ROWS, NEARBY_STEPS, continue_training, minimise, relative_fall
+
+# Maximum number of rows whose residuals are regressed on the inputs: some 50 ms for 300 rows.
+MOST_PATTERN_ROWS = 300
+
+# With more columns all rows are about equally far apart.
+MOST_COLUMNS = 500
+
+# Minimum number of outputs in random order. The share predicted for the residuals must exceed the
+# largest share predicted for random orders by twice the standard deviation of these shares.
+N_SHUFFLED = 20
 
 
 class Examination(LossDerivatives):
-    """What is known about a fitted network; see `ForwardPass` for parameters and attributes."""
+    """What is known about a fitted network; see `LossDerivatives` for parameters and attributes."""
 
     found = ()  # findings of the preceding causes
 
@@ -43,22 +53,22 @@ class Examination(LossDerivatives):
     @property
     def late_fall(self) -> tuple[int, float]:
         """Number of iterations in the last tenth, and the relative fall of the loss in them."""
-        return relative_fall(self.run_losses, len(self.run_losses) // 10)
+        return fall_in_last(self.run_losses, len(self.run_losses) // 10)
 
     @property
     def fall_before_tol(self) -> tuple[int, float]:
         """Number of iterations that `tol` refers to, and the relative fall of the loss in these."""
-        return relative_fall(self.network.losses, 10)
+        return fall_in_last(self.network.losses, 10)
 
     @cached_property
     def gain(self) -> float:
         """Relative fall of the loss in a few more steps, with penalty and on all rows."""
         after = self.replaced(theta=minimise(self, NEARBY_STEPS)).objective
-        return 1.0 - after / self.objective if self.objective > 0 else 0.0
+        return relative_fall(self.objective, after)
 
     @cached_property
-    def continued(self) -> ContinuedTraining:
-        """Gain of continued training, measured on a copy."""
+    def continued(self) -> tuple[float, float]:
+        """Relative fall of the loss in continued training of a copy; see `continue_training`."""
         return continue_training(self)
 
     @property
@@ -82,9 +92,8 @@ class Examination(LossDerivatives):
         """Whether training was still improving when it ended, confirmed on a copy."""
         if self.diverged and self.explained < 0.9:
             return False
-        return self._seems_unfinished and (self.missed_loss_tol or self.would_improve)
+        return self._seems_unfinished() and (self.missed_loss_tol or self.would_improve)
 
-    @property
     def _seems_unfinished(self) -> bool:
         network, explained, missed = self.network, self.explained, self.missed_loss_tol
         by_tol = network.stop_reason == "tol"
@@ -115,12 +124,48 @@ class Examination(LossDerivatives):
             share = np.divide(errors.regression, left, out=np.ones_like(left), where=left > 0.0)
             return np.maximum(1.0 - share, 0.0)
         rows = self.weight[:, 0] > 0
-        most = MOST_ROWS if self.most_values >= MOST_VALUES else MOST_ROWS // 3
+        most = MOST_PATTERN_ROWS if self.most_values >= MOST_VALUES else MOST_PATTERN_ROWS // 3
         return residual_pattern(self.X[rows], (self.y - self.predictions)[rows], most)
 
 
-def relative_fall(losses, n_last) -> tuple[int, float]:
+def fall_in_last(losses, n_last) -> tuple[int, float]:
     """Return the number of last iterations, at most `n_last`, and the relative fall of the loss."""
     n_last = max(1, min(n_last, len(losses) - 1))
-    before = losses[-1 - n_last] if len(losses) > 1 else 0.0
-    return n_last, float(1.0 - losses[-1] / before) if before > 0 else 0.0
+    return n_last, relative_fall(*losses[[-1 - n_last, -1]]) if len(losses) > 1 else 0.0
+
+
+def residual_pattern(X, residuals, most_rows=MOST_PATTERN_ROWS) -> np.ndarray:
+    """Compute the share of the variance of residuals that a regression predicts, leave-one-out.
+
+    Kernel ridge regression of the residuals on the inputs is compared with regressions of the
+    residuals in random orders. The share is 0 where it may be due to chance, and NaN where it
+    cannot be computed; shape (n_outputs,).
+    """
+    unknown = np.full(residuals.shape[1], np.nan)
+    if X.shape[1] > MOST_COLUMNS or not np.isfinite(residuals).all():
+        return unknown
+    rng = np.random.RandomState(0)
+    rows = rng.permutation(len(residuals))[: 4 * most_rows]
+    X = X[rows].toarray() if sparse.issparse(X) else X[rows]
+    scale = X.std(axis=0)
+    X = (X - X.mean(axis=0))[:, scale > 0] / scale[scale > 0]
+    if not X.shape[1] or not np.isfinite(X).all():
+        return unknown
+    # One row of each X, at random: others would leak the residual, and where inputs are held for
+    # some time the first row is not like the others.
+    _, first = np.unique(np.round(X, 9), axis=0, return_index=True)
+    first = rng.permutation(first)[:most_rows]
+    if len(first) < LEAST_ROWS:
+        return unknown
+    X, residuals = X[first], residuals[rows[first]]
+    n_orders = -(-N_SHUFFLED // residuals.shape[1])
+    orders = [np.arange(len(X)), *(rng.permutation(len(X)) for _ in range(n_orders))]
+    columns = np.hstack([residuals[order] for order in orders])
+    by_kernel = ridge_by_kernel(X, columns, np.ones(len(X)), len(X))
+    squares = [min(np.mean(r.errors**2) for r in of_column) for of_column in by_kernel]
+    variance = np.var(columns, axis=0)
+    shares = 1.0 - squares / np.where(variance > 0.0, variance, np.inf)
+    shares = np.where(variance > 0.0, shares, 0.0).reshape(len(orders), -1)
+    found, chance = shares[0], shares[1:]
+    beyond = found > chance.max() + 2.0 * chance.std()
+    return np.where(beyond, np.maximum(found, 0.0), 0.0)

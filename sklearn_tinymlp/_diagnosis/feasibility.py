@@ -28,7 +28,6 @@ class Infeasibility(NamedTuple):
 
     floor: float  # the bound
     measure: str  # name of the loss in a sentence
-    share: float  # the floor over the loss of the best constant
     number: int  # rows outside the range, or on the rays
     at_zero: float | None = None  # prediction at x = 0, if only this one is fixed
 
@@ -50,7 +49,7 @@ def targets_out_of_range(y, sample_weight, activation, loss, loss_tol=None) -> I
     share = floor / of_constant if of_constant > 0 else math.inf
     if share < LEAST_SHARE_OF_CONSTANT and (loss_tol is None or floor <= loss_tol):
         return None
-    return Infeasibility(floor, loss_name(loss), share, int(outside.any(axis=1).sum()))
+    return Infeasibility(floor, loss_name(loss), int(outside.any(axis=1).sum()))
 
 
 def loss_name(loss) -> str:
@@ -94,8 +93,7 @@ def needs_intercept(X, y, sample_weight, activations, loss) -> Infeasibility | N
         losses = loss.value(y[rows], np.full_like(y[rows], at_zero))
         floor = float((weight[rows] * losses).sum() / total * loss.factor(y.shape[1]))
         measure = loss_name(loss)
-    share = errors[0] / max(of_mean, 1e-300)
-    return Infeasibility(floor, measure, share, len(rows), None if homogeneous else at_zero)
+    return Infeasibility(floor, measure, len(rows), None if homogeneous else at_zero)
 
 
 def number_rays(X, norms) -> np.ndarray:
@@ -199,17 +197,15 @@ def no_bias(exam):
     found = needs_intercept(*data, network.activations, network.loss)
     if found:
         sentence = intercept_sentence(found._replace(floor=found.floor * unit))
-        yield make_finding(network, "no_bias", ERROR, sentence, bias=True)
+    elif not network.loss.least_squares or exam.explained > 0.99 or exam.n_rows < LEAST_ROWS:
         return
-    if not network.loss.least_squares or exam.explained > 0.99 or exam.n_rows < LEAST_ROWS:
-        return
-    without, within = (
-        max(explained_anew(exam), exam.explained, 0.0),
-        explained_anew(exam, bias=True),
-    )
-    if within > without + LEAST_SHARE_OF_REST * (1.0 - without):
+    else:
+        without = max(explained_anew(exam), exam.explained, 0.0)
+        within = explained_anew(exam, bias=True)
+        if not within > without + LEAST_SHARE_OF_REST * (1.0 - without):
+            return
         sentence = (
             f"bias=False: {network.score_name} is {format_r2(exam.explained)}, and a copy with "
             f"intercepts explains {within:.0%} of y on held-out rows."
         )
-        yield make_finding(network, "no_bias", ERROR, sentence, bias=True)
+    yield make_finding(network, "no_bias", ERROR, sentence, bias=True)

@@ -205,11 +205,14 @@ def prefixed(diagnosis: Diagnosis, prefix: str) -> Diagnosis:
 def as_candidates(diagnosis: Diagnosis, searched) -> Diagnosis:
     """Name parameters as in a search; those that the search sets itself become candidates."""
     findings = []
-    for finding in prefixed(diagnosis, "estimator"):
-        inner = {name.removeprefix("estimator__"): name for name in finding.parameters}
-        candidates = {k: finding.parameters[name] for k, name in inner.items() if k in searched}
+    for inner, finding in zip(diagnosis, prefixed(diagnosis, "estimator"), strict=True):
+        candidates = {k: value for k, value in inner.parameters.items() if k in searched}
         if candidates:
-            own = {v: finding.parameters[v] for k, v in inner.items() if k not in searched}
+            own = {
+                k: v
+                for k, v in finding.parameters.items()
+                if k.removeprefix("estimator__") not in searched
+            }
             among = f"{as_text(candidates)} among the candidates of the search"
             remedy = ", ".join(filter(None, (as_text(own), among)))
             finding = finding._replace(parameters=own, remedy=remedy)

@@ -123,8 +123,7 @@ def rate_advice(plan, data, theta) -> str:
         return " Try solver='lm'." if settings.loss.least_squares else " Try a larger alpha."
     rate, limit = settings.learning_rate_init, math.nan
     if plan.solver.has_schedule:
-        from .derivatives import LossDerivatives
-        from .forward_pass import MOST_VALUES_IN_WARNING
+        from .derivatives import MOST_VALUES_IN_WARNING, LossDerivatives
         from .trained_network import TrainedNetwork
 
         network = TrainedNetwork(

@@ -4,8 +4,6 @@ The steps are those of scipy's L-BFGS on the loss and gradient of an `Examinatio
 is compiled and the network is not changed.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.optimize
 
@@ -34,27 +32,27 @@ LEAST_SHARE_OF_REST = 0.3
 MOST_STARTS = 100
 
 
-class ContinuedTraining(NamedTuple):
-    """Gain of continued training, in shares of the loss."""
-
-    gain: float  # on the rows trained on, with penalty
-    held_out: float  # on held-out rows, without penalty; NaN where these are too few
+def relative_fall(before, after) -> float:
+    """Compute the fall of a loss relative to its value before; 0 if that is not positive."""
+    return float(1.0 - after / before) if before > 0 else 0.0
 
 
-def continue_training(exam) -> ContinuedTraining:
-    """Continue training on a copy."""
+def continue_training(exam) -> tuple[float, float]:
+    """Continue training on a copy, and return the relative fall of the loss.
+
+    The first is with penalty, on the rows trained on, and the second without penalty, on held-out
+    rows; NaN where these are too few.
+    """
     training, held_out = split(exam)
     theta = minimise(training, CONTINUED_STEPS)
-    before, after = training.objective, training.replaced(theta=theta).objective
-    gain = 1.0 - after / before if before > 0 else 0.0
+    gain = relative_fall(training.objective, training.replaced(theta=theta).objective)
     if training is held_out:
-        return ContinuedTraining(float(gain), np.nan)
-    before, after = held_out.loss, held_out.replaced(theta=theta).loss
-    held_out_gain = 1.0 - after / before if before > 0 else 0.0
+        return gain, np.nan
+    held_out_gain = relative_fall(held_out.loss, held_out.replaced(theta=theta).loss)
     n_rows = training.n_rows + held_out.n_rows
     if held_out_gain < 0.01 and n_rows < exam.network.y.shape[0]:
         held_out_gain = np.nan  # a subset may be overfitted when the whole is not
-    return ContinuedTraining(float(gain), float(held_out_gain))
+    return gain, held_out_gain
 
 
 def explained_anew(exam, *, layers=None, bias=None, penalty=None, n_starts=N_STARTS) -> float:

@@ -9,8 +9,8 @@ from .._bayes.irls import NORMAL_MEDIAN
 from .._data.data import Data
 from .._losses.table import LOSSES
 from .._training.repeated_inputs import Repeats, equal_rows
+from .examination import residual_pattern
 from .finding import INFO, WARNING, Finding, listed, make_finding
-from .pattern import residual_pattern
 from .remedies import explained_anew
 
 # With a smaller share of copies the prediction interval is less than a twentieth too narrow.

@@ -37,13 +37,9 @@ def dead_units(exam):
         where = "of the output" if is_output else f"of hidden layer {layer + 1}"
         remedy = {"output_activation": network.loss.output_activation}
         if not is_output:
-            other = (
-                "tanh"
-                if network.is_mlp_regressor
-                else "leaky_relu"
-                if name != "leaky_relu"
-                else "elu"
-            )
+            other = "elu" if name == "leaky_relu" else "leaky_relu"
+            if network.is_mlp_regressor:
+                other = "tanh"
             given = network.params["activation"]
             is_list = isinstance(given, (list, tuple))
             activation = [*given[:layer], other, *given[layer + 1 :]] if is_list else other
@@ -120,12 +116,10 @@ def identical_units(exam):
         n_distinct = np.unique(np.round(weights / sizes.max(), 6), axis=1).shape[1]
         if n_distinct > n_units // 2 or not falls_short(exam):
             continue
-        start = (
-            f"{n_units} units of hidden layer {layer + 1} have only {n_distinct} sets of weights"
-        )
+        severity, weights = WARNING, f"only {n_distinct} sets of weights"
+        who = f"{n_units} units of hidden layer {layer + 1}"
         if n_distinct == 1:
-            start = f"All {n_units} units of hidden layer {layer + 1} have the same weights"
-        severity = ERROR if n_distinct == 1 else WARNING
-        sentence = f"{start} and act as {n_distinct}: start weights must differ."
+            severity, weights, who = ERROR, "the same weights", f"All {who}"
+        sentence = f"{who} have {weights} and act as {n_distinct}: start weights must differ."
         finding = make_finding(exam.network, "identical_units", severity, sentence, init=INIT)
         yield finding._replace(remedy="removing coefs_init, or random values for it")
