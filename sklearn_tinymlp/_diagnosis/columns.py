@@ -2,7 +2,6 @@
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._data.input_range import InputRange
 from .finding import INFO, MOST_LISTED, WARNING, Finding, format_r2, listed, make_finding
@@ -24,8 +23,9 @@ def unscaled_features(exam):
         return
     X = exam.X
     if sparse.issparse(X):
-        mean, variance = mean_variance_axis(X, axis=0)
-        std = np.sqrt(variance)
+        mean = np.asarray(X.mean(axis=0)).ravel()
+        square = np.asarray(X.multiply(X).mean(axis=0)).ravel()
+        std = np.sqrt(np.maximum(square - mean**2, 0.0))
     else:
         mean, std = X.mean(axis=0), X.std(axis=0)
     rms = np.hypot(mean, std)

@@ -24,6 +24,7 @@ from dataclasses import replace
 from typing import Self
 
 import numpy as np
+from scipy.linalg import eigvalsh_tridiagonal
 
 from .._data.input_range import square_norms
 from .._machine.caching import cached_property
@@ -256,8 +257,7 @@ def largest_eigenvalue(multiply, size) -> float:
             break
         off_diagonal.append(norm)
         basis.append(product / norm)
-    n = len(diagonal)
-    tridiagonal = np.diag(diagonal) + sum(np.diag(off_diagonal[: n - 1], k) for k in (-1, 1))
-    if not np.isfinite(tridiagonal).all():
+    off_diagonal = off_diagonal[: len(diagonal) - 1]
+    if not np.isfinite([*diagonal, *off_diagonal]).all():
         return math.nan
-    return float(np.linalg.eigvalsh(tridiagonal)[-1])
+    return float(eigvalsh_tridiagonal(diagonal, off_diagonal)[-1])

@@ -16,12 +16,7 @@ MOST_FEATURES = 3  # in a sentence
 def outside(X, known: InputRange, names=None) -> Diagnosis:
     """Find the rows outside the training data, and in which features they are, by how many ranges.
 
-    Parameters
-    ----------
-    X : {ndarray, sparse matrix} of shape (n_samples, n_features)
-    known : InputRange
-    names : array-like of str, default=None
-        Names of the features; by default their indices.
+    `names` are those of the features; by default their indices are shown.
     """
     n_rows, n_features = X.shape
     least, greatest = (bound.astype(np.float64) for bound in known)

@@ -165,13 +165,7 @@ def unwrap(estimator):
 
 
 def fitted_network(estimator, *, single=False):
-    """Return the fitted network, or ensemble, within pipelines and searches.
-
-    Raises
-    ------
-    TypeError
-        If `single` and the estimator is an ensemble.
-    """
+    """Return the fitted network, or an ensemble unless `single`, within pipelines and searches."""
     network = unwrap(estimator)[1]
     check_is_fitted(network)
     if single and hasattr(network, "_members"):

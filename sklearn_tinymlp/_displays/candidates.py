@@ -98,8 +98,7 @@ class CandidatesDisplay(DisplayMixin):
         known = np.isfinite(error)  # infinite if training was interrupted before the first fold
         self.points_, handles = {}, []
         for number, name in enumerate(dict.fromkeys(kind[known].tolist())):
-            colour = COLOURS[number % len(COLOURS)]
-            marker = MARKERS[number % len(MARKERS)]
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
             chosen = known & (kind == name)
             style = {
                 "s": 50,

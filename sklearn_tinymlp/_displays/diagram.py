@@ -6,6 +6,7 @@ import numpy as np
 
 from .._activations.lookup import name_of
 from .._network.derivatives import layer_values
+from .._training.fitted_weights import architecture_of
 from .base import fitted_network, input_names, unwrap
 
 
@@ -41,17 +42,8 @@ def network_diagram(
 ) -> Diagram:
     """Lay out a network from left to right.
 
-    Parameters
-    ----------
-    coefs, intercepts : lists of ndarray
-        As `coefs_` and `intercepts_`.
-    input_names, output_names : sequences of str
-    activations : sequence of str
-        One name per layer, the last of the outputs.
-    shades : list of ndarray of shape (units,), default=None
-        Shade of each unit, inputs included, between 0 and 1.
-    most_units : int, default=20
-        Maximum number of units per layer; those with the largest weights are shown, in order.
+    `activations` are the names of those of the layers, and `shades` of each unit, inputs included,
+    are between 0 and 1. Of a layer the `most_units` with the largest weights are shown, in order.
     """
     n_units = [coefs[0].shape[0], *(coef.shape[1] for coef in coefs)]
     kept = [_strongest(layer, coefs, most_units) for layer in range(len(n_units))]
@@ -71,13 +63,13 @@ def network_diagram(
         for place, unit in enumerate(column):
             y = 0.5 + 1.0 / most * (0.5 * (len(column) - 1) - place)
             positions[layer][unit] = (float(layer), y)
-            kind, label, shade = "unit", "", np.nan
+            kind, shade = unit, np.nan
             if unit == "bias":
-                kind, label = unit, "1"
+                label = "1"
             elif unit == "rest":
-                kind, label = unit, f"{n_units[layer] - len(kept[layer])} more"
+                label = f"{n_units[layer] - len(kept[layer])} more"
             else:
-                label = str(names[layer][unit]) if layer in names else ""
+                kind, label = "unit", str(names[layer][unit]) if layer in names else ""
                 shade = np.nan if shades is None else float(shades[layer][unit])
             nodes.append(Node(float(layer), y, kind, label, shade))
 
@@ -96,7 +88,7 @@ def network_diagram(
 
 def _strongest(layer, coefs, most_units) -> list[int]:
     """Return the indices of the units of a layer with the largest weights, in order."""
-    strength = np.ones(coefs[layer].shape[0] if layer < len(coefs) else coefs[-1].shape[1])
+    strength = 1.0
     if layer < len(coefs):
         strength *= np.linalg.norm(coefs[layer], axis=1)
     if layer > 0:
@@ -120,18 +112,14 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     if X is not None:
         rows = _inputs_of_network(estimator, X)
         values, _ = layer_values(coefs, intercepts, activations, rows)
-        means = [value.mean(axis=0) for value in values]
-        shades = [_relative(mean, constant=0.5) for mean in means]
+        shades = [_relative(value.mean(axis=0), constant=0.5) for value in values]
         if scaling is not None:
             inputs = ((rows - scaling.x_mean) / scaling.x_scale).mean(axis=0)
             shades[0] = _relative(inputs, constant=0.0)
-    if scaling is not None:  # weights of standardised data: the inverse of Scaling.fold
-        intercepts[0] = intercepts[0] + scaling.x_mean @ coefs[0]
-        coefs[0] = coefs[0] * scaling.x_scale[:, None]
-        intercepts[-1] = (intercepts[-1] - scaling.y_mean) / scaling.y_scale
-        coefs[-1] = coefs[-1] / scaling.y_scale
-        for intercept, original in zip(intercepts, network.intercepts_, strict=True):
-            intercept[np.asarray(original) == 0] = 0.0  # exactly zero if bias=False
+    if scaling is not None:
+        architecture = architecture_of(vars(network))
+        theta = architecture.pack(coefs, intercepts, np.float64)
+        coefs, intercepts = architecture.unpack(scaling.unfold(architecture, theta))
     return network_diagram(
         coefs,
         intercepts,

@@ -13,13 +13,7 @@ def column_names(X) -> list[str]:
 
 
 def column_index(feature, X) -> int:
-    """Return the index of a column that is given by its index or its name.
-
-    Raises
-    ------
-    ValueError
-        If X has no such column.
-    """
+    """Return the index of a column that is given by its index or its name."""
     names = column_names(X)
     known = len(names)
     if isinstance(feature, str):

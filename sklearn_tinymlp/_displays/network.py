@@ -102,10 +102,9 @@ class NetworkDisplay(DisplayMixin):
         self.nodes_ = self._draw_nodes(ax, size)
         self._label_nodes(ax, size, spacing)
         left, right = self._margins(ax)
-        bottom = min(node.y for node in diagram.nodes)
-        for layer, caption in enumerate(diagram.captions):
-            self._write(ax, caption, (layer, bottom), (0, -size - 4), va="top", color="0.3")
         heights = [node.y for node in diagram.nodes]
+        for layer, caption in enumerate(diagram.captions):
+            self._write(ax, caption, (layer, min(heights)), (0, -size - 4), va="top", color="0.3")
         ax.set_xlim(-left, len(diagram.captions) - 1 + right)
         ax.set_ylim(min(heights) - 1.0 / (diagram.most + 1), max(heights) + 0.5 / diagram.most)
         ax.set_axis_off()
@@ -178,19 +177,16 @@ class NetworkDisplay(DisplayMixin):
     def _legend(self, ax):
         from matplotlib.lines import Line2D
 
-        def handle(label, color="black", **style):
-            return Line2D([], [], color=color, label=label, **style)
-
-        nodes, line = self.diagram.nodes, {"linewidth": 2.5}
-        handles = [
-            handle("positive weight", POSITIVE, **line),
-            handle("negative", NEGATIVE, linestyle=DASHES, **line),
-        ]
-        point = {"linestyle": "none"}
+        nodes, point = self.diagram.nodes, {"color": "black", "linestyle": "none"}
+        styles = {
+            "positive weight": {"color": POSITIVE, "linewidth": 2.5},
+            "negative": {"color": NEGATIVE, "linewidth": 2.5, "linestyle": DASHES},
+        }
         if any(node.kind == "bias" for node in nodes):
-            handles.append(handle("intercept", marker="s", markerfacecolor="white", **point))
+            styles["intercept"] = point | {"marker": "s", "markerfacecolor": "white"}
         if not all(np.isnan(node.shade) for node in nodes):
-            handles.append(handle("high activation", marker="o", markerfacecolor="0.15", **point))
+            styles["high activation"] = point | {"marker": "o", "markerfacecolor": "0.15"}
+        handles = [Line2D([], [], label=label, **style) for label, style in styles.items()]
         place = {"loc": "lower center", "bbox_to_anchor": (0.5, 1.0), "ncols": len(handles)}
         size = {"fontsize": "small", "columnspacing": 1.2, "handlelength": 1.8}
         ax.legend(handles=handles, frameon=False, **place, **size)
