@@ -8,6 +8,7 @@ from diagnosis_cases import fit_quietly, make_net
 from numpy.testing import assert_allclose
 from scipy import sparse
 
+from sklearn_tinymlp._data.data import Data
 from sklearn_tinymlp._diagnosis.feasibility import (
     infeasible,
     intercept_sentence,
@@ -134,5 +135,5 @@ def test_the_floor_of_a_network_fixed_at_zero_is_in_the_loss_trained_on():
     losses = 1.0 - y[:4, 0] + y[:4, 0] * np.log(y[:4, 0])
     obstacle = needs_intercept(X, y, weight, ("tanh", "exp"), POISSON)
     assert_allclose(obstacle.floor, weight[:4] @ losses / weight.sum())
-    (sentence,) = infeasible(X, y, weight, ("tanh", "exp"), loss=POISSON, bias=False)
+    (sentence,) = infeasible(Data(X, y, weight), ("tanh", "exp"), loss=POISSON, bias=False)
     assert f"no weights bring the loss of these 4 rows below {obstacle.floor:.4g}" in sentence

@@ -46,15 +46,8 @@ def check_before_training(
     from .feasibility import infeasible
     from .parameters import unused_parameters
 
-    warned = infeasible(
-        seen.X,
-        seen.y,
-        seen.sample_weight,
-        settings.activations,
-        loss=settings.loss,
-        bias=settings.bias,
-        loss_tol=settings.params["loss_tol"],
-    )
+    goal = {"loss": settings.loss, "loss_tol": settings.params["loss_tol"]}
+    warned = infeasible(seen, settings.activations, bias=settings.bias, **goal)
     for sentence in warned if warns else ():
         warnings.warn(sentence, ConvergenceWarning, stacklevel=STACK_LEVEL)
     batch_size = settings.batch_size

@@ -141,15 +141,15 @@ def value_at_zero(activation) -> float:
     return float(value_and_slope(activation, np.zeros(1))[0][0])
 
 
-def infeasible(X, y, sample_weight, activations, *, loss, bias, loss_tol=None) -> list[str]:
+def infeasible(data, activations, *, loss, bias, loss_tol=None) -> list[str]:
     """Describe, before training, why low losses cannot be reached; one sentence and remedy each."""
-    sentences = []
+    y, sample_weight, sentences = data.y, data.sample_weight, []
     with np.errstate(over="ignore", invalid="ignore"):  # in squares of 1e200
         found = targets_out_of_range(y, sample_weight, activations[-1], loss, loss_tol)
         if found:
             remedy = f'Try output_activation="{loss.output_activation}", or scale y.'
             sentences.append(f"{range_sentence(found, y, activations[-1])} {remedy}")
-        found = None if bias else needs_intercept(X, y, sample_weight, activations, loss)
+        found = None if bias else needs_intercept(data.X, y, sample_weight, activations, loss)
         if found:
             sentences.append(f"{intercept_sentence(found)} Try bias=True.")
     return sentences

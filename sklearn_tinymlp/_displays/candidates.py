@@ -109,7 +109,8 @@ class CandidatesDisplay(DisplayMixin):
                 "zorder": 3,
             } | kwargs
             self.points_[name] = ax.scatter(error[chosen], weight[chosen], **style)
-            handles.append(Line2D([], [], color=colour, marker=marker, label=name))
+            look = {"color": colour, "marker": marker, "linestyle": "none"}
+            handles.append(Line2D([], [], label=name, **look))
         least, largest = min(error[known], default=1.0), max(error[known], default=1.0)
         if 0.0 < LOGARITHMIC_RATIO * least < largest:
             ax.set_xscale("log")
@@ -120,10 +121,8 @@ class CandidatesDisplay(DisplayMixin):
         self.texts_ = _label(ax, error[known], weight[known], names)
         ax.spines[["top", "right"]].set_visible(False)
         if (weight[known] == 0.0).any():
-            hollow = {"marker": "o", "markerfacecolor": "white", "label": "no weight"}
-            handles.append(Line2D([], [], color="0.3", **hollow))
-        for handle in handles:
-            handle.set_linestyle("none")
+            look = {"color": "0.3", "marker": "o", "markerfacecolor": "white", "linestyle": "none"}
+            handles.append(Line2D([], [], label="no weight", **look))
         ax.legend(handles=handles, frameon=False)
 
 
