@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, _fit_context
 from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted
 
 from ._base import BaseTinyMLP, unchanged_on_error
@@ -458,7 +459,10 @@ class TinyMLPEnsembleRegressor(BaseTinyMLP, CallbackSupportMixin, RegressorMixin
         return vars(self).get("_tails", NORMAL)
 
     def _sk_visual_block_(self):
-        return html.single_block(self)
+        # Like an estimator without sub-estimators: within a fitted search scikit-learn shows only
+        # the template of an estimator that contains one.
+        name = type(self).__name__
+        return _VisualBlock("single", self, names=name, name_details=str(self))
 
     def _trained_html(self) -> str:
         """Return the HTML block of a notebook; empty before a fit."""

@@ -3,7 +3,6 @@
 from html import escape
 
 import numpy as np
-from sklearn.utils._repr_html.estimator import _VisualBlock
 
 from .._solvers.monitor import StopReason
 from .base import NEGATIVE, POSITIVE
@@ -149,12 +148,3 @@ def trained_ensemble(ensemble) -> str:
     names = getattr(ensemble, "feature_names_in_", None)
     network = trained_network(heaviest, names, "Member with the greatest weight")
     return _block("ensemble", "Trained ensemble", _table(rows), note, _table(outcome), network)
-
-
-def single_block(estimator) -> _VisualBlock:
-    """Return a block that shows an ensemble like an estimator without sub-estimators.
-
-    Within a fitted search scikit-learn shows only the template of an estimator that contains one.
-    """
-    name = type(estimator).__name__
-    return _VisualBlock("single", estimator, names=name, name_details=str(estimator))
