@@ -12,7 +12,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from ._data.piecewise_linear import bin_edges, n_ramps, ramps
+from ._data.piecewise_linear import bin_edges, ramp_names, ramps
 
 
 class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
@@ -123,8 +123,4 @@ class PiecewiseLinearEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
-        numbers = n_ramps(self.bin_edges_)
-        return np.array(
-            [f"{name}_{k}" for name, n in zip(names, numbers, strict=True) for k in range(n)],
-            dtype=object,
-        )
+        return np.array(ramp_names(names, self.bin_edges_), dtype=object)

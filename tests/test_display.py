@@ -32,6 +32,7 @@ from sklearn_tinymlp import (
     ImportanceDisplay,
     LossCurveDisplay,
     NetworkDisplay,
+    PiecewiseLinearEncoder,
     PredictionBandDisplay,
     TinyMLPEnsembleRegressor,
     TinyMLPRegressor,
@@ -835,3 +836,27 @@ def test_the_effect_of_a_column_without_values_is_not_drawn():
     model = make_pipeline(SimpleImputer(keep_empty_features=True), LinearRegression())
     effects = EffectDisplay.from_estimator(model.fit(X, X[:, 0]), X).effects
     assert [effect.name for effect in effects] == ["x0", "x2"]
+
+
+@pytest.mark.parametrize("rows", [None, 5])
+def test_a_network_of_ramps_is_drawn_as_one_behind_the_encoder(rows):
+    params = {"alpha": "layer", "hidden_layer_sizes": (4,), "random_state": 0}
+    encoded = make_pipeline(PiecewiseLinearEncoder(n_bins=5), TinyMLPRegressor(**params))
+    models = TinyMLPRegressor(inputs="ramps", **params).fit(X, y), encoded.fit(X, y)
+    diagrams = [diagram_of(model, None if rows is None else X[:rows]) for model in models]
+    for ours, theirs in zip(*(each.nodes for each in diagrams), strict=True):
+        np.testing.assert_allclose(ours.shade, theirs.shade, atol=1e-9)
+        assert ours._replace(shade=0.0) == theirs._replace(shade=0.0)
+    weights = [[link.weight for link in each.links] for each in diagrams]
+    np.testing.assert_allclose(*weights, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("inputs", ["clipped", "ramps"])
+@pytest.mark.parametrize("solver", ["lm", "adam"])
+def test_networks_with_a_first_layer_are_represented_and_drawn(inputs, solver):
+    net = fitted(inputs=inputs, solver=solver, max_iter=5)
+    assert "<svg" in net._repr_html_()
+    for X in (None, FRAME):
+        drawn(NetworkDisplay.from_estimator(net, X))
+    ensemble = TinyMLPEnsembleRegressor.from_members([net], FRAME, y)
+    assert "<svg" in ensemble._repr_html_()

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 from scipy.linalg import block_diag
 
-from .piecewise_linear import bin_edges, n_ramps, quantiles, ramps
+from .piecewise_linear import bin_edges, n_ramps, quantiles, ramp_names, ramps
 
 INPUTS = "raw", "clipped", "ramps"
 
@@ -71,6 +71,12 @@ class InputLayer(NamedTuple):
         """The input that each feature is a function of."""
         counts = n_ramps(self.edges) if self.edges else np.ones(len(self.centre), int)
         return np.repeat(np.arange(len(self.centre)), counts)
+
+    def feature_names(self, input_names) -> list[str]:
+        """Return the name of each feature, as those of a `PiecewiseLinearEncoder`."""
+        if not self.edges:
+            return list(input_names)
+        return ramp_names(input_names, self.edges)
 
     def features(self, X) -> np.ndarray:
         """Compute what the network is trained on, in the dtype of X."""

@@ -34,6 +34,12 @@ def n_ramps(edges) -> list[int]:
     return [max(len(e) - 1, 1) for e in edges]
 
 
+def ramp_names(names, edges) -> list[str]:
+    """Return the name of each ramp: that of its column and a number from 0."""
+    numbers = n_ramps(edges)
+    return [f"{name}_{k}" for name, n in zip(names, numbers, strict=True) for k in range(n)]
+
+
 def _ramps(column, edges):
     if len(edges) < 2:
         return column - edges[0]

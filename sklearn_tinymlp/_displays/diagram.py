@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._activations.lookup import name_of
+from .._network.architecture import Architecture
 from .._network.derivatives import layer_values
 from .._training.fitted_weights import architecture_of
 from .base import fitted_network, input_names, unwrap
@@ -104,26 +105,33 @@ def diagram_of(estimator, X=None, *, feature_names=None, output_names=None, most
     activations = getattr(network, "_layer_activations", None)
     if activations is None:  # an MLPRegressor
         activations = [network.activation] * (len(coefs) - 1) + [network.out_activation_]
-    n_inputs, n_outputs = coefs[0].shape[0], coefs[-1].shape[1]
+    names = input_names(estimator, coefs[0].shape[0], feature_names)
+    rows = None if X is None else _inputs_of_network(estimator, X)
+    layer = getattr(network, "_input_layer", None)
+    if layer is not None:  # the network that was trained, on features of the inputs
+        coefs, intercepts = layer.removed(coefs, intercepts)
+        activations, names = activations[1:], layer.feature_names(names)
+        rows = None if rows is None else layer.features(rows)
     if output_names is None:
+        n_outputs = coefs[-1].shape[1]
         output_names = ["y"] if n_outputs == 1 else [f"y{k}" for k in range(n_outputs)]
     scaling = getattr(network, "_scaling", None)
     shades = None
-    if X is not None:
-        rows = _inputs_of_network(estimator, X)
+    if rows is not None:
         values, _ = layer_values(coefs, intercepts, activations, rows)
         shades = [_relative(value.mean(axis=0), constant=0.5) for value in values]
         if scaling is not None:
             inputs = ((rows - scaling.x_mean) / scaling.x_scale).mean(axis=0)
             shades[0] = _relative(inputs, constant=0.0)
     if scaling is not None:
-        architecture = architecture_of(vars(network))
+        units = (coefs[0].shape[0], *(coef.shape[1] for coef in coefs))
+        architecture = Architecture(units, architecture_of(vars(network)).bias)
         theta = architecture.pack(coefs, intercepts, np.float64)
         coefs, intercepts = architecture.unpack(scaling.unfold(architecture, theta))
     return network_diagram(
         coefs,
         intercepts,
-        input_names(estimator, n_inputs, feature_names),
+        names,
         output_names,
         [name_of(activation) for activation in activations],
         shades=shades,

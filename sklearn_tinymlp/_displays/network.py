@@ -65,7 +65,8 @@ class NetworkDisplay(DisplayMixin):
             prediction.
 
         feature_names : list of str, default=None
-            Names of the inputs; if None, those seen in `fit`, or x0, x1, ...
+            Names of the inputs; if None, those seen in `fit`, or x0, x1, ... With
+            ``inputs="ramps"`` the diagram begins with the ramps, x0_0, x0_1, ...
 
         output_names : list of str, default=None
             Names of the outputs; if None, y, or y0, y1, ...
